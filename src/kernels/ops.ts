@@ -1,0 +1,205 @@
+import type { Tensor } from "../tensor/tensor.ts";
+
+/**
+ * The one boundary to hardware. A model is a sequence of calls to these operations; a backend implements them.
+ *
+ * Conventions
+ * - Every activation is a {@link Matrix} `[rows, cols]`, one row a token. Values are float32 on fast backends and
+ *   float64 on the reference backend.
+ * - The first argument of an operation that makes a matrix is the result's **name**: what an observer sees, and the
+ *   scratch slot it lives in. Asking again for a name reuses its memory, so a forward pass allocates nothing once
+ *   warm; a result is valid until its name is asked for again. An elementwise operation may write over an operand of
+ *   the same name; any other operation must not.
+ * - Calls take effect in order. A backend may queue them; only {@link Ops.read} and a returned promise wait.
+ * - Shapes are checked: a mismatch throws GrokError `shape`.
+ *
+ * Error bounds in the comments are relative, ‖ours − exact‖/‖exact‖, for f32 weights; products with quantized weights
+ * on fast backends also round activations to 8 bits a block (about 5e-3).
+ */
+export interface Ops {
+  readonly backend: "reference" | "native";
+
+  /**
+   * Marks the results that follow as belonging to `layer` (-1: none, before the first and after the last). Observers
+   * use it to label; a backend that streams weights may use it to fetch ahead.
+   */
+  at(layer: number): void;
+
+  /** A scratch matrix under `name`; its contents are undefined. For callers that fill it with {@link write}. */
+  matrix(name: string, rows: number, cols: number): Matrix;
+  /** Copies row-major values into a matrix; `values.length` is `rows * cols`. */
+  write(matrix: Matrix, values: Float32Array | Float64Array): void;
+  /** The values, row-major. May be a view that the next operation overwrites: copy what must last. */
+  read(matrix: Matrix): Float32Array | Float64Array | Promise<Float32Array | Float64Array>;
+
+  /**
+   * Binds a tensor for use. Nothing is copied or repacked: the mapped bytes are read in place. 1, 2 or 3 axes.
+   * @throws GrokError `unsupported` naming tensor and type when the backend cannot compute with the type.
+   */
+  weight(tensor: Tensor): Weight;
+
+  /** Row t of `table` [vocab, width] for every token t, times `scale`: [n, width]. Exact up to one rounding. */
+  embed(name: string, table: Weight, tokens: Int32Array, scale: number): Matrix;
+
+  /** Rows `indices` of `x`: [indices.length, cols]. */
+  rows(name: string, x: Matrix, indices: Int32Array): Matrix;
+
+  /** x / sqrt(mean(x²) + eps) * gain, a row at a time; gain [cols] in f32 or any float type. 1e-6. */
+  rmsNorm(name: string, x: Matrix, gain: Weight, eps: number): Matrix;
+
+  /** x Wᵀ: [n, in] by weight [out, in] gives [n, out]. 1e-5. */
+  matmul(name: string, x: Matrix, weight: Weight): Matrix;
+
+  /**
+   * Rotary embedding over heads of `headSize` laid side by side in a row: x[n, heads * headSize].
+   * Pairs are (i, i + dims/2) for "half" (Grok, NeoX) or (2i, 2i + 1) for "adjacent" (Llama GGUF files); pair i turns by
+   * position * frequencies[i]; both members are multiplied by `magnitude`. Dimensions past `2 * frequencies.length` are
+   * left alone. Su et al., RoFormer (2021). 1e-6.
+   */
+  rope(name: string, x: Matrix, positions: Int32Array, rope: Rope): Matrix;
+
+  /** Memory for keys and values of every layer, in pages of `pageTokens` tokens. */
+  kvCache(spec: KvCacheSpec): KvCache;
+  /** Frees a cache at once (not at the next garbage collection). */
+  freeKvCache(cache: KvCache): void;
+  /** Copies page `from` over page `to`, in all layers: how a session that forks gets its own last page. */
+  copyPage(cache: KvCache, from: number, to: number): void;
+  /** Stores k and v [n, kvHeads * headSize] of a layer at the batch's positions in its sequences' pages. */
+  store(cache: KvCache, layer: number, k: Matrix, v: Matrix, batch: Batch): void;
+
+  /**
+   * Causal attention of q [n, heads * headSize] over what the cache holds of each row's sequence, up to and including the
+   * row's own position; query head h reads key/value head floor(h * kvHeads / heads).
+   * score = scale * q·k, then, with a soft cap c, c * tanh(score / c); softmax; weighted sum of values: [n, heads *
+   * valueSize]. One pass over keys and values with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022). 1e-5
+   * with an f32 cache.
+   */
+  attention(name: string, q: Matrix, cache: KvCache, layer: number, batch: Batch, options: AttentionOptions): Matrix;
+
+  /** a + b. One rounding. */
+  add(name: string, a: Matrix, b: Matrix): Matrix;
+  /** x * factor. One rounding. */
+  scale(name: string, x: Matrix, factor: number): Matrix;
+  /** cap * tanh(x / cap). 1e-6. */
+  softcap(name: string, x: Matrix, cap: number): Matrix;
+  /** activation(gate) * up, elementwise. GELU is the tanh approximation, as in JAX and in Grok-1. 1e-6. */
+  gated(name: string, activation: Activation, gate: Matrix, up: Matrix): Matrix;
+
+  /**
+   * Chooses experts: softmax over all columns of the router's logits [n, experts], then the `used` largest (the lower
+   * index wins a tie), largest first. With `renormalize` the chosen probabilities are divided by their sum.
+   * `probabilities` is the full softmax [n, experts], before choice. 1e-6.
+   */
+  route(name: string, logits: Matrix, options: RouteOptions): Routing;
+
+  /**
+   * Sum over a row's chosen experts e of weight_e * down_e(activation(gate_e x) * (up_e x)): x [n, width], stacks gate and up
+   * [experts, hidden, width], down [experts, width, hidden]: [n, width]. Only what was chosen is computed, and an expert's
+   * weights are read once a call. A promise where a backend has to wait for an expert's bytes. 1e-5.
+   */
+  experts(
+    name: string,
+    x: Matrix,
+    routing: Routing,
+    stacks: ExpertStacks,
+    activation: Activation,
+  ): Matrix | Promise<Matrix>;
+
+  /** Frees everything the backend holds. Calls after that throw. */
+  close(): void;
+}
+
+export type Activation = "gelu" | "silu";
+
+/** An activation, wherever the backend keeps it. Opaque: use {@link Ops.read}. */
+export interface Matrix {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** A tensor bound to a backend. Opaque. */
+export interface Weight {
+  readonly tensor: Tensor;
+}
+
+/** Keys and values of all layers, in pages. Opaque. */
+export interface KvCache {
+  readonly spec: KvCacheSpec;
+}
+
+/** Element type of a key/value cache. Quantized types run along a head's elements. */
+export type KvType = "f32" | "f16" | "q8_0" | "q4_0";
+
+export interface KvCacheSpec {
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headSize: number;
+  /** Number of pages that sequences can share out. */
+  readonly pages: number;
+  /** Tokens a page holds. */
+  readonly pageTokens: number;
+  readonly type: KvType;
+}
+
+/**
+ * The tokens of one forward pass: a ragged batch. Rows of one sequence are contiguous and in order of position; sequences
+ * may be at any depth, so prefill chunks and decode steps travel together.
+ */
+export interface Batch {
+  /** [n] token ids. */
+  readonly tokens: Int32Array;
+  /** [n] position of each token in its own sequence, from 0. */
+  readonly positions: Int32Array;
+  readonly sequences: readonly BatchSequence[];
+  /** Rows whose logits are wanted, ascending. */
+  readonly outputs: Int32Array;
+}
+
+export interface BatchSequence {
+  /** First row of this sequence in the batch. */
+  readonly start: number;
+  /** Its rows in the batch. */
+  readonly count: number;
+  /** Page table: position p lives in page `pages[floor(p / pageTokens)]`, slot `p % pageTokens`. */
+  readonly pages: Int32Array;
+}
+
+export interface Rope {
+  readonly headSize: number;
+  readonly pairing: "half" | "adjacent";
+  /** [dims / 2] radians a position for each pair, scaling (linear, YaRN, Llama 3 factors) already applied. */
+  readonly frequencies: Float64Array;
+  /** Multiplies rotated dimensions (YaRN's attention factor); 1 otherwise. */
+  readonly magnitude: number;
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly scale: number;
+  /** Soft cap on scores, before the mask; absent or 0: none. */
+  readonly softcap?: number;
+}
+
+export interface RouteOptions {
+  readonly used: number;
+  readonly renormalize: boolean;
+}
+
+/** Which experts each row goes to. Opaque but for its shapes; the matrices can be read. */
+export interface Routing {
+  readonly rows: number;
+  readonly used: number;
+  /** [n, experts] softmax over all experts. */
+  readonly probabilities: Matrix;
+  /** [n, used] chosen experts, as whole numbers, largest probability first. */
+  readonly chosen: Matrix;
+  /** [n, used] the factor of each chosen expert. */
+  readonly weights: Matrix;
+}
+
+export interface ExpertStacks {
+  readonly gate: Weight;
+  readonly up: Weight;
+  readonly down: Weight;
+}
