@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+// Makes a clone ready to run: installs packages, compiles the addon, compiles TypeScript, each only when needed.
+// `npm start` and `npm test` call it first, so both work as the first command in a fresh clone.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const force = process.argv.includes("--force");
+
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < 20 || (major === 20 && minor < 19)) stop(`grok1 needs Node 20.19 or newer; this is ${process.version}`);
+
+// Packages: npm leaves a copy of the lock file it installed from; a change of ours means installing again.
+const lockStamp = join(root, "node_modules", ".grok1-lock");
+const lock = createHash("sha256")
+  .update(readFileSync(join(root, "package-lock.json")))
+  .digest("hex");
+if (force || read(lockStamp) !== lock) {
+  step("Installing packages (once)", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  writeFileSync(lockStamp, lock);
+}
+
+// The addon: build.mjs itself knows what is stale, and where no compiler is, says so and succeeds.
+step(undefined, process.execPath, [join(root, "native", "build.mjs"), "--quiet", ...(force ? ["--force"] : [])]);
+
+// TypeScript: compiled when a source's name, size or time changed.
+const distStamp = join(root, "dist", ".stamp");
+const sources = createHash("sha256")
+  .update(lock)
+  .update(readFileSync(join(root, "tsconfig.json")));
+for (const file of listSources(join(root, "src"))) {
+  const { size, mtimeMs } = statSync(file);
+  sources.update(`${file}\0${size}\0${mtimeMs}\n`);
+}
+const fingerprint = sources.digest("hex");
+if (force || read(distStamp) !== fingerprint) {
+  step("Compiling", process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc")]);
+  mkdirSync(join(root, "dist"), { recursive: true });
+  writeFileSync(distStamp, fingerprint);
+}
+
+function listSources(folder) {
+  return readdirSync(folder, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => (entry.isDirectory() ? listSources(join(folder, entry.name)) : [join(folder, entry.name)]));
+}
+
+function read(path) {
+  return existsSync(path) ? readFileSync(path, "utf8") : undefined;
+}
+
+function step(title, command, args) {
+  if (title) process.stderr.write(`${title} …\n`);
+  // npm is a script on Windows, which only a shell starts; the arguments are ours, so nothing needs quoting.
+  const shell = process.platform === "win32" && command === "npm";
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], shell });
+  if (error) stop(`${command} could not be started: ${error.message}`);
+  if (status !== 0) stop(`${title ?? command} failed (exit status ${status})`);
+}
+
+function stop(message) {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
