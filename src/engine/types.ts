@@ -1,0 +1,121 @@
+import type { KvType } from "../kernels/ops.ts";
+
+/**
+ * What the engine takes and gives. The engine knows token ids, not text; it runs on a worker thread, so everything here
+ * can cross between threads.
+ */
+
+export type BackendChoice = "auto" | "native" | "reference";
+
+export interface EngineOptions {
+  /** "auto" takes the native backend where the addon was built, and the reference backend where not. Default "auto". */
+  readonly backend?: BackendChoice;
+  /** Threads that compute. Default: the physical cores of the machine, as far as they can be told. */
+  readonly threads?: number;
+  /**
+   * Tokens that fit in one session, prompt and answer together. Default: the model's own context length, at most
+   * {@link defaultContextLimit}. The cache holds this many tokens for all sessions together.
+   */
+  readonly contextLength?: number;
+  /** Element type of the key/value cache. Default "f16" on the native backend, "f32" on the reference backend. */
+  readonly kvType?: KvType;
+  /** Most tokens in one forward pass: what a prefill chunk can be. Default 512. */
+  readonly batchTokens?: number;
+}
+
+/** The context that is reserved when nobody asks for more. */
+export const defaultContextLimit = 8192;
+
+/** What runs, once a model is bound. */
+export interface EngineInfo {
+  readonly backend: "native" | "reference";
+  /** Why "auto" did not take the native backend; undefined when it did or was not asked. */
+  readonly fallbackReason: string | undefined;
+  readonly threads: number;
+  readonly contextLength: number;
+  readonly vocab: number;
+  readonly kvType: KvType;
+  /** Bytes that a full key/value cache takes. Pages that were never written take none. */
+  readonly kvBytes: number;
+  /** Seconds from the worker's start until weights were bound. */
+  readonly loadSeconds: number;
+}
+
+/** Why a generation ended. */
+export type FinishReason =
+  /** The model ended its answer with an end-of-generation token. */
+  | "stop"
+  /** A stop string appeared. */
+  | "stop-string"
+  /** `maxTokens` were generated. */
+  | "length"
+  /** The context is full. */
+  | "context"
+  /** The caller cancelled. */
+  | "cancelled"
+  /** It failed; the error is in the result's promise. */
+  | "error";
+
+/** The logarithm (natural) of a token's probability under the model, before temperature, penalties and filters. */
+export interface TokenLogprob {
+  readonly token: number;
+  readonly logprob: number;
+  /** The most probable tokens at this place, most probable first; as many as were asked for. */
+  readonly top: readonly { readonly token: number; readonly logprob: number }[];
+}
+
+/** Times of one generation, in seconds, measured beside the arithmetic. */
+export interface EngineTimings {
+  /** Waiting and computing until the first token could be sampled. */
+  readonly prefillSeconds: number;
+  /** From the first sampled token to the last. */
+  readonly decodeSeconds: number;
+  /** Prompt tokens that were computed: those not found in the session's cache. */
+  readonly prefilledTokens: number;
+}
+
+export interface LogitsOptions {
+  /** Also give every layer's output, and where there are experts their probabilities and choice. Default false. */
+  readonly layers?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Row-major values with their shape. */
+export interface NamedArray {
+  readonly shape: readonly number[];
+  readonly values: Float32Array | Int32Array;
+}
+
+export interface LogitsResult {
+  /** [tokens, vocab] */
+  readonly logits: NamedArray;
+  /** `hidden.N` [tokens, width], `router.N` [tokens, experts], `experts.N` [tokens, used] (int32), when asked for. */
+  readonly layers: ReadonlyMap<string, NamedArray>;
+}
+
+export interface LogprobsOptions {
+  /** Index of the first token whose log-probability is wanted, at least 1 (nothing predicts token 0). Default 1. */
+  readonly from?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface BenchOptions {
+  /** Tokens to prefill. Default 512. */
+  readonly prefill?: number;
+  /** Tokens to decode one by one after that, teacher-forced over varied tokens. Default 32. */
+  readonly decode?: number;
+  /** Runs; the first of `repeats + 1` is a warm-up that is not reported. Default 1. */
+  readonly repeats?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface BenchResult {
+  readonly prefillTokens: number;
+  readonly decodeTokens: number;
+  /** Seconds of each run. */
+  readonly prefillSeconds: readonly number[];
+  readonly decodeSeconds: readonly number[];
+  /** Of the median run; 0 when no tokens were asked for. */
+  readonly prefillTokensPerSecond: number;
+  readonly decodeTokensPerSecond: number;
+}

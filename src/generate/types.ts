@@ -1,0 +1,155 @@
+import type {
+  BenchOptions,
+  BenchResult,
+  EngineInfo,
+  EngineOptions,
+  FinishReason,
+  LogitsOptions,
+  LogitsResult,
+  LogprobsOptions,
+  TokenLogprob,
+} from "../engine/types.ts";
+import type { ModelDescription } from "../model/describe.ts";
+import type { SamplerOptions } from "../sampling/options.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+export interface LoadOptions extends EngineOptions {
+  /** A Jinja chat template to use in place of the file's own. */
+  readonly chatTemplate?: string;
+}
+
+/** How to generate. Sampling (temperature, topK, topP, minP, penalties, logitBias, seed, ...) is in {@link SamplerOptions}. */
+export interface GenerateOptions extends SamplerOptions {
+  /** Most tokens to generate. Default: until the context is full. */
+  readonly maxTokens?: number;
+  /** Text that ends the generation; it is not part of the text given. It may begin and end inside tokens. */
+  readonly stop?: string | readonly string[];
+  /** Give log-probabilities: of each token, and of this many most probable alternatives. 0 to 100; absent: none. */
+  readonly logprobs?: number;
+  /** Beams of a beam search (deterministic; no sampling). Default 1: no search. */
+  readonly beams?: number;
+  /**
+   * Beam search ranks a finished text by its log-probability / length ** lengthPenalty (as in Wu et al. 2016's family of
+   * normalisations; 0 favours short texts, above 1 long ones). Default 1.
+   */
+  readonly lengthPenalty?: number;
+  /** Go on past end-of-generation tokens. Default false. */
+  readonly ignoreEnd?: boolean;
+  /** In a text prompt, read control tokens such as `<|im_start|>` as such. Default false. */
+  readonly special?: boolean;
+  /** Put the beginning-of-text token before a text prompt. Default: what the model's file says. */
+  readonly bos?: boolean;
+  /** Cancels: the generation ends within one token, with finish reason "cancelled". */
+  readonly signal?: AbortSignal;
+}
+
+/** A piece of a generation as it arrives. */
+export interface GenerateChunk {
+  /** Whole characters that are now certain. */
+  readonly text: string;
+  /** The tokens that arrived with them. */
+  readonly tokens: readonly number[];
+  /** One entry a token, when asked for. */
+  readonly logprobs?: readonly TokenLogprob[];
+}
+
+export interface Usage {
+  readonly promptTokens: number;
+  /** Prompt tokens that the session's cache already held. */
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
+export interface Timings {
+  /** Seconds that opening and binding the model took. */
+  readonly loadSeconds: number;
+  readonly prefillSeconds: number;
+  readonly decodeSeconds: number;
+  /** Computed prompt tokens a second. */
+  readonly prefillTokensPerSecond: number;
+  /** Tokens a second after the first; 0 for a single token. */
+  readonly decodeTokensPerSecond: number;
+}
+
+export interface GenerateResult {
+  readonly text: string;
+  /** Generated tokens, without the end-of-generation token and, after a stop string, up to the token that completed it. */
+  readonly tokens: readonly number[];
+  readonly finishReason: FinishReason;
+  readonly usage: Usage;
+  readonly timings: Timings;
+  /** One entry a token of `tokens`, when asked for. */
+  readonly logprobs?: readonly TokenLogprob[];
+}
+
+/**
+ * A generation under way. Iterate it for the text as it comes, or await `result` alone; both may be done. Leaving the
+ * iteration early (`break`) cancels.
+ */
+export interface Generation extends AsyncIterable<GenerateChunk> {
+  /** Settles when the generation ends; a cancelled one resolves with finish reason "cancelled". @throws GrokError */
+  readonly result: Promise<GenerateResult>;
+  cancel(): void;
+}
+
+export interface ChatMessage {
+  /** Usually "system", "user" or "assistant". */
+  readonly role: string;
+  readonly content: string;
+}
+
+export interface ChatOptions extends GenerateOptions {
+  /** Further variables for the chat template. */
+  readonly templateVariables?: Readonly<Record<string, unknown>>;
+}
+
+/** One timeline of tokens with its cache: a request that begins like the last one computes only what is new. */
+export interface Session {
+  /** Tokens in the cache. */
+  readonly length: number;
+  generate(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation;
+  /** Returns the session's memory; what still runs in it is cancelled. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A model, ready. Close it (or use `await using`): an open model keeps its worker thread, and so the process, alive. */
+export interface LanguageModel {
+  readonly path: string;
+  readonly info: EngineInfo;
+  readonly description: ModelDescription;
+  readonly tokenizer: Tokenizer;
+  /** The Jinja template in use; undefined when the file has none and a plain format stands in. */
+  readonly chatTemplate: string | undefined;
+  /** Seconds from the call of `loadModel` until the model was ready. */
+  readonly loadSeconds: number;
+  /** Generates in a session of its own. */
+  generate(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
+  /** Answers a conversation in a session of its own. */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation;
+  /** The tokens that `chat` would give to the model. */
+  encodeChat(messages: readonly ChatMessage[], options?: Pick<ChatOptions, "templateVariables">): Int32Array;
+  /** Tokens of a text, with the beginning-of-text token where the model's file asks for it. */
+  encode(text: string, options?: Pick<GenerateOptions, "special" | "bos">): Int32Array;
+  session(): Session;
+  /** All logits of a sequence, and on request every layer: for inspection; large. */
+  logits(tokens: ArrayLike<number>, options?: LogitsOptions): Promise<LogitsResult>;
+  /** Natural log-probability of each token from `from` on, given those before it: [tokens.length - from]. */
+  logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
+  bench(options?: BenchOptions): Promise<BenchResult>;
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A running conversation. */
+export interface Chat {
+  /** All messages so far; an answer is added when it is whole. */
+  readonly messages: readonly ChatMessage[];
+  /** Adds the user's message and answers it. A cancelled answer stays in the conversation as far as it came. */
+  send(text: string, options?: ChatOptions): Generation;
+  /** Forgets everything but the system message. */
+  reset(): void;
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
