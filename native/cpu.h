@@ -1,0 +1,27 @@
+// What the processor can do, and which of the compiled instruction sets to use on it.
+#pragma once
+
+#include <cstddef>
+
+namespace grok1 {
+
+struct CpuFeatures {
+  bool avx2 = false, fma = false, f16c = false;
+  bool avx512f = false, avx512bw = false, avx512vl = false, avx512dq = false, avx512vnni = false;
+  bool avxvnni = false;
+  bool neon = false, dotprod = false, i8mm = false;
+  size_t l1d = 32u << 10, l2 = 256u << 10, l3 = 4u << 20;  // bytes; typical sizes where the processor does not say
+};
+
+// Read once; includes whether the operating system saves the wide registers.
+const CpuFeatures& cpu();
+
+// scalar: portable C++. avx2: with FMA and F16C. avx512: F, BW, VL, DQ and VNNI. neon: Armv8.2 with dot products.
+enum class Isa { scalar, avx2, avx512, neon };
+
+const char* isaName(Isa isa);
+// Compiled in, and the processor has it.
+bool isaUsable(Isa isa);
+Isa bestIsa();
+
+}  // namespace grok1
