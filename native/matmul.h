@@ -1,0 +1,86 @@
+// Matrix products with weights in the layout of their file, and the mixture-of-experts product.
+//
+// Order of summation. Every path (one token or many, any instruction set, any number of threads) computes one output as
+// the same expression, so results are equal bit for bit. A row is cut into segments of 4096 columns, a segment into
+// units: blocks of 32 columns for quantized weights, single columns for float ones. Units are dealt in turn to lanes (8
+// lanes of blocks, 16 of columns); a lane is summed in order with fused multiply-adds, then the lanes are added to
+// the output in order, segment after segment.
+//
+// Quantized weights meet activations rounded to int8 with one f32 scale per 32 columns (amax / 127, nearest, ties to
+// even); the products within a block are summed exactly as integers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+#include "cpu.h"
+#include "threads.h"
+
+namespace grok1 {
+
+// W [rows, cols], row-major, rows `rowBytes` apart, of a ggml type that canMultiply() accepts.
+struct WeightRef {
+  const uint8_t* data;
+  int type;
+  int64_t rows, cols;
+  size_t rowBytes;
+};
+
+// Scratch memory that grows and is reused; one caller at a time. Contents do not survive growth.
+class Workspace {
+ public:
+  Workspace() = default;
+  ~Workspace() { release(); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  // At least `bytes`, aligned to 64. Throws std::bad_alloc.
+  uint8_t* reserve(size_t bytes) {
+    if (bytes > size_) {
+      release();
+      const size_t size = bytes + bytes / 4;
+      base_ = std::malloc(size + 64);
+      if (base_ == nullptr) throw std::bad_alloc();
+      size_ = size;
+    }
+    return reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(base_) + 63) & ~uintptr_t(63));
+  }
+
+ private:
+  void release() {
+    std::free(base_);
+    base_ = nullptr;
+    size_ = 0;
+  }
+  void* base_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Whether the kernels compute with weights of this ggml type.
+bool canMultiply(int type);
+
+// out[t, r] = sum over k of x[t, k] W[r, k]: x [n, cols] with rows `ldx` floats apart, out [n, rows] with rows `ldo` floats
+// apart. `cols` must fill whole blocks of the type. Throws std::bad_alloc only, before any work.
+void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, int64_t n, int64_t ldx, float* out,
+            int64_t ldo, Workspace& workspace);
+
+// Arrays of `experts` matrices: gate and up [hidden, width], down [width, hidden]. Entries of experts that no token chose
+// are not read and may be anything.
+struct ExpertRefs {
+  int64_t experts;
+  const WeightRef* gate;
+  const WeightRef* up;
+  const WeightRef* down;
+};
+
+enum class Gating : int { gelu = 0, silu = 1 };  // GELU by its tanh approximation
+
+// out[t] = sum over j of weights[t, j] * down_e(activation(gate_e x[t]) * (up_e x[t])), e = chosen[t, j], summed in order of j:
+// x and out [n, width] contiguous, chosen and weights [n, used]; every chosen[t, j] is in [0, experts), and a row's
+// experts differ. Throws std::bad_alloc only, before any work.
+void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
+             const float* weights, int used, Gating gating, float* out, Workspace& workspace);
+
+}  // namespace grok1
