@@ -179,6 +179,11 @@ export interface AttentionOptions {
   readonly scale: number;
   /** Soft cap on scores, before the mask; absent or 0: none. */
   readonly softcap?: number;
+  /**
+   * Attention temperature (Grok-2): the capped scores of a query at a position past this length L are multiplied by
+   * log2(position) / log2(L), before the mask; absent or 0: none.
+   */
+  readonly temperatureLength?: number;
 }
 
 export interface RouteOptions {

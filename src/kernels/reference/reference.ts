@@ -1,0 +1,203 @@
+import { GrokError } from "../../errors.ts";
+import type { Batch, Matrix, Ops } from "../ops.ts";
+import { attend } from "./attention.ts";
+import { addInto, gate, normalize, scaleInto, softcapInto } from "./elementwise.ts";
+import { mixExperts } from "./experts.ts";
+import { boundCache, copyCachePage, createKvCache, storeRows } from "./kv-cache.ts";
+import { multiply } from "./matmul.ts";
+import { checkApart, checkSize, createScratch, valuesOf } from "./matrix.ts";
+import { rotate } from "./rope.ts";
+import { choose, softmaxRows } from "./route.ts";
+import { bindWeight, boundWeight, createDecodedCache } from "./weight.ts";
+
+export interface ReferenceOptions {
+  /** Bytes of decoded weights to keep; weights beyond are decoded again at each use. */
+  readonly decodedBytes?: number;
+}
+
+const defaults = { decodedBytes: 768 * 2 ** 20 };
+
+/**
+ * The reference backend: plain TypeScript, float64 activations, weights decoded exactly. The other backends are tested
+ * against it, and it runs where the native addon is not there.
+ */
+export function createReference(options: ReferenceOptions = {}): Ops {
+  const cache = createDecodedCache(options.decodedBytes ?? defaults.decodedBytes);
+  const scratch = createScratch();
+  let open = true;
+
+  const result = (name: string, rows: number, cols: number) => {
+    if (!open) throw new GrokError("argument", "the backend was closed");
+    return scratch.matrix(name, rows, cols);
+  };
+
+  return {
+    backend: "reference",
+    at() {},
+
+    matrix: result,
+    write(matrix, values) {
+      checkSize("write", `values of ${matrix.name}`, matrix.rows * matrix.cols, values.length);
+      valuesOf(matrix).set(values);
+    },
+    read: valuesOf,
+
+    weight(tensor) {
+      return bindWeight(tensor, cache);
+    },
+
+    embed(name, table, tokens, factor) {
+      const weight = boundWeight(table);
+      const out = result(name, tokens.length, weight.cols);
+      tokens.forEach((token, t) => {
+        checkIndex("embed", "token", token, weight.rows);
+        const values = weight.row(token);
+        for (let i = 0; i < weight.cols; i++) out.data[t * weight.cols + i] = values[i]! * factor;
+      });
+      return out;
+    },
+
+    rows(name, x, indices) {
+      checkApart("rows", name, x);
+      const values = valuesOf(x);
+      const out = result(name, indices.length, x.cols);
+      indices.forEach((row, i) => {
+        checkIndex("rows", "row", row, x.rows);
+        out.data.set(values.subarray(row * x.cols, (row + 1) * x.cols), i * x.cols);
+      });
+      return out;
+    },
+
+    rmsNorm(name, x, gain, eps) {
+      const weight = boundWeight(gain);
+      checkSize("rmsNorm", `columns of ${x.name}`, weight.cols, x.cols);
+      const out = result(name, x.rows, x.cols);
+      normalize(out.data, valuesOf(x), weight.row(0), x.rows, eps);
+      return out;
+    },
+
+    matmul(name, x, weight) {
+      checkApart("matmul", name, x);
+      const bound = boundWeight(weight);
+      checkSize("matmul", `columns of ${x.name} by ${weight.tensor.name}`, bound.cols, x.cols);
+      const out = result(name, x.rows, bound.rows);
+      multiply(out.data, valuesOf(x), x.rows, bound, 0);
+      return out;
+    },
+
+    rope(name, x, positions, rope) {
+      checkSize("rope", `positions of ${x.name}`, x.rows, positions.length);
+      checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
+      if (2 * rope.frequencies.length > rope.headSize) {
+        throw new GrokError("shape", `rope: ${2 * rope.frequencies.length} dimensions in heads of ${rope.headSize}`);
+      }
+      const values = valuesOf(x);
+      const out = result(name, x.rows, x.cols);
+      if (out.data.byteOffset !== values.byteOffset || out.data.buffer !== values.buffer) out.data.set(values);
+      rotate(out.data, x.rows, positions, rope);
+      return out;
+    },
+
+    kvCache: createKvCache,
+    freeKvCache(kv) {
+      const bound = boundCache(kv);
+      bound.keys.length = 0;
+      bound.values.length = 0;
+    },
+    copyPage(kv, from, to) {
+      copyCachePage(boundCache(kv), from, to);
+    },
+    store(kv, layer, k, v, batch) {
+      const bound = boundCache(kv);
+      checkIndex("store", "layer", layer, kv.spec.layers);
+      checkBatch("store", batch, k);
+      checkBatch("store", batch, v);
+      for (const x of [k, v]) checkSize("store", `columns of ${x.name}`, kv.spec.kvHeads * kv.spec.headSize, x.cols);
+      storeRows(bound, bound.keys[layer]!, valuesOf(k), batch);
+      storeRows(bound, bound.values[layer]!, valuesOf(v), batch);
+    },
+    attention(name, q, kv, layer, batch, attention) {
+      checkApart("attention", name, q);
+      checkIndex("attention", "layer", layer, kv.spec.layers);
+      checkBatch("attention", batch, q);
+      checkSize("attention", `columns of ${q.name}`, attention.heads * kv.spec.headSize, q.cols);
+      const out = result(name, q.rows, q.cols);
+      attend(out.data, valuesOf(q), boundCache(kv), layer, batch, attention);
+      return out;
+    },
+
+    add(name, a, b) {
+      checkSame("add", a, b);
+      const out = result(name, a.rows, a.cols);
+      addInto(out.data, valuesOf(a), valuesOf(b));
+      return out;
+    },
+    scale(name, x, factor) {
+      const out = result(name, x.rows, x.cols);
+      scaleInto(out.data, valuesOf(x), factor);
+      return out;
+    },
+    softcap(name, x, cap) {
+      const out = result(name, x.rows, x.cols);
+      softcapInto(out.data, valuesOf(x), cap);
+      return out;
+    },
+    gated(name, activation, gates, ups) {
+      checkSame("gated", gates, ups);
+      const out = result(name, gates.rows, gates.cols);
+      gate(out.data, activation, valuesOf(gates), valuesOf(ups));
+      return out;
+    },
+
+    route(name, logits, { used, renormalize }) {
+      const { rows, cols } = logits;
+      if (!(used >= 1 && used <= cols)) {
+        throw new GrokError("argument", `route: cannot choose ${used} of ${cols} experts`, { used, experts: cols });
+      }
+      const probabilities = result(name, rows, cols);
+      softmaxRows(probabilities.data, valuesOf(logits), rows, cols);
+      const chosen = result(`${name}.chosen`, rows, used);
+      const weights = result(`${name}.weights`, rows, used);
+      choose(probabilities.data, rows, cols, used, renormalize, chosen.data, weights.data);
+      return { rows, used, probabilities, chosen, weights };
+    },
+
+    experts(name, x, routing, stacks, activation) {
+      checkApart("experts", name, x);
+      const bound = { gate: boundWeight(stacks.gate), up: boundWeight(stacks.up), down: boundWeight(stacks.down) };
+      checkSize("experts", "rows of the routing", x.rows, routing.rows);
+      checkSize("experts", `columns of ${x.name}`, bound.gate.cols, x.cols);
+      for (const [what, of] of Object.entries(bound)) {
+        checkSize("experts", `experts of ${what}`, routing.probabilities.cols, of.matrices);
+        checkSize("experts", `rows of ${what}`, what === "down" ? x.cols : bound.gate.rows, of.rows);
+        checkSize("experts", `columns of ${what}`, what === "down" ? bound.gate.rows : x.cols, of.cols);
+      }
+      const out = result(name, x.rows, x.cols);
+      const [chosen, weights] = [valuesOf(routing.chosen), valuesOf(routing.weights)];
+      mixExperts(out.data, valuesOf(x), x.rows, chosen, weights, routing.used, bound, activation);
+      return out;
+    },
+
+    close() {
+      open = false;
+      scratch.clear();
+    },
+  };
+}
+
+function checkIndex(operation: string, what: string, index: number, count: number): void {
+  if (!(index >= 0 && index < count)) {
+    throw new GrokError("argument", `${operation}: ${what} ${index} is not in 0 to ${count - 1}`, { operation, index });
+  }
+}
+
+function checkSame(operation: string, a: Matrix, b: Matrix): void {
+  checkSize(operation, `rows of ${b.name}`, a.rows, b.rows);
+  checkSize(operation, `columns of ${b.name}`, a.cols, b.cols);
+}
+
+function checkBatch(operation: string, batch: Batch, x: Matrix): void {
+  checkSize(operation, `rows of ${x.name}`, batch.positions.length, x.rows);
+  const covered = batch.sequences.reduce((sum, sequence) => sum + sequence.count, 0);
+  checkSize(operation, "rows of the batch's sequences", x.rows, covered);
+}

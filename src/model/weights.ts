@@ -1,0 +1,95 @@
+import { GrokError } from "../errors.ts";
+import type { Ops, Weight } from "../kernels/ops.ts";
+import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import type { ModelFile } from "./model.ts";
+
+/** Turns names into bound weights with checked shapes, once. Shapes are row-major: [out, in]. */
+export interface Binder {
+  has(name: string): boolean;
+  /** @throws GrokError `shape` when the tensor is missing or of another shape. */
+  weight(name: string, shape: readonly number[]): Weight;
+  /** The weight, or undefined when the file has no tensor of that name. */
+  optional(name: string, shape: readonly number[]): Weight | undefined;
+  /** A stack [experts, out, in]: one tensor `blk.N.NAME_exps.weight`, or, in older files, one a expert. */
+  stack(block: string, name: string, shape: readonly number[]): Weight;
+}
+
+export function createBinder(ops: Ops, file: ModelFile): Binder {
+  const find = (name: string, shape: readonly number[]): Tensor => {
+    const tensor = file.tensors.get(name);
+    if (tensor === undefined) {
+      throw new GrokError(
+        "shape",
+        `${file.path}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]`,
+        {
+          path: file.path,
+          tensor: name,
+          expected: shape,
+        },
+      );
+    }
+    if (tensor.shape.length !== shape.length || tensor.shape.some((n, axis) => n !== shape[axis])) {
+      throw new GrokError(
+        "shape",
+        `${file.path}: tensor ${name} has shape [${tensor.shape.join(", ")}], expected [${shape.join(", ")}]`,
+        { path: file.path, tensor: name, expected: shape, found: tensor.shape },
+      );
+    }
+    return tensor;
+  };
+  return {
+    has: (name) => file.tensors.has(name),
+    weight: (name, shape) => ops.weight(find(name, shape)),
+    optional: (name, shape) => (file.tensors.has(name) ? ops.weight(find(name, shape)) : undefined),
+    stack(block, name, shape) {
+      const whole = `${block}.${name}_exps.weight`;
+      if (file.tensors.has(whole) || !file.tensors.has(`${block}.${name}.0.weight`))
+        return ops.weight(find(whole, shape));
+      const parts = Array.from({ length: shape[0]! }, (_, e) => find(`${block}.${name}.${e}.weight`, shape.slice(1)));
+      return ops.weight(stackTensors(file.path, whole, parts));
+    },
+  };
+}
+
+/** Tensors of one shape and type as one tensor with an axis more; a slice of one entry is a view, not a copy. */
+function stackTensors(path: string, name: string, parts: readonly Tensor[]): Tensor {
+  const first = parts[0]!;
+  for (const part of parts) {
+    if (part.type === first.type) continue;
+    throw new GrokError(
+      "unsupported",
+      `${path}: tensor ${part.name} is of type ${part.type}, expected ${first.type} like ${first.name}`,
+      { path, tensor: part.name, expected: first.type, found: part.type },
+    );
+  }
+  return {
+    name,
+    type: first.type,
+    shape: [parts.length, ...first.shape],
+    source: first.source,
+    slice(start, end) {
+      if (!(start >= 0 && start <= end && end <= parts.length)) {
+        throw new GrokError("argument", `${path}: experts ${start} to ${end} of ${parts.length} in ${name}`, {
+          start,
+          end,
+        });
+      }
+      const bytes = parts.slice(start, end).map((part) => part.slice(0, part.shape[0]!));
+      if (bytes.length === 1) return bytes[0]!;
+      const all = new Uint8Array(bytes.reduce((sum, part) => sum + part.length, 0));
+      let at = 0;
+      for (const part of bytes) {
+        all.set(part, at);
+        at += part.length;
+      }
+      return all;
+    },
+  };
+}
+
+/** All parameters of the tensors, as the file has them. */
+export function countParameters(tensors: Iterable<Tensor>): number {
+  let sum = 0;
+  for (const tensor of tensors) sum += elementCount(tensor.shape);
+  return sum;
+}
