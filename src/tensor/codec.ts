@@ -1,0 +1,9 @@
+/**
+ * How one tensor type's bytes become float32 values, and back. Both directions take whole rows: `bytes` and the values
+ * hold the same number of whole blocks (`decodeRow` and `encodeRow` check it, a codec does not).
+ */
+export interface Codec {
+  decode(bytes: Uint8Array, out: Float32Array): void;
+  /** Absent where grok1 only reads a type. */
+  encode?(values: Float32Array, out: Uint8Array): void;
+}

@@ -1,0 +1,204 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { GrokError } from "../errors.ts";
+import { canDecode, canEncode, decodeRow, encodeRow } from "./decode.ts";
+import { encodedBytes, type TensorType, tensorTypes } from "./types.ts";
+
+// Made by test/oracles/make_tensor_vectors.py with the Python gguf package.
+const folder = new URL("../../test/vectors/tensor-types/", import.meta.url);
+const readJson = (name: string) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
+const index = readJson("index.json") as Record<"decode" | "encode", Record<string, number>>;
+
+/** A copy with an offset of its own, since rows in mapped files start anywhere. */
+function unaligned(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(bytes.length + 1).subarray(1);
+  copy.set(bytes);
+  return copy;
+}
+
+function canonicalBits(values: Float32Array): Uint32Array {
+  const bits = new Uint32Array(values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength));
+  return bits.map((pattern) => ((pattern & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : pattern));
+}
+
+function relativeError(actual: Float32Array, expected: Float32Array): number {
+  let difference = 0;
+  let square = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    square += expected[i]! ** 2;
+  }
+  return Math.sqrt(difference / square);
+}
+
+describe("against the gguf package, bit for bit", () => {
+  test("every type that has to run has vectors", () => {
+    const types = "f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs".split(" ");
+    expect(Object.keys(index.decode).sort()).toEqual(types.sort());
+  });
+
+  for (const [name, elements] of Object.entries(index.decode)) {
+    test(`decodes ${name}`, () => {
+      const type = name as TensorType;
+      const file = readFileSync(new URL(`decode/${name}.bin`, folder));
+      const length = encodedBytes(type, elements);
+      expect(file.length).toBe(length + 4 * elements);
+      const out = new Float32Array(elements);
+      decodeRow(type, unaligned(file.subarray(0, length)), out);
+      const expected = new Float32Array(file.buffer.slice(file.byteOffset + length, file.byteOffset + file.length));
+      expect(canonicalBits(out)).toEqual(canonicalBits(expected));
+    });
+  }
+
+  for (const [name, elements] of Object.entries(index.encode)) {
+    test(`encodes ${name}`, () => {
+      const file = readFileSync(new URL(`encode/${name}.bin`, folder));
+      const values = new Float32Array(file.buffer.slice(file.byteOffset, file.byteOffset + 4 * elements));
+      const encoded = encodeRow(name as TensorType, values);
+      expect(Buffer.from(encoded).toString("hex")).toBe(file.subarray(4 * elements).toString("hex"));
+    });
+  }
+});
+
+describe("the encoders of the K types", () => {
+  const errors = readJson("k-errors.json") as Record<string, Record<string, number>>;
+
+  /** The generator and rows of the oracle script, once more. */
+  function drawRows(): Record<string, Float32Array> {
+    let state = 1234567;
+    const draw = () => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return (state >>> 0) / 2 ** 32;
+    };
+    const twelve = () => Array.from({ length: 12 }, draw).reduce((sum, x) => sum + x, 0) - 6;
+    const row = (make: () => number) => Float32Array.from({ length: 4096 }, make);
+    return {
+      normal: row(twelve),
+      uniform: row(() => draw() * 2 - 1),
+      heavy: row(() => twelve() ** 3),
+      shifted: row(() => 3 + 0.5 * (draw() + draw())),
+    };
+  }
+  const rows = drawRows();
+
+  for (const type of ["q4_k", "q6_k"] as const) {
+    for (const kind of Object.keys(rows)) {
+      test(`${type} loses no more than ggml's own encoder on ${kind} values`, () => {
+        const values = rows[kind]!;
+        const back = new Float32Array(values.length);
+        decodeRow(type, encodeRow(type, values), back);
+        expect(relativeError(back, values)).toBeLessThan(errors[type]![kind]! * 1.01);
+
+        const again = new Float32Array(values.length);
+        decodeRow(type, encodeRow(type, back), again);
+        expect(relativeError(again, back)).toBeLessThan(relativeError(back, values) / 2);
+      });
+    }
+
+    test(`${type} keeps zeros, constants and single spikes`, () => {
+      const values = new Float32Array(256 * 4);
+      values.fill(-1.5, 256, 512);
+      values.fill(2.25, 512, 768);
+      values[900] = 42;
+      const back = new Float32Array(values.length);
+      decodeRow(type, encodeRow(type, values), back);
+      expect(back.subarray(0, 256).every((x) => x === 0)).toBe(true);
+      for (let i = 256; i < values.length; i++) {
+        expect(Math.abs(back[i]! - values[i]!)).toBeLessThanOrEqual(0.02 * Math.abs(values[i]!));
+      }
+    });
+  }
+});
+
+describe("properties", () => {
+  const encodable = (Object.keys(tensorTypes) as TensorType[]).filter(canEncode);
+
+  test.each(encodable)("%s: no element is further from its value than a step of its block", (type) => {
+    const { blockSize } = tensorTypes[type];
+    const size = Math.max(32, blockSize);
+    // Largest distance, relative to the block's largest magnitude: half a step, the rounding of scales, and what a
+    // least-squares fit may trade between elements.
+    const bound = { f32: 0, f16: 2 ** -11, bf16: 2 ** -8, q8_0: 0.005, q6_k: 0.05, q5_0: 0.064, q5_1: 0.034 } as Record<
+      string,
+      number
+    >;
+    const worst = bound[type] ?? 0.2;
+    const finite = fc.double({ min: -100, max: 100, noNaN: true });
+    fc.assert(
+      fc.property(fc.array(finite, { minLength: size, maxLength: size }), (numbers) => {
+        const values = Float32Array.from(numbers);
+        const back = new Float32Array(size);
+        decodeRow(type, encodeRow(type, values), back);
+        const largest = values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+        // Below 2^-13 an f16 scale itself is coarse.
+        for (let i = 0; i < size; i++) {
+          expect(Math.abs(back[i]! - values[i]!)).toBeLessThanOrEqual(worst * largest + 2 ** -13);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("a row decodes as its blocks do", () => {
+    for (const type of (Object.keys(tensorTypes) as TensorType[]).filter(canDecode)) {
+      const { blockSize, blockBytes } = tensorTypes[type];
+      const bytes = Uint8Array.from({ length: 5 * blockBytes }, (_, i) => (i * 97 + 13) & 0x3f);
+      const whole = new Float32Array(5 * blockSize);
+      decodeRow(type, bytes, whole);
+      for (let b = 0; b < 5; b++) {
+        const part = new Float32Array(blockSize);
+        decodeRow(type, bytes.subarray(b * blockBytes, (b + 1) * blockBytes), part);
+        expect(part).toEqual(whole.slice(b * blockSize, (b + 1) * blockSize));
+      }
+    }
+  });
+
+  test("plain numbers", () => {
+    const doubles = new Float64Array([0.1, -1e300, 3]);
+    const out = new Float32Array(3);
+    decodeRow("f64", new Uint8Array(doubles.buffer), out);
+    expect([...out]).toEqual([Math.fround(0.1), Number.NEGATIVE_INFINITY, 3]);
+    decodeRow("i64", new Uint8Array(new BigInt64Array([-5n, 2n ** 40n, 7n]).buffer), out);
+    expect([...out]).toEqual([-5, 2 ** 40, 7]);
+    decodeRow("i32", new Uint8Array(new Int32Array([-5, 1 << 30, 7]).buffer), out);
+    expect([...out]).toEqual([-5, 2 ** 30, 7]);
+    decodeRow("i16", new Uint8Array(new Int16Array([-5, 300, 7]).buffer), out);
+    expect([...out]).toEqual([-5, 300, 7]);
+    decodeRow("i8", new Uint8Array(new Int8Array([-5, 100, 7]).buffer), out);
+    expect([...out]).toEqual([-5, 100, 7]);
+  });
+});
+
+describe("errors", () => {
+  const thrown = (run: () => unknown): GrokError => {
+    try {
+      run();
+    } catch (error) {
+      if (error instanceof GrokError) return error;
+      throw error;
+    }
+    throw new Error("nothing thrown");
+  };
+
+  test("types without a decoder or encoder", () => {
+    expect(canDecode("iq2_xxs")).toBe(false);
+    expect(thrown(() => decodeRow("iq2_xxs", new Uint8Array(66), new Float32Array(256))).code).toBe("unsupported");
+    expect(canEncode("q3_k")).toBe(false);
+    expect(thrown(() => encodeRow("q3_k", new Float32Array(256))).message).toContain("q3_k");
+  });
+
+  test("lengths that do not match, and values that would spoil a block", () => {
+    expect(thrown(() => decodeRow("q4_0", new Uint8Array(17), new Float32Array(32))).code).toBe("argument");
+    expect(thrown(() => decodeRow("q4_0", new Uint8Array(9), new Float32Array(16))).code).toBe("argument");
+    expect(thrown(() => decodeRow("f32", new Uint8Array(7), new Float32Array(2))).code).toBe("argument");
+    expect(thrown(() => encodeRow("q8_0", new Float32Array(33))).code).toBe("argument");
+    expect(thrown(() => encodeRow("q8_0", new Float32Array(32), new Uint8Array(33))).code).toBe("argument");
+    const values = new Float32Array(64);
+    values[40] = Number.NaN;
+    expect(thrown(() => encodeRow("q4_0", values)).details).toMatchObject({ index: 40 });
+    expect(encodeRow("f16", values).subarray(80, 82)).toEqual(new Uint8Array([0, 0x7e]));
+  });
+});

@@ -1,0 +1,113 @@
+import { GrokError } from "../errors.ts";
+import type { Codec } from "./codec.ts";
+import { bf16 } from "./types/bf16.ts";
+import { f16 } from "./types/f16.ts";
+import { f32 } from "./types/f32.ts";
+import { iq4_nl } from "./types/iq4-nl.ts";
+import { iq4_xs } from "./types/iq4-xs.ts";
+import { f64, i8, i16, i32, i64 } from "./types/numbers.ts";
+import { q2_k } from "./types/q2-k.ts";
+import { q3_k } from "./types/q3-k.ts";
+import { q4_0 } from "./types/q4-0.ts";
+import { q4_1 } from "./types/q4-1.ts";
+import { q4_k } from "./types/q4-k.ts";
+import { q5_0 } from "./types/q5-0.ts";
+import { q5_1 } from "./types/q5-1.ts";
+import { q5_k } from "./types/q5-k.ts";
+import { q6_k } from "./types/q6-k.ts";
+import { q8_0 } from "./types/q8-0.ts";
+import { encodedBytes, type TensorType, tensorTypes } from "./types.ts";
+
+/** Every type that grok1 computes with. Types missing here can be inspected and copied, not run. */
+const codecs: Partial<Record<TensorType, Codec>> = {
+  f32,
+  f16,
+  bf16,
+  f64,
+  i8,
+  i16,
+  i32,
+  i64,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+};
+
+/** Whether {@link decodeRow} knows a type. */
+export function canDecode(type: TensorType): boolean {
+  return codecs[type] !== undefined;
+}
+
+/** Whether {@link encodeRow} knows a type. */
+export function canEncode(type: TensorType): boolean {
+  return codecs[type]?.encode !== undefined;
+}
+
+/**
+ * Decodes whole blocks to float32: `out.length` elements from the bytes that hold just those. Values are the format's
+ * definition evaluated in float32, bit for bit (a NaN scale gives NaN elements, of whatever payload).
+ *
+ * @throws GrokError `unsupported` for a type without a decoder; `argument` when bytes and elements do not match.
+ */
+export function decodeRow(type: TensorType, bytes: Uint8Array, out: Float32Array): void {
+  const codec = codecs[type];
+  if (codec === undefined) {
+    throw new GrokError("unsupported", `tensor type ${type} cannot be decoded; known are ${known("decode")}`, { type });
+  }
+  checkLengths(type, bytes.length, out.length);
+  codec.decode(bytes, out);
+}
+
+/**
+ * Encodes a row of float32 values, whole blocks of them. Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 round to nearest, with the same
+ * bytes as ggml's reference; Q4_K and Q6_K search for scales, without an importance matrix.
+ *
+ * @param out where to write, `encodedBytes(type, values.length)` bytes; a new array when left out.
+ * @throws GrokError `unsupported` for a type without an encoder; `argument` when values do not fill whole blocks, when
+ * `out` has the wrong length, or when a block type is given a value that is not finite: it would spoil its whole block.
+ */
+export function encodeRow(type: TensorType, values: Float32Array, out?: Uint8Array): Uint8Array {
+  const codec = codecs[type];
+  if (codec?.encode === undefined) {
+    throw new GrokError("unsupported", `tensor type ${type} cannot be encoded; known are ${known("encode")}`, { type });
+  }
+  const { blockSize } = tensorTypes[type];
+  if (blockSize > 1) {
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) {
+      throw new GrokError("argument", `value ${bad} is ${values[bad]}: type ${type} holds finite values only`, {
+        type,
+        index: bad,
+      });
+    }
+  }
+  const bytes = out ?? new Uint8Array(Math.ceil(values.length / blockSize) * tensorTypes[type].blockBytes);
+  checkLengths(type, bytes.length, values.length);
+  codec.encode(values, bytes);
+  return bytes;
+}
+
+function checkLengths(type: TensorType, bytes: number, elements: number): void {
+  const { blockSize } = tensorTypes[type];
+  if (elements % blockSize !== 0 || bytes !== encodedBytes(type, elements)) {
+    const expected = (elements / blockSize) * tensorTypes[type].blockBytes;
+    throw new GrokError(
+      "argument",
+      `${elements} elements of type ${type} (blocks of ${blockSize}) take ${expected} bytes, not ${bytes}`,
+      { type, elements, bytes },
+    );
+  }
+}
+
+function known(direction: keyof Codec): string {
+  return (Object.keys(codecs) as TensorType[]).filter((type) => codecs[type]?.[direction] !== undefined).join(", ");
+}

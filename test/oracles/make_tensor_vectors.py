@@ -1,0 +1,131 @@
+"""Writes ../vectors/tensor-types: what the Python gguf package makes of random blocks of every tensor type.
+
+    pip install gguf numpy
+    python make_tensor_vectors.py [path of llama.cpp's libggml-base.so]
+
+decode/TYPE.bin   encoded blocks, then the float32 values gguf.quants.dequantize gives (NaN written as 7fc00000)
+encode/TYPE.bin   float32 values, then the bytes gguf.quants.quantize gives
+index.json        elements of each file
+k-errors.json     (with the library) the root mean square error of ggml's own Q4_K and Q6_K encoders, relative to that of the
+                  values, over rows that the test draws again with the same generator
+"""
+import ctypes
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from gguf import GGMLQuantizationType as T, quants
+from gguf.constants import GGML_QUANT_SIZES
+
+here = Path(__file__).resolve().parent.parent / "vectors" / "tensor-types"
+rng = np.random.default_rng(20240317)
+
+# Where a block's f16 scales are.
+SCALES = {
+    "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
+    "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
+}
+# Zero, negative zero, subnormals, largest, infinities, NaN.
+SPECIAL = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0xFE01, 0x3C00]
+
+
+def canonical(values):
+    bits = values.astype(np.float32).view(np.uint32).copy()
+    bits[np.isnan(values)] = 0x7FC00000
+    return bits
+
+
+def decoding(name):
+    size, nbytes = GGML_QUANT_SIZES[T[name]]
+    if size == 1:
+        kind = {"F32": np.float32, "F16": np.float16, "BF16": None}[name]
+        raw = rng.integers(0, 256, (1, 256 * nbytes), dtype=np.uint8)
+        values = quants.dequantize(raw.view(kind) if kind else raw, T[name])
+        return raw, np.asarray(values, dtype=np.float32)
+    blocks = 24 if size == 32 else 14
+    raw = rng.integers(0, 256, (blocks, nbytes), dtype=np.uint8)
+    for b in range(blocks):
+        for k, at in enumerate(SCALES[name]):
+            if b < len(SPECIAL):
+                half = SPECIAL[(b + 5 * k) % len(SPECIAL)]
+            else:
+                half = int(rng.integers(0, 65536))
+            raw[b, at : at + 2] = np.array([half], dtype="<u2").view(np.uint8)
+    with np.errstate(all="ignore"):
+        return raw, quants.dequantize(raw, T[name])
+
+
+def encoding(name):
+    rows = [rng.standard_normal(32) * scale for scale in (1, 0.02, 1e-3, 1e-6, 300, 3e4) for _ in range(3)]
+    rows += [
+        np.zeros(32), np.full(32, 0.75), np.full(32, -0.75), np.arange(32) - 16, (np.arange(32) - 16) / 2,
+        np.concatenate([[-127], np.arange(31) + 0.5]), np.concatenate([[8.0, -8.0], np.arange(30) / 4 - 3]),
+        np.where(np.arange(32) == 7, 1.0, 0.0), np.abs(rng.standard_normal(32)), -np.abs(rng.standard_normal(32)),
+    ]
+    values = np.array(rows, dtype=np.float32)
+    if name in ("F16", "BF16"):
+        edges = np.array(
+            [0, 0x80000000, 1, 0x33000000, 0x33000001, 0x33800000, 0x33C00000, 0x387FC000, 0x387FE000, 0x387FFFFF,
+             0x38800000, 0x477FEFFF, 0x477FF000, 0x7F7FFFFF, 0x7F7F8000, 0x7F800000, 0xFF800000, 0x3F808000, 0x3F818000,
+             0x3F801000, 0x3F803000, 0x3F800FFF, 0x3F801001, 0xB8000001, 0x00008000, 0x00018000, 0x38000FFF, 0xB3400000,
+             0x33FFFFFF, 0x3FFFF000, 0x3FFFFFFF, 0xC77FEFFF], dtype=np.uint32).view(np.float32)
+        random = rng.integers(0, 2**32, (8, 32), dtype=np.uint32)
+        random[(random & 0x7F800000) == 0x7F800000] = 0x3F800000
+        values = np.concatenate([values, edges[None], random.view(np.float32)])
+    with np.errstate(all="ignore"):
+        out = quants.quantize(values, T[name])
+    return values, np.ascontiguousarray(out).view(np.uint8)
+
+
+def generator(seed):
+    """xorshift32 in [0, 1): the same numbers in any language."""
+    state = seed
+    while True:
+        state ^= (state << 13) & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= (state << 5) & 0xFFFFFFFF
+        yield state / 2**32
+
+
+def k_rows():
+    uniform = generator(1234567)
+    draw = lambda: next(uniform)
+    normal = [sum(draw() for _ in range(12)) - 6 for _ in range(4096)]
+    flat = [draw() * 2 - 1 for _ in range(4096)]
+    heavy = [(sum(draw() for _ in range(12)) - 6) ** 3 for _ in range(4096)]
+    shifted = [3 + 0.5 * (draw() + draw()) for _ in range(4096)]
+    return {k: np.array(v, dtype=np.float32) for k, v in
+            {"normal": normal, "uniform": flat, "heavy": heavy, "shifted": shifted}.items()}
+
+
+def k_errors(library):
+    ggml = ctypes.CDLL(library)
+    errors = {}
+    for name in ("Q4_K", "Q6_K"):
+        errors[name.lower()] = {}
+        for kind, values in k_rows().items():
+            raw = np.zeros(values.size // 256 * GGML_QUANT_SIZES[T[name]][1], dtype=np.uint8)
+            encode = getattr(ggml, f"quantize_row_{name[:1].lower()}{name[1:]}_ref")
+            encode(values.ctypes.data_as(ctypes.c_void_p), raw.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(values.size))
+            back = quants.dequantize(raw[None], T[name])[0].astype(np.float64)
+            exact = values.astype(np.float64)
+            errors[name.lower()][kind] = float(np.sqrt(np.sum((back - exact) ** 2) / np.sum(exact**2)))
+    return errors
+
+
+if __name__ == "__main__":
+    (here / "decode").mkdir(parents=True, exist_ok=True)
+    (here / "encode").mkdir(parents=True, exist_ok=True)
+    index = {"decode": {}, "encode": {}}
+    for name in ["F32", "F16", "BF16", *SCALES]:
+        raw, values = decoding(name)
+        (here / "decode" / f"{name.lower()}.bin").write_bytes(raw.tobytes() + canonical(values).tobytes())
+        index["decode"][name.lower()] = int(values.size)
+    for name in ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
+        values, raw = encoding(name)
+        (here / "encode" / f"{name.lower()}.bin").write_bytes(values.tobytes() + raw.tobytes())
+        index["encode"][name.lower()] = int(values.size)
+    (here / "index.json").write_text(json.dumps(index, indent=2) + "\n")
+    if len(sys.argv) > 1:
+        (here / "k-errors.json").write_text(json.dumps(k_errors(sys.argv[1]), indent=2) + "\n")
