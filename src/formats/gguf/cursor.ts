@@ -13,7 +13,7 @@ export interface Cursor {
 }
 
 /** The longest header that is read. A vocabulary of 262,144 entries with its merges takes about 20 MB. */
-export const maxHeaderBytes = 100_000_000;
+export const maxHeaderBytes = 64_000_000;
 
 const firstRead = 1 << 20;
 
