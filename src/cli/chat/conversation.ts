@@ -1,0 +1,64 @@
+import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { GrokError } from "../../errors.ts";
+import type { ChatMessage } from "../../generate/types.ts";
+import { readText } from "../files.ts";
+
+/** What has been said, and with which options the next answer is made. */
+export interface Conversation {
+  /** The system message first, where there is one. */
+  messages: ChatMessage[];
+  /** Sampling options and `maxTokens`, by name; those that nobody set are absent. */
+  options: Record<string, unknown>;
+}
+
+export function beginConversation(system: string | undefined, options: Record<string, unknown>): Conversation {
+  return { messages: system ? [{ role: "system", content: system }] : [], options };
+}
+
+export function systemOf(conversation: Conversation): string | undefined {
+  const first = conversation.messages[0];
+  return first?.role === "system" ? first.content : undefined;
+}
+
+/** Forgets all but the system message. */
+export function clearConversation(conversation: Conversation, system = systemOf(conversation)): void {
+  conversation.messages = system ? [{ role: "system", content: system }] : [];
+}
+
+/** Takes the last question and what followed it out of the conversation; undefined when nothing was asked. */
+export function takeLastQuestion(conversation: Conversation): string | undefined {
+  const index = conversation.messages.findLastIndex((message) => message.role === "user");
+  if (index < 0) return undefined;
+  const question = conversation.messages[index]!.content;
+  conversation.messages = conversation.messages.slice(0, index);
+  return question;
+}
+
+/** Writes `{"messages": [{"role", "content"}]}`. @throws GrokError `io` */
+export async function saveConversation(conversation: Conversation, path: string): Promise<void> {
+  const text = `${JSON.stringify({ messages: conversation.messages }, undefined, 2)}\n`;
+  await writeAtomic(path, [new TextEncoder().encode(text)]);
+}
+
+/** Reads what {@link saveConversation} wrote. @throws GrokError `io`, or `format` naming the file and the message. */
+export function loadConversation(path: string): ChatMessage[] {
+  let document: unknown;
+  try {
+    document = JSON.parse(readText(path));
+  } catch (error) {
+    if (error instanceof GrokError) throw error;
+    throw new GrokError("format", `${path}: expected JSON: ${(error as Error).message}`, { path }, error);
+  }
+  const messages = isRecord(document) ? document.messages : undefined;
+  if (!Array.isArray(messages)) throw new GrokError("format", `${path}: expected a list "messages"`, { path });
+  return messages.map((message: unknown, index) => {
+    if (!isRecord(message) || typeof message.role !== "string" || typeof message.content !== "string") {
+      throw new GrokError("format", `${path}: message ${index}: expected the texts "role" and "content"`, { path });
+    }
+    return { role: message.role, content: message.content };
+  });
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

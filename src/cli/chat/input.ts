@@ -1,0 +1,188 @@
+import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
+import type { WriteStream } from "node:tty";
+import { interruptedStatus } from "../exit.ts";
+import { isRich } from "../terminal.ts";
+import { createAssembler } from "./assembler.ts";
+
+/** What a person (or a pipe) says next. */
+export type Turn =
+  | { readonly kind: "text"; readonly text: string }
+  /** Ctrl-D, or the end of the pipe. */
+  | { readonly kind: "end" }
+  /** Ctrl-C at an empty prompt. */
+  | { readonly kind: "interrupt" };
+
+export interface ChatInput {
+  /** Whether a person sits at it. */
+  readonly interactive: boolean;
+  /** Waits for the next turn; shows the prompt meanwhile. */
+  read(): Promise<Turn>;
+  /** Called for Ctrl-C while nobody reads, that is while an answer streams. */
+  onInterrupt(listener: () => void): void;
+  /** Lines typed so far, latest first, for the next time. */
+  history(): readonly string[];
+  close(): void;
+}
+
+const prompt = "> ";
+const promptMore = "... ";
+
+/** Each line of the pipe is a turn, put together by the same rules as typed lines. */
+export function openPipeInput(input: NodeJS.ReadableStream): ChatInput {
+  const assembler = createAssembler();
+  const lines = createInterface({ input, terminal: false })[Symbol.asyncIterator]();
+  let interrupted: () => void = () => process.exit(interruptedStatus);
+  const onSignal = () => interrupted();
+  process.on("SIGINT", onSignal);
+  return {
+    interactive: false,
+    async read() {
+      for (;;) {
+        const { value, done } = await lines.next();
+        const turn = done ? assembler.take() : assembler.add(value);
+        if (turn !== undefined) return { kind: "text", text: turn };
+        if (done) return { kind: "end" };
+      }
+    },
+    onInterrupt(listener) {
+      interrupted = listener;
+    },
+    history: () => [],
+    close() {
+      process.off("SIGINT", onSignal);
+      lines.return?.();
+    },
+  };
+}
+
+/**
+ * Line editing and history at a terminal. The terminal stays in raw mode while an answer streams: what is typed then is
+ * not echoed into the answer but appears at the next prompt, and Ctrl-C reaches this program alone (in cooked mode it
+ * would end a parent such as npm as well).
+ */
+export function openTerminalInput(output: WriteStream, history: readonly string[], historySize: number): ChatInput {
+  const rich = isRich(output, process.env);
+  const assembler = createAssembler();
+  let reading = false;
+  let pasting = false;
+  let closed = false;
+  let deliver: ((turn: Turn) => void) | undefined;
+  let interrupted = () => {};
+  const waiting: string[] = [];
+
+  const gate = Object.assign(
+    new Writable({
+      decodeStrings: false,
+      write(chunk, encoding, done) {
+        if (reading) output.write(chunk, encoding);
+        done();
+      },
+    }),
+    { isTTY: true, columns: output.columns, rows: output.rows },
+  );
+  const onResize = () => {
+    Object.assign(gate, { columns: output.columns, rows: output.rows });
+    gate.emit("resize");
+  };
+  output.on("resize", onResize);
+
+  const editor = createInterface({
+    input: process.stdin,
+    output: gate,
+    terminal: true,
+    history: [...history],
+    historySize,
+    removeHistoryDuplicates: true,
+  });
+  // Bracketed paste: the terminal says where pasted text begins and ends, so its line breaks do not send it.
+  if (rich) output.write("\u001b[?2004h");
+  const restore = () => {
+    if (rich) output.write("\u001b[?2004l");
+  };
+  process.on("exit", restore);
+
+  const show = () => {
+    editor.setPrompt(assembler.pending ? promptMore : prompt);
+    editor.prompt(true);
+  };
+  const give = (turn: Turn) => {
+    const to = deliver;
+    deliver = undefined;
+    reading = false;
+    to?.(turn);
+  };
+  const takeNext = () => {
+    if (!deliver) return;
+    while (waiting.length > 0) {
+      // Lines that arrived in one piece belong together: a paste at a terminal that does not mark pastes.
+      const line = waiting.shift()!;
+      const turn = assembler.add(line, waiting.length > 0);
+      if (turn !== undefined) return give({ kind: "text", text: turn });
+    }
+    if (closed) return give({ kind: "end" });
+    show();
+  };
+
+  editor.on("line", (line) => {
+    if (pasting) {
+      assembler.add(line, true);
+      if (deliver) show();
+      return;
+    }
+    waiting.push(line);
+    if (waiting.length === 1) setImmediate(takeNext);
+  });
+  editor.on("close", () => {
+    closed = true;
+    if (deliver) output.write("\n");
+    setImmediate(takeNext);
+  });
+  editor.on("SIGINT", () => {
+    if (!deliver) return interrupted();
+    output.write("^C\n");
+    const empty = editor.line === "" && !assembler.pending;
+    assembler.take();
+    // Ctrl-U and Ctrl-K: the editor has no other way to empty its line.
+    editor.write(null, { ctrl: true, name: "u" });
+    editor.write(null, { ctrl: true, name: "k" });
+    if (empty) give({ kind: "interrupt" });
+    else show();
+  });
+  const onKey = (_: unknown, key: { name?: string } | undefined) => {
+    if (key?.name === "paste-start") pasting = true;
+    if (key?.name === "paste-end") pasting = false;
+  };
+  process.stdin.on("keypress", onKey);
+  const onSignal = () => {
+    if (deliver) give({ kind: "interrupt" });
+    else interrupted();
+  };
+  process.on("SIGINT", onSignal);
+
+  return {
+    interactive: true,
+    read() {
+      return new Promise((resolve) => {
+        deliver = resolve;
+        reading = true;
+        if (closed || waiting.length > 0) takeNext();
+        else show();
+      });
+    },
+    onInterrupt(listener) {
+      interrupted = listener;
+    },
+    // Not in Node's types, though documented as the value of its "history" event.
+    history: () => (editor as unknown as { history: string[] }).history,
+    close() {
+      closed = true;
+      process.off("SIGINT", onSignal);
+      process.stdin.off("keypress", onKey);
+      output.off("resize", onResize);
+      process.off("exit", restore);
+      restore();
+      editor.close();
+    },
+  };
+}

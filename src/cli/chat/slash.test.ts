@@ -1,0 +1,85 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { messagesFor } from "../messages.ts";
+import { beginConversation, type Conversation } from "./conversation.ts";
+import { isSlash, runSlash } from "./slash.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "grok1-slash-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const messages = messagesFor("en", {});
+let conversation: Conversation;
+beforeEach(() => {
+  conversation = beginConversation("Be brief.", { temperature: 0.5 });
+  conversation.messages.push({ role: "user", content: "Hi" }, { role: "assistant", content: "Hello" });
+});
+
+async function say(turn: string): Promise<string> {
+  const outcome = await runSlash(turn, conversation, messages);
+  return outcome.kind === "done" ? outcome.text : outcome.kind;
+}
+
+describe("slash commands", () => {
+  it("are told from paths and text", () => {
+    expect(["/help", "/set top-k 3", "/nonsense"].every(isSlash)).toBe(true);
+    expect(["/etc/hosts", "/ 2", "a /help", "1/2"].some(isSlash)).toBe(false);
+  });
+
+  it("/clear keeps the system message, /system replaces it", async () => {
+    await say("/clear");
+    expect(conversation.messages).toEqual([{ role: "system", content: "Be brief." }]);
+    await say("/system Talk like\na pirate.");
+    expect(conversation.messages).toEqual([{ role: "system", content: "Talk like\na pirate." }]);
+    expect(await say("/system")).toBe("Talk like\na pirate.");
+  });
+
+  it("/set checks the value and knows every spelling", async () => {
+    expect(await say("/set top-k 40")).toBe("topK is 40.");
+    expect(await say("/set TEMPERATURE=0")).toBe("temperature is 0.");
+    expect(conversation.options).toEqual({ temperature: 0, topK: 40 });
+    expect(await say("/set topp 2")).toMatch(/topP: 2 .*from 0 to 1/);
+    expect(conversation.options).toEqual({ temperature: 0, topK: 40 });
+    await say("/set temperature default");
+    expect(conversation.options).toEqual({ topK: 40 });
+    expect(await say("/set warmth 1")).toMatch(/no option warmth.*temperature/);
+    expect(await say("/set")).toContain("topK 40");
+  });
+
+  it("/save and /load are each other's inverse", async () => {
+    const path = join(folder, "talk.json");
+    const before = [...conversation.messages];
+    expect(await say(`/save ${path}`)).toBe(`3 messages written to ${path}.`);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ messages: before });
+    await say("/clear");
+    await say(`/load ${path}`);
+    expect(conversation.messages).toEqual(before);
+  });
+
+  it("/load of a bad file says which and where, and keeps the conversation", async () => {
+    const path = join(folder, "bad.json");
+    const before = [...conversation.messages];
+    for (const [content, saying] of [
+      ["not json", /bad\.json: expected JSON/],
+      ["[]", /bad\.json: expected a list "messages"/],
+      ['{"messages":[{"role":"user","content":"a"},{"role":1}]}', /bad\.json: message 1/],
+    ] as const) {
+      writeFileSync(path, content);
+      expect(await say(`/load ${path}`)).toMatch(saying);
+    }
+    expect(await say(`/load ${join(folder, "absent.json")}`)).toMatch(/absent\.json: cannot read: no such file/);
+    expect(conversation.messages).toEqual(before);
+  });
+
+  it("/retry asks the last question again", async () => {
+    expect(await runSlash("/retry", conversation, messages)).toEqual({ kind: "ask", question: "Hi" });
+    expect(conversation.messages).toEqual([{ role: "system", content: "Be brief." }]);
+    expect(await say("/retry")).toBe(messages.nothingToRetry);
+  });
+
+  it("an unknown one suggests, /exit leaves", async () => {
+    expect(await say("/sytem x")).toMatch(/no command \/sytem.*Did you mean \/system/);
+    expect(await say("/exit")).toBe("exit");
+  });
+});

@@ -1,0 +1,101 @@
+import { InvalidArgumentError } from "commander";
+import { GrokError } from "../../errors.ts";
+import type { Messages } from "../messages.ts";
+import { readSetting, type SettingName, samplingSettings } from "../settings.ts";
+import {
+  type Conversation,
+  clearConversation,
+  loadConversation,
+  saveConversation,
+  systemOf,
+  takeLastQuestion,
+} from "./conversation.ts";
+
+/** What a slash command asks the chat to do next, after saying `text`. */
+export type SlashOutcome =
+  | { readonly kind: "done"; readonly text: string }
+  | { readonly kind: "ask"; readonly question: string }
+  | { readonly kind: "exit" };
+
+const commands = ["/help", "/clear", "/system", "/set", "/save", "/load", "/retry", "/exit"];
+const settable: readonly SettingName[] = [...samplingSettings, "maxTokens"];
+
+/** Whether a turn is a command: a slash and a word. A path such as /etc/hosts is not. */
+export function isSlash(turn: string): boolean {
+  return /^\/[a-zA-Z?]+(\s|$)/.test(turn);
+}
+
+/** Carries out a slash command on the conversation. What goes wrong is said, not thrown. */
+export async function runSlash(turn: string, conversation: Conversation, messages: Messages): Promise<SlashOutcome> {
+  const [, name, rest] = /^(\S+)\s*([\s\S]*)$/.exec(turn)!;
+  const argument = rest!.trim();
+  const say = (text: string): SlashOutcome => ({ kind: "done", text });
+  switch (name) {
+    case "/help":
+      return say(messages.help.trimEnd());
+    case "/exit":
+    case "/quit":
+      return { kind: "exit" };
+    case "/clear":
+      clearConversation(conversation);
+      return say(messages.cleared);
+    case "/system":
+      if (argument === "") return say(systemOf(conversation) ?? messages.systemNone);
+      clearConversation(conversation, argument);
+      return say(messages.systemSet);
+    case "/set":
+      return say(setOption(argument, conversation, messages));
+    case "/retry": {
+      const question = takeLastQuestion(conversation);
+      return question === undefined ? say(messages.nothingToRetry) : { kind: "ask", question };
+    }
+    case "/save":
+    case "/load":
+      return say(argument === "" ? messages.needsFile(name) : await exchange(name, argument, conversation, messages));
+    default:
+      return say(
+        messages.unknownCommand(
+          name!,
+          commands.find((known) => known.startsWith(name!.slice(0, 3))),
+        ),
+      );
+  }
+}
+
+async function exchange(name: string, path: string, conversation: Conversation, messages: Messages): Promise<string> {
+  try {
+    if (name === "/save") {
+      await saveConversation(conversation, path);
+      return messages.saved(path, conversation.messages.length);
+    }
+    conversation.messages = loadConversation(path);
+    return messages.loaded(path, conversation.messages.length);
+  } catch (error) {
+    if (error instanceof GrokError) return error.message;
+    throw error;
+  }
+}
+
+function setOption(argument: string, conversation: Conversation, messages: Messages): string {
+  const shown = (name: string) =>
+    conversation.options[name] === undefined ? messages.optionDefault : String(conversation.options[name]);
+  if (argument === "") return settable.map((name) => `${name} ${shown(name)}`).join("\n");
+  const [asked, ...words] = argument.split(/[\s=]+/);
+  // top-k, top_k and topk are all topK.
+  const plain = (name: string) => name.toLowerCase().replace(/[-_]/g, "");
+  const name = settable.find((known) => plain(known) === plain(asked!));
+  if (name === undefined) return messages.optionUnknown(asked!, settable.join(", "));
+  const value = words.join(" ");
+  if (value === "") return messages.optionSet(name, shown(name));
+  if (value === "default") {
+    delete conversation.options[name];
+    return messages.optionSet(name, messages.optionDefault);
+  }
+  try {
+    conversation.options[name] = readSetting(name, value);
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) return messages.optionInvalid(name, value, error.message);
+    throw error;
+  }
+  return messages.optionSet(name, value);
+}

@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+import { measureSpeed } from "../../eval/speed.ts";
+import { catchInterrupt } from "../interrupt.ts";
+import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
+import { addSettings } from "../settings.ts";
+import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
+import { integer } from "../values.ts";
+
+interface BenchCommandOptions extends ModelOptions {
+  readonly prompt: number;
+  readonly generate: number;
+  readonly repeats: number;
+  readonly json?: true;
+}
+
+export function addBench(program: Command): void {
+  const command = program
+    .command("bench")
+    .description("How fast a model runs here, and how near that is to what the memory allows.");
+  addSettings(command, ["model"])
+    .option("-p, --prompt <n>", "tokens to prefill", integer(1, 2 ** 24), 512)
+    .option("-n, --generate <n>", "tokens to decode after them, one by one", integer(1, 2 ** 24), 32)
+    .option("-r, --repeats <n>", "runs, after one to warm up; medians are reported", integer(1, 1000), 5)
+    .option("--json", "print one JSON document");
+  addSettings(command, ["backend", "threads", "kvType"]);
+  command.action(bench);
+}
+
+async function bench(options: BenchCommandOptions): Promise<void> {
+  const path = requireModel(options);
+  using interrupt = catchInterrupt();
+  await using model = await openModel(path, { ...options, context: Math.max(8, options.prompt + options.generate) });
+  warnOfFallback(model);
+  const progress = createProgress(process.stderr, process.env);
+  progress.show(`measuring ${options.repeats + 1} runs ...`);
+  const result = await measureSpeed(model, {
+    prefill: options.prompt,
+    decode: options.generate,
+    repeats: options.repeats,
+    signal: interrupt.signal,
+  }).finally(() => progress.clear());
+  if (options.json) {
+    process.stdout.write(`${jsonDocument({ model: path, ...result })}\n`);
+    return;
+  }
+  const rows = [
+    ["load", `${result.loadSeconds.toFixed(3)} s`, ""],
+    ["prefill", `${result.prefillTokensPerSecond.toFixed(1)} tokens/s`, `${result.prefillTokens} tokens`],
+    ["decode", `${result.decodeTokensPerSecond.toFixed(1)} tokens/s`, `${result.decodeTokens} tokens`],
+    ["bytes per token", formatBytes(result.bytesPerToken), "weights read to decode one token"],
+    ["memory", `${formatBytes(result.memoryBandwidth)}/s`, `read by ${result.threads} threads, in this run`],
+    ["decode at", `${(100 * result.decodeFractionOfBandwidth).toFixed(0)} %`, "of what the memory allows"],
+  ];
+  process.stdout.write(table(rows));
+}

@@ -1,0 +1,161 @@
+import { basename } from "node:path";
+import type { Command } from "commander";
+import { GrokError } from "../../errors.ts";
+import type { ChatOptions, GenerateResult, Session } from "../../generate/types.ts";
+import { beginConversation, type Conversation } from "../chat/conversation.ts";
+import { historyLimit, readHistory, writeHistory } from "../chat/history.ts";
+import { type ChatInput, openPipeInput, openTerminalInput } from "../chat/input.ts";
+import { isSlash, runSlash } from "../chat/slash.ts";
+import { configPath, historyPath } from "../config.ts";
+import { interruptedStatus } from "../exit.ts";
+import { type Language, type Messages, messagesFor } from "../messages.ts";
+import { defaultModelFolder, findModel, type ModelOptions, openModel, samplingOf } from "../model.ts";
+import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
+import { dim, escapeControl, hasColor } from "../terminal.ts";
+
+interface ChatCommandOptions extends ModelOptions {
+  readonly system?: string;
+  readonly lang?: Language;
+  readonly history: boolean;
+  readonly maxTokens?: number;
+}
+
+export function addChat(program: Command): void {
+  const command = program
+    .command("chat")
+    .description(
+      'Talk with a model. /help in the conversation lists its commands. Where standard input is not a terminal, each of its lines is one turn (a trailing backslash and """ blocks work there too).',
+    );
+  addSettings(command, [
+    "model",
+    "system",
+    "maxTokens",
+    ...samplingSettings,
+    "lang",
+    "history",
+    ...engineSettings,
+    "chatTemplate",
+  ]);
+  command.action(async (options: ChatCommandOptions) => {
+    process.exitCode = await chat(options);
+  });
+}
+
+async function chat(options: ChatCommandOptions): Promise<number> {
+  const messages = messagesFor(options.lang, process.env);
+  const path = findModel(options);
+  if (path === undefined) {
+    process.stdout.write(messages.noModel(defaultModelFolder, configPath(process.env)));
+    return 0;
+  }
+  await using model = await openModel(path, options);
+  await using session = model.session();
+  const input = openInput(options);
+  try {
+    notify(messages.welcome(basename(path), model.info.contextLength));
+    if (model.info.fallbackReason !== undefined) notify(messages.slowBackend(model.info.fallbackReason));
+    if (model.chatTemplate === undefined) notify(messages.plainTemplate);
+    const generation = {
+      ...samplingOf({ ...options }),
+      ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
+    };
+    return await converse(session, input, beginConversation(options.system, generation), messages);
+  } finally {
+    if (input.interactive && options.history) writeHistory(historyPath(process.env), input.history());
+    input.close();
+  }
+}
+
+function openInput(options: ChatCommandOptions): ChatInput {
+  const screen = [process.stdout, process.stderr].find((stream) => stream.isTTY);
+  if (!process.stdin.isTTY || !screen) return openPipeInput(process.stdin);
+  return openTerminalInput(screen, options.history ? readHistory(historyPath(process.env)) : [], historyLimit);
+}
+
+/** A line about the conversation, not of it: dim, and on standard error where answers go to a file or a pipe. */
+function notify(text: string): void {
+  const stream = process.stdout.isTTY ? process.stdout : process.stderr;
+  const color = hasColor(stream, process.env);
+  stream.write(
+    `${escapeControl(text)
+      .split("\n")
+      .map((line) => dim(line, color))
+      .join("\n")}\n`,
+  );
+}
+
+async function converse(
+  session: Session,
+  input: ChatInput,
+  conversation: Conversation,
+  messages: Messages,
+): Promise<number> {
+  let interrupts = 0;
+  for (;;) {
+    const turn = await input.read();
+    if (turn.kind === "end") return 0;
+    if (turn.kind === "interrupt") {
+      interrupts++;
+      if (interrupts > 1) return interruptedStatus;
+      notify(messages.againToLeave);
+      continue;
+    }
+    interrupts = 0;
+    let question = turn.text;
+    if (question.trim() === "") continue;
+    if (isSlash(question)) {
+      const outcome = await runSlash(question.trim(), conversation, messages);
+      if (outcome.kind === "exit") return 0;
+      if (outcome.kind === "done") {
+        notify(outcome.text);
+        continue;
+      }
+      question = outcome.question;
+    }
+    const stopped = await answer(session, input, conversation, question, messages);
+    if (stopped && !input.interactive) return interruptedStatus;
+  }
+}
+
+/** Streams one answer into the conversation; true when it was stopped by Ctrl-C. */
+async function answer(
+  session: Session,
+  input: ChatInput,
+  conversation: Conversation,
+  question: string,
+  messages: Messages,
+): Promise<boolean> {
+  const controller = new AbortController();
+  input.onInterrupt(() => {
+    if (controller.signal.aborted) process.exit(interruptedStatus);
+    controller.abort();
+  });
+  const asked = [...conversation.messages, { role: "user", content: question }];
+  try {
+    const generation = session.chat(asked, { ...(conversation.options as ChatOptions), signal: controller.signal });
+    let last = "";
+    for await (const { text } of generation) {
+      if (text === "") continue;
+      process.stdout.write(escapeControl(text));
+      last = text;
+    }
+    const result = await generation.result;
+    if (!last.endsWith("\n")) process.stdout.write("\n");
+    conversation.messages = [...asked, { role: "assistant", content: result.text }];
+    notify(`[${summaryOf(result, messages)}]`);
+    return result.finishReason === "cancelled";
+  } catch (error) {
+    // The conversation goes on without the question: it may only have been too long.
+    if (!(error instanceof GrokError) || !input.interactive) throw error;
+    notify(error.code === "capacity" ? `${error.message} ${messages.contextFull}` : error.message);
+    return false;
+  }
+}
+
+function summaryOf({ usage, timings, finishReason }: GenerateResult, messages: Messages): string {
+  const parts = [messages.stats(usage.completionTokens, timings.decodeTokensPerSecond.toFixed(1))];
+  if (finishReason === "cancelled") parts.push(messages.stopped);
+  if (finishReason === "length") parts.push(messages.reachedLength);
+  if (finishReason === "context") parts.push(messages.contextFull);
+  return parts.join(", ");
+}

@@ -1,0 +1,35 @@
+import type { Command } from "commander";
+import { writeSafetensors } from "../../formats/safetensors/write.ts";
+import { catchInterrupt } from "../interrupt.ts";
+import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
+import { addSettings } from "../settings.ts";
+import { text, tokenList } from "../values.ts";
+
+interface LogitsCommandOptions extends ModelOptions {
+  readonly tokens: readonly number[];
+  readonly out: string;
+  readonly layers?: true;
+}
+
+export function addLogits(program: Command): void {
+  const command = program
+    .command("logits")
+    .description("Write a model's logits for a sequence of tokens, and on request what every layer computed.");
+  addSettings(command, ["model"])
+    .requiredOption("--tokens <ids>", "token ids with commas between them: 5,300,17", tokenList())
+    .requiredOption("-o, --out <path>", "safetensors file to write: logits [n, vocab]", text())
+    .option("--layers", "also write hidden.N, router.N and experts.N of every layer N");
+  addSettings(command, ["backend", "threads", "kvType"]);
+  command.action(logits);
+}
+
+async function logits(options: LogitsCommandOptions): Promise<void> {
+  const path = requireModel(options);
+  using interrupt = catchInterrupt();
+  // The context is what these tokens take, whatever is usual.
+  await using model = await openModel(path, { ...options, context: Math.max(8, options.tokens.length) });
+  warnOfFallback(model);
+  const result = await model.logits(options.tokens, { layers: options.layers === true, signal: interrupt.signal });
+  const arrays = new Map([["logits", result.logits], ...result.layers]);
+  await writeSafetensors(options.out, arrays);
+}

@@ -1,0 +1,125 @@
+import { type Command, Option } from "commander";
+import type { FinishReason } from "../../engine/types.ts";
+import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
+import { interruptedStatus, usageError } from "../exit.ts";
+import { readStandardInput, readText } from "../files.ts";
+import { catchInterrupt } from "../interrupt.ts";
+import { type ModelOptions, openModel, requireModel, samplingOf, warnOfFallback } from "../model.ts";
+import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
+import { dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
+import { integer, number, repeated, text, tokenBias } from "../values.ts";
+
+interface RunOptions extends ModelOptions {
+  readonly prompt?: string;
+  readonly file?: string;
+  readonly chat?: true;
+  readonly system?: string;
+  readonly maxTokens?: number;
+  readonly stop?: readonly string[];
+  readonly logitBias?: ReadonlyMap<number, number>;
+  readonly logprobs?: number;
+  readonly beams?: number;
+  readonly lengthPenalty?: number;
+  readonly ignoreEnd?: true;
+  readonly special?: true;
+  readonly json?: true;
+}
+
+export function addRun(program: Command): void {
+  const command = program.command("run").description("Continue a text; what is generated streams to standard output.");
+  addSettings(command, ["model"]);
+  command
+    .option("-p, --prompt <text>", "the text to continue; - reads it from standard input", text())
+    .addOption(
+      new Option("-f, --file <path>", "read the prompt from a file; one line break at its end is dropped")
+        .argParser(text())
+        .conflicts("prompt"),
+    )
+    .option("--chat", "put the prompt through the model's chat template, as a question to answer");
+  addSettings(command, ["system", "maxTokens", ...samplingSettings])
+    .option("--stop <text>", "end where this text would appear; can be given several times", repeated(text()))
+    .option("--logit-bias <token=bias>", "add to a token's score; can be given several times", tokenBias())
+    .option("--beams <n>", "beam search with n beams, in place of sampling", integer(1, 256))
+    .option("--length-penalty <x>", "beam search: above 1 favours long texts, 0 short ones", number(-10, 10))
+    .option("--logprobs <n>", "with --json: log-probabilities, and those of the n best alternatives", integer(0, 100))
+    .option("--ignore-end", "go on past end-of-text tokens")
+    .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
+    .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
+  addSettings(command, [...engineSettings, "chatTemplate"]);
+  command.action(async (options: RunOptions) => {
+    process.exitCode = await run(options);
+  });
+}
+
+async function run(options: RunOptions): Promise<number> {
+  const path = requireModel(options);
+  const prompt = await readPrompt(options);
+  if (options.system !== undefined && options.chat && options.system === "") throw usageError("--system is empty");
+  using interrupt = catchInterrupt();
+  await using model = await openModel(path, options);
+  warnOfFallback(model);
+
+  const generate: GenerateOptions = {
+    ...samplingOf({ ...options }),
+    ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
+    ...(options.stop && { stop: options.stop }),
+    ...(options.logitBias && { logitBias: options.logitBias }),
+    ...(options.logprobs !== undefined && { logprobs: options.logprobs }),
+    ...(options.beams !== undefined && { beams: options.beams }),
+    ...(options.lengthPenalty !== undefined && { lengthPenalty: options.lengthPenalty }),
+    ...(options.ignoreEnd && { ignoreEnd: true }),
+    ...(options.special && { special: true }),
+    signal: interrupt.signal,
+  };
+  const generation = options.chat
+    ? model.chat(
+        [...(options.system ? [{ role: "system", content: options.system }] : []), { role: "user", content: prompt }],
+        generate,
+      )
+    : model.generate(prompt, generate);
+
+  // At a terminal the text is for eyes, and must not drive it; anywhere else it is passed on as it is.
+  const terminal = process.stdout.isTTY === true;
+  let last = "";
+  if (!options.json) {
+    for await (const { text } of generation) {
+      if (text === "") continue;
+      process.stdout.write(terminal ? escapeControl(text) : text);
+      last = text;
+    }
+  }
+  const result = await generation.result;
+  if (options.json) process.stdout.write(`${jsonDocument(documentOf(path, prompt, result))}\n`);
+  else if (terminal && last !== "" && !last.endsWith("\n")) process.stdout.write("\n");
+  if (process.stderr.isTTY && !options.json) process.stderr.write(`${summaryOf(result)}\n`);
+  return statusOf(result.finishReason);
+}
+
+async function readPrompt(options: RunOptions): Promise<string> {
+  if (options.prompt === undefined && options.file === undefined) {
+    throw usageError("no prompt: give -p TEXT, -p - for standard input, or --file PATH");
+  }
+  if (options.prompt !== undefined && options.prompt !== "-") return options.prompt;
+  const whole = options.prompt === "-" || options.file === "-" ? await readStandardInput() : readText(options.file!);
+  const prompt = whole.replace(/\r?\n$/, "");
+  if (prompt === "") throw usageError(`the prompt is empty: ${options.file ?? "standard input"}`);
+  return prompt;
+}
+
+function documentOf(model: string, prompt: string, result: GenerateResult) {
+  const { text, tokens, finishReason, usage, timings, logprobs } = result;
+  return { model, prompt, text, tokens, finishReason, usage, timings, ...(logprobs && { logprobs }) };
+}
+
+function summaryOf({ usage, timings, finishReason }: GenerateResult): string {
+  const line = [
+    `${usage.promptTokens} tokens read at ${timings.prefillTokensPerSecond.toFixed(1)}/s`,
+    `${usage.completionTokens} written at ${timings.decodeTokensPerSecond.toFixed(1)}/s`,
+    finishReason,
+  ].join(", ");
+  return dim(`[${line}]`, hasColor(process.stderr, process.env));
+}
+
+function statusOf(reason: FinishReason): number {
+  return reason === "cancelled" ? interruptedStatus : 0;
+}

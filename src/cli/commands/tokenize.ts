@@ -1,0 +1,110 @@
+import { once } from "node:events";
+import { type Command, Option } from "commander";
+import { GrokError } from "../../errors.ts";
+import type { EncodeOptions, Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { usageError } from "../exit.ts";
+import { readStandardInput } from "../files.ts";
+import { addSettings } from "../settings.ts";
+import { escapeLine } from "../terminal.ts";
+import { openTokenizer } from "../tokenizer.ts";
+import { anyText, text } from "../values.ts";
+
+interface TokenizeOptions {
+  readonly model?: string;
+  readonly tokenizer?: string;
+  readonly prompt?: string;
+  readonly jsonl?: true;
+  readonly bos?: true;
+  readonly special?: true;
+}
+
+export function addTokenize(program: Command): void {
+  const command = program
+    .command("tokenize")
+    .description("Turn text from standard input into token ids.")
+    .option("--tokenizer <file>", "a SentencePiece tokenizer.model, or a model file (GGUF)", text());
+  addSettings(command, ["model"])
+    .option("--jsonl", 'read {"text"} and write {"ids","decoded"}, one a line')
+    .addOption(
+      new Option("-p, --prompt <text>", "this text in place of standard input").argParser(anyText()).conflicts("jsonl"),
+    )
+    .option("--bos", "put the beginning-of-text token first")
+    .option("--special", "read control tokens such as <|im_start|> in the text as such");
+  command.action(async (options: TokenizeOptions) => {
+    const path = options.tokenizer ?? options.model;
+    if (path === undefined) throw usageError("no tokenizer: name one with --tokenizer FILE or -m FILE");
+    const tokenizer = openTokenizer(path);
+    const encoding = { bos: options.bos === true, special: options.special === true };
+    if (options.jsonl) await tokenizeLines(tokenizer, encoding);
+    else await showTokens(tokenizer, options.prompt ?? (await readStandardInput()), encoding);
+  });
+}
+
+/** Output is gathered up to this many characters a write. */
+const gatherLength = 1 << 18;
+
+async function tokenizeLines(tokenizer: Tokenizer, encoding: EncodeOptions): Promise<void> {
+  let output = "";
+  let number = 0;
+  for await (const line of inputLines()) {
+    number++;
+    if (line.trim() === "") continue;
+    const ids = tokenizer.encode(textOf(line, number), encoding);
+    output += `{"ids":[${ids.join(",")}],"decoded":${JSON.stringify(tokenizer.decode(ids))}}\n`;
+    if (output.length >= gatherLength) {
+      await write(output);
+      output = "";
+    }
+  }
+  await write(output);
+}
+
+/** Lines of standard input. Decoded a chunk at a time: a line reader that emits an event a line costs more than encoding. */
+async function* inputLines(): AsyncGenerator<string> {
+  process.stdin.setEncoding("utf8");
+  let rest: string[] = [];
+  for await (const chunk of process.stdin as AsyncIterable<string>) {
+    let start = 0;
+    for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", start)) {
+      const line = chunk.slice(start, end);
+      start = end + 1;
+      if (rest.length === 0) yield line;
+      else {
+        yield rest.join("") + line;
+        rest = [];
+      }
+    }
+    if (start < chunk.length) rest.push(chunk.slice(start));
+  }
+  if (rest.length > 0) yield rest.join("");
+}
+
+function textOf(line: string, number: number): string {
+  let entry: unknown;
+  try {
+    entry = JSON.parse(line);
+  } catch (error) {
+    const message = `standard input, line ${number}: expected JSON: ${(error as Error).message}`;
+    throw new GrokError("format", message, { line: number }, error);
+  }
+  const found = typeof entry === "object" && entry !== null ? (entry as { text?: unknown }).text : undefined;
+  if (typeof found === "string") return found;
+  throw new GrokError("format", `standard input, line ${number}: expected an object with "text"`, { line: number });
+}
+
+/** For people: one token a line, its id and its piece. */
+async function showTokens(tokenizer: Tokenizer, content: string, encoding: EncodeOptions): Promise<void> {
+  let output = "";
+  for (const id of tokenizer.encode(content, encoding)) {
+    output += `${String(id).padStart(7)}  ${escapeLine(tokenizer.piece(id))}\n`;
+    if (output.length >= gatherLength) {
+      await write(output);
+      output = "";
+    }
+  }
+  await write(output);
+}
+
+async function write(output: string): Promise<void> {
+  if (output !== "" && !process.stdout.write(output)) await once(process.stdout, "drain");
+}

@@ -1,0 +1,56 @@
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { ioError } from "../bytes/io-error.ts";
+import { usageError } from "./exit.ts";
+
+/** Folders after the XDG base directory specification, and after the platform's custom on macOS and Windows. */
+function userFolder(kind: "config" | "state", environment: NodeJS.ProcessEnv): string {
+  const xdg = environment[kind === "config" ? "XDG_CONFIG_HOME" : "XDG_STATE_HOME"];
+  if (xdg) return join(xdg, "grok1");
+  const home = homedir();
+  if (process.platform === "win32") {
+    const base = kind === "config" ? environment.APPDATA : environment.LOCALAPPDATA;
+    return join(base ?? join(home, "AppData", kind === "config" ? "Roaming" : "Local"), "grok1");
+  }
+  if (process.platform === "darwin") return join(home, "Library", "Application Support", "grok1");
+  return join(home, kind === "config" ? ".config" : join(".local", "state"), "grok1");
+}
+
+export function configPath(environment: NodeJS.ProcessEnv): string {
+  return join(userFolder("config", environment), "config.json");
+}
+
+/** Where the lines typed in a chat are kept. */
+export function historyPath(environment: NodeJS.ProcessEnv): string {
+  return join(userFolder("state", environment), "history");
+}
+
+/** The config file's entries; none when there is no such file. @throws GrokError `argument` naming the file. */
+export function readConfig(path: string): ReadonlyMap<string, string | number | boolean> {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ENOTDIR") return new Map();
+    throw ioError("read", path, error);
+  }
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    throw usageError(`${path}: expected JSON: ${(error as Error).message}`);
+  }
+  if (typeof document !== "object" || document === null || Array.isArray(document)) {
+    throw usageError(`${path}: expected one JSON object, such as {"model": "FILE", "temperature": 0.7}`);
+  }
+  const entries = new Map<string, string | number | boolean>();
+  for (const [key, value] of Object.entries(document)) {
+    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
+      throw usageError(`${path}: "${key}" expects text, a number, true or false`);
+    }
+    entries.set(key, value);
+  }
+  return entries;
+}

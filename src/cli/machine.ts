@@ -1,0 +1,68 @@
+import { readFileSync, statfsSync } from "node:fs";
+import { availableParallelism, cpus, freemem, release, totalmem } from "node:os";
+
+/** What this computer has, as far as the operating system says; undefined where it does not. */
+export interface Machine {
+  readonly system: string;
+  readonly node: string;
+  readonly processor: string;
+  /** Logical processors that this process may use. */
+  readonly processors: number;
+  readonly memoryBytes: number;
+  readonly availableBytes: number;
+  /** The control group's bound on this process's memory (a container's). */
+  readonly memoryLimitBytes: number | undefined;
+  /** always, madvise or never. */
+  readonly transparentHugePages: string | undefined;
+  /** Swap in use says that memory is short. */
+  readonly swapUsedBytes: number | undefined;
+  /** performance, powersave ...: how the processor's clock is governed. */
+  readonly clockGovernor: string | undefined;
+}
+
+export function readMachine(): Machine {
+  const memory = readFile("/proc/meminfo");
+  const kilobytes = (name: string) => {
+    const match = memory && new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(memory);
+    return match ? Number(match[1]) * 1024 : undefined;
+  };
+  const swapTotal = kilobytes("SwapTotal");
+  const swapFree = kilobytes("SwapFree");
+  return {
+    system: `${process.platform} ${release()}, ${process.arch}`,
+    node: process.version,
+    processor: cpus()[0]?.model.trim() ?? process.arch,
+    processors: availableParallelism(),
+    memoryBytes: totalmem(),
+    availableBytes: kilobytes("MemAvailable") ?? freemem(),
+    memoryLimitBytes: memoryLimit(),
+    transparentHugePages: /\[(\w+)\]/.exec(readFile("/sys/kernel/mm/transparent_hugepage/enabled") ?? "")?.[1],
+    swapUsedBytes: swapTotal !== undefined && swapFree !== undefined ? swapTotal - swapFree : undefined,
+    clockGovernor: readFile("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")?.trim(),
+  };
+}
+
+/** Free bytes for this user on the disk that holds `path`; undefined where the path is not there. */
+export function freeDisk(path: string): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
+}
+
+function memoryLimit(): number | undefined {
+  const limit = Number(
+    readFile("/sys/fs/cgroup/memory.max") ?? readFile("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+  );
+  return Number.isFinite(limit) && limit > 0 && limit < totalmem() ? limit : undefined;
+}
+
+function readFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}

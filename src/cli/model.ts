@@ -1,0 +1,69 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { BackendChoice } from "../engine/types.ts";
+import { loadModel } from "../generate/load.ts";
+import type { LanguageModel } from "../generate/types.ts";
+import type { KvType } from "../kernels/ops.ts";
+import type { SamplerOptions } from "../sampling/options.ts";
+import { usageError } from "./exit.ts";
+import { readText } from "./files.ts";
+import { samplingSettings } from "./settings.ts";
+
+/** Options of every command that runs a model, as commander gives them. */
+export interface ModelOptions {
+  readonly model?: string;
+  readonly backend?: BackendChoice;
+  readonly threads?: number;
+  readonly context?: number;
+  readonly kvType?: KvType;
+  readonly chatTemplate?: string;
+}
+
+/** Where a model that the package ships, or that somebody put there, is found without being named. */
+export const defaultModelFolder = fileURLToPath(new URL("../../models", import.meta.url));
+
+/** The model named, or the first in the package's own folder. */
+export function findModel(options: ModelOptions): string | undefined {
+  if (options.model !== undefined) return options.model;
+  let names: string[];
+  try {
+    names = readdirSync(defaultModelFolder);
+  } catch {
+    return undefined;
+  }
+  const name = names.filter((candidate) => candidate.endsWith(".gguf")).sort()[0];
+  return name === undefined ? undefined : join(defaultModelFolder, name);
+}
+
+/** @throws GrokError `argument` when no model is named and none is there by default. */
+export function requireModel(options: ModelOptions): string {
+  const path = findModel(options);
+  if (path === undefined) throw usageError("no model file: name one with -m FILE, GROK1_MODEL or the config file");
+  return path;
+}
+
+/** Loads the model; says on standard error where it had to fall back to the slow backend. */
+export async function openModel(path: string, options: ModelOptions): Promise<LanguageModel> {
+  return await loadModel(path, {
+    ...(options.backend !== undefined && { backend: options.backend }),
+    ...(options.threads !== undefined && { threads: options.threads }),
+    ...(options.context !== undefined && { contextLength: options.context }),
+    ...(options.kvType !== undefined && { kvType: options.kvType }),
+    ...(options.chatTemplate !== undefined && { chatTemplate: readText(options.chatTemplate) }),
+  });
+}
+
+export function warnOfFallback(model: LanguageModel): void {
+  const reason = model.info.fallbackReason;
+  if (reason === undefined) return;
+  process.stderr.write(
+    `grok1: warning: the compiled addon is missing (${reason}); the reference backend is slow. See grok1 doctor.\n`,
+  );
+}
+
+/** The sampling options among a command's, without those that nobody set. */
+export function samplingOf(options: Readonly<Record<string, unknown>>): SamplerOptions {
+  const entries = samplingSettings.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]));
+  return Object.fromEntries(entries) as SamplerOptions;
+}

@@ -1,0 +1,196 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { usageError } from "./exit.ts";
+import { languageNames } from "./messages.ts";
+import { anyText, choice, integer, number, type Reader, text } from "./values.ts";
+
+/**
+ * Options that can also come from the environment and from the config file. A flag wins over the variable, the
+ * variable over the file, the file over the default. Names follow from one another: `--top-k`, GROK1_TOP_K, `"topK"`.
+ */
+interface Setting {
+  readonly flags: string;
+  readonly description: string;
+  /** Absent: a switch, whose variable counts when set and whose entry in the file is true or false. */
+  readonly read?: Reader;
+  /** What holds when nobody says anything, for `--help`. */
+  readonly usually: string;
+}
+
+const settings = {
+  model: {
+    flags: "-m, --model <file>",
+    description: "model file (GGUF)",
+    read: text(),
+    usually: "the package's own, where there is one",
+  },
+  backend: {
+    flags: "--backend <name>",
+    description: "what computes: auto, native, reference",
+    read: choice("auto", "native", "reference"),
+    usually: "auto",
+  },
+  threads: {
+    flags: "-t, --threads <n>",
+    description: "threads that compute",
+    read: integer(1, 1024),
+    usually: "the physical cores",
+  },
+  context: {
+    flags: "-c, --context <tokens>",
+    description: "tokens that fit, prompt and answer together",
+    read: integer(8, 2 ** 24),
+    usually: "the model's own, at most 8192",
+  },
+  kvType: {
+    flags: "--kv-type <type>",
+    description: "element type of the key/value cache: f32, f16, q8_0, q4_0",
+    read: choice("f32", "f16", "q8_0", "q4_0"),
+    usually: "f16; f32 on the reference backend",
+  },
+  chatTemplate: {
+    flags: "--chat-template <file>",
+    description: "Jinja chat template to use in place of the model's own",
+    read: text(),
+    usually: "the model's own",
+  },
+  system: {
+    flags: "--system <text>",
+    description: "system message: how to behave",
+    read: anyText(),
+    usually: "none",
+  },
+  lang: {
+    flags: "--lang <language>",
+    description: `language of the chat's own texts: ${languageNames.join(", ")}`,
+    read: choice(...languageNames),
+    usually: "by locale",
+  },
+  history: {
+    flags: "--no-history",
+    description: "do not keep the lines typed for the next time",
+    usually: "they are kept",
+  },
+  maxTokens: {
+    flags: "-n, --max-tokens <n>",
+    description: "most tokens to generate",
+    read: integer(1, 2 ** 31 - 1),
+    usually: "until the context is full",
+  },
+  temperature: {
+    flags: "--temperature <t>",
+    description: "0 takes the most probable token each time; higher is more varied",
+    read: number(0, 100),
+    usually: "",
+  },
+  topK: { flags: "--top-k <k>", description: "only the k most probable tokens; 0: all", read: integer(0), usually: "" },
+  topP: {
+    flags: "--top-p <p>",
+    description: "only the most probable tokens that together reach p; 1: all",
+    read: number(0, 1),
+    usually: "",
+  },
+  minP: {
+    flags: "--min-p <p>",
+    description: "only tokens at least p times as probable as the best; 0: all",
+    read: number(0, 1),
+    usually: "",
+  },
+  typicalP: {
+    flags: "--typical-p <p>",
+    description: "only the most typical tokens that together reach p; 1: all",
+    read: number(0, 1),
+    usually: "",
+  },
+  repetitionPenalty: {
+    flags: "--repetition-penalty <x>",
+    description: "divides the score of tokens that occurred; 1: none",
+    read: number(0.01, 100),
+    usually: "",
+  },
+  frequencyPenalty: {
+    flags: "--frequency-penalty <x>",
+    description: "lowers a token's score by this for each time it occurred; 0: none",
+    read: number(-100, 100),
+    usually: "",
+  },
+  presencePenalty: {
+    flags: "--presence-penalty <x>",
+    description: "lowers the score of tokens that occurred by this; 0: none",
+    read: number(-100, 100),
+    usually: "",
+  },
+  seed: {
+    flags: "--seed <n>",
+    description: "makes a run repeatable: same seed, same text",
+    read: integer(0),
+    usually: "another one each time",
+  },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof settings;
+
+export const samplingSettings = [
+  "temperature",
+  "topK",
+  "topP",
+  "minP",
+  "typicalP",
+  "repetitionPenalty",
+  "frequencyPenalty",
+  "presencePenalty",
+  "seed",
+] as const satisfies readonly SettingName[];
+
+export const engineSettings = ["backend", "threads", "context", "kvType"] as const satisfies readonly SettingName[];
+
+/** Options that {@link addSettings} made; another option of the same name is not a setting. */
+const madeHere = new WeakSet<Option>();
+
+function variableOf(option: Option): string {
+  return `GROK1_${option.name().replaceAll("-", "_").toUpperCase()}`;
+}
+
+/** Reads a setting's value from text. @throws InvalidArgumentError saying what was expected. */
+export function readSetting(name: SettingName, value: string): unknown {
+  const setting: Setting = settings[name];
+  if (setting.read) return setting.read(value);
+  if (value !== "true" && value !== "false") throw new InvalidArgumentError("Expected true or false.");
+  return value === "true";
+}
+
+/** Adds settings to a command, in the order given. */
+export function addSettings(command: Command, names: readonly SettingName[]): Command {
+  for (const name of names) {
+    const setting: Setting = settings[name];
+    const option = new Option(setting.flags, setting.description);
+    const variable = variableOf(option);
+    option.env(variable);
+    if (setting.read) option.argParser(setting.read);
+    option.description = `${setting.description} (${[setting.usually && `default: ${setting.usually}`, `env: ${variable}`, `config: ${name}`].filter(Boolean).join(", ")})`;
+    madeHere.add(option);
+    command.addOption(option);
+  }
+  return command;
+}
+
+/**
+ * Fills in from the config file what neither flag nor environment said.
+ * @throws GrokError `argument` for an entry that no command knows, or whose value is out of its range.
+ */
+export function applyConfig(command: Command, config: ReadonlyMap<string, unknown>, path: string): void {
+  for (const [key, value] of config) {
+    if (!Object.hasOwn(settings, key)) {
+      throw usageError(`${path}: there is no setting "${key}"; known are ${Object.keys(settings).join(", ")}`);
+    }
+    let read: unknown;
+    try {
+      read = readSetting(key as SettingName, String(value));
+    } catch (error) {
+      if (error instanceof InvalidArgumentError) throw usageError(`${path}: "${key}": ${value}: ${error.message}`);
+      throw error;
+    }
+    if (!command.options.some((option) => option.attributeName() === key && madeHere.has(option))) continue;
+    const source = command.getOptionValueSource(key);
+    if (source === undefined || source === "default") command.setOptionValueWithSource(key, read, "config");
+  }
+}

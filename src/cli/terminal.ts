@@ -1,0 +1,110 @@
+import type { WriteStream } from "node:tty";
+
+/**
+ * What text looks like on the way to a terminal. Text that a model, a file or an error message brings along is not
+ * trusted: printed as it is, it could move the cursor, change the window's title or answer for the user.
+ */
+
+// C0 without tab and line feed, DEL, and C1, whose members are one-character forms of ESC sequences.
+const control = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+/** Replaces every control character but tab and line feed by a visible form, such as `\x1b`. */
+export function escapeControl(text: string): string {
+  return text.replace(control, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** The same for text that has to stay on one line: line feeds and tabs are shown as `\n` and `\t`. */
+export function escapeLine(text: string): string {
+  return escapeControl(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
+}
+
+/** One JSON document, indented; control characters that JSON lets through (DEL and C1) are escaped too. */
+export function jsonDocument(value: unknown): string {
+  const text = JSON.stringify(value, (_, part) => (typeof part === "bigint" ? part.toString() : part), 2);
+  return text.replace(/[\u007f-\u009f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+type Output = NodeJS.WritableStream & Partial<Pick<WriteStream, "isTTY" | "columns">>;
+
+/** Whether cursor movement and attributes are understood: a terminal, and not a dumb one. */
+export function isRich(stream: Output, environment: NodeJS.ProcessEnv): boolean {
+  return stream.isTTY === true && environment.TERM !== "dumb";
+}
+
+/** Whether to use attributes such as dim; NO_COLOR after no-color.org: set and not empty means no. */
+export function hasColor(stream: Output, environment: NodeJS.ProcessEnv): boolean {
+  return isRich(stream, environment) && !environment.NO_COLOR;
+}
+
+export function dim(text: string, color: boolean): string {
+  return color ? `\u001b[2m${text}\u001b[22m` : text;
+}
+
+export function bold(text: string, color: boolean): string {
+  return color ? `\u001b[1m${text}\u001b[22m` : text;
+}
+
+/** A line that is rewritten in place. Off a terminal it shows nothing. */
+export interface Progress {
+  show(text: string): void;
+  clear(): void;
+}
+
+export function createProgress(stream: Output, environment: NodeJS.ProcessEnv): Progress {
+  if (!isRich(stream, environment)) return { show() {}, clear() {} };
+  let shown = false;
+  return {
+    show(text) {
+      // A line that wraps could not be rewritten.
+      stream.write(`\r${text.slice(0, (stream.columns ?? 80) - 1)}\u001b[K`);
+      shown = true;
+    },
+    clear() {
+      if (shown) stream.write("\r\u001b[K");
+      shown = false;
+    },
+  };
+}
+
+/** 98362432 → "98.4 MB": powers of 1000, as disks and file managers count. */
+export function formatBytes(bytes: number): string {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return unit === 0 ? `${bytes} bytes` : `${value.toPrecision(3)} ${units[unit]}`;
+}
+
+/** 134515008 → "134.5 M". */
+export function formatCount(count: number): string {
+  const units = ["", " k", " M", " B", " T"];
+  let value = count;
+  let unit = 0;
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return unit === 0 ? String(count) : `${value.toFixed(1)}${units[unit]}`;
+}
+
+/** 3725 → "1 h 2 min", 65 → "1 min 5 s", 4.2 → "4.2 s". */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** Rows in aligned columns, two spaces apart; `right` names the columns that align to the right. */
+export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const columns = Math.max(0, ...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows
+    .map((row) => row.map((cell, i) => (right.includes(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))))
+    .map((cells) => `${cells.join("  ").trimEnd()}\n`)
+    .join("");
+}

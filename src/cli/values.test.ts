@@ -1,0 +1,53 @@
+import { InvalidArgumentError } from "commander";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { choice, integer, number, repeated, text, tokenBias, tokenList } from "./values.ts";
+
+const refused = (read: () => unknown, saying: RegExp) => {
+  expect(read).toThrow(InvalidArgumentError);
+  expect(read).toThrow(saying);
+};
+
+describe("option values", () => {
+  it("whole numbers keep to their range and say it", () => {
+    expect(integer(1, 9)("9")).toBe(9);
+    for (const wrong of ["0", "10", "1.5", "x", "", "1e1", "0x4", "9007199254740993"]) {
+      refused(() => integer(1, 9)(wrong), /whole number from 1 to 9/);
+    }
+    refused(() => integer(0)("-1"), /of at least 0/);
+  });
+
+  it("any whole number in the range is read as itself", () => {
+    fc.assert(
+      fc.property(fc.maxSafeInteger(), (n) => {
+        expect(integer(Number.MIN_SAFE_INTEGER)(String(n))).toBe(n);
+      }),
+    );
+  });
+
+  it("numbers are finite", () => {
+    expect(number(0, 2)("0.7")).toBe(0.7);
+    expect(number(0, 2)("1e-3")).toBe(0.001);
+    for (const wrong of ["NaN", "Infinity", "-0.1", "2.1", "", " ", "1,5"]) {
+      refused(() => number(0, 2)(wrong), /number from 0 to 2/);
+    }
+  });
+
+  it("choices are listed in the error", () => {
+    expect(choice("auto", "native")("auto")).toBe("auto");
+    refused(() => choice("auto", "native")("gpu"), /one of auto, native/);
+  });
+
+  it("lists and biases", () => {
+    expect(tokenList()("5,300,17")).toEqual([5, 300, 17]);
+    for (const wrong of ["", "5,,3", "5;3", "-1", "1.5"]) refused(() => tokenList()(wrong), /token ids/);
+    const read = tokenBias();
+    expect([...read("7=-inf", read("42=-1.5", undefined))]).toEqual([
+      [42, -1.5],
+      [7, Number.NEGATIVE_INFINITY],
+    ]);
+    for (const wrong of ["42", "=1", "a=1", "1=inf", "1=NaN"]) refused(() => read(wrong, undefined), /TOKEN=BIAS/);
+    expect(repeated(text())("b", ["a"])).toEqual(["a", "b"]);
+    refused(() => text()(""), /some text/);
+  });
+});

@@ -1,0 +1,78 @@
+import { InvalidArgumentError } from "commander";
+
+/** Readers of option values. Each says in its error what would have been accepted; commander adds the option and the value. */
+export type Reader<T = unknown> = (text: string) => T;
+
+export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): Reader<number> {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least || value > most) {
+      throw new InvalidArgumentError(`Expected a whole number ${range(least, most, Number.MAX_SAFE_INTEGER)}.`);
+    }
+    return value;
+  };
+}
+
+/** A finite number; `least` and `most` are themselves allowed. */
+export function number(least: number, most: number = Number.POSITIVE_INFINITY): Reader<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isFinite(value) || value < least || value > most) {
+      throw new InvalidArgumentError(`Expected a number ${range(least, most, Number.POSITIVE_INFINITY)}.`);
+    }
+    return value;
+  };
+}
+
+function range(least: number, most: number, unlimited: number): string {
+  return most === unlimited ? `of at least ${least}` : `from ${least} to ${most}`;
+}
+
+export function choice<T extends string>(...choices: readonly T[]): Reader<T> {
+  return (text) => {
+    if (!(choices as readonly string[]).includes(text)) {
+      throw new InvalidArgumentError(`Expected one of ${choices.join(", ")}.`);
+    }
+    return text as T;
+  };
+}
+
+/** Any text but none at all. */
+export function text(): Reader<string> {
+  return (value) => {
+    if (value === "") throw new InvalidArgumentError("Expected some text.");
+    return value;
+  };
+}
+
+/** Text that may be empty. */
+export function anyText(): Reader<string> {
+  return (value) => value;
+}
+
+/** "5,300,17" → token ids. */
+export function tokenList(): Reader<number[]> {
+  const one = integer(0, 2 ** 31 - 1);
+  return (list) => {
+    try {
+      return list.split(",").map(one);
+    } catch {
+      throw new InvalidArgumentError("Expected token ids, whole numbers of at least 0 with commas between them.");
+    }
+  };
+}
+
+/** A repeatable `TOKEN=BIAS`; a bias of `-inf` rules the token out. */
+export function tokenBias(): (text: string, before: ReadonlyMap<number, number> | undefined) => Map<number, number> {
+  return (entry, before) => {
+    const match = /^(\d{1,9})=([+-]?\d*\.?\d+(?:e[+-]?\d+)?|-inf)$/i.exec(entry.trim());
+    if (!match) throw new InvalidArgumentError("Expected TOKEN=BIAS, such as 42=-1.5, or 42=-inf.");
+    const bias = match[2]!.toLowerCase() === "-inf" ? Number.NEGATIVE_INFINITY : Number(match[2]);
+    return new Map(before ?? []).set(Number(match[1]), bias);
+  };
+}
+
+/** Gathers a repeatable option's values. */
+export function repeated(read: Reader<string>): (text: string, before: readonly string[] | undefined) => string[] {
+  return (value, before) => [...(before ?? []), read(value)];
+}

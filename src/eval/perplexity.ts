@@ -1,0 +1,85 @@
+import { GrokError } from "../errors.ts";
+import type { LanguageModel } from "../generate/types.ts";
+
+export interface PerplexityOptions {
+  /** Tokens a chunk. Default 512. */
+  readonly context?: number;
+  /** Most chunks to read. Default: all that the text fills. */
+  readonly chunks?: number;
+  readonly signal?: AbortSignal;
+  /** Told after each chunk. */
+  readonly onChunk?: (soFar: PerplexityResult) => void;
+}
+
+export const defaultPerplexityContext = 512;
+
+export interface PerplexityResult {
+  /** exp(mean negative log-likelihood of a token). */
+  readonly perplexity: number;
+  /** Standard error of `perplexity`, tokens taken as independent. */
+  readonly error: number;
+  /** Mean negative natural log-likelihood of a token. */
+  readonly negativeLogLikelihood: number;
+  /** Tokens scored. */
+  readonly scored: number;
+  /** Chunks read, of `chunks` in all. */
+  readonly done: number;
+  readonly chunks: number;
+  readonly context: number;
+}
+
+/**
+ * Perplexity of a text, by the method of llama.cpp's `perplexity` tool, so that figures compare: the text's tokens are cut
+ * into chunks of `context`; each chunk is read afresh, its first token replaced by the beginning-of-text token where the
+ * model's file asks for one; and only tokens that have at least half a chunk before them are scored, that is those at
+ * `floor(context / 2) + 1` and later. A remainder that fills no chunk is left out.
+ *
+ * @throws GrokError `argument` when the text fills fewer than two chunks, `capacity` when a chunk does not fit the
+ * model's context, `cancelled`.
+ */
+export async function measurePerplexity(
+  model: LanguageModel,
+  text: string,
+  options: PerplexityOptions = {},
+): Promise<PerplexityResult> {
+  const context = options.context ?? defaultPerplexityContext;
+  if (!Number.isSafeInteger(context) || context < 8) {
+    throw new GrokError("argument", `perplexity: context ${context}: expected a whole number of at least 8`, {
+      context,
+    });
+  }
+  const tokens = model.encode(text);
+  if (tokens.length < 2 * context) {
+    throw new GrokError(
+      "argument",
+      `perplexity: the text has ${tokens.length} tokens; chunks of ${context} need at least ${2 * context}`,
+      { tokens: tokens.length, context },
+    );
+  }
+  const chunks = Math.min(Math.floor(tokens.length / context), options.chunks ?? Number.POSITIVE_INFINITY);
+  const { addBos, bos } = model.tokenizer;
+  const from = Math.floor(context / 2) + 1;
+  let sum = 0;
+  let sumOfSquares = 0;
+  let scored = 0;
+  let result: PerplexityResult | undefined;
+  for (let done = 1; done <= chunks; done++) {
+    if (options.signal?.aborted) throw new GrokError("cancelled", "perplexity: cancelled", { done: done - 1, chunks });
+    const chunk = tokens.slice((done - 1) * context, done * context);
+    if (addBos && bos !== undefined) chunk[0] = bos;
+    const logprobs = await model.logprobs(chunk, { from, ...(options.signal && { signal: options.signal }) });
+    for (const logprob of logprobs) {
+      sum -= logprob;
+      sumOfSquares += logprob * logprob;
+    }
+    scored += logprobs.length;
+    const mean = sum / scored;
+    // Standard error of the mean, carried through exp by its derivative.
+    const variance = Math.max(0, sumOfSquares / scored - mean * mean);
+    const perplexity = Math.exp(mean);
+    const error = scored > 1 ? perplexity * Math.sqrt(variance / (scored - 1)) : Number.NaN;
+    result = { perplexity, error, negativeLogLikelihood: mean, scored, done, chunks, context };
+    options.onChunk?.(result);
+  }
+  return result!;
+}
