@@ -16,13 +16,16 @@ export function settingsOf(file: ModelFile): Settings {
   const { metadata, path } = file;
   const architecture = metadata.string("general.architecture");
   const full = (key: string) => `${architecture}.${key}`;
+  const number = (key: string, fallback?: number) =>
+    fallback === undefined ? metadata.number(full(key)) : metadata.number(full(key), fallback);
   return {
     architecture,
     has: (key) => metadata.get(full(key)) !== undefined,
-    string: (key, fallback) => metadata.string(full(key), fallback),
-    number: (key, fallback) => metadata.number(full(key), fallback),
+    string: (key, fallback) =>
+      fallback === undefined ? metadata.string(full(key)) : metadata.string(full(key), fallback),
+    number,
     count(key, least, fallback) {
-      const value = metadata.number(full(key), fallback);
+      const value = number(key, fallback);
       if (!Number.isSafeInteger(value) || value < least) {
         throw new GrokError(
           "format",

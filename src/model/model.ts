@@ -6,10 +6,19 @@ export interface ModelFile {
   readonly path: string;
   readonly metadata: {
     get(key: string): unknown;
-    string(key: string, fallback?: string): string;
-    number(key: string, fallback?: number): number;
+    string(key: string): string;
+    string(key: string, fallback: string): string;
+    number(key: string): number;
+    number(key: string, fallback: number): number;
   };
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Tensors of a type that is only known by its number: they can be counted, not bound. */
+  readonly opaque?: ReadonlyMap<string, OpaqueTensor>;
+}
+
+export interface OpaqueTensor {
+  readonly typeName: string;
+  readonly shape: readonly number[];
 }
 
 /** A model's measures, by the names the field uses. */

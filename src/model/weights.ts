@@ -1,6 +1,6 @@
 import { GrokError } from "../errors.ts";
 import type { Ops, Weight } from "../kernels/ops.ts";
-import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelFile } from "./model.ts";
 
 /** Turns names into bound weights with checked shapes, once. Shapes are row-major: [out, in]. */
@@ -17,6 +17,18 @@ export interface Binder {
 export function createBinder(ops: Ops, file: ModelFile): Binder {
   const find = (name: string, shape: readonly number[]): Tensor => {
     const tensor = file.tensors.get(name);
+    const opaque = file.opaque?.get(name);
+    if (opaque !== undefined) {
+      throw new GrokError(
+        "unsupported",
+        `${file.path}: tensor ${name} is of ${opaque.typeName}, which grok1 cannot read`,
+        {
+          path: file.path,
+          tensor: name,
+          type: opaque.typeName,
+        },
+      );
+    }
     if (tensor === undefined) {
       throw new GrokError(
         "shape",
@@ -37,14 +49,14 @@ export function createBinder(ops: Ops, file: ModelFile): Binder {
     }
     return tensor;
   };
+  const has = (name: string) => file.tensors.has(name) || file.opaque?.has(name) === true;
   return {
-    has: (name) => file.tensors.has(name),
+    has,
     weight: (name, shape) => ops.weight(find(name, shape)),
-    optional: (name, shape) => (file.tensors.has(name) ? ops.weight(find(name, shape)) : undefined),
+    optional: (name, shape) => (has(name) ? ops.weight(find(name, shape)) : undefined),
     stack(block, name, shape) {
       const whole = `${block}.${name}_exps.weight`;
-      if (file.tensors.has(whole) || !file.tensors.has(`${block}.${name}.0.weight`))
-        return ops.weight(find(whole, shape));
+      if (has(whole) || !has(`${block}.${name}.0.weight`)) return ops.weight(find(whole, shape));
       const parts = Array.from({ length: shape[0]! }, (_, e) => find(`${block}.${name}.${e}.weight`, shape.slice(1)));
       return ops.weight(stackTensors(file.path, whole, parts));
     },
@@ -85,11 +97,4 @@ function stackTensors(path: string, name: string, parts: readonly Tensor[]): Ten
       return all;
     },
   };
-}
-
-/** All parameters of the tensors, as the file has them. */
-export function countParameters(tensors: Iterable<Tensor>): number {
-  let sum = 0;
-  for (const tensor of tensors) sum += elementCount(tensor.shape);
-  return sum;
 }

@@ -1,0 +1,75 @@
+import { openSafetensors } from "../formats/safetensors/file.ts";
+import type { Batch, KvType, Ops } from "../kernels/ops.ts";
+import type { ModelFile } from "./model.ts";
+import { observe } from "./observe.ts";
+import { bindModel } from "./registry.ts";
+
+export interface RunOptions {
+  readonly pageTokens?: number;
+  readonly type?: KvType;
+  /** Rows of each forward pass; by default all tokens in one. */
+  readonly chunks?: readonly number[];
+}
+
+/** Page numbers in an order that no storage would have by itself. */
+export function shuffledPages(count: number): Int32Array {
+  const pages = Int32Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = (i * 7 + 3) % (i + 1);
+    [pages[i], pages[j]] = [pages[j]!, pages[i]!];
+  }
+  return pages;
+}
+
+/** Logits of all tokens [n, vocab], and every observed result by `NAME.LAYER`, rows of all chunks after one another. */
+export async function runTokens(ops: Ops, file: ModelFile, tokens: Int32Array, options: RunOptions = {}) {
+  const { pageTokens = 5, type = "f32", chunks = [tokens.length] } = options;
+  const seen = new Map<string, number[]>();
+  const model = bindModel(
+    observe(ops, (layer, name, matrix) => {
+      const key = `${name}.${layer}`;
+      seen.set(key, [...(seen.get(key) ?? []), ...(ops.read(matrix) as Float64Array)]);
+    }),
+    file,
+  );
+  const pages = shuffledPages(Math.ceil(tokens.length / pageTokens));
+  const cache = model.kvCache({ pages: pages.length, pageTokens, type });
+  const logits: number[] = [];
+  let start = 0;
+  for (const count of chunks) {
+    const rows = Int32Array.from({ length: count }, (_, i) => i);
+    const batch: Batch = {
+      tokens: tokens.subarray(start, start + count),
+      positions: rows.map((i) => start + i),
+      sequences: [{ start: 0, count, pages }],
+      outputs: rows,
+    };
+    logits.push(...(await ops.read(await model.forward(batch, cache))));
+    start += count;
+  }
+  ops.freeKvCache(cache);
+  return { logits, seen, model };
+}
+
+/** ‖found − expected‖ / ‖expected‖. */
+export function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (found[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  return Math.sqrt(difference / norm);
+}
+
+/** All arrays of a safetensors file of 32-bit values. */
+export function readArrays(path: string): Map<string, Float32Array | Int32Array> {
+  const file = openSafetensors(path);
+  const arrays = new Map<string, Float32Array | Int32Array>();
+  for (const [name, entry] of file.entries) {
+    arrays.set(name, (entry.values() as Float32Array | Int32Array).slice());
+  }
+  file.close();
+  return arrays;
+}
