@@ -1,0 +1,155 @@
+/** The pieces of a vocabulary in flat arrays, and a hash table over their bytes. */
+import { GrokError } from "../errors.ts";
+import { fromUtf8, toUtf8 } from "./utf8.ts";
+
+/** Byte strings end to end: piece i is `blob[offsets[i], offsets[i+1])`. */
+export interface Pieces {
+  readonly count: number;
+  readonly blob: Uint8Array;
+  readonly offsets: Uint32Array;
+}
+
+/** More pieces than this are refused: sixteen times what the largest known vocabularies have. */
+export const maxPieces = 1 << 22;
+
+/** Longest piece in bytes, as in the sentencepiece library. */
+export const maxPieceBytes = 8000;
+
+export function checkPieceCount(count: number, source: string): void {
+  if (count === 0) throw new GrokError("format", `${source}: the vocabulary is empty`, { source });
+  if (count > maxPieces) {
+    throw new GrokError("unsupported", `${source}: ${count} pieces, at most ${maxPieces} are supported`, { source });
+  }
+}
+
+export function piecesFromStrings(strings: readonly string[]): Pieces {
+  const count = strings.length;
+  const offsets = new Uint32Array(count + 1);
+  // One encoder call for all of them is several times faster than one a piece; NUL parts them where none contains it.
+  const joined = toUtf8(strings.join("\0"));
+  const blob = new Uint8Array(joined.length);
+  let id = 0;
+  let end = 0;
+  for (const byte of joined) {
+    if (byte === 0) offsets[++id] = end;
+    else blob[end++] = byte;
+    if (id >= count) break;
+  }
+  if (id === count - 1) {
+    offsets[count] = end;
+    return { count, blob: blob.subarray(0, end), offsets };
+  }
+  return piecesFromBytes(strings.map(toUtf8));
+}
+
+export function piecesFromBytes(list: readonly Uint8Array[]): Pieces {
+  const offsets = new Uint32Array(list.length + 1);
+  for (let i = 0; i < list.length; i++) offsets[i + 1] = offsets[i]! + list[i]!.length;
+  const blob = new Uint8Array(offsets[list.length]!);
+  for (let i = 0; i < list.length; i++) blob.set(list[i]!, offsets[i]!);
+  return { count: list.length, blob, offsets };
+}
+
+export function pieceBytes(pieces: Pieces, id: number): Uint8Array {
+  return pieces.blob.subarray(pieces.offsets[id]!, pieces.offsets[id + 1]!);
+}
+
+export function pieceText(pieces: Pieces, id: number): string {
+  return fromUtf8(pieceBytes(pieces, id));
+}
+
+/** The base of the hashes: odd, with its bits well mixed. */
+export const hashBase = 0x2c1b3c6d;
+
+/**
+ * Polynomial hash, hash(ab) = hash(a) * base^|b| + hash(b) mod 2^32, so that the hash of two joined pieces follows from
+ * theirs.
+ */ export function hashRange(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0;
+  for (let i = start; i < end; i++) hash = (Math.imul(hash, hashBase) + bytes[i]! + 1) | 0;
+  return hash;
+}
+
+/** base^0 ... base^length. */
+export function hashPowers(length: number): Int32Array {
+  const powers = new Int32Array(length + 1);
+  powers[0] = 1;
+  for (let i = 1; i <= length; i++) powers[i] = Math.imul(powers[i - 1]!, hashBase);
+  return powers;
+}
+
+export interface PieceTable {
+  /** Longest piece in the table, in bytes. */
+  readonly longest: number;
+  /** Id of the piece equal to `bytes[start, end)`, whose hash is given, or -1. */
+  find(bytes: Uint8Array, start: number, end: number, hash: number): number;
+}
+
+/**
+ * Table of those pieces that `include` names. When two are equal, `onDuplicate(first, second)` decides: it throws, or
+ * the first one stays.
+ *
+ * @throws GrokError `format` when more than a thousand pieces share one place: no real vocabulary does, and a file made
+ * to collide must not make loading quadratic.
+ */
+export function createPieceTable(
+  pieces: Pieces,
+  source: string,
+  include: (id: number) => boolean,
+  onDuplicate: (first: number, second: number) => void,
+): PieceTable {
+  const { blob, offsets, count } = pieces;
+  let bits = 4;
+  while (1 << bits < count * 2) bits++;
+  const mask = (1 << bits) - 1;
+  const shift = 32 - bits;
+  const slots = new Int32Array(1 << bits).fill(-1);
+  const hashes = new Int32Array(count);
+  let longest = 0;
+
+  const find = (bytes: Uint8Array, start: number, end: number, hash: number): number => {
+    const length = end - start;
+    for (let slot = Math.imul(hash, 0x9e3779b1) >>> shift; ; slot = (slot + 1) & mask) {
+      const id = slots[slot]!;
+      if (id < 0) return -1;
+      if (hashes[id] !== hash) continue;
+      const from = offsets[id]!;
+      if (offsets[id + 1]! - from !== length) continue;
+      let i = 0;
+      while (i < length && blob[from + i] === bytes[start + i]) i++;
+      if (i === length) return id;
+    }
+  };
+
+  for (let id = 0; id < count; id++) {
+    if (!include(id)) continue;
+    const start = offsets[id]!;
+    const end = offsets[id + 1]!;
+    const hash = hashRange(blob, start, end);
+    hashes[id] = hash;
+    let slot = Math.imul(hash, 0x9e3779b1) >>> shift;
+    let probes = 0;
+    let duplicate = -1;
+    while (slots[slot]! >= 0) {
+      const other = slots[slot]!;
+      if (hashes[other] === hash && find(blob, start, end, hash) >= 0) {
+        duplicate = find(blob, start, end, hash);
+        break;
+      }
+      if (++probes > 1000) {
+        throw new GrokError("format", `${source}: the vocabulary's pieces collide; it was made to slow readers down`, {
+          source,
+          piece: id,
+        });
+      }
+      slot = (slot + 1) & mask;
+    }
+    if (duplicate >= 0) {
+      onDuplicate(duplicate, id);
+      continue;
+    }
+    slots[slot] = id;
+    if (end - start > longest) longest = end - start;
+  }
+  return { longest, find };
+}

@@ -1,0 +1,227 @@
+/**
+ * SentencePiece's BPE: neighbours whose concatenation is a piece join, the largest score first.
+ *
+ * Texts are encoded word by word through a cache where the vocabulary shows that no piece crosses from one word to the
+ * next (checked at load, never assumed); otherwise, and where unused pieces can form, as a whole.
+ */
+import { type IdList, pushId, reserveIds } from "./ids.ts";
+import { createMerger, type MergeRules } from "./merge.ts";
+import { createPieceTable, hashBase, hashPowers, hashRange, type Pieces, type PieceTable } from "./pieces.ts";
+import type { SentencePieceModel } from "./sentencepiece-model.ts";
+import { pieceTypes } from "./tokenizer.ts";
+import type { Trie } from "./trie.ts";
+import { characterLength } from "./utf8.ts";
+import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
+
+const space = 0x20;
+
+/** Writes what becomes of a character outside the vocabulary, `bytes[start, end)`. */
+export type PushUnknown = (out: IdList, bytes: Uint8Array, start: number, end: number) => void;
+
+/** BPE over the inner form (see normalizer.ts): a function that appends a text's ids to a list. */
+export function createSentencePieceBpe(
+  model: SentencePieceModel,
+  inner: Pieces,
+  symbols: Trie,
+  occurs: (id: number) => boolean,
+  pushUnknown: PushUnknown,
+): (bytes: Uint8Array, out: IdList) => void {
+  const { types, source } = model;
+  const table = createPieceTable(
+    inner,
+    source,
+    (id) => (types[id] === pieceTypes.normal || types[id] === pieceTypes.unused) && occurs(id),
+    () => {},
+  );
+  const powers = hashPowers(table.longest);
+  const { scores } = model;
+  const merger = createMerger();
+
+  const asciiIds = new Int32Array(128).fill(-1);
+  for (let byte = 0; byte < 128; byte++) asciiIds[byte] = table.find(Uint8Array.of(byte), 0, 1, byte + 1);
+
+  /** Last pair that could have formed each unused piece, as the library keeps it: unused pieces part again. */
+  const partings = new Map<number, readonly [left: number, middle: number, right: number]>();
+  const hasUnused = hasReachableUnused(types, inner, table);
+
+  const rules: MergeRules = {
+    find(chain, left, right) {
+      if (chain.id[left]! < -1 || chain.id[right]! < -1) return -1;
+      const length = chain.length[left]! + chain.length[right]!;
+      if (length > table.longest) return -1;
+      const hash = (Math.imul(chain.hash[left]!, powers[chain.length[right]!]!) + chain.hash[right]!) | 0;
+      const start = chain.start[left]!;
+      const id = table.find(text, start, start + length, hash);
+      if (hasUnused && id >= 0 && types[id] === pieceTypes.unused) {
+        partings.set(id, [start, chain.start[right]!, start + length]);
+      }
+      return id;
+    },
+    rank: (id) => -scores[id]!,
+    join(chain, left, right, id) {
+      // The length of `left` is already that of both.
+      chain.hash[left] = (Math.imul(chain.hash[left]!, powers[chain.length[right]!]!) + chain.hash[right]!) | 0;
+      chain.id[left] = id;
+    },
+  };
+  let text = new Uint8Array(0);
+
+  const emit = (id: number, start: number, end: number, out: IdList): void => {
+    if (id < 0) pushUnknown(out, text, start, end);
+    else if (!hasUnused || types[id] !== pieceTypes.unused) pushId(out, id);
+    else partUnused(start, end, out);
+  };
+  /** Takes unused pieces apart along their last pairs, depth first without recursion. */
+  const partUnused = (start: number, end: number, out: IdList): void => {
+    const stack = [end, start];
+    while (stack.length > 0) {
+      const from = stack.pop()!;
+      const to = stack.pop()!;
+      const id = table.find(text, from, to, hashRange(text, from, to));
+      const parting = id >= 0 && types[id] === pieceTypes.unused ? partings.get(id) : undefined;
+      if (parting === undefined) {
+        if (id < 0) pushUnknown(out, text, from, to);
+        else pushId(out, id);
+        continue;
+      }
+      const middle = from + parting[1] - parting[0];
+      stack.push(to, middle, middle, from);
+    }
+  };
+
+  /** Merges `text[start, end)`. With `cut`, user-defined symbols in it are found and kept whole. */
+  const mergeRange = (start: number, end: number, out: IdList, cut: boolean): void => {
+    const chain = merger.take(end - start);
+    let count = 0;
+    for (let at = start; at < end; count++) {
+      const lead = text[at]!;
+      const symbol = cut && symbols.firstBytes[lead] === 1 ? symbols.longest(text, at, end) : -1;
+      const length = symbol >= 0 ? symbols.matched() : Math.min(characterLength(lead), end - at);
+      chain.start[count] = at;
+      chain.length[count] = length;
+      if (symbol >= 0) {
+        chain.id[count] = -2 - symbol;
+      } else if (lead < 0x80) {
+        chain.id[count] = asciiIds[lead]!;
+        chain.hash[count] = lead + 1;
+      } else {
+        const hash = hashRange(text, at, at + length);
+        chain.hash[count] = hash;
+        chain.id[count] = table.find(text, at, at + length, hash);
+      }
+      at += length;
+    }
+    chain.count = count;
+    merger.merge(chain, rules);
+    for (let i = 0; i >= 0; i = chain.next[i]!) {
+      const id = chain.id[i]!;
+      const from = chain.start[i]!;
+      if (id < -1) pushId(out, -2 - id);
+      else emit(id, from, from + chain.length[i]!, out);
+    }
+  };
+
+  if (hasUnused || !model.escapeWhitespaces || !wordsStandAlone(types, inner, occurs)) {
+    return (bytes, out) => {
+      if (bytes.length === 0) return;
+      text = bytes as Uint8Array<ArrayBuffer>;
+      partings.clear();
+      reserveIds(out, bytes.length);
+      mergeRange(0, bytes.length, out, true);
+      text = new Uint8Array(0);
+    };
+  }
+
+  let cache: WordCache | undefined;
+  const joinsUnknowns = !model.byteFallback;
+  const flush = (words: WordCache, bytes: Uint8Array, start: number, end: number, hash: number, out: IdList): void => {
+    const entry = words.find(bytes, start, end, hash);
+    if (entry < 0) {
+      const before = out.count;
+      mergeRange(start, end, out, false);
+      // A run of unknown characters may have begun before this word: such words are not the same everywhere.
+      if (
+        end - start <= longestCachedWord &&
+        !(joinsUnknowns && out.ids.subarray(before, out.count).includes(model.unknown))
+      ) {
+        words.add(bytes, start, end, hash, out.ids, before, out.count);
+      }
+      return;
+    }
+    let from = words.first(entry);
+    for (let left = words.count(entry); left > 0; left--) out.ids[out.count++] = words.ids[from++]!;
+  };
+
+  /** 1: a space; 2: user-defined symbols may begin here. */
+  const kinds = symbols.firstBytes.map((flag) => flag * 2);
+  kinds[space]! |= 1;
+  return (bytes, out) => {
+    cache ??= createWordCache();
+    const words = cache;
+    text = bytes as Uint8Array<ArrayBuffer>;
+    const end = bytes.length;
+    // A cached word has no more ids than bytes, except that a space outside the vocabulary falls to three.
+    reserveIds(out, asciiIds[space]! >= 0 ? end : end * 3);
+    let start = 0;
+    let hash = 0;
+    for (let at = 0; at < end; at++) {
+      const byte = bytes[at]!;
+      const kind = kinds[byte]!;
+      if (kind !== 0) {
+        if (kind >= 2) {
+          const symbol = symbols.longest(bytes, at, end);
+          if (symbol >= 0) {
+            if (at > start) flush(words, bytes, start, at, hash, out);
+            pushId(out, symbol);
+            at += symbols.matched() - 1;
+            start = at + 1;
+            hash = 0;
+            continue;
+          }
+        }
+        if ((kind & 1) === 1 && at > start && bytes[at - 1] !== space) {
+          flush(words, bytes, start, at, hash, out);
+          start = at;
+          hash = 0;
+        }
+      }
+      hash = (Math.imul(hash, hashBase) + byte + 1) | 0;
+    }
+    if (end > start) flush(words, bytes, start, end, hash, out);
+    text = new Uint8Array(0);
+  };
+}
+
+/**
+ * Whether some unused piece can be formed by a join. Padding such as `[PAD7]` cannot: no two of its parts are pieces or
+ * characters.
+ */
+function hasReachableUnused(types: Uint8Array, inner: Pieces, table: PieceTable): boolean {
+  const { blob, offsets } = inner;
+  const stands = (start: number, end: number): boolean =>
+    characterLength(blob[start]!) >= end - start || table.find(blob, start, end, hashRange(blob, start, end)) >= 0;
+  for (let id = 0; id < inner.count; id++) {
+    if (types[id] !== pieceTypes.unused) continue;
+    const start = offsets[id]!;
+    const end = offsets[id + 1]!;
+    for (let middle = start + 1; middle < end; middle++) {
+      if ((blob[middle]! & 0xc0) !== 0x80 && stands(start, middle) && stands(middle, end)) return true;
+    }
+  }
+  return false;
+}
+
+/**
+ * Whether words can be encoded one by one: a word is a run of spaces and what follows up to the next space, and no piece
+ * has a space after anything else.
+ */
+function wordsStandAlone(types: Uint8Array, inner: Pieces, occurs: (id: number) => boolean): boolean {
+  const { blob, offsets } = inner;
+  for (let id = 0; id < inner.count; id++) {
+    if ((types[id] !== pieceTypes.normal && types[id] !== pieceTypes.unused) || !occurs(id)) continue;
+    for (let i = offsets[id]! + 1; i < offsets[id + 1]!; i++) {
+      if (blob[i] === space && blob[i - 1] !== space) return false;
+    }
+  }
+  return true;
+}

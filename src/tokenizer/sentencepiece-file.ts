@@ -1,0 +1,155 @@
+/** SentencePiece's `tokenizer.model`: a protocol buffer, ModelProto of sentencepiece_model.proto. */
+import { GrokError } from "../errors.ts";
+import { type Pieces, pieceBytes, pieceText } from "./pieces.ts";
+import { readFields } from "./protobuf.ts";
+import { createSentencePiece } from "./sentencepiece.ts";
+import { checkPieces, defaultUnknownSurface, findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
+import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
+import { fromUtf8 } from "./utf8.ts";
+
+const modelTypes: Readonly<Record<number, string>> = { 1: "unigram", 2: "bpe", 3: "word", 4: "char" };
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Reads a `tokenizer.model`. Such files do not say whether prompts begin with bos: `addBos` is false.
+ *
+ * @throws GrokError `format` or `unsupported`, naming `source` and the place.
+ */
+export function tokenizerFromSentencePiece(bytes: Uint8Array, source: string): Tokenizer {
+  return createSentencePiece(readSentencePieceModel(bytes, source));
+}
+
+/**
+ * Reads a model. `bytes` are kept: the pieces are copied out of them, nothing else is.
+ *
+ * @throws GrokError `format` for damage, `unsupported` for word and char models and for denormalization rules.
+ */
+export function readSentencePieceModel(bytes: Uint8Array, source: string): SentencePieceModel {
+  const trainer = {
+    modelType: 1,
+    byteFallback: false,
+    whitespaceAsSuffix: false,
+    unknownSurface: defaultUnknownSurface,
+    names: { unknown: "<unk>", bos: "<s>", eos: "</s>", pad: "<pad>" },
+  };
+  const normalizer = { charsmap: new Uint8Array(0), addDummyPrefix: true, removeExtraWhitespaces: true, escape: true };
+  let denormalizes = false;
+  const text = (span: Span): string => fromUtf8(bytes.subarray(span.start, span.end));
+
+  const readTrainer = (span: Span): void =>
+    readFields(bytes, span.start, span.end, source, (field) => {
+      if (field.number === 3) trainer.modelType = field.value;
+      else if (field.number === 24) trainer.whitespaceAsSuffix = field.value !== 0;
+      else if (field.number === 35) trainer.byteFallback = field.value !== 0;
+      else if (field.number === 44) trainer.unknownSurface = text(field);
+      else if (field.number === 45) trainer.names.unknown = text(field) || trainer.names.unknown;
+      else if (field.number === 46) trainer.names.bos = text(field) || trainer.names.bos;
+      else if (field.number === 47) trainer.names.eos = text(field) || trainer.names.eos;
+      else if (field.number === 48) trainer.names.pad = text(field) || trainer.names.pad;
+    });
+  const readNormalizer = (span: Span): void =>
+    readFields(bytes, span.start, span.end, source, (field) => {
+      if (field.number === 2) normalizer.charsmap = bytes.slice(field.start, field.end);
+      else if (field.number === 3) normalizer.addDummyPrefix = field.value !== 0;
+      else if (field.number === 4) normalizer.removeExtraWhitespaces = field.value !== 0;
+      else if (field.number === 5) normalizer.escape = field.value !== 0;
+    });
+
+  let count = 0;
+  readFields(bytes, 0, bytes.length, source, (field) => {
+    if (field.number === 1 && field.wire === 2) count++;
+  });
+  const blob = new Uint8Array(bytes.length);
+  const offsets = new Uint32Array(count + 1);
+  const scores = new Float32Array(count);
+  const types = new Uint8Array(count).fill(pieceTypes.normal);
+  const bits = new DataView(new ArrayBuffer(4));
+  let id = 0;
+  let used = 0;
+  const readPiece = (field: { number: number; value: number; start: number; end: number }): void => {
+    if (field.number === 1) {
+      blob.set(bytes.subarray(field.start, field.end), offsets[id]!);
+      used = offsets[id]! + field.end - field.start;
+    } else if (field.number === 2) {
+      bits.setUint32(0, field.value);
+      scores[id] = bits.getFloat32(0);
+    } else if (field.number === 3) {
+      types[id] = field.value <= pieceTypes.byte ? field.value : 0;
+    }
+  };
+  readFields(bytes, 0, bytes.length, source, (field) => {
+    if (field.wire !== 2) return;
+    const span = { start: field.start, end: field.end };
+    if (field.number === 1) {
+      used = offsets[id]!;
+      readFields(bytes, span.start, span.end, source, readPiece);
+      offsets[++id] = used;
+    } else if (field.number === 2) readTrainer(span);
+    else if (field.number === 3) readNormalizer(span);
+    else if (field.number === 5) {
+      readFields(bytes, span.start, span.end, source, (inner) => {
+        if (inner.number === 2 && inner.end > inner.start) denormalizes = true;
+      });
+    }
+  });
+  const pieces: Pieces = { count, blob: blob.slice(0, used), offsets };
+
+  const algorithm = modelTypes[trainer.modelType];
+  if (algorithm !== "bpe" && algorithm !== "unigram") {
+    throw new GrokError(
+      "unsupported",
+      `${source}: a SentencePiece model of the type ${algorithm ?? trainer.modelType}; bpe and unigram are supported`,
+      { source, type: algorithm ?? trainer.modelType },
+    );
+  }
+  if (denormalizes) {
+    throw new GrokError("unsupported", `${source}: the model has denormalization rules, which are not supported`, {
+      source,
+    });
+  }
+  checkPieces(pieces, scores, types, source);
+  const byteIds = findByteIds(pieces, types, source);
+  if (trainer.byteFallback !== (byteIds !== undefined)) {
+    throw new GrokError(
+      "format",
+      `${source}: byte_fallback is ${trainer.byteFallback}, but the vocabulary has ${byteIds ? "" : "no "}byte pieces`,
+      { source },
+    );
+  }
+  const unknowns: number[] = [];
+  const controls = new Map<string, number>();
+  for (let i = 0; i < count; i++) {
+    if (types[i] === pieceTypes.unknown) unknowns.push(i);
+    else if (types[i] === pieceTypes.control && pieceBytes(pieces, i).length < 256)
+      controls.set(pieceText(pieces, i), i);
+  }
+  if (unknowns.length !== 1) {
+    throw new GrokError("format", `${source}: ${unknowns.length} pieces of the type unknown, expected one`, { source });
+  }
+  const eos = controls.get(trainer.names.eos);
+  return {
+    source,
+    algorithm,
+    pieces,
+    scores,
+    types,
+    byteFallback: trainer.byteFallback,
+    addDummyPrefix: normalizer.addDummyPrefix,
+    removeExtraWhitespaces: normalizer.removeExtraWhitespaces,
+    escapeWhitespaces: normalizer.escape,
+    whitespaceAsSuffix: trainer.whitespaceAsSuffix,
+    charsmap: normalizer.charsmap,
+    unknownSurface: trainer.unknownSurface,
+    unknown: unknowns[0]!,
+    bos: controls.get(trainer.names.bos),
+    eos,
+    pad: controls.get(trainer.names.pad),
+    addBos: false,
+    addEos: false,
+    endOfGeneration: new Set(eos === undefined ? [] : [eos]),
+  };
+}

@@ -1,0 +1,159 @@
+/**
+ * SentencePiece tokenizers, exact to the sentencepiece library.
+: normalization, BPE or unigram segmentation, byte fallback.
+ */
+import { GrokError } from "../errors.ts";
+import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
+import { createNormalizer, shrinkSpaces } from "./normalizer.ts";
+import { createPieceTable, hashRange, type Pieces, pieceBytes, pieceText } from "./pieces.ts";
+import { createSentencePieceBpe, type PushUnknown } from "./sentencepiece-bpe.ts";
+import { createPieceDecoder } from "./sentencepiece-decoder.ts";
+import { findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
+import { splitSpecial, trieOfTypes } from "./special.ts";
+import { type EncodeOptions, pieceTypes, type Tokenizer } from "./tokenizer.ts";
+import { createTrie, type Trie } from "./trie.ts";
+import { createUnigram } from "./unigram.ts";
+import { fromUtf8, toUtf8 } from "./utf8.ts";
+
+const space = 0x20;
+
+export function createSentencePiece(model: SentencePieceModel): Tokenizer {
+  const { pieces, types, source } = model;
+  const isType = (id: number, ...wanted: number[]): boolean => wanted.includes(types[id]!);
+  const inner = model.escapeWhitespaces ? shrinkPieces(pieces) : pieces;
+  /** Escaped texts have no spaces, so a piece with a space in it never occurs. */
+  const occurs = (id: number): boolean => !model.escapeWhitespaces || pieceBytes(pieces, id).indexOf(space) < 0;
+
+  const all = createPieceTable(
+    pieces,
+    source,
+    () => true,
+    (first, second) => {
+      const reserved = (id: number): boolean => isType(id, pieceTypes.unknown, pieceTypes.control, pieceTypes.byte);
+      if (reserved(first) !== reserved(second)) return;
+      throw new GrokError(
+        "format",
+        `${source}: pieces ${first} and ${second} are both ${JSON.stringify(pieceText(pieces, second))}`,
+        { source, piece: second },
+      );
+    },
+  );
+
+  const symbolEntries: [Uint8Array, number][] = [];
+  for (let id = 0; id < pieces.count; id++) {
+    if (types[id] === pieceTypes.userDefined) symbolEntries.push([pieceBytes(pieces, id), id]);
+  }
+  const normalize = createNormalizer(model, createTrie(symbolEntries, source));
+  const innerSymbols = createTrie(
+    symbolEntries.filter(([, id]) => occurs(id)).map(([, id]) => [pieceBytes(inner, id), id]),
+    source,
+  );
+  const byteIds = model.byteFallback ? findByteIds(pieces, types, source) : undefined;
+  const spaceIds = byteIds && [byteIds[0xe2]!, byteIds[0x96]!, byteIds[0x81]!];
+
+  /** An unknown character: its bytes, or one unknown id for a run of them. */
+  const pushUnknown: PushUnknown = (out, bytes, start, end) => {
+    if (byteIds === undefined) {
+      if (out.count === 0 || out.ids[out.count - 1] !== model.unknown) pushId(out, model.unknown);
+      return;
+    }
+    for (let i = start; i < end; i++) {
+      if (model.escapeWhitespaces && bytes[i] === space) for (const id of spaceIds!) pushId(out, id);
+      else pushId(out, byteIds[bytes[i]!]!);
+    }
+  };
+
+  let encodeInner: (bytes: Uint8Array, out: IdList) => void;
+  if (model.algorithm === "unigram") {
+    const entries: [Uint8Array, number][] = [];
+    for (let id = 0; id < pieces.count; id++) {
+      if (isType(id, pieceTypes.normal, pieceTypes.userDefined, pieceTypes.unused) && occurs(id)) {
+        entries.push([pieceBytes(inner, id), id]);
+      }
+    }
+    const unigram = createUnigram(model, inner, createTrie(entries, source));
+    encodeInner = (bytes, out) =>
+      unigram.segment(bytes, (id, start, end) => {
+        if (id < 0) pushUnknown(out, bytes, start, end);
+        else pushId(out, id);
+      });
+  } else {
+    encodeInner = createSentencePieceBpe(model, inner, innerSymbols, occurs, pushUnknown);
+  }
+
+  let controls: Trie | undefined;
+  const out = createIdList();
+
+  const decode = createPieceDecoder(model, byteIds);
+  return {
+    kind: model.algorithm === "bpe" ? "sentencepiece-bpe" : "sentencepiece-unigram",
+    vocabSize: pieces.count,
+    bos: model.bos,
+    eos: model.eos,
+    pad: model.pad,
+    unknown: model.unknown,
+    endOfGeneration: model.endOfGeneration,
+    addBos: model.addBos,
+    addEos: model.addEos,
+    info: {
+      kind: model.algorithm === "bpe" ? "sentencepiece-bpe" : "sentencepiece-unigram",
+      vocabSize: pieces.count,
+      byteFallback: model.byteFallback,
+      addDummyPrefix: model.addDummyPrefix,
+      removeExtraWhitespaces: model.removeExtraWhitespaces,
+      normalization: model.charsmap.length === 0 ? "identity" : "charsmap",
+      counts: countTypes(types),
+    },
+    encode(text: string, options: EncodeOptions = {}) {
+      out.count = 0;
+      if (options.bos) {
+        if (model.bos === undefined) {
+          throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
+        }
+        pushId(out, model.bos);
+      }
+      if (options.special) {
+        controls ??= trieOfTypes(pieces, types, [pieceTypes.control, pieceTypes.unknown], source);
+        const bytes = toUtf8(text);
+        splitSpecial(
+          bytes,
+          controls,
+          (start, end) => encodeInner(normalize(fromUtf8(bytes.subarray(start, end))), out),
+          (id) => pushId(out, id),
+        );
+      } else {
+        encodeInner(normalize(text), out);
+      }
+      return takeIds(out);
+    },
+    ...decode,
+    idOf(piece) {
+      const bytes = toUtf8(piece);
+      const id = all.find(bytes, 0, bytes.length, hashRange(bytes, 0, bytes.length));
+      return id < 0 ? undefined : id;
+    },
+  };
+}
+
+/** Number of pieces of each type. */
+export function countTypes(types: Uint8Array) {
+  const of = (type: number): number => types.reduce((count, each) => (each === type ? count + 1 : count), 0);
+  return {
+    normal: of(pieceTypes.normal),
+    control: of(pieceTypes.control),
+    userDefined: of(pieceTypes.userDefined),
+    byte: of(pieceTypes.byte),
+    unused: of(pieceTypes.unused),
+  };
+}
+
+function shrinkPieces(pieces: Pieces): Pieces {
+  const blob = new Uint8Array(pieces.blob.length);
+  const offsets = new Uint32Array(pieces.count + 1);
+  let at = 0;
+  for (let id = 0; id < pieces.count; id++) {
+    at = shrinkSpaces(pieces.blob, pieces.offsets[id]!, pieces.offsets[id + 1]!, blob, at);
+    offsets[id + 1] = at;
+  }
+  return { count: pieces.count, blob: blob.subarray(0, at), offsets };
+}
