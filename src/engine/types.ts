@@ -1,4 +1,5 @@
 import type { KvType } from "../kernels/ops.ts";
+import type { SamplingOptions } from "../sampling/options.ts";
 
 /**
  * What the engine takes and gives. The engine knows token ids, not text; it runs on a worker thread, so everything here
@@ -14,9 +15,14 @@ export interface EngineOptions {
   readonly threads?: number;
   /**
    * Tokens that fit in one session, prompt and answer together. Default: the model's own context length, at most
-   * {@link defaultContextLimit}. The cache holds this many tokens for all sessions together.
+   * {@link defaultContextLimit}.
    */
   readonly contextLength?: number;
+  /**
+   * Tokens that all sessions' caches hold together; at least `contextLength`. Memory is taken as it is written to. When
+   * it runs out, idle sessions forget, and young requests wait for older ones. Default: twice the context length.
+   */
+  readonly cacheTokens?: number;
   /** Element type of the key/value cache. Default "f16" on the native backend, "f32" on the reference backend. */
   readonly kvType?: KvType;
   /** Most tokens in one forward pass: what a prefill chunk can be. Default 512. */
@@ -41,7 +47,7 @@ export interface EngineInfo {
   readonly loadSeconds: number;
 }
 
-/** Why a generation ended. */
+/** Why a generation ended. One that fails has no reason: its promise rejects with the error. */
 export type FinishReason =
   /** The model ended its answer with an end-of-generation token. */
   | "stop"
@@ -52,9 +58,7 @@ export type FinishReason =
   /** The context is full. */
   | "context"
   /** The caller cancelled. */
-  | "cancelled"
-  /** It failed; the error is in the result's promise. */
-  | "error";
+  | "cancelled";
 
 /** The logarithm (natural) of a token's probability under the model, before temperature, penalties and filters. */
 export interface TokenLogprob {
@@ -72,6 +76,40 @@ export interface EngineTimings {
   readonly decodeSeconds: number;
   /** Prompt tokens that were computed: those not found in the session's cache. */
   readonly prefilledTokens: number;
+}
+
+/** What to generate, in token ids. */
+export interface EngineRequest {
+  /** The whole prompt; what the session's cache already holds of it is not computed again. */
+  readonly tokens: ArrayLike<number>;
+  /** Most tokens to generate; absent: until the context is full. 0 only fills the cache. */
+  readonly maxTokens?: number;
+  /** Tokens that end the generation; they are not given. */
+  readonly endTokens?: readonly number[];
+  readonly sampling?: Partial<Omit<SamplingOptions, "logprobs">>;
+  /** Number of most probable alternatives to give with each token; absent: no log-probabilities. */
+  readonly logprobs?: number;
+  /** Beams of a beam search; 1 or absent: sampling. */
+  readonly beams?: number;
+  readonly lengthPenalty?: number;
+}
+
+export interface EngineResult {
+  readonly finishReason: FinishReason;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  readonly timings: EngineTimings;
+}
+
+/** What the engine holds at a moment. */
+export interface EngineStatus {
+  readonly sessions: number;
+  /** Requests that run or wait. */
+  readonly requests: number;
+  readonly pages: number;
+  readonly freePages: number;
+  readonly pageTokens: number;
 }
 
 export interface LogitsOptions {

@@ -10,7 +10,7 @@ import type {
   TokenLogprob,
 } from "../engine/types.ts";
 import type { ModelDescription } from "../model/describe.ts";
-import type { SamplerOptions } from "../sampling/options.ts";
+import type { SamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 export interface LoadOptions extends EngineOptions {
@@ -18,19 +18,19 @@ export interface LoadOptions extends EngineOptions {
   readonly chatTemplate?: string;
 }
 
-/** How to generate. Sampling (temperature, topK, topP, minP, penalties, logitBias, seed, ...) is in {@link SamplerOptions}. */
-export interface GenerateOptions extends SamplerOptions {
+/** How to generate. Sampling (temperature, topK, topP, minP, penalties, logitBias, seed, ...) is in {@link SamplingOptions}. */
+export interface GenerateOptions extends Partial<Omit<SamplingOptions, "logprobs">> {
   /** Most tokens to generate. Default: until the context is full. */
   readonly maxTokens?: number;
   /** Text that ends the generation; it is not part of the text given. It may begin and end inside tokens. */
   readonly stop?: string | readonly string[];
   /** Give log-probabilities: of each token, and of this many most probable alternatives. 0 to 100; absent: none. */
   readonly logprobs?: number;
-  /** Beams of a beam search (deterministic; no sampling). Default 1: no search. */
+  /** Beams of a beam search, deterministic: sampling options do not go with it. Default 1: no search. */
   readonly beams?: number;
   /**
-   * Beam search ranks a finished text by its log-probability / length ** lengthPenalty (as in Wu et al. 2016's family of
-   * normalisations; 0 favours short texts, above 1 long ones). Default 1.
+   * Beam search ranks a finished text by its log-probability / length ** lengthPenalty (0 favours
+   * short texts, above 1 long ones). Default 1.
    */
   readonly lengthPenalty?: number;
   /** Go on past end-of-generation tokens. Default false. */

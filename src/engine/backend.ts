@@ -1,0 +1,44 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { loadAddon } from "../addon.ts";
+import { GrokError } from "../errors.ts";
+import { createNative } from "../kernels/native/native.ts";
+import type { Ops } from "../kernels/ops.ts";
+import { createReference } from "../kernels/reference/reference.ts";
+import type { BackendChoice } from "./types.ts";
+
+export interface OpenBackend {
+  readonly ops: Ops;
+  /** Why "auto" took the reference backend. */
+  readonly fallbackReason: string | undefined;
+}
+
+/** @throws GrokError `unsupported` when "native" is asked for and the addon is not there. */
+export function openBackend(choice: BackendChoice, threads: number): OpenBackend {
+  if (choice === "reference") return { ops: createReference(), fallbackReason: undefined };
+  const state = loadAddon();
+  if (state.addon !== undefined) return { ops: createNative(state.addon, { threads }), fallbackReason: undefined };
+  if (choice === "auto") return { ops: createReference(), fallbackReason: state.reason };
+  throw new GrokError("unsupported", `the native backend is not there: ${state.reason}`, { reason: state.reason });
+}
+
+/**
+ * Physical cores that this process may use. Arithmetic fills a core's units: a second thread on the same core only
+ * gets in its way. Where the system does not tell siblings apart (only Linux does, here), every processor counts.
+ */
+export function defaultThreads(): number {
+  const allowed = availableParallelism();
+  return Math.max(1, Math.min(allowed, physicalCores() ?? allowed));
+}
+
+function physicalCores(): number | undefined {
+  const folder = "/sys/devices/system/cpu";
+  try {
+    const siblings = readdirSync(folder)
+      .filter((name) => /^cpu\d+$/.test(name))
+      .map((name) => readFileSync(`${folder}/${name}/topology/thread_siblings_list`, "utf8").trim());
+    return new Set(siblings).size || undefined;
+  } catch {
+    return undefined;
+  }
+}

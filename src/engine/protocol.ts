@@ -1,0 +1,81 @@
+import { type ErrorCode, type ErrorDetails, GrokError } from "../errors.ts";
+import type {
+  BenchOptions,
+  BenchResult,
+  EngineInfo,
+  EngineOptions,
+  EngineRequest,
+  EngineResult,
+  EngineStatus,
+  LogitsResult,
+  TokenLogprob,
+} from "./types.ts";
+
+/** What the worker is started with. */
+export interface WorkerStart {
+  readonly path: string;
+  readonly options: EngineOptions;
+  /** One int32 in shared memory: how many cancellations were ever asked for. */
+  readonly cancellations: SharedArrayBuffer;
+}
+
+/** From the caller to the engine. A request's `id` names it in answers and in `cancel`. */
+export type ToEngine =
+  | { readonly type: "open"; readonly session: number }
+  | { readonly type: "fork"; readonly id: number; readonly from: number; readonly session: number }
+  | { readonly type: "release"; readonly id: number; readonly session: number }
+  | {
+      readonly type: "generate";
+      readonly id: number;
+      readonly session: number | undefined;
+      readonly request: EngineRequest;
+    }
+  | { readonly type: "cancel"; readonly id: number }
+  | { readonly type: "logits"; readonly id: number; readonly tokens: Int32Array; readonly layers: boolean }
+  | { readonly type: "logprobs"; readonly id: number; readonly tokens: Int32Array; readonly from: number }
+  | { readonly type: "bench"; readonly id: number; readonly options: BenchOptions }
+  | { readonly type: "status"; readonly id: number }
+  | { readonly type: "close"; readonly id: number };
+
+export type EngineValue = EngineResult | LogitsResult | Float64Array | BenchResult | EngineStatus | undefined;
+
+/** From the engine to the caller. */
+export type FromEngine =
+  | { readonly type: "ready"; readonly info: EngineInfo }
+  | { readonly type: "failed"; readonly error: ErrorData }
+  | {
+      readonly type: "tokens";
+      readonly id: number;
+      readonly tokens: readonly number[];
+      readonly logprobs: readonly TokenLogprob[] | undefined;
+    }
+  | { readonly type: "done"; readonly id: number; readonly value: EngineValue }
+  | { readonly type: "error"; readonly id: number; readonly error: ErrorData };
+
+/** The part of a MessagePort that both sides use. */
+export interface Port {
+  postMessage(value: unknown): void;
+  on(event: "message", listener: (value: unknown) => void): unknown;
+}
+
+/** An error as data: classes do not survive the way between threads. */
+export interface ErrorData {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+  /** Where it happened, on the other side. */
+  readonly stack: string | undefined;
+}
+
+export function errorToData(error: unknown): ErrorData {
+  const stack = error instanceof Error ? error.stack : undefined;
+  if (error instanceof GrokError) {
+    const { code, message, details } = error;
+    return { code, message, details, stack };
+  }
+  return { code: "internal", message: error instanceof Error ? error.message : String(error), details: {}, stack };
+}
+
+export function errorFromData({ code, message, details, stack }: ErrorData): GrokError {
+  return new GrokError(code, message, details, stack);
+}

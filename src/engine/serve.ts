@@ -1,0 +1,72 @@
+import type { Ops } from "../kernels/ops.ts";
+import type { Model } from "../model/model.ts";
+import type { Observer } from "../model/observe.ts";
+import type { Core } from "./core.ts";
+import { computeLogits, computeLogprobs, runBench } from "./jobs.ts";
+import { type EngineValue, errorToData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
+
+export interface ServeOptions {
+  readonly core: Core;
+  readonly ops: Ops;
+  /** Binds the model once more, every result shown to `see`; weights are shared. */
+  readonly bindObserved: (see: Observer) => Model;
+  /** Told of each cancellation as its message is read. */
+  readonly onCancel?: () => void;
+  /** After everything is freed. */
+  readonly onClose?: () => void;
+}
+
+/** Answers a caller's messages with a core. */
+export function serve(port: Port, { core, ops, bindObserved, onCancel, onClose }: ServeOptions): void {
+  const post = (message: FromEngine) => port.postMessage(message);
+
+  async function answer(message: ToEngine): Promise<EngineValue> {
+    switch (message.type) {
+      case "open":
+        core.openSession(message.session);
+        return undefined;
+      case "fork":
+        core.forkSession(message.from, message.session);
+        return undefined;
+      case "release":
+        core.closeSession(message.session);
+        return undefined;
+      case "generate": {
+        const { id, session, request } = message;
+        return await core.generate(id, session, request, (tokens, logprobs) =>
+          post({ type: "tokens", id, tokens, logprobs }),
+        );
+      }
+      case "cancel":
+        onCancel?.();
+        core.cancel(message.id);
+        return undefined;
+      case "logits": {
+        const { id, tokens, layers } = message;
+        return await core.exclusive(id, (host) => computeLogits(host, ops, tokens, layers ? bindObserved : undefined));
+      }
+      case "logprobs":
+        return await core.exclusive(message.id, (host) => computeLogprobs(host, message.tokens, message.from));
+      case "bench":
+        return await core.exclusive(message.id, (host) => runBench(host, message.options));
+      case "status":
+        return core.status();
+      case "close":
+        await core.close();
+        return undefined;
+    }
+  }
+
+  port.on("message", async (received) => {
+    const message = received as ToEngine;
+    try {
+      const value = await answer(message);
+      if (message.type !== "open" && message.type !== "cancel") post({ type: "done", id: message.id, value });
+    } catch (error) {
+      if (message.type !== "open" && message.type !== "cancel") {
+        post({ type: "error", id: message.id, error: errorToData(error) });
+      }
+    }
+    if (message.type === "close") onClose?.();
+  });
+}

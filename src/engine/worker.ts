@@ -1,0 +1,61 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { openGguf } from "../formats/gguf/file.ts";
+import { observe } from "../model/observe.ts";
+import { bindModel } from "../model/registry.ts";
+import { defaultThreads, openBackend } from "./backend.ts";
+import { createCore } from "./core.ts";
+import { makeInterruptible } from "./interrupt.ts";
+import { resolveOptions } from "./options.ts";
+import { errorToData, type FromEngine, type WorkerStart } from "./protocol.ts";
+import { serve } from "./serve.ts";
+
+/** The engine's thread: opens the file, binds the model, answers messages. */
+const port = parentPort!;
+const post = (message: FromEngine) => port.postMessage(message);
+
+function start({ path, options, cancellations }: WorkerStart): void {
+  const began = performance.now();
+  const file = openGguf(path);
+  const threads = options.threads ?? defaultThreads();
+  const backend = openBackend(options.backend ?? "auto", threads);
+
+  const asked = new Int32Array(cancellations);
+  let seen = 0;
+  const { ops, interrupt } = makeInterruptible(backend.ops, () => Atomics.load(asked, 0) > seen);
+  const model = bindModel(ops, file);
+  const settings = resolveOptions(options, ops.backend, model.config);
+  const core = createCore(ops, model, { ...settings, interrupt });
+
+  const { layers, kvHeads, headSize } = model.config;
+  serve(port, {
+    core,
+    ops,
+    bindObserved: (see) => bindModel(observe(ops, see), file),
+    onCancel: () => seen++,
+    onClose: () => {
+      ops.close();
+      file.close();
+      port.close();
+    },
+  });
+  post({
+    type: "ready",
+    info: {
+      backend: ops.backend,
+      fallbackReason: backend.fallbackReason,
+      threads: ops.backend === "native" ? threads : 1,
+      contextLength: settings.contextLength,
+      vocab: model.config.vocab,
+      kvType: settings.kvType,
+      kvBytes: settings.cacheTokens * layers * 2 * settings.bytesOf(kvHeads * headSize),
+      loadSeconds: (performance.now() - began) / 1000,
+    },
+  });
+}
+
+try {
+  start(workerData as WorkerStart);
+} catch (error) {
+  post({ type: "failed", error: errorToData(error) });
+  port.close();
+}
