@@ -1,0 +1,2 @@
+#define GROK1_ISA ops_neon
+#include "ops.inc.h"

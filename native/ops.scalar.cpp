@@ -1,0 +1,2 @@
+#define GROK1_ISA ops_scalar
+#include "ops.inc.h"
