@@ -1,0 +1,195 @@
+import { GrokError } from "../errors.ts";
+import { expMinus } from "./exponential.ts";
+import type { History } from "./history.ts";
+import { type Logits, largest } from "./logits.ts";
+import type { SamplingOptions } from "./options.ts";
+import { selectLargest, selectPrefix } from "./select.ts";
+
+/**
+ * From logits to the distribution a token is drawn from. The order is llama.cpp's default chain, so that results are
+ * comparable:
+ *
+ *     logit bias → repetition, frequency, presence penalties → top-k → typical → top-p → min-p → temperature
+ *
+ * Temperature comes last: truncation sees the model's own probabilities, and a high temperature cannot let the tail back
+ * in. (Other libraries apply it first.) Every truncation sees the survivors of the one before, renormalized, and keeps at
+ * least one token.
+ */
+export interface Distribution {
+  /** Tokens that can be drawn, in no particular order. */
+  readonly tokens: Int32Array;
+  /** Their probabilities, which sum to 1. */
+  readonly probabilities: Float64Array;
+}
+
+/**
+ * The distribution that options and history make of logits. Greedy (temperature 0) is one token of probability 1.
+ * @throws GrokError `argument` for a biased token outside the vocabulary, and for logits that are NaN, +Infinity or all
+ * -Infinity.
+ */
+export function distribution(logits: Logits, options: SamplingOptions, history: History): Distribution {
+  const { tokens, probabilities } = computeDistribution(logits, options, history);
+  return { tokens: tokens.slice(), probabilities: probabilities.slice() };
+}
+
+/**
+ * Scratch for one vocabulary, shared by all samplers of a thread: a call leaves nothing behind that the next needs.
+ * Candidates are parallel arrays: `ids[i]`, `gaps[i]` (largest logit minus this one), `masses[i]` (exp of minus the gap).
+ */
+interface Scratch {
+  readonly work: Float32Array;
+  readonly ids: Int32Array;
+  readonly gaps: Float64Array;
+  readonly masses: Float64Array;
+  readonly keys: Float64Array;
+  readonly order: Int32Array;
+}
+
+let scratch = allocate(0);
+
+function allocate(size: number): Scratch {
+  return {
+    work: new Float32Array(size),
+    ids: new Int32Array(size),
+    gaps: new Float64Array(size),
+    masses: new Float64Array(size),
+    keys: new Float64Array(size),
+    order: new Int32Array(size),
+  };
+}
+
+/** As {@link distribution}, but the arrays are views of scratch memory: good until the next call. */
+export function computeDistribution(logits: Logits, options: SamplingOptions, history: History): Distribution {
+  if (logits.length > scratch.work.length) scratch = allocate(logits.length);
+  const work = scratch.work.subarray(0, logits.length);
+  work.set(logits);
+  adjust(work, options, history);
+  const best = largest(work);
+  if (options.temperature === 0 || options.topK === 1) return only(best);
+
+  let count = options.topK > 0 ? takeTopK(work, options.topK, work[best]!) : takeAll(work, work[best]!);
+  if (options.typicalP < 1) count = keepTypical(count, options.typicalP);
+  if (options.topP < 1) count = keepTopP(count, options.topP);
+  if (options.minP > 0) count = keepMinP(count, options.minP);
+  return soften(count, options.temperature);
+}
+
+/** Adds biases, then applies penalties to the tokens of the history. */
+function adjust(work: Float32Array, options: SamplingOptions, history: History): void {
+  for (const key in options.logitBias) {
+    const token = Number(key);
+    if (token >= work.length) {
+      throw new GrokError("argument", `logitBias names token ${token}: the vocabulary has ${work.length}`, {
+        option: "logitBias",
+        token,
+        vocab: work.length,
+      });
+    }
+    work[token]! += options.logitBias[token]!;
+  }
+  const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
+  if (repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return;
+  for (const [token, count] of history.counts) {
+    if (token >= work.length) continue;
+    const logit = work[token]!;
+    const repeated = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+    work[token] = repeated - count * frequencyPenalty - presencePenalty;
+  }
+}
+
+function only(token: number): Distribution {
+  scratch.ids[0] = token;
+  scratch.masses[0] = 1;
+  return { tokens: scratch.ids.subarray(0, 1), probabilities: scratch.masses.subarray(0, 1) };
+}
+
+function takeTopK(work: Float32Array, k: number, most: number): number {
+  const { ids, gaps, masses } = scratch;
+  const taken = selectLargest(work, k, ids);
+  let count = 0;
+  for (let i = 0; i < taken; i++) {
+    const id = ids[i]!;
+    const mass = expMinus(most - work[id]!);
+    if (mass === 0) continue;
+    ids[count] = id;
+    gaps[count] = most - work[id]!;
+    masses[count++] = mass;
+  }
+  return count;
+}
+
+function takeAll(work: Float32Array, most: number): number {
+  const { ids, gaps, masses } = scratch;
+  let count = 0;
+  for (let id = 0; id < work.length; id++) {
+    const gap = most - work[id]!;
+    const mass = expMinus(gap);
+    if (mass === 0) continue;
+    ids[count] = id;
+    gaps[count] = gap;
+    masses[count++] = mass;
+  }
+  return count;
+}
+
+/** Probability p = mass / total; surprise -log p = gap + log total; entropy is its mean. */
+function keepTypical(count: number, share: number): number {
+  const { gaps, masses, keys, order } = scratch;
+  const total = sum(count);
+  const logTotal = Math.log(total);
+  let entropy = 0;
+  for (let i = 0; i < count; i++) entropy += (masses[i]! / total) * (gaps[i]! + logTotal);
+  for (let i = 0; i < count; i++) {
+    keys[i] = Math.abs(gaps[i]! + logTotal - entropy);
+    order[i] = i;
+  }
+  return gather(selectPrefix(order, count, keys, masses, scratch.ids, share * total));
+}
+
+function keepTopP(count: number, share: number): number {
+  const { gaps, masses, order, ids } = scratch;
+  const total = sum(count);
+  // All tokens under this bound weigh less than 1 - share together, so none of them is needed to reach the share.
+  const floor = ((1 - share) * total) / count;
+  let listed = 0;
+  for (let i = 0; i < count; i++) if (masses[i]! >= floor) order[listed++] = i;
+  return gather(selectPrefix(order, listed, gaps, masses, ids, share * total));
+}
+
+function keepMinP(count: number, share: number): number {
+  const { masses, order } = scratch;
+  let most = 0;
+  for (let i = 0; i < count; i++) most = Math.max(most, masses[i]!);
+  let listed = 0;
+  for (let i = 0; i < count; i++) if (masses[i]! >= share * most) order[listed++] = i;
+  return gather(listed);
+}
+
+function soften(count: number, temperature: number): Distribution {
+  const { ids, gaps, masses } = scratch;
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < count; i++) least = Math.min(least, gaps[i]!);
+  for (let i = 0; i < count; i++) masses[i] = expMinus((gaps[i]! - least) / temperature);
+  const total = sum(count);
+  for (let i = 0; i < count; i++) masses[i]! /= total;
+  return { tokens: ids.subarray(0, count), probabilities: masses.subarray(0, count) };
+}
+
+function sum(count: number): number {
+  let total = 0;
+  for (let i = 0; i < count; i++) total += scratch.masses[i]!;
+  return total;
+}
+
+/** Moves the candidates listed in `order[0 .. count)` to the front, in ascending place so that none is overwritten early. */
+function gather(count: number): number {
+  const { ids, gaps, masses, order } = scratch;
+  const kept = order.subarray(0, count).sort();
+  for (let i = 0; i < count; i++) {
+    const from = kept[i]!;
+    ids[i] = ids[from]!;
+    gaps[i] = gaps[from]!;
+    masses[i] = masses[from]!;
+  }
+  return count;
+}

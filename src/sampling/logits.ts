@@ -1,0 +1,29 @@
+import { GrokError } from "../errors.ts";
+
+/** One row of a model's output, [vocab]: float32 from fast backends, float64 from the reference. */
+export type Logits = Float32Array | Float64Array;
+
+/**
+ * The index of the largest logit; of equal ones the lowest.
+ * @throws GrokError `argument` for logits that are NaN, +Infinity or all -Infinity: the model's arithmetic went wrong.
+ */
+export function largest(logits: Logits): number {
+  let found = -1;
+  let most = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) {
+    const logit = logits[i]!;
+    if (logit > most) {
+      most = logit;
+      found = i;
+    } else if (Number.isNaN(logit)) {
+      found = i;
+      most = logit;
+      break;
+    }
+  }
+  if (!Number.isFinite(most)) {
+    const problem = found < 0 ? "no logit is above -Infinity" : `logit ${found} is ${most}`;
+    throw new GrokError("argument", `cannot choose a token: ${problem}`, { vocab: logits.length, token: found });
+  }
+  return found;
+}

@@ -1,0 +1,77 @@
+import { computeDistribution, type Distribution, distribution } from "./distribution.ts";
+import { createHistory } from "./history.ts";
+import type { Logits } from "./logits.ts";
+import { logSumExp, type TokenLogprob, topLogprobs } from "./logprobs.ts";
+import { resolveSamplingOptions, type SamplingOptions } from "./options.ts";
+import { createRandom } from "./random.ts";
+
+/** A token drawn from logits. */
+export interface Sample {
+  readonly token: number;
+  /**
+   * Natural logarithm of the token's probability under the model itself: the softmax of the logits as they came, before
+   * biases, penalties, truncation and temperature. Present when {@link SamplingOptions.logprobs} is.
+   */
+  readonly logprob?: number;
+  /** The likeliest tokens under the same distribution, likeliest first. Present when `logprobs` is above 0. */
+  readonly top?: readonly TokenLogprob[];
+}
+
+/** Chooses the tokens of one sequence: options, the tokens seen, and a stream of random numbers. */
+export interface Sampler {
+  readonly options: SamplingOptions;
+  /** The seed in use, the drawn one when none was given: with it the run can be repeated. */
+  readonly seed: number;
+  /** Chooses a token. Takes one number from the stream unless greedy. Does not accept the token. */
+  sample(logits: Logits): Sample;
+  /** Tells the sampler of a token of the sequence, from the prompt or chosen: what penalties look at. */
+  accept(token: number): void;
+  /** What {@link Sampler.sample} would draw from now; takes nothing from the stream. */
+  distribution(logits: Logits): Distribution;
+}
+
+/**
+ * @throws GrokError `argument` for an option out of its range; `sample` and `distribution` throw it for logits that are NaN,
+ * +Infinity or all -Infinity.
+ */
+export function createSampler(options: Partial<SamplingOptions> = {}): Sampler {
+  const resolved = resolveSamplingOptions(options);
+  const seed = resolved.seed ?? freshSeed();
+  const random = createRandom(seed);
+  const history = createHistory(resolved.penaltyWindow);
+  const greedy = resolved.temperature === 0;
+
+  return {
+    options: resolved,
+    seed,
+    accept: (token) => history.accept(token),
+    distribution: (logits) => distribution(logits, resolved, history),
+    sample(logits) {
+      const choices = computeDistribution(logits, resolved, history);
+      const token = greedy ? choices.tokens[0]! : draw(choices, random.uniform());
+      if (resolved.logprobs === undefined) return { token };
+      const normalizer = logSumExp(logits);
+      const logprob = logits[token]! - normalizer;
+      if (resolved.logprobs === 0) return { token, logprob };
+      return { token, logprob, top: topLogprobs(logits, resolved.logprobs, normalizer) };
+    },
+  };
+}
+
+/** The token that `uniform` in [0, 1) falls on when probabilities are laid end to end. */
+export function draw({ tokens, probabilities }: Distribution, uniform: number): number {
+  let left = uniform;
+  for (let i = 0; i < tokens.length; i++) {
+    left -= probabilities[i]!;
+    if (left < 0) return tokens[i]!;
+  }
+  // The sum fell short of 1 by rounding. The last token that can be drawn has a probability above 0.
+  let last = tokens.length - 1;
+  while (last > 0 && probabilities[last] === 0) last--;
+  return tokens[last]!;
+}
+
+function freshSeed(): number {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high! & 0x1fffff) * 2 ** 32 + low!;
+}
