@@ -5,7 +5,7 @@ import type { BackendChoice } from "../engine/types.ts";
 import { loadModel } from "../generate/load.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
-import type { SamplerOptions } from "../sampling/options.ts";
+import type { SamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
 import { readText } from "./files.ts";
 import { samplingSettings } from "./settings.ts";
@@ -63,7 +63,7 @@ export function warnOfFallback(model: LanguageModel): void {
 }
 
 /** The sampling options among a command's, without those that nobody set. */
-export function samplingOf(options: Readonly<Record<string, unknown>>): SamplerOptions {
+export function samplingOf(options: Readonly<Record<string, unknown>>): Partial<SamplingOptions> {
   const entries = samplingSettings.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]));
-  return Object.fromEntries(entries) as SamplerOptions;
+  return Object.fromEntries(entries) as Partial<SamplingOptions>;
 }

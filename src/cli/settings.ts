@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { defaultSamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
 import { languageNames } from "./messages.ts";
 import { anyText, choice, integer, number, type Reader, text } from "./values.ts";
@@ -80,44 +81,55 @@ const settings = {
     flags: "--temperature <t>",
     description: "0 takes the most probable token each time; higher is more varied",
     read: number(0, 100),
-    usually: "",
+    usually: String(defaultSamplingOptions.temperature),
   },
-  topK: { flags: "--top-k <k>", description: "only the k most probable tokens; 0: all", read: integer(0), usually: "" },
+  topK: {
+    flags: "--top-k <k>",
+    description: "only the k most probable tokens; 0: all",
+    read: integer(0),
+    usually: String(defaultSamplingOptions.topK),
+  },
   topP: {
     flags: "--top-p <p>",
     description: "only the most probable tokens that together reach p; 1: all",
     read: number(0, 1),
-    usually: "",
+    usually: String(defaultSamplingOptions.topP),
   },
   minP: {
     flags: "--min-p <p>",
     description: "only tokens at least p times as probable as the best; 0: all",
     read: number(0, 1),
-    usually: "",
+    usually: String(defaultSamplingOptions.minP),
   },
   typicalP: {
     flags: "--typical-p <p>",
     description: "only the most typical tokens that together reach p; 1: all",
     read: number(0, 1),
-    usually: "",
+    usually: String(defaultSamplingOptions.typicalP),
   },
   repetitionPenalty: {
     flags: "--repetition-penalty <x>",
     description: "divides the score of tokens that occurred; 1: none",
     read: number(0.01, 100),
-    usually: "",
+    usually: String(defaultSamplingOptions.repetitionPenalty),
   },
   frequencyPenalty: {
     flags: "--frequency-penalty <x>",
     description: "lowers a token's score by this for each time it occurred; 0: none",
-    read: number(-100, 100),
-    usually: "",
+    read: number(-2, 2),
+    usually: String(defaultSamplingOptions.frequencyPenalty),
   },
   presencePenalty: {
     flags: "--presence-penalty <x>",
     description: "lowers the score of tokens that occurred by this; 0: none",
-    read: number(-100, 100),
-    usually: "",
+    read: number(-2, 2),
+    usually: String(defaultSamplingOptions.presencePenalty),
+  },
+  penaltyWindow: {
+    flags: "--penalty-window <n>",
+    description: "how many of the last tokens the three penalties look at; -1: all",
+    read: integer(-1),
+    usually: String(defaultSamplingOptions.penaltyWindow),
   },
   seed: {
     flags: "--seed <n>",
@@ -138,6 +150,7 @@ export const samplingSettings = [
   "repetitionPenalty",
   "frequencyPenalty",
   "presencePenalty",
+  "penaltyWindow",
   "seed",
 ] as const satisfies readonly SettingName[];
 

@@ -2,14 +2,14 @@ import type { Command } from "commander";
 import { measureSpeed } from "../../eval/speed.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
-import { addSettings } from "../settings.ts";
+import { addSettings, engineSettings } from "../settings.ts";
 import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
 import { integer } from "../values.ts";
 
 interface BenchCommandOptions extends ModelOptions {
   readonly prompt: number;
   readonly generate: number;
-  readonly repeats: number;
+  readonly repeat: number;
   readonly json?: true;
 }
 
@@ -20,23 +20,26 @@ export function addBench(program: Command): void {
   addSettings(command, ["model"])
     .option("-p, --prompt <n>", "tokens to prefill", integer(1, 2 ** 24), 512)
     .option("-n, --generate <n>", "tokens to decode after them, one by one", integer(1, 2 ** 24), 32)
-    .option("-r, --repeats <n>", "runs, after one to warm up; medians are reported", integer(1, 1000), 5)
+    .option("-r, --repeat <n>", "runs, after one to warm up; medians are reported", integer(1, 1000), 5)
     .option("--json", "print one JSON document");
-  addSettings(command, ["backend", "threads", "kvType"]);
+  addSettings(command, engineSettings);
   command.action(bench);
 }
 
 async function bench(options: BenchCommandOptions): Promise<void> {
   const path = requireModel(options);
   using interrupt = catchInterrupt();
-  await using model = await openModel(path, { ...options, context: Math.max(8, options.prompt + options.generate) });
+  await using model = await openModel(path, {
+    ...options,
+    context: options.context ?? Math.max(8, options.prompt + options.generate),
+  });
   warnOfFallback(model);
   const progress = createProgress(process.stderr, process.env);
-  progress.show(`measuring ${options.repeats + 1} runs ...`);
+  progress.show(`measuring ${options.repeat + 1} runs ...`);
   const result = await measureSpeed(model, {
     prefill: options.prompt,
     decode: options.generate,
-    repeats: options.repeats,
+    repeats: options.repeat,
     signal: interrupt.signal,
   }).finally(() => progress.clear());
   if (options.json) {

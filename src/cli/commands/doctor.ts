@@ -1,0 +1,68 @@
+import { existsSync } from "node:fs";
+import type { Command } from "commander";
+import { loadAddon } from "../../addon.ts";
+import { defaultThreads } from "../../engine/backend.ts";
+import { configPath } from "../config.ts";
+import { advise, type Diagnosis, reportAddon } from "../diagnosis.ts";
+import { freeDisk, readMachine } from "../machine.ts";
+import { findModel, type ModelOptions } from "../model.ts";
+import { addSettings } from "../settings.ts";
+import { bold, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
+
+export function addDoctor(program: Command): void {
+  const command = program
+    .command("doctor")
+    .description("What was built, what this computer has, and what would make it faster.");
+  addSettings(command, ["model"]).option("--json", "print one JSON document");
+  command.action((options: ModelOptions & { readonly json?: true }) => {
+    const diagnosis = diagnose(options, program.version() ?? "");
+    process.stdout.write(options.json ? `${jsonDocument(diagnosis)}\n` : render(diagnosis));
+  });
+}
+
+function diagnose(options: ModelOptions, version: string): Diagnosis {
+  const machine = readMachine();
+  const addon = reportAddon(loadAddon());
+  const model = findModel(options);
+  const configFile = configPath(process.env);
+  return {
+    grok1: version,
+    ...machine,
+    threads: defaultThreads(),
+    addon,
+    model,
+    freeDiskBytes: freeDisk(model !== undefined && existsSync(model) ? model : process.cwd()),
+    configFile,
+    configFound: existsSync(configFile),
+    advice: advise(machine, addon),
+  };
+}
+
+function render(found: Diagnosis): string {
+  const { addon } = found;
+  const optional = (value: number | undefined) => (value === undefined ? "" : formatBytes(value));
+  const rows = [
+    ["grok1", found.grok1],
+    ["node", found.node],
+    ["system", found.system],
+    ["processor", found.processor],
+    ["processors", `${found.processors}, of which ${found.threads} compute`],
+    ["addon", addon.present ? `built with ${addon.compiler}` : `missing: ${addon.reason}`],
+    ["kernels for", addon.present ? addon.isa : "none: plain TypeScript"],
+    ["features", addon.present ? addon.features.join(" ") : ""],
+    ["memory", `${formatBytes(found.memoryBytes)}, ${formatBytes(found.availableBytes)} available`],
+    ["memory limit", optional(found.memoryLimitBytes)],
+    ["swap in use", found.swapUsedBytes ? formatBytes(found.swapUsedBytes) : ""],
+    ["huge pages", found.transparentHugePages ?? ""],
+    ["clock", found.clockGovernor ?? ""],
+    ["free on disk", optional(found.freeDiskBytes)],
+    ["model", found.model ?? "none named"],
+    ["config file", `${found.configFile}${found.configFound ? "" : " (not there)"}`],
+  ].filter(([, value]) => value !== "");
+  const title = bold("What would help", hasColor(process.stdout, process.env));
+  const advice =
+    found.advice.length === 0
+      ? "\nNothing to improve.\n"
+      : `\n${title}\n${found.advice.map((line) => `- ${line}\n`).join("")}`;
+  return table(rows.map(([name, value]) => [name!, escapeLine(value!)])) + advice;
+}

@@ -73,8 +73,8 @@ function inspectSafetensors(path: string): Inspection {
       bytes: file.size,
       metadata: Object.fromEntries(file.metadata),
       problems: [],
-      tensors: [...file.tensors.values()].map(({ name, type, shape, offset, byteLength, source }) => {
-        return { name, type, shape, offset, bytes: byteLength, source };
+      tensors: [...file.entries.values()].map(({ name, dtype, shape, offset, byteLength, source }) => {
+        return { name, type: dtype, shape, offset, bytes: byteLength, source };
       }),
     };
   } finally {

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { NamedArray } from "../../engine/types.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
@@ -17,7 +18,7 @@ export function addLogits(program: Command): void {
     .description("Write a model's logits for a sequence of tokens, and on request what every layer computed.");
   addSettings(command, ["model"])
     .requiredOption("--tokens <ids>", "token ids with commas between them: 5,300,17", tokenList())
-    .requiredOption("-o, --out <path>", "safetensors file to write: logits [n, vocab]", text())
+    .requiredOption("-o, --out <path>", "safetensors file to write: tokens [n], logits [n, vocab]", text())
     .option("--layers", "also write hidden.N, router.N and experts.N of every layer N");
   addSettings(command, ["backend", "threads", "kvType"]);
   command.action(logits);
@@ -30,6 +31,18 @@ async function logits(options: LogitsCommandOptions): Promise<void> {
   await using model = await openModel(path, { ...options, context: Math.max(8, options.tokens.length) });
   warnOfFallback(model);
   const result = await model.logits(options.tokens, { layers: options.layers === true, signal: interrupt.signal });
-  const arrays = new Map([["logits", result.logits], ...result.layers]);
-  await writeSafetensors(options.out, arrays);
+  const arrays: [string, NamedArray][] = [
+    ["tokens", { shape: [options.tokens.length], values: Int32Array.from(options.tokens) }],
+    ["logits", result.logits],
+    ...result.layers,
+  ];
+  await writeSafetensors(
+    options.out,
+    arrays.map(([name, { shape, values }]) => ({
+      name,
+      dtype: values instanceof Int32Array ? "I32" : "F32",
+      shape,
+      data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+    })),
+  );
 }

@@ -54,7 +54,6 @@ export function addRun(program: Command): void {
 async function run(options: RunOptions): Promise<number> {
   const path = requireModel(options);
   const prompt = await readPrompt(options);
-  if (options.system !== undefined && options.chat && options.system === "") throw usageError("--system is empty");
   using interrupt = catchInterrupt();
   await using model = await openModel(path, options);
   warnOfFallback(model);
@@ -63,7 +62,7 @@ async function run(options: RunOptions): Promise<number> {
     ...samplingOf({ ...options }),
     ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
     ...(options.stop && { stop: options.stop }),
-    ...(options.logitBias && { logitBias: options.logitBias }),
+    ...(options.logitBias && { logitBias: Object.fromEntries(options.logitBias) }),
     ...(options.logprobs !== undefined && { logprobs: options.logprobs }),
     ...(options.beams !== undefined && { beams: options.beams }),
     ...(options.lengthPenalty !== undefined && { lengthPenalty: options.lengthPenalty }),

@@ -1,0 +1,73 @@
+import type { AddonState } from "../addon.ts";
+import type { Machine } from "./machine.ts";
+import { formatBytes } from "./terminal.ts";
+
+/** What `grok1 doctor` found out. */
+export interface Diagnosis extends Machine {
+  readonly grok1: string;
+  /** Threads that compute, unless told otherwise. */
+  readonly threads: number;
+  readonly addon: AddonReport;
+  /** The model that is used when none is named, and what is free on its disk or, without one, in this folder. */
+  readonly model: string | undefined;
+  readonly freeDiskBytes: number | undefined;
+  readonly configFile: string;
+  readonly configFound: boolean;
+  /** What would help, most important first. */
+  readonly advice: readonly string[];
+}
+
+/** The compiled addon: what it was built with and what it chose, or why it is not there. */
+export type AddonReport =
+  | { readonly present: false; readonly reason: string }
+  | {
+      readonly present: true;
+      readonly compiler: string;
+      /** The instruction set that kernels use: scalar, avx2, avx512 or neon. */
+      readonly isa: string;
+      /** What the processor has, of what kernels ask for. */
+      readonly features: readonly string[];
+    };
+
+export function reportAddon(state: AddonState): AddonReport {
+  if (state.addon === undefined) return { present: false, reason: state.reason };
+  const { compiler, isa, features } = state.addon.describe();
+  return { present: true, compiler, isa, features };
+}
+
+const compilers: Partial<Record<NodeJS.Platform, string>> = {
+  linux: "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora) or the like",
+  darwin: "xcode-select --install",
+  win32: "the Build Tools for Visual Studio, with C++",
+};
+
+/** What would make this computer run models faster or more safely. */
+export function advise(machine: Machine, addon: AddonReport): string[] {
+  const advice: string[] = [];
+  if (!addon.present) {
+    const compiler = compilers[process.platform] ?? "a C++ compiler";
+    advice.push(
+      `Without the compiled addon everything runs on the plain TypeScript backend, a hundred times slower or more. Install a C++ compiler (${compiler}), then run: npm rebuild grok1 (in a clone: npm run build).`,
+    );
+  } else if (addon.isa === "scalar") {
+    advice.push("The processor has none of the instruction sets that kernels are written for (AVX2, AVX-512, NEON).");
+  }
+  if (machine.transparentHugePages === "never") {
+    advice.push(
+      "Transparent huge pages are off. As root: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled helps decoding a little.",
+    );
+  }
+  if (machine.clockGovernor === "powersave") {
+    advice.push("The processor's clock is governed for saving power: with the performance governor it is faster.");
+  }
+  const memory = Math.min(machine.availableBytes, machine.memoryLimitBytes ?? Number.POSITIVE_INFINITY);
+  if ((machine.swapUsedBytes ?? 0) > machine.memoryBytes / 20) {
+    advice.push("Swap space is in use: other programs take memory that a model's file would be kept in.");
+  }
+  if (memory < machine.memoryBytes / 2) {
+    advice.push(
+      `${formatBytes(memory)} of ${formatBytes(machine.memoryBytes)} are available: a model whose file is larger is read from disk again and again.`,
+    );
+  }
+  return advice;
+}

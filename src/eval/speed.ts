@@ -1,0 +1,30 @@
+import type { BenchOptions, BenchResult, EngineInfo } from "../engine/types.ts";
+import type { LanguageModel } from "../generate/types.ts";
+import { measureBandwidth } from "./bandwidth.ts";
+
+export interface SpeedResult extends BenchResult, Pick<EngineInfo, "backend" | "threads" | "kvType"> {
+  /** Seconds from the call of `loadModel` until the model was ready. */
+  readonly loadSeconds: number;
+  /** Bytes of weights that decoding one token reads. */
+  readonly bytesPerToken: number;
+  /** Bytes a second that the same number of threads read from memory, measured after the runs. */
+  readonly memoryBandwidth: number;
+  /** Bytes of weights read a second while decoding, as a part of `memoryBandwidth`: 1 is the floor that memory sets. */
+  readonly decodeFractionOfBandwidth: number;
+}
+
+/** Measures a loaded model: prefill, teacher-forced decode, and how near decode comes to what the memory allows. */
+export async function measureSpeed(model: LanguageModel, options: BenchOptions = {}): Promise<SpeedResult> {
+  const result = await model.bench(options);
+  const { backend, threads, kvType } = model.info;
+  const { bytesPerToken } = model.description;
+  const memoryBandwidth = measureBandwidth(threads);
+  return {
+    loadSeconds: model.loadSeconds,
+    ...result,
+    bytesPerToken,
+    memoryBandwidth,
+    decodeFractionOfBandwidth: (bytesPerToken * result.decodeTokensPerSecond) / memoryBandwidth,
+    ...{ backend, threads, kvType },
+  };
+}

@@ -1,0 +1,289 @@
+import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { openSafetensors } from "../../src/formats/safetensors/file.ts";
+import { finished, folder, formats, grok1, models, start } from "./grok1.ts";
+
+const baby = join(models, "grok-1.gguf");
+// Any escape sequence, or a rewritten line.
+const drives = /[\u001b\r]/;
+
+describe("run", () => {
+  const run = (...args: string[]) => grok1(["run", "-m", baby, "--backend", "reference", ...args]);
+
+  it("streams text, the same for the same seed, and nothing else off a terminal", async () => {
+    const [a, b, c] = await Promise.all([
+      run("-p", "abc", "-n", "12", "--seed", "7", "--ignore-end"),
+      run("-p", "abc", "-n", "12", "--seed", "7", "--ignore-end"),
+      run("-p", "abc", "-n", "12", "--seed", "8", "--ignore-end"),
+    ]);
+    expect(a.status).toBe(0);
+    expect(a.stderr).toBe("");
+    expect(a.stdout).not.toBe("");
+    expect(b.stdout).toBe(a.stdout);
+    expect(c.stdout).not.toBe(a.stdout);
+  });
+
+  it("--json is one document that agrees with the streamed text, from every source of a prompt", async () => {
+    const file = join(folder, "prompt.txt");
+    writeFileSync(file, "abc\n");
+    const options = ["-n", "8", "--temperature", "0", "--ignore-end"];
+    const [text, json, fromFile, fromInput] = await Promise.all([
+      run("-p", "abc", ...options),
+      run("-p", "abc", ...options, "--json", "--logprobs", "2"),
+      run("--file", file, ...options),
+      grok1(["run", "-m", baby, "--backend", "reference", "-p", "-", ...options], { input: "abc\n" }),
+    ]);
+    const document = JSON.parse(json.stdout);
+    expect(document).toMatchObject({ model: baby, prompt: "abc", text: text.stdout, finishReason: "length" });
+    expect(document.tokens).toHaveLength(8);
+    expect(document.logprobs).toHaveLength(8);
+    expect(document.logprobs[0].top).toHaveLength(2);
+    expect(document.usage.completionTokens).toBe(8);
+    expect(document.timings.decodeSeconds).toBeGreaterThan(0);
+    expect(fromFile.stdout).toBe(text.stdout);
+    expect(fromInput.stdout).toBe(text.stdout);
+  });
+
+  it("stop strings and biases have their effect", async () => {
+    const greedy = ["-p", "abc", "-n", "16", "--temperature", "0", "--ignore-end", "--json"];
+    const free = JSON.parse((await run(...greedy)).stdout);
+    const stop = free.text.slice(3, 5);
+    const [stopped, biased] = await Promise.all([
+      run(...greedy, "--stop", "never seen in this text", "--stop", stop),
+      run(...greedy, "--logit-bias", `${free.tokens[0]}=-inf`),
+    ]);
+    expect(JSON.parse(stopped.stdout)).toMatchObject({
+      text: free.text.slice(0, free.text.indexOf(stop)),
+      finishReason: "stop-string",
+    });
+    expect(JSON.parse(biased.stdout).tokens[0]).not.toBe(free.tokens[0]);
+  });
+
+  it("a reader that closes early is no failure", async () => {
+    const child = start(["run", "-m", baby, "--backend", "reference", "-p", "a", "--ignore-end", "-n", "100"]);
+    child.stdin.end();
+    child.stdout.destroy();
+    const { status, stderr } = await finished(child);
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+  });
+});
+
+describe("failures: status 1 and one line that names the file", () => {
+  const damaged = join(folder, "damaged.gguf");
+  const empty = join(folder, "empty.gguf");
+  beforeAll(() => {
+    copyFileSync(baby, damaged);
+    truncateSync(damaged, 3000);
+    writeFileSync(empty, "");
+  });
+
+  it.each([
+    ["missing", ["run", "-m", "absent.gguf", "-p", "a"], /absent\.gguf.*no such file/],
+    ["a folder", ["inspect", folder], /folder/],
+    ["truncated", ["run", "-m", damaged, "-p", "a"], /damaged\.gguf/],
+    ["truncated, inspected", ["inspect", damaged], /damaged\.gguf/],
+    ["empty", ["inspect", empty], /empty\.gguf/],
+    ["truncated, chat", ["chat", "-m", damaged], /damaged\.gguf/],
+    ["no tokenizer", ["tokenize", "--tokenizer", join(formats, "all.safetensors")], /all\.safetensors/],
+    ["a prompt that is absent", ["run", "-m", baby, "--file", "absent.txt"], /absent\.txt.*no such file/],
+  ])("%s", async (_, args, saying) => {
+    const { status, stdout, stderr } = await grok1(args);
+    expect(stderr).toMatch(saying);
+    expect(stderr).toMatch(/^grok1: .*\n$/);
+    expect(status).toBe(1);
+    expect(stdout).toBe("");
+  });
+
+  it("a hostile name in a file cannot drive the terminal", async () => {
+    const hostile = join(folder, "hostile.gguf");
+    const bytes = readFileSync(baby);
+    const at = bytes.indexOf("random grok-1");
+    bytes.write("\u001b]0;hi\u0007\u001b[2J", at);
+    writeFileSync(hostile, bytes);
+    const shown = await grok1(["inspect", hostile]);
+    expect(shown.status).toBe(0);
+    expect(shown.stdout).toContain("\\x1b]0;hi\\x07\\x1b[2J");
+    expect(shown.stdout).not.toMatch(drives);
+    const json = await grok1(["inspect", hostile, "--json"]);
+    expect(json.stdout).not.toMatch(drives);
+    expect(JSON.parse(json.stdout).model.name).toMatch(/^\u001b\]0;hi/);
+  });
+});
+
+describe("inspect", () => {
+  it("tells what the oracle put into a GGUF file", async () => {
+    const [text, json] = await Promise.all([grok1(["inspect", baby]), grok1(["inspect", baby, "--json"])]);
+    const document = JSON.parse(json.stdout);
+    expect(document.metadata["grok.expert_count"]).toBe(8);
+    expect(document.metadata["tokenizer.ggml.tokens"]).toMatchObject({ array: "string", count: 288 });
+    expect(document.metadata["tokenizer.ggml.tokens"].head.slice(0, 3)).toEqual(["[PAD]", "<s>", "</s>"]);
+    expect(document.tensors).toHaveLength(26);
+    expect(document.model).toMatchObject({ architecture: "grok", runs: true, tensors: 26 });
+    const all = document.tensors.reduce((sum: number, { shape }: { shape: number[] }) => {
+      return sum + shape.reduce((product, n) => product * n, 1);
+    }, 0);
+    expect(document.model.parameters).toBe(all);
+    expect(document.model.parametersUsed).toBeLessThan(all);
+    expect(document.tokenizer).toMatchObject({ kind: "sentencepiece-bpe", vocabSize: 288, bos: 1, eos: 2 });
+    expect(text.status).toBe(0);
+    expect(text.stdout).toContain("blk.0.ffn_gate_exps.weight");
+    expect(text.stdout).not.toMatch(drives);
+  });
+
+  it("reads safetensors, one file or an index, and a GGUF file that is no model", async () => {
+    const [one, index, other] = await Promise.all([
+      grok1(["inspect", join(formats, "all.safetensors"), "--json"]),
+      grok1(["inspect", join(formats, "model.safetensors.index.json"), "--json"]),
+      grok1(["inspect", join(formats, "split-00001-of-00003.gguf"), "--json"]),
+    ]);
+    expect(JSON.parse(one.stdout)).toMatchObject({ format: "safetensors", problems: [] });
+    expect(JSON.parse(index.stdout).files).toHaveLength(2);
+    expect(JSON.parse(other.stdout).files).toHaveLength(3);
+  });
+});
+
+describe("tokenize", () => {
+  it("--jsonl answers each line, whatever is in it", async () => {
+    const texts = ["hello", "a\nb\t\u0000", "ñ 你 🎉", "", "\u001b[2J"];
+    const input = `${texts.map((text) => JSON.stringify({ text })).join("\n")}\n\n`;
+    const { status, stdout } = await grok1(["tokenize", "-m", baby, "--jsonl"], { input });
+    expect(status).toBe(0);
+    const answers = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    // The vocabulary has all bytes, so that every text comes back.
+    expect(answers.map(({ decoded }) => decoded)).toEqual(texts);
+    expect(answers.every(({ ids }) => ids.every((id: number) => Number.isInteger(id) && id < 288))).toBe(true);
+  });
+
+  it("a line that is not what was asked for is named", async () => {
+    for (const [line, saying] of [
+      ["{", /line 2: expected JSON/],
+      ['{"txt": 1}', /line 2: expected an object with "text"/],
+      ["null", /line 2: expected an object/],
+    ] as const) {
+      const { status, stderr } = await grok1(["tokenize", "-m", baby, "--jsonl"], { input: `{"text":"a"}\n${line}\n` });
+      expect(stderr).toMatch(saying);
+      expect(status).toBe(1);
+    }
+  });
+
+  it("shows ids and pieces to people", async () => {
+    const { stdout } = await grok1(["tokenize", "-m", baby, "--bos", "-p", "\u001b"]);
+    expect(stdout).toMatch(/^ +1 {2}<s>\n/);
+    expect(stdout).toContain("<0x1B>");
+    expect(stdout).not.toMatch(drives);
+  });
+});
+
+describe("logits", () => {
+  it.each(["grok-1", "grok-2", "llama", "mixtral"])("%s agrees with the oracle's float64 pass", async (name) => {
+    const expected = openSafetensors(join(models, `${name}.expected.safetensors`));
+    const tokens = [...(expected.entry("tokens").values() as Int32Array)];
+    const out = join(folder, `${name}.safetensors`);
+    const { status, stdout, stderr } = await grok1(
+      ["logits", "-m", join(models, `${name}.gguf`), "--tokens", tokens.join(","), "--out", out, "--layers"].concat(
+        "--backend",
+        "reference",
+      ),
+    );
+    expect(stderr).toBe("");
+    expect(stdout).toBe("");
+    expect(status).toBe(0);
+    const written = openSafetensors(out);
+    expect(written.entry("logits").shape).toEqual(expected.entry("logits").shape);
+    const [ours, theirs] = [written, expected].map((file) => file.entry("logits").values() as Float32Array);
+    let [difference, norm] = [0, 0];
+    for (let i = 0; i < theirs!.length; i++) {
+      difference += (ours![i]! - theirs![i]!) ** 2;
+      norm += theirs![i]! ** 2;
+    }
+    expect(Math.sqrt(difference / norm)).toBeLessThan(1e-5);
+    for (const experts of [...expected.entries.keys()].filter((key) => /^experts\.\d+$/.test(key))) {
+      expect(written.entry(experts).values()).toEqual(expected.entry(experts).values());
+    }
+    for (const file of [written, expected]) file.close();
+  });
+});
+
+describe("perplexity, bench, doctor", () => {
+  it("perplexity is that of the tokens' log-probabilities, chunk by chunk", async () => {
+    const file = join(folder, "text.txt");
+    writeFileSync(file, "The cat sat on the mat, and the dog sat on the cat. ".repeat(4));
+    const args = ["perplexity", "-m", baby, "--file", file, "--context", "32", "--backend", "reference"];
+    const [text, json] = await Promise.all([grok1(args), grok1([...args, "--json"])]);
+    const document = JSON.parse(json.stdout);
+    expect(document.scored).toBe(document.chunks * 15);
+    expect(document.perplexity).toBeCloseTo(Math.exp(document.negativeLogLikelihood), 6);
+    expect(document.error).toBeGreaterThan(0);
+    expect(text.stdout).toMatch(new RegExp(`^perplexity ${document.perplexity.toFixed(4)} ± `));
+    expect(text.stderr).toBe("");
+    const short = await grok1([...args.slice(0, 3), "--file", file, "--context", "120"]);
+    expect(short.status).toBe(2);
+    expect(short.stderr).toMatch(/at least 240/);
+  });
+
+  it("bench gives every figure", async () => {
+    const { stdout, status } = await grok1([
+      "bench",
+      "-m",
+      baby,
+      "-p",
+      "16",
+      "-n",
+      "4",
+      "-r",
+      "1",
+      "--json",
+      "--backend",
+      "reference",
+    ]);
+    expect(status).toBe(0);
+    const result = JSON.parse(stdout);
+    for (const field of [
+      "loadSeconds",
+      "prefillTokensPerSecond",
+      "decodeTokensPerSecond",
+      "bytesPerToken",
+      "memoryBandwidth",
+      "decodeFractionOfBandwidth",
+    ]) {
+      expect(result[field]).toBeGreaterThan(0);
+    }
+    expect(result.decodeFractionOfBandwidth).toBeCloseTo(
+      (result.bytesPerToken * result.decodeTokensPerSecond) / result.memoryBandwidth,
+      9,
+    );
+  });
+
+  it("doctor knows this computer", async () => {
+    const [text, json] = await Promise.all([grok1(["doctor"]), grok1(["doctor", "--json"])]);
+    expect(text.status).toBe(0);
+    expect(text.stdout).not.toMatch(drives);
+    const document = JSON.parse(json.stdout);
+    expect(document.node).toBe(process.version);
+    expect(document.threads).toBeGreaterThan(0);
+    expect(document.memoryBytes).toBeGreaterThan(2 ** 28);
+    expect(typeof document.addon.present).toBe("boolean");
+  });
+});
+
+describe("Ctrl-C", () => {
+  it.each([["text"], ["json"]])("ends a run cleanly with status 130 (%s)", async (form) => {
+    const child = start([
+      ...["run", "-m", join(models, "llama.gguf"), "--backend", "reference", "-p", "a", "--ignore-end"],
+      ...["--context", "128", "--temperature", "5", "--top-k", "0", "--top-p", "1", "--min-p", "0"],
+      ...(form === "json" ? ["--json", "--beams", "64"] : []),
+    ]);
+    child.stdin.end();
+    if (form === "text") await new Promise((resolve) => child.stdout.once("data", resolve));
+    else await new Promise((resolve) => setTimeout(resolve, 700));
+    child.kill("SIGINT");
+    const { status, stdout } = await finished(child);
+    expect(status).toBe(130);
+    if (form === "json") expect(JSON.parse(stdout).finishReason).toBe("cancelled");
+  });
+});

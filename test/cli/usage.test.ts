@@ -1,0 +1,95 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { folder, grok1, models } from "./grok1.ts";
+
+const baby = join(models, "grok-1.gguf");
+
+describe("used wrongly: status 2 and one line that says what was expected", () => {
+  it.each([
+    [["run", "--tempreature", "1"], /unknown option '--tempreature'.*--temperature/],
+    [["rum"], /unknown command 'rum'.*run/],
+    [["run", "-m", baby, "-p", "a", "--temperature", "hot"], /--temperature <t>.*'hot'.*number from 0/],
+    [["run", "-m", baby, "-p", "a", "--top-p", "1.5"], /--top-p <p>.*'1\.5'.*from 0 to 1/],
+    [["run", "-m", baby, "-p", "a", "-n", "0"], /--max-tokens <n>.*'0'.*whole number from 1/],
+    [["run", "-m", baby, "-p", "a", "--backend", "gpu"], /--backend <name>.*'gpu'.*auto, native, reference/],
+    [["run", "-m", baby], /no prompt/],
+    [["run", "-m", baby, "-p", "a", "--file", "b"], /--file <path>.*cannot be used with.*--prompt/],
+    [["run", "-p", "a"], /no model file.*-m FILE/],
+    [["logits", "-m", baby, "--tokens", "1;2", "--out", "x"], /--tokens <ids>.*'1;2'.*token ids/],
+    [["logits", "-m", baby, "--tokens", "1,2"], /--out <path>.*not specified/],
+    [["logits", "-m", baby, "--tokens", "1,999", "--out", "x"], /999/],
+    [["tokenize", "--jsonl"], /no tokenizer/],
+    [["inspect"], /missing required argument 'file'/],
+    [["perplexity", "-m", baby], /--file <path>.*not specified/],
+  ])("%j", async (args, saying) => {
+    const { status, stdout, stderr } = await grok1(args);
+    expect(stderr.split("\n")[0]).toMatch(saying);
+    expect(stderr).toMatch(/^grok1: /);
+    expect(status).toBe(2);
+    expect(stdout).toBe("");
+  });
+});
+
+describe("help", () => {
+  it("of each command names flag, variable and config entry of a setting", async () => {
+    const all = await grok1(["--help"]);
+    expect(all.status).toBe(0);
+    for (const command of ["run", "chat", "inspect", "tokenize", "logits", "perplexity", "bench", "doctor"]) {
+      expect(all.stdout).toContain(`\n  ${command}`);
+    }
+    const run = await grok1(["run", "--help"]);
+    expect(run.status).toBe(0);
+    expect(run.stdout.replace(/\s+/g, " ")).toMatch(/--top-k <k> .*default: 40, env: GROK1_TOP_K, config: topK/);
+    expect(run.stderr).toBe("");
+  });
+
+  it("is shown, with status 2, when no command is given", async () => {
+    const { status, stderr } = await grok1([]);
+    expect(status).toBe(2);
+    expect(stderr).toContain("Usage: grok1");
+  });
+
+  it("--version", async () => {
+    expect((await grok1(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe("where a setting comes from", () => {
+  const config = join(folder, "config", "grok1");
+  const write = (content: string) => {
+    mkdirSync(config, { recursive: true });
+    writeFileSync(join(config, "config.json"), content);
+  };
+  // The count of generated tokens tells which value of maxTokens held.
+  const count = async (args: string[], env: Record<string, string> = {}) => {
+    const { stdout, stderr } = await grok1(["run", "-p", "a", "--ignore-end", "--json", ...args], { env });
+    expect(stderr).toBe("");
+    return JSON.parse(stdout).tokens.length as number;
+  };
+
+  it("flag over environment over config file over default", async () => {
+    write(JSON.stringify({ model: baby, maxTokens: 3, backend: "reference" }));
+    expect(await count([])).toBe(3);
+    expect(await count([], { GROK1_MAX_TOKENS: "4" })).toBe(4);
+    expect(await count(["-n", "5"], { GROK1_MAX_TOKENS: "4" })).toBe(5);
+    const wrong = await grok1(["run", "-p", "a"], { env: { GROK1_MAX_TOKENS: "many" } });
+    expect(wrong.status).toBe(2);
+    expect(wrong.stderr).toMatch(/--max-tokens.*'many'.*GROK1_MAX_TOKENS.*whole number/);
+  });
+
+  it.each([
+    ["{", /config\.json: expected JSON/],
+    ["[]", /config\.json: expected one JSON object/],
+    ['{"temperture": 1}', /config\.json: there is no setting "temperture"/],
+    ['{"temperature": -1}', /config\.json: "temperature": -1: .*number from 0/],
+    ['{"temperature": [1]}', /config\.json: "temperature" expects/],
+  ])("a config file %s is used wrongly", async (content, saying) => {
+    write(content);
+    const { status, stderr } = await grok1(["run", "-m", baby, "-p", "a"]);
+    write("{}");
+    expect(stderr).toMatch(saying);
+    expect(stderr.trimEnd()).not.toContain("\n");
+    expect(status).toBe(2);
+  });
+});
