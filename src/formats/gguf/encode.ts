@@ -30,7 +30,8 @@ export interface ByteSink {
 export function createSink(): ByteSink {
   let buffer = Buffer.alloc(1 << 16);
   let length = 0;
-  const room = (bytes: number) => {
+  /** Makes room for `bytes` more; they begin at the offset given back, in what `buffer` is from now on. */
+  const grow = (bytes: number) => {
     if (length + bytes > buffer.length) {
       const grown = Buffer.alloc(Math.max(2 * buffer.length, length + bytes));
       grown.set(buffer.subarray(0, length));
@@ -40,9 +41,18 @@ export function createSink(): ByteSink {
     return length - bytes;
   };
   const sink: ByteSink = {
-    u32: (value) => void buffer.writeUInt32LE(value, room(4)),
-    u64: (value) => void buffer.writeBigUInt64LE(BigInt(value), room(8)),
-    bytes: (value) => void buffer.set(value, room(value.length)),
+    u32(value) {
+      const at = grow(4);
+      buffer.writeUInt32LE(value, at);
+    },
+    u64(value) {
+      const at = grow(8);
+      buffer.writeBigUInt64LE(BigInt(value), at);
+    },
+    bytes(value) {
+      const at = grow(value.length);
+      buffer.set(value, at);
+    },
     string(value) {
       const bytes = typeof value === "string" ? Buffer.from(value, "utf8") : value;
       sink.u64(bytes.length);

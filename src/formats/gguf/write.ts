@@ -30,8 +30,7 @@ export interface GgufToWrite {
  * `io` when writing fails, `cancelled`. Nothing is left behind then.
  */
 export async function writeGguf(path: string, model: GgufToWrite, options: AtomicWriteOptions = {}): Promise<void> {
-  const { header, alignment } = encodeHeader(model);
-  await writeAtomic(path, fileChunks(header, alignment, model.tensors), options);
+  await writeAtomic(path, fileChunks(model), options);
 }
 
 function encodeHeader({ metadata, tensors }: GgufToWrite): { header: Uint8Array; alignment: number } {
@@ -125,15 +124,13 @@ function alignUp(offset: number, alignment: number): number {
   return Math.ceil(offset / alignment) * alignment;
 }
 
-async function* fileChunks(
-  header: Uint8Array,
-  alignment: number,
-  tensors: readonly TensorToWrite[],
-): AsyncGenerator<Uint8Array> {
+/** The file from first to last: the header, its padding, then each tensor's chunks and padding. */
+export async function* fileChunks(model: GgufToWrite): AsyncGenerator<Uint8Array> {
+  const { header, alignment } = encodeHeader(model);
   const padding = (length: number) => new Uint8Array(alignUp(length, alignment) - length);
   yield header;
   yield padding(header.length);
-  for (const tensor of tensors) {
+  for (const tensor of model.tensors) {
     const expected = byteLength(tensor);
     yield* exactly(tensor.name, expected, tensor.data());
     yield padding(expected);
