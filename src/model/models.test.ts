@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openGguf } from "../formats/gguf/file.ts";
 import { backends } from "../kernels/backends.case.ts";
-import { readArrays, relativeError, runTokens } from "./run.case.ts";
+import { relativeError } from "../kernels/oracle.case.ts";
+import { readArrays, runTokens } from "./run.case.ts";
 
 const own = join(import.meta.dirname, "../../test/vectors/models");
 const shared = join(import.meta.dirname, "../../../shared/vectors/grok-baby");

@@ -65,7 +65,9 @@ export function createRope(options: RopeOptions): Rope {
  * @throws GrokError `unsupported` for another kind of scaling, `format` for a factor that is not positive.
  */
 export function readRopeScaling(settings: Settings, source: string, contextLength: number): RopeScaling {
-  const factor = settings.number("rope.scaling.factor", settings.number("rope.scale_linear", 1)) || 1;
+  // Some files have 0 for no scaling.
+  const told = settings.number("rope.scaling.factor", settings.number("rope.scale_linear", 1));
+  const factor = told === 0 ? 1 : told;
   const type = settings.string("rope.scaling.type", "linear");
   if (!(factor > 0 && Number.isFinite(factor))) {
     throw new GrokError("format", `${source}: ${settings.architecture}.rope.scaling.factor is ${factor}`, {

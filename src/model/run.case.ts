@@ -51,18 +51,6 @@ export async function runTokens(ops: Ops, file: ModelFile, tokens: Int32Array, o
   return { logits, seen, model };
 }
 
-/** ‖found − expected‖ / ‖expected‖. */
-export function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (found[i]! - expected[i]!) ** 2;
-    norm += expected[i]! ** 2;
-  }
-  return Math.sqrt(difference / norm);
-}
-
 /** All arrays of a safetensors file of 32-bit values. */
 export function readArrays(path: string): Map<string, Float32Array | Int32Array> {
   const file = openSafetensors(path);
