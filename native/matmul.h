@@ -1,10 +1,10 @@
 // Matrix products with weights in the layout of their file, and the mixture-of-experts product.
 //
 // Order of summation. Every path (one token or many, any instruction set, any number of threads) computes one output as
-// the same expression, so results are equal bit for bit. A row is cut into segments of 4096 columns, a segment into
-// units: blocks of 32 columns for quantized weights, single columns for float ones. Units are dealt in turn to lanes (8
-// lanes of blocks, 16 of columns); a lane is summed in order with fused multiply-adds, then the lanes are added to
-// the output in order, segment after segment.
+// the same expression, so results are equal bit for bit. A row is cut into segments (4096 columns of quantized
+// weights, 1024 of float ones), a segment into units: blocks of 32 columns, or single columns. Units are dealt in turn to
+// lanes (8 lanes of blocks, 16 of columns); a lane is summed in order with fused multiply-adds, then the lanes are
+// added to the output in order, segment after segment.
 //
 // Quantized weights meet activations rounded to int8 with one f32 scale per 32 columns (amax / 127, nearest, ties to
 // even); the products within a block are summed exactly as integers.
@@ -77,9 +77,9 @@ struct ExpertRefs {
 
 enum class Gating : int { gelu = 0, silu = 1 };  // GELU by its tanh approximation
 
-// out[t] = sum over j of weights[t, j] * down_e(activation(gate_e x[t]) * (up_e x[t])), e = chosen[t, j], summed in order of j:
-// x and out [n, width] contiguous, chosen and weights [n, used]; every chosen[t, j] is in [0, experts), and a row's
-// experts differ. Throws std::bad_alloc only, before any work.
+// out[t] = sum over j of weights[t, j] * down_e(activation(gate_e x[t]) * (up_e x[t])), e = chosen[t, j], summed in
+// ascending order of e: x and out [n, width] contiguous, chosen and weights [n, used]; every chosen[t, j] is in
+// [0, experts), and a row's experts differ. Throws std::bad_alloc only, before any work.
 void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
              const float* weights, int used, Gating gating, float* out, Workspace& workspace);
 

@@ -1,0 +1,247 @@
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "matmul.h"
+#include "panels.h"
+#include "rows.h"
+
+namespace grok1 {
+namespace {
+
+// One token at one expert.
+struct Assignment {
+  int64_t token;
+  float weight;
+};
+
+// The assignments sorted by expert, in order of tokens: expert `ids[i]` has those in [start[i], start[i + 1]).
+struct Gathered {
+  std::vector<Assignment> all;
+  std::vector<int64_t> ids, start;
+
+  Gathered(int64_t experts, const int32_t* chosen, const float* weights, int64_t n, int used) {
+    std::vector<int64_t> counts(size_t(experts), 0);
+    for (int64_t i = 0; i < n * used; i++) counts[size_t(chosen[i])]++;
+    std::vector<int64_t> at(size_t(experts), 0);
+    int64_t total = 0;
+    for (int64_t e = 0; e < experts; e++) {
+      at[size_t(e)] = total;
+      if (counts[size_t(e)] > 0) {
+        ids.push_back(e);
+        start.push_back(total);
+      }
+      total += counts[size_t(e)];
+    }
+    start.push_back(total);
+    all.resize(size_t(total));
+    for (int64_t i = 0; i < n * used; i++) all[size_t(at[size_t(chosen[i])]++)] = {i / used, weights[i]};
+  }
+};
+
+// out[r] += weight * y[r], rounded once.
+void accumulate(float weight, const float* y, float* out, int64_t rows) {
+  for (int64_t r = 0; r < rows; r++) out[r] = std::fma(weight, y[r], out[r]);
+}
+
+constexpr int64_t kHiddenChunk = 32;  // rows of gate and up, or of down, that go through a thread's stack at a time
+
+void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
+               int64_t n, Gating gating, float* out, Workspace& workspace) {
+  const int64_t e0 = gathered.ids[0], active = int64_t(gathered.ids.size()), assigned = int64_t(gathered.all.size());
+  const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
+  const int64_t hidden = gate.rows, width = down.rows;
+
+  // Gate and up may differ in type, and then in what they read.
+  RowActs gateActs(gate, nullptr), upActs(up, nullptr), downActs(down, nullptr);
+  const bool shared = gateActs.floats == upActs.floats;
+  const size_t hiddenStride = (size_t(hidden) + 15) & ~size_t(15);
+  const size_t sizes[] = {gateActs.bytes(n), shared ? 0 : upActs.bytes(n), hiddenStride * sizeof(float) * size_t(assigned),
+                          downActs.bytes(assigned)};
+  uint8_t* memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + sizes[3]);
+  gateActs.data = memory;
+  upActs.data = shared ? gateActs.data : memory + sizes[0];
+  float* const hiddens = reinterpret_cast<float*>(memory + sizes[0] + sizes[1]);
+  downActs.data = memory + sizes[0] + sizes[1] + sizes[2];
+
+  const int64_t pieces = gateActs.pieces(), downPieces = downActs.pieces();
+  const int64_t hiddenItem = std::max(kHiddenChunk, rowChunk(gate, hidden * active, pool.size()) / kHiddenChunk * kHiddenChunk);
+  const int64_t hiddenItems = (hidden + hiddenItem - 1) / hiddenItem;
+  const int64_t widthItem = std::min(kHiddenChunk, rowChunk(down, width, pool.size()));
+  const int64_t widthItems = (width + widthItem - 1) / widthItem;
+
+  std::atomic<int64_t> nextPiece{0}, nextHidden{0}, nextDownPiece{0}, nextWidth{0};
+  pool.run([&](int, int) {
+    for (int64_t i; (i = nextPiece++) < n * pieces;) {
+      const float* row = x + i / pieces * gate.cols;
+      gateActs.pack(products, i / pieces, row, i % pieces);
+      if (!shared) upActs.pack(products, i / pieces, row, i % pieces);
+    }
+    pool.barrier();
+
+    for (int64_t item; (item = nextHidden++) < active * hiddenItems;) {
+      const size_t a = size_t(item / hiddenItems);
+      const int64_t from = item % hiddenItems * hiddenItem, until = std::min(hidden, from + hiddenItem);
+      const WeightRef &gateOf = refs.gate[gathered.ids[a]], &upOf = refs.up[gathered.ids[a]];
+      for (int64_t row = from; row < until; row += kHiddenChunk) {
+        const int64_t end = std::min(until, row + kHiddenChunk);
+        for (int64_t i = gathered.start[a]; i < gathered.start[a + 1]; i += kMaxTokensAtOnce) {
+          const int count = int(std::min<int64_t>(kMaxTokensAtOnce, gathered.start[a + 1] - i));
+          alignas(64) float g[kMaxTokensAtOnce][kHiddenChunk] = {}, u[kMaxTokensAtOnce][kHiddenChunk] = {};
+          const void* tokens[kMaxTokensAtOnce];
+          for (int t = 0; t < count; t++) tokens[t] = gateActs.token(gathered.all[size_t(i + t)].token);
+          streamRows(products, gateOf, row, end, tokens, count, g[0], kHiddenChunk);
+          for (int t = 0; t < count; t++) tokens[t] = upActs.token(gathered.all[size_t(i + t)].token);
+          streamRows(products, upOf, row, end, tokens, count, u[0], kHiddenChunk);
+          for (int t = 0; t < count; t++) {
+            products.gate(int(gating), g[t], u[t], g[t], kHiddenChunk);
+            std::memcpy(hiddens + size_t(i + t) * hiddenStride + row, g[t], size_t(end - row) * sizeof(float));
+          }
+        }
+      }
+    }
+    pool.barrier();
+
+    for (int64_t i; (i = nextDownPiece++) < assigned * downPieces;) {
+      downActs.pack(products, i / downPieces, hiddens + size_t(i / downPieces) * hiddenStride, i % downPieces);
+    }
+    pool.barrier();
+
+    for (int64_t item; (item = nextWidth++) < widthItems;) {
+      const int64_t row = item * widthItem, end = std::min(width, row + widthItem);
+      for (int64_t t = 0; t < n; t++) std::fill(out + t * width + row, out + t * width + end, 0.0f);
+      for (size_t a = 0; a < size_t(active); a++) {
+        for (int64_t i = gathered.start[a]; i < gathered.start[a + 1]; i += kMaxTokensAtOnce) {
+          const int count = int(std::min<int64_t>(kMaxTokensAtOnce, gathered.start[a + 1] - i));
+          float y[kMaxTokensAtOnce][kHiddenChunk];
+          const void* tokens[kMaxTokensAtOnce];
+          for (int t = 0; t < count; t++) tokens[t] = downActs.token(i + t);
+          streamRows(products, refs.down[gathered.ids[a]], row, end, tokens, count, y[0], kHiddenChunk);
+          for (int t = 0; t < count; t++) {
+            const Assignment& to = gathered.all[size_t(i + t)];
+            accumulate(to.weight, y[t], out + to.token * width + row, end - row);
+          }
+        }
+      }
+    }
+  });
+}
+
+void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
+                int64_t n, Gating gating, float* out, Workspace& workspace) {
+  const int threads = pool.size();
+  const int64_t e0 = gathered.ids[0];
+  const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
+  const int64_t hidden = gate.rows, width = down.rows, cols = gate.cols;
+  int64_t slab = 0;
+  for (size_t a = 0; a < gathered.ids.size(); a++) slab = std::max(slab, gathered.start[a + 1] - gathered.start[a]);
+  slab = std::min(slab, kSlab);
+
+  Tiles gateTiles(products, gate, nullptr), upTiles(products, up, nullptr), downTiles(products, down, nullptr);
+  const bool shared = gateTiles.fits(upTiles);
+  const Blocking gateBlocking(gate, threads), upBlocking(up, threads), downBlocking(down, threads);
+  // Two panels fill a block of 32 hidden columns.
+  const int64_t pair = std::max<int64_t>(2, std::min(gateBlocking.panels, upBlocking.panels));
+  const auto round = [](size_t bytes) { return (bytes + 63) & ~size_t(63); };
+  const auto scratchOf = [&](const WeightRef& w, const Blocking& b, int64_t panels) {
+    const Kind kind = traitsOf(w.type).kind;
+    return round(size_t(panels) * size_t(unitsOf(kind, b.columns)) * panelUnitBytes(kind));
+  };
+  const size_t panelMemory = std::max({scratchOf(gate, gateBlocking, pair), scratchOf(up, upBlocking, pair),
+                                       scratchOf(down, downBlocking, downBlocking.panels)});
+  const int64_t padded = slab + kMaxTile;  // whole tiles
+  const size_t cMemory = round(size_t(padded * std::max(pair, downBlocking.panels) * kPanelRows) * sizeof(float));
+  const size_t threadMemory = panelMemory + 2 * cMemory;
+  const size_t sizes[] = {gateTiles.bytes(slab), shared ? 0 : upTiles.bytes(slab), downTiles.bytes(slab)};
+  uint8_t* const memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(threads));
+  gateTiles.data = memory;
+  upTiles.data = shared ? memory : memory + sizes[0];
+  downTiles.data = memory + sizes[0] + sizes[1];
+
+  // Slabs of one expert's tokens, expert after expert.
+  struct Slab {
+    int64_t expert, start, tokens;
+  };
+  std::vector<Slab> slabs;
+  for (size_t a = 0; a < gathered.ids.size(); a++) {
+    for (int64_t i = gathered.start[a]; i < gathered.start[a + 1]; i += slab) {
+      slabs.push_back({gathered.ids[a], i, std::min(slab, gathered.start[a + 1] - i)});
+    }
+  }
+  struct alignas(64) Counters {
+    std::atomic<int64_t> pack{0}, hidden{0}, down{0};
+  };
+  std::vector<Counters> counters(slabs.size());
+  const int64_t hiddenPanels = (hidden + kPanelRows - 1) / kPanelRows, widthPanels = (width + kPanelRows - 1) / kPanelRows;
+  const int64_t hiddenItems = (hiddenPanels + pair - 1) / pair, downItems = (widthPanels + downBlocking.panels - 1) / downBlocking.panels;
+
+  std::atomic<int64_t> nextZero{0};
+  pool.run([&](int thread, int) {
+    uint8_t* const scratch = memory + sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(thread);
+    float* const c = reinterpret_cast<float*>(scratch + panelMemory);
+    float* const c2 = reinterpret_cast<float*>(scratch + panelMemory + cMemory);
+    for (int64_t t; (t = nextZero++) < n;) std::fill(out + t * width, out + (t + 1) * width, 0.0f);
+
+    for (size_t s = 0; s < slabs.size(); s++) {
+      const Slab& it = slabs[s];
+      const Assignment* const assigned = gathered.all.data() + it.start;
+      for (int64_t i; (i = counters[s].pack++) < it.tokens;) {
+        const float* row = x + assigned[i].token * cols;
+        gateTiles.pack(products, i, row, 0, cols);
+        if (!shared) upTiles.pack(products, i, row, 0, cols);
+      }
+      pool.barrier();
+
+      const int64_t tileCount = gateTiles.count(it.tokens), upCount = upTiles.count(it.tokens);
+      for (int64_t item; (item = counters[s].hidden++) < hiddenItems;) {
+        const int64_t panel = item * pair, panels = std::min(pair, hiddenPanels - panel), row = panel * kPanelRows;
+        multiplyPanels(products, refs.gate[it.expert], row, panels, gateBlocking.columns, gateTiles, 0, tileCount, it.tokens, scratch, c);
+        multiplyPanels(products, refs.up[it.expert], row, panels, upBlocking.columns, upTiles, 0, upCount, it.tokens, scratch, c2);
+        const int64_t columns = std::min(hidden - row, panels * kPanelRows);
+        for (int64_t i = 0; i < it.tokens; i++) {
+          alignas(64) float values[8 * kPanelRows];
+          for (int64_t p = 0; p < panels; p++) {
+            const float* g = c + ((i / gateTiles.tile * panels + p) * gateTiles.tile + i % gateTiles.tile) * kPanelRows;
+            const float* u = c2 + ((i / upTiles.tile * panels + p) * upTiles.tile + i % upTiles.tile) * kPanelRows;
+            products.gate(int(gating), g, u, values + p * kPanelRows, kPanelRows);
+          }
+          downTiles.pack(products, i, values, row, columns);
+        }
+      }
+      pool.barrier();
+
+      const int64_t downCount = downTiles.count(it.tokens);
+      for (int64_t item; (item = counters[s].down++) < downItems;) {
+        const int64_t panel = item * downBlocking.panels, panels = std::min(downBlocking.panels, widthPanels - panel);
+        multiplyPanels(products, refs.down[it.expert], panel * kPanelRows, panels, downBlocking.columns, downTiles, 0, downCount,
+                       it.tokens, scratch, c);
+        for (int64_t i = 0; i < it.tokens; i++) {
+          for (int64_t p = 0; p < panels; p++) {
+            const int64_t row = (panel + p) * kPanelRows;
+            accumulate(assigned[i].weight, c + ((i / downTiles.tile * panels + p) * downTiles.tile + i % downTiles.tile) * kPanelRows,
+                       out + assigned[i].token * width + row, std::min<int64_t>(kPanelRows, width - row));
+          }
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
+             const float* weights, int used, Gating gating, float* out, Workspace& workspace) {
+  if (n <= 0 || used <= 0) return;
+  const Gathered gathered(refs.experts, chosen, weights, n, used);
+  const Products& products = productsOf(isa);
+  // Streaming rows wins while an expert has few tokens.
+  if (int64_t(gathered.all.size()) <= 4 * int64_t(gathered.ids.size())) {
+    fewTokens(pool, products, refs, gathered, x, n, gating, out, workspace);
+  } else {
+    manyTokens(pool, products, refs, gathered, x, n, gating, out, workspace);
+  }
+}
+
+}  // namespace grok1

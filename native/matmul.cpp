@@ -1,0 +1,92 @@
+#include "matmul.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "panels.h"
+#include "rows.h"
+
+namespace grok1 {
+
+bool canMultiply(int type) { return blockSize(type).elements > 0; }
+
+// Up to this many tokens, rows are streamed once for all; beyond, packing them pays.
+static constexpr int64_t kFewTokens = 4;
+
+static void multiplyRows(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
+                         int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
+  const RowActs acts(weight, workspace.reserve(RowActs(weight, nullptr).bytes(n)));
+  const int64_t pieces = acts.pieces(), chunk = rowChunk(weight, weight.rows, pool.size());
+  std::atomic<int64_t> nextPiece{0}, nextRow{0};
+  pool.run([&](int, int) {
+    for (int64_t i; (i = nextPiece++) < n * pieces;) acts.pack(products, i / pieces, x + i / pieces * ldx, i % pieces);
+    pool.barrier();
+    for (int64_t row; (row = nextRow.fetch_add(chunk)) < weight.rows;) {
+      const int64_t end = std::min(weight.rows, row + chunk);
+      for (int64_t t = 0; t < n; t += kMaxTokensAtOnce) {
+        const void* tokens[kMaxTokensAtOnce];
+        const int count = int(std::min<int64_t>(kMaxTokensAtOnce, n - t));
+        for (int i = 0; i < count; i++) tokens[i] = acts.token(t + i);
+        streamRows(products, weight, row, end, tokens, count, out + t * ldo + row, ldo);
+      }
+    }
+  });
+}
+
+static void multiplyTiles(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
+                          int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
+  const int threads = pool.size();
+  const Blocking blocking(weight, threads);
+  Tiles tiles(products, weight, nullptr);
+  const int64_t slab = std::min(n, kSlab), count = tiles.count(slab), cSize = int64_t(tiles.tile) * kPanelRows;
+  const size_t tileMemory = tiles.bytes(slab);
+  const size_t panelMemory = (Blocking::scratchBytes(weight, threads) + 63) & ~size_t(63);
+  const size_t cMemory = size_t(count * blocking.panels * cSize) * sizeof(float);
+  uint8_t* const memory = workspace.reserve(tileMemory + (panelMemory + cMemory) * size_t(threads));
+  tiles.data = memory;
+
+  const int64_t allPanels = (weight.rows + kPanelRows - 1) / kPanelRows;
+  const int64_t groups = (allPanels + blocking.panels - 1) / blocking.panels;
+  // A product with few rows is split by tokens as well.
+  const int64_t parts = groups >= 2 * threads || threads == 1 ? 1 : std::min<int64_t>(count, (4 * threads + groups - 1) / groups);
+
+  for (int64_t t0 = 0; t0 < n; t0 += kSlab) {
+    const int64_t tokens = std::min(n - t0, kSlab), tileCount = tiles.count(tokens);
+    std::atomic<int64_t> nextToken{0}, nextItem{0};
+    pool.run([&](int thread, int) {
+      for (int64_t t; (t = nextToken++) < tokens;) tiles.pack(products, t, x + (t0 + t) * ldx, 0, weight.cols);
+      uint8_t* const scratch = memory + tileMemory + (panelMemory + cMemory) * size_t(thread);
+      float* const c = reinterpret_cast<float*>(scratch + panelMemory);
+      pool.barrier();
+      for (int64_t item; (item = nextItem++) < groups * parts;) {
+        const int64_t panel = item / parts * blocking.panels, part = item % parts;
+        const int64_t panels = std::min(blocking.panels, allPanels - panel);
+        const int64_t from = tileCount * part / parts, to = tileCount * (part + 1) / parts;
+        if (from == to) continue;
+        multiplyPanels(products, weight, panel * kPanelRows, panels, blocking.columns, tiles, from, to, tokens, scratch, c);
+        for (int64_t t = from * tiles.tile; t < std::min(tokens, to * tiles.tile); t++) {
+          const float* from16 = c + (t / tiles.tile - from) * panels * cSize + t % tiles.tile * kPanelRows;
+          float* const to16 = out + (t0 + t) * ldo + panel * kPanelRows;
+          for (int64_t p = 0; p < panels; p++, from16 += cSize) {
+            const int64_t rows = std::min<int64_t>(kPanelRows, weight.rows - (panel + p) * kPanelRows);
+            std::memcpy(to16 + p * kPanelRows, from16, size_t(rows) * sizeof(float));
+          }
+        }
+      }
+    });
+  }
+}
+
+void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, int64_t n, int64_t ldx, float* out,
+            int64_t ldo, Workspace& workspace) {
+  if (n <= 0 || weight.rows <= 0) return;
+  const Products& products = productsOf(isa);
+  if (n <= kFewTokens) {
+    multiplyRows(pool, products, weight, x, n, ldx, out, ldo, workspace);
+  } else {
+    multiplyTiles(pool, products, weight, x, n, ldx, out, ldo, workspace);
+  }
+}
+
+}  // namespace grok1

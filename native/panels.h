@@ -1,0 +1,53 @@
+// Products over many tokens: panels of weight rows packed into the cache, times tiles of packed activations.
+#pragma once
+
+#include "matmul.h"
+#include "products.h"
+
+namespace grok1 {
+
+const Products& productsOf(Isa isa);
+
+// At most this many tokens are packed at a time; bounds scratch memory.
+inline constexpr int64_t kSlab = 1024;
+
+// Packed activations of up to kSlab tokens: tiles one after the other, a tile in segments, a segment in lanes.
+struct Tiles {
+  Kind kind;
+  int offset, tile;
+  int64_t cols;
+  uint8_t* data;
+
+  Tiles(const Products& products, const WeightRef& weight, uint8_t* memory)
+      : kind(traitsOf(weight.type).kind),
+        offset(traitsOf(weight.type).offset),
+        tile(kind == Kind::f32 ? products.floatTile : products.tile),
+        cols(weight.cols),
+        data(memory) {}
+
+  size_t unitBytes() const { return tileUnitBytes(kind, tile); }
+  size_t tileBytes() const { return (size_t(unitsOf(kind, cols)) * unitBytes() + 63) & ~size_t(63); }
+  int64_t count(int64_t tokens) const { return (tokens + tile - 1) / tile; }
+  size_t bytes(int64_t tokens) const { return size_t(count(tokens)) * tileBytes(); }
+  bool fits(const Tiles& other) const { return kind == other.kind && offset == other.offset && cols == other.cols; }
+
+  // Packs columns [from, from + columns) of a token, given as x [columns]; `from` lies on a unit, and `columns` fills whole
+  // units or reaches the end of the row.
+  void pack(const Products& products, int64_t token, const float* x, int64_t from, int64_t columns) const;
+};
+
+// How a product is cut to the cache: panels packed at a time, and columns of them.
+struct Blocking {
+  int64_t panels;
+  int64_t columns;
+
+  Blocking(const WeightRef& weight, int threads);
+  static size_t scratchBytes(const WeightRef& weight, int threads);
+};
+
+// c[tile][panel][token in tile][16], for `panels` panels of rows from `row` on and tiles [from, to) of `tokens` tokens. The
+// scratch holds the packed panels.
+void multiplyPanels(const Products& products, const WeightRef& weight, int64_t row, int64_t panels, int64_t columns,
+                    const Tiles& tiles, int64_t from, int64_t to, int64_t tokens, uint8_t* scratch, float* c);
+
+}  // namespace grok1

@@ -1,0 +1,162 @@
+// What an instruction set provides to the matrix products, and the packed layouts that both sides agree on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quants.h"
+
+namespace grok1 {
+
+// The order of summation (see matmul.h).
+inline constexpr int kBlock = 32;           // columns a quantized unit spans
+inline constexpr int kLanes = 8;            // lanes that blocks are dealt to
+inline constexpr int kGroup = 256;          // columns of one block for every lane
+inline constexpr int kFloatLanes = 16;      // lanes that single columns are dealt to, for float weights
+inline constexpr int kSegment = 4096;       // columns after which lanes of blocks are added up
+inline constexpr int kFloatSegment = 1024;  // and lanes of columns
+inline constexpr int kPanelRows = 16;       // weight rows packed side by side
+inline constexpr int kMaxTile = 12;         // most tokens a register tile spans
+inline constexpr int kMaxRowsAtOnce = 4;    // rows and tokens of one call to Products::rows
+inline constexpr int kMaxTokensAtOnce = 4;
+
+// How a type's codes and scales are laid out once unpacked; what a register tile needs to know.
+enum class Kind {
+  f32,      // floats
+  block32,  // unsigned codes, one scale per 32
+  min32,    // the same, plus a minimum per 32
+  sub16,    // unsigned codes, an integer scale per 16, one float scale per 256
+  subMin16  // the same, plus a minimum per 16
+};
+
+struct TypeTraits {
+  Kind kind;
+  int offset;    // value = scale * (code - offset) [+ minimum]
+  int maxCode;   // of the unsigned codes; 255 where the signed value takes all 8 bits
+  int unit;      // bytes of 256 columns (of one column for float types)
+};
+
+constexpr TypeTraits traitsOf(int type) {
+  switch (type) {
+    case F32: return {Kind::f32, 0, 0, 4};
+    case F16: return {Kind::f32, 0, 0, 2};
+    case BF16: return {Kind::f32, 0, 0, 2};
+    case Q4_0: return {Kind::block32, 8, 15, 8 * 18};
+    case Q4_1: return {Kind::min32, 0, 15, 8 * 20};
+    case Q5_0: return {Kind::block32, 16, 31, 8 * 22};
+    case Q5_1: return {Kind::min32, 0, 31, 8 * 24};
+    case Q8_0: return {Kind::block32, 128, 255, 8 * 34};
+    case Q2_K: return {Kind::subMin16, 0, 3, 84};
+    case Q3_K: return {Kind::sub16, 4, 7, 110};
+    case Q4_K: return {Kind::min32, 0, 15, 144};
+    case Q5_K: return {Kind::min32, 0, 31, 176};
+    case Q6_K: return {Kind::sub16, 32, 63, 210};
+    case IQ4_NL: return {Kind::block32, 128, 255, 8 * 18};
+    case IQ4_XS: return {Kind::block32, 128, 255, 136};
+    default: return {Kind::f32, 0, 0, 0};
+  }
+}
+
+// Activations of one token and 256 columns for products by rows. Codes of blocks p and p + 4 lie side by side, 16 at a
+// time: codes[p][half] = 16 of block p, 16 of block p + 4. Columns past the end of a row are zeros.
+struct alignas(64) ActGroup {
+  int8_t codes[4][2][32];
+  float scale[8];
+  int32_t sums[8];       // of each block's codes
+  float scaledSums[8];   // scale * sums
+  int16_t sums16[16];    // of each half block's codes
+  float scaledEven[8];   // scale * sums16 of first halves
+  float scaledOdd[8];    // scale * sums16 of second halves
+};
+
+// Bytes per unit (a block of 32 columns, or a column) in a packed panel of 16 weight rows:
+//   block32: codes [8][16][4] u8, scales [16] f32;  min32: and minimums [16] f32
+//   sub16: codes, scale [16] f32, sub-scales of both halves [2][16] f32;  subMin16: and minimums [2][16] f32
+//   f32: values [16] f32
+constexpr size_t panelUnitBytes(Kind kind) {
+  switch (kind) {
+    case Kind::f32: return 64;
+    case Kind::block32: return 512 + 64;
+    case Kind::min32: return 512 + 2 * 64;
+    case Kind::sub16: return 512 + 3 * 64;
+    case Kind::subMin16: return 512 + 5 * 64;
+  }
+  return 0;
+}
+
+// Bytes per unit in a packed tile of `tile` tokens:
+//   block32, min32: codes [tile][32] s8, -offset * sum [tile] i32, scale [tile] f32, scale * sum [tile] f32
+//   sub16, subMin16: codes, -offset * sum of both halves [2][tile] i32, scale [tile], scale * sum of both halves [2][tile] f32
+//   f32: values [tile]
+constexpr size_t tileUnitBytes(Kind kind, int tile) {
+  switch (kind) {
+    case Kind::f32: return size_t(tile) * 4;
+    case Kind::block32:
+    case Kind::min32: return size_t(tile) * (32 + 12);
+    case Kind::sub16:
+    case Kind::subMin16: return size_t(tile) * (32 + 20);
+  }
+  return 0;
+}
+
+constexpr int unitColumns(Kind kind) { return kind == Kind::f32 ? 1 : kBlock; }
+constexpr int lanesOf(Kind kind) { return kind == Kind::f32 ? kFloatLanes : kLanes; }
+
+constexpr int segmentOf(Kind kind) { return kind == Kind::f32 ? kFloatSegment : kSegment; }
+
+// Units of `columns` columns; float columns are padded to whole rounds of lanes.
+constexpr int64_t unitsOf(Kind kind, int64_t columns) {
+  return kind == Kind::f32 ? (columns + kFloatLanes - 1) / kFloatLanes * kFloatLanes : columns / kBlock;
+}
+
+// Where a lane's units start within a packed segment of `units` units, in units: lanes follow one another.
+constexpr int64_t laneStart(int64_t units, int lanes, int lane) {
+  const int64_t full = units / lanes, rest = units % lanes;
+  return lane * full + (lane < rest ? lane : rest);
+}
+
+// Rows of one matrix times a few tokens: out[t * ldo + r] for r < rows <= 4, t < tokens <= 4. `acts[t]` points to ActGroups
+// or, for float weights, to floats padded with zeros to a multiple of 16.
+struct RowsCall {
+  const uint8_t* data;
+  size_t rowBytes;
+  int64_t cols;
+  int rows, tokens;
+  const void* acts[kMaxTokensAtOnce];
+  float* out;
+  int64_t ldo;
+};
+
+struct PackTokenCall {
+  Kind kind;
+  int offset;
+  const float* x;
+  int64_t columns, firstUnit, units, segmentUnits;
+  int t;
+  uint8_t* tile;  // of the segment
+};
+
+struct Products {
+  int tile;       // tokens of a register tile of quantized weights
+  int floatTile;  // and of float weights
+
+  // x [cols] to ceil(cols / 256) groups.
+  void (*quantize)(const float* x, int64_t cols, ActGroup* out);
+  void (*rows)(int type, const RowsCall& call);
+
+  // Packs token `t` of a tile: x [columns] fills `units` units from `firstUnit` on of a segment of `segmentUnits`.
+  void (*packToken)(const PackTokenCall& call);
+  // Packs a segment (or the last, shorter one) of up to 16 rows from `data` on.
+  void (*packPanel)(int type, const uint8_t* data, size_t rowBytes, int rows, int64_t columns, uint8_t* panel);
+  // c[t][16] += one lane: `units` units of a panel times a tile's first `tokens` tokens.
+  void (*multiply)(int type, const uint8_t* panel, const uint8_t* tile, int64_t units, int tokens, float* c);
+  // hidden[i] = activation(gate[i]) * up[i]; gating as in matmul.h.
+  void (*gate)(int gating, const float* gate, const float* up, float* hidden, int64_t n);
+};
+
+const Products& scalarProducts();
+const Products& avx2Products();
+const Products& avx512Products();
+const Products& neonProducts();
+
+}  // namespace grok1

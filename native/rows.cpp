@@ -1,0 +1,49 @@
+#include "rows.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace grok1 {
+
+RowActs::RowActs(const WeightRef& weight, uint8_t* memory)
+    : floats(traitsOf(weight.type).kind == Kind::f32), cols(weight.cols), data(memory) {
+  const int64_t groups = (cols + kGroup - 1) / kGroup, padded = (cols + kFloatLanes - 1) / kFloatLanes * kFloatLanes;
+  tokenBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * sizeof(ActGroup);
+}
+
+void RowActs::pack(const Products& products, int64_t t, const float* x, int64_t piece) const {
+  const int64_t from = piece * kPiece, count = std::min(cols - from, kPiece);
+  uint8_t* const to = data + tokenBytes * size_t(t);
+  if (!floats) {
+    products.quantize(x + from, count, reinterpret_cast<ActGroup*>(to) + from / kGroup);
+    return;
+  }
+  float* const values = reinterpret_cast<float*>(to) + from;
+  std::memcpy(values, x + from, size_t(count) * sizeof(float));
+  for (int64_t i = count; i % kFloatLanes != 0; i++) values[i] = 0;
+}
+
+int64_t rowChunk(const WeightRef& weight, int64_t rows, int threads) {
+  const int64_t bytes = int64_t(std::max<size_t>(weight.rowBytes, 1));
+  int64_t chunk = std::max<int64_t>(1, (128 << 10) / bytes);
+  chunk = std::min(chunk, rows / (8 * threads));
+  return std::max<int64_t>(kMaxRowsAtOnce, chunk / kMaxRowsAtOnce * kMaxRowsAtOnce);
+}
+
+void streamRows(const Products& products, const WeightRef& weight, int64_t row, int64_t end, const void* const* tokens,
+                int count, float* out, int64_t ldo) {
+  RowsCall call;
+  call.rowBytes = weight.rowBytes;
+  call.cols = weight.cols;
+  call.tokens = count;
+  call.ldo = ldo;
+  for (int i = 0; i < kMaxTokensAtOnce; i++) call.acts[i] = tokens[i < count ? i : 0];
+  for (; row < end; row += kMaxRowsAtOnce, out += kMaxRowsAtOnce) {
+    call.data = weight.data + size_t(row) * weight.rowBytes;
+    call.rows = int(std::min<int64_t>(kMaxRowsAtOnce, end - row));
+    call.out = out;
+    products.rows(weight.type, call);
+  }
+}
+
+}  // namespace grok1

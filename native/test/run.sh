@@ -1,0 +1,40 @@
+#!/bin/sh
+# Builds and runs the native product test, or the kernel bench, without Node.
+#   native/test/run.sh [test|bench] [arguments]
+#   CXX=aarch64-linux-gnu-g++ EMULATOR="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu" native/test/run.sh test
+set -e
+root=$(cd "$(dirname "$0")/../.." && pwd)
+what=${1:-test}
+[ $# -gt 0 ] && shift
+CXX=${CXX:-g++}
+machine=$($CXX -dumpmachine)
+build=${BUILD:-$root/build/native-$what-$machine}
+mkdir -p "$build"
+flags="-O3 -std=c++20 -Wall -Wextra -ffp-contract=off -pthread $FLAGS"
+case $machine in
+  x86_64*) isas="avx2 avx512"; have="-DGROK1_HAVE_AVX2 -DGROK1_HAVE_AVX512" ;;
+  aarch64*) isas="neon"; have="-DGROK1_HAVE_NEON" ;;
+esac
+compile() { # source, more flags
+  object=$build/$(basename "$1" .cpp).o
+  objects="$objects $object"
+  if [ ! -e "$object" ] || [ -n "$(find "$root/native" \( -name '*.h' -o -path "$1" \) -newer "$object")" ]; then
+    echo "$CXX $flags $have $2 -c $1 -o $object"
+  fi
+}
+{
+  for name in cpu threads quants panels rows matmul experts products.scalar; do compile "$root/native/$name.cpp"; done
+  for isa in $isas; do
+    case $isa in
+      avx2) more="-mavx2 -mfma -mf16c -mbmi2" ;;
+      avx512) more="-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni" ;;
+      neon) more="-march=armv8.2-a+dotprod -DGROK1_NEON" ;;
+    esac
+    compile "$root/native/products.$isa.cpp" "$more"
+  done
+  if [ "$what" = bench ]; then compile "$root/bench/kernels.cpp" "-march=native"; else compile "$root/native/test/matmul_test.cpp"; fi
+} >"$build/commands"
+xargs -P 2 -I{} sh -c '{}' <"$build/commands"
+objects=$(ls "$build"/*.o)
+$CXX -pthread $objects -o "$build/$what" ${EMULATOR:+-static}
+exec $EMULATOR "$build/$what" "$@"
