@@ -1,0 +1,289 @@
+#include "backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "quants.h"
+
+namespace grok1 {
+
+namespace {
+
+[[noreturn]] void misuse(const std::string& message) { throw Failure("ERR_ARGUMENT", message); }
+
+// Floats of work below which a second thread costs more than it saves.
+constexpr int64_t kWorthSplitting = 32 * 1024;
+// Rotary tables are kept for positions below this; one position at a time is computed beyond.
+constexpr int32_t kRopeTable = 1 << 20;
+
+}  // namespace
+
+template <class F>
+void Backend::split(int64_t n, int64_t unit, int64_t work, F&& body) {
+  if (work < kWorthSplitting || pool_.size() == 1 || n <= unit) {
+    body(int64_t(0), n);
+    return;
+  }
+  const int64_t units = (n + unit - 1) / unit;
+  pool_.run([&](int thread, int threads) {
+    const int64_t from = units * thread / threads * unit, to = std::min(n, units * (thread + 1) / threads * unit);
+    if (from < to) body(from, to);
+  });
+}
+
+std::shared_ptr<Memory> Backend::control(int64_t length) {
+  if (length < 0 || length > (int64_t(1) << 29)) misuse("a control block of impossible size");
+  if (size_t(length) * 4 > control_->size()) control_ = std::make_shared<Memory>(size_t(length) * 4 * 2);
+  return control_;
+}
+
+const int32_t* Backend::ints(int64_t count) const {
+  if (count < 0 || size_t(count) * 4 > control_->size()) misuse("more numbers than the control block holds");
+  return reinterpret_cast<const int32_t*>(control_->data());
+}
+
+int32_t Backend::resize(int32_t id, int64_t elements) {
+  if (id < -1 || id >= int64_t(slots_.size())) misuse("no such matrix: " + std::to_string(id));
+  if (elements < 0 || elements > (int64_t(1) << 40)) misuse("a matrix of impossible size");
+  if (id >= 0 && slots_[id].capacity >= elements) return id;
+  Slot fresh;
+  fresh.capacity = std::max<int64_t>(16, elements + elements / 4);
+  fresh.memory = std::make_shared<Memory>(size_t(fresh.capacity) * 4);
+  fresh.data = reinterpret_cast<float*>(fresh.memory->data());
+  if (id < 0) {
+    slots_.push_back(std::move(fresh));
+    return int32_t(slots_.size() - 1);
+  }
+  slots_[id] = std::move(fresh);
+  return id;
+}
+
+std::shared_ptr<Memory> Backend::memory(int32_t id) const {
+  slot(id, 0, 0);
+  return slots_[id].memory;
+}
+
+float* Backend::slot(int32_t id, int64_t rows, int64_t cols) const {
+  if (id < 0 || id >= int64_t(slots_.size())) misuse("no such matrix: " + std::to_string(id));
+  const Slot& s = slots_[id];
+  if (rows < 0 || cols < 0 || (cols > 0 && rows > s.capacity / cols)) {
+    misuse("matrix " + std::to_string(id) + " does not hold " + std::to_string(rows) + " x " + std::to_string(cols));
+  }
+  return s.data;
+}
+
+Backend::Weight& Backend::weight(int32_t id) {
+  if (id < 0 || id >= int64_t(weights_.size())) misuse("no such weight: " + std::to_string(id));
+  return weights_[id];
+}
+
+int32_t Backend::addWeight(int type, int64_t rows, int64_t cols, std::vector<const uint8_t*> parts) {
+  const BlockSize block = blockSize(type);
+  if (block.elements == 0) misuse("no kernels for tensor type " + std::to_string(type));
+  if (rows < 1 || cols < 1 || cols % block.elements != 0 || parts.empty()) misuse("a weight of impossible shape");
+  Weight w{type, rows, cols, {}, {}};
+  const size_t rowBytes = size_t(cols / block.elements) * size_t(block.bytes);
+  for (const uint8_t* data : parts) w.parts.push_back({data, type, rows, cols, rowBytes});
+  weights_.push_back(std::move(w));
+  return int32_t(weights_.size() - 1);
+}
+
+void Backend::embed(int32_t out, int32_t table, int64_t n, double scale) {
+  const Weight& w = weight(table);
+  if (w.parts.size() != 1) misuse("a table of embeddings has two axes");
+  float* const to = slot(out, n, w.cols);
+  const int32_t* tokens = ints(n);
+  for (int64_t t = 0; t < n; t++) {
+    if (tokens[t] < 0 || tokens[t] >= w.rows) misuse("no row " + std::to_string(tokens[t]) + " in the table");
+  }
+  const WeightRef& ref = w.parts[0];
+  split(n, 1, n * w.cols, [&](int64_t from, int64_t end) {
+    for (int64_t t = from; t < end; t++) {
+      float* const row = to + t * w.cols;
+      dequantizeRow(w.type, ref.data + size_t(tokens[t]) * ref.rowBytes, row, w.cols);
+      for (int64_t i = 0; i < w.cols; i++) row[i] = float(double(row[i]) * scale);
+    }
+  });
+}
+
+void Backend::rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t n) {
+  const float* from = slot(x, xRows, cols);
+  float* const to = slot(out, n, cols);
+  const int32_t* indices = ints(n);
+  for (int64_t t = 0; t < n; t++) {
+    if (indices[t] < 0 || indices[t] >= xRows) misuse("no row " + std::to_string(indices[t]));
+  }
+  for (int64_t t = 0; t < n; t++) std::memcpy(to + t * cols, from + indices[t] * cols, size_t(cols) * 4);
+}
+
+void Backend::rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double eps) {
+  Weight& w = weight(gain);
+  if (w.rows != 1 || w.parts.size() != 1) misuse("a gain has one axis");
+  const float* from = slot(x, n, w.cols);
+  float* const to = slot(out, n, w.cols);
+  const uint8_t* bytes = w.parts[0].data;
+  const bool direct = w.type == F32 && reinterpret_cast<uintptr_t>(bytes) % 4 == 0;
+  if (!direct && w.decoded.empty()) {
+    w.decoded.resize(size_t(w.cols));
+    dequantizeRow(w.type, bytes, w.decoded.data(), w.cols);
+  }
+  const float* const factors = direct ? reinterpret_cast<const float*>(bytes) : w.decoded.data();
+  split(n, 1, n * w.cols, [&](int64_t first, int64_t end) {
+    ops_.rmsNorm(from + first * w.cols, factors, float(eps), to + first * w.cols, end - first, w.cols);
+  });
+}
+
+void Backend::matmul(int32_t out, int32_t x, int64_t n, int32_t weightId) {
+  const Weight& w = weight(weightId);
+  if (w.parts.size() != 1 || !canMultiply(w.type)) misuse("not a weight to multiply by");
+  const float* from = slot(x, n, w.cols);
+  float* const to = slot(out, n, w.rows);
+  if (from == to) misuse("a product over its operand");
+  if (n > 0) grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, workspace_);
+}
+
+int32_t Backend::addRope(int32_t headSize, bool adjacent, std::vector<double> frequencies, double magnitude) {
+  if (headSize < 2 || int64_t(frequencies.size()) * 2 > headSize) misuse("more rotary frequencies than a head has pairs");
+  ropes_.push_back({headSize, adjacent, magnitude, std::move(frequencies), {}, {}});
+  return int32_t(ropes_.size() - 1);
+}
+
+// cos[pairs], sin[pairs] of a position: angles in double, since position * frequency in float loses the angle's low digits.
+const float* Backend::turn(RopeTable& table, int32_t position) {
+  const size_t pairs = table.frequencies.size();
+  const auto fill = [&](int32_t p, float* to) {
+    for (size_t i = 0; i < pairs; i++) {
+      const double angle = double(p) * table.frequencies[i];
+      to[i] = float(std::cos(angle) * table.magnitude);
+      to[pairs + i] = float(std::sin(angle) * table.magnitude);
+    }
+  };
+  if (position >= kRopeTable) {
+    table.far.resize(2 * pairs);
+    fill(position, table.far.data());
+    return table.far.data();
+  }
+  const size_t chunk = size_t(position) / RopeTable::kChunk;
+  if (chunk >= table.chunks.size()) table.chunks.resize(chunk + 1);
+  if (!table.chunks[chunk]) {
+    table.chunks[chunk] = std::make_unique<float[]>(RopeTable::kChunk * 2 * pairs);
+    for (int i = 0; i < RopeTable::kChunk; i++) {
+      fill(int32_t(chunk) * RopeTable::kChunk + i, table.chunks[chunk].get() + size_t(i) * 2 * pairs);
+    }
+  }
+  return table.chunks[chunk].get() + size_t(position) % RopeTable::kChunk * 2 * pairs;
+}
+
+void Backend::rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t id) {
+  if (id < 0 || id >= int64_t(ropes_.size())) misuse("no such rotary embedding: " + std::to_string(id));
+  RopeTable& table = ropes_[id];
+  const int64_t cols = int64_t(heads) * table.headSize;
+  if (heads < 0) misuse("a negative number of heads");
+  const float* from = slot(x, n, cols);
+  float* const to = slot(out, n, cols);
+  if (from == to) misuse("a rotary embedding over its operand");
+  const int32_t* positions = ints(n);
+  const int pairs = int(table.frequencies.size());
+  bool tabled = true;
+  for (int64_t t = 0; t < n; t++) {
+    if (positions[t] < 0) misuse("a negative position");
+    if (positions[t] >= kRopeTable) tabled = false;
+    if (tabled) turn(table, positions[t]);  // threads below only read
+  }
+  const auto body = [&](int64_t first, int64_t end) {
+    for (int64_t t = first; t < end; t++) {
+      const float* angles = turn(table, positions[t]);
+      ops_.rope(from + t * cols, to + t * cols, angles, angles + pairs, heads, table.headSize, pairs, table.adjacent);
+    }
+  };
+  if (tabled) {
+    split(n, 1, n * cols, body);
+  } else {
+    body(0, n);
+  }
+}
+
+void Backend::add(int32_t out, int32_t a, int32_t b, int64_t elements) {
+  const float *x = slot(a, elements, 1), *y = slot(b, elements, 1);
+  float* const to = slot(out, elements, 1);
+  split(elements, 16, elements, [&](int64_t from, int64_t end) { ops_.add(x + from, y + from, to + from, end - from); });
+}
+
+void Backend::scale(int32_t out, int32_t x, int64_t elements, double factor) {
+  const float* source = slot(x, elements, 1);
+  float* const to = slot(out, elements, 1);
+  split(elements, 16, elements,
+        [&](int64_t from, int64_t end) { ops_.scale(source + from, float(factor), to + from, end - from); });
+}
+
+void Backend::softcap(int32_t out, int32_t x, int64_t elements, double cap) {
+  if (!(cap > 0)) misuse("a soft cap is positive");
+  const float* source = slot(x, elements, 1);
+  float* const to = slot(out, elements, 1);
+  split(elements, 16, elements * 4,
+        [&](int64_t from, int64_t end) { ops_.softcap(source + from, float(cap), to + from, end - from); });
+}
+
+void Backend::gated(int32_t out, int32_t activation, int32_t gate, int32_t up, int64_t elements) {
+  const float *g = slot(gate, elements, 1), *u = slot(up, elements, 1);
+  float* const to = slot(out, elements, 1);
+  split(elements, 16, elements * 4,
+        [&](int64_t from, int64_t end) { ops_.gated(activation, g + from, u + from, to + from, end - from); });
+}
+
+void Backend::route(int32_t probabilities, int32_t chosen, int32_t weights, int32_t logits, int64_t n, int32_t experts,
+                    int32_t used, bool renormalize) {
+  if (used < 1 || experts < used) misuse("more experts used than there are");
+  const float* from = slot(logits, n, experts);
+  float* const all = slot(probabilities, n, experts);
+  float *const picks = slot(chosen, n, used), *const factors = slot(weights, n, used);
+  for (int64_t t = 0; t < n; t++) {
+    float* const p = all + t * experts;
+    ops_.softmax(from + t * experts, p, experts);
+    double total = 0;
+    for (int j = 0; j < used; j++) {
+      int best = -1;
+      for (int e = 0; e < experts; e++) {
+        const bool taken = std::find(picks + t * used, picks + t * used + j, float(e)) != picks + t * used + j;
+        if (!taken && (best < 0 || p[e] > p[best])) best = e;
+      }
+      picks[t * used + j] = float(best);
+      factors[t * used + j] = p[best];
+      total += double(p[best]);
+    }
+    if (renormalize) {
+      for (int j = 0; j < used; j++) factors[t * used + j] = float(double(factors[t * used + j]) / total);
+    }
+  }
+}
+
+void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
+                      int32_t down, int32_t activation) {
+  const Weight &g = weight(gate), &u = weight(up), &d = weight(down);
+  const int64_t count = int64_t(g.parts.size());
+  if (g.rows != u.rows || g.cols != u.cols || g.rows != d.cols || g.cols != d.rows || int64_t(u.parts.size()) != count ||
+      int64_t(d.parts.size()) != count || used < 1 || used > count) {
+    misuse("expert stacks whose shapes do not fit together");
+  }
+  if (!canMultiply(g.type) || !canMultiply(u.type) || !canMultiply(d.type)) misuse("not weights to multiply by");
+  const float* from = slot(x, n, g.cols);
+  float* const to = slot(out, n, g.cols);
+  if (from == to) misuse("experts over their operand");
+  const float *picks = slot(chosen, n, used), *factors = slot(weights, n, used);
+  chosen_.resize(size_t(n) * size_t(used));
+  for (int64_t i = 0; i < n * used; i++) {
+    if (!(picks[i] >= 0 && picks[i] < float(count))) misuse("no such expert");
+    chosen_[i] = int32_t(picks[i]);
+    for (int64_t j = i / used * used; j < i; j++) {
+      if (chosen_[j] == chosen_[i]) misuse("an expert chosen twice for one row");
+    }
+  }
+  const ExpertRefs refs{count, g.parts.data(), u.parts.data(), d.parts.data()};
+  if (n > 0) {
+    grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, activation == 0 ? Gating::gelu : Gating::silu, to,
+                   workspace_);
+  }
+}
+
+}  // namespace grok1

@@ -1,0 +1,243 @@
+// The backend's key/value caches: storing, copying, and how attention is cut into pieces for the threads.
+#include <algorithm>
+#include <cstring>
+
+#include "backend.h"
+
+namespace grok1 {
+
+namespace {
+
+[[noreturn]] void misuse(const std::string& message) { throw Failure("ERR_ARGUMENT", message); }
+
+// A tile of few rows (decoding) is cut into ranges of about this many keys, whatever the number of threads: the order of
+// summation, and so every bit of the result, depends on shapes alone.
+constexpr int32_t kKeyRange = 512;
+constexpr int32_t kFewRows = kQueryRows / 2;
+// Multiply-adds below which a second thread costs more than it saves.
+constexpr int64_t kWorthSplitting = 128 * 1024;
+
+}  // namespace
+
+int32_t Backend::addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int32_t pages, int32_t pageTokens, int32_t type) {
+  if (layers < 1 || kvHeads < 1 || headSize < 1 || pages < 1 || pageTokens < 1 || type < 0 || type > 3) {
+    misuse("a cache of impossible shape");
+  }
+  const KvType kind = KvType(type);
+  if (kind >= KvType::q8_0 && headSize % 32 != 0) misuse("a quantized cache needs a head size that is a multiple of 32");
+  if (headSize > 4096 || kvHeads > 65536 || pageTokens > (1 << 20)) misuse("a cache of impossible shape");
+  KvLayer layer{};
+  layer.headSize = headSize;
+  layer.kvHeads = kvHeads;
+  layer.pageTokens = pageTokens;
+  layer.type = kind;
+  const int64_t blocks = headSize / 32;
+  switch (kind) {
+    case KvType::f32:
+      layer.tileBytes = headSize * 64;
+      layer.tokenBytes = padTo16(headSize) * 4;
+      break;
+    case KvType::f16:
+      layer.tileBytes = headSize * 32;
+      layer.tokenBytes = padTo16(headSize) * 2;
+      break;
+    case KvType::q8_0:
+      layer.tileBytes = blocks * (32 + 512);
+      layer.tokenBytes = blocks * 34;
+      break;
+    case KvType::q4_0:
+      layer.tileBytes = blocks * (32 + 256);
+      layer.tokenBytes = blocks * 18;
+      break;
+  }
+  layer.valueBytes = padTo16(pageTokens) / 16 * layer.tileBytes;
+  layer.headBytes = layer.valueBytes + (pageTokens * layer.tokenBytes + 63) / 64 * 64;
+  layer.pageBytes = layer.headBytes * kvHeads;
+  const double total = double(layer.pageBytes) * double(pages) * double(layers);
+  if (total > 1e15) misuse("a cache of impossible size");
+  Cache cache;
+  cache.layerBytes = layer.pageBytes * pages;
+  cache.memory = std::make_unique<Memory>(size_t(cache.layerBytes) * size_t(layers));
+  layer.base = cache.memory->data();
+  cache.first = layer;
+  cache.layers = layers;
+  cache.pages = pages;
+  caches_.push_back(std::move(cache));
+  return int32_t(caches_.size() - 1);
+}
+
+Backend::Cache& Backend::cache(int32_t id) {
+  if (id < 0 || id >= int64_t(caches_.size()) || !caches_[id].memory) misuse("no such cache: " + std::to_string(id));
+  return caches_[id];
+}
+
+void Backend::freeCache(int32_t id) { cache(id).memory.reset(); }
+
+void Backend::copyPage(int32_t id, int32_t from, int32_t to) {
+  const Cache& c = cache(id);
+  if (from < 0 || from >= c.pages || to < 0 || to >= c.pages) misuse("no such page");
+  if (from == to) return;
+  uint8_t* base = c.first.base;
+  for (int32_t layer = 0; layer < c.layers; layer++, base += c.layerBytes) {
+    std::memcpy(base + to * c.first.pageBytes, base + from * c.first.pageBytes, size_t(c.first.pageBytes));
+  }
+}
+
+KvLayer Backend::layerOf(int32_t id, int32_t layer) {
+  const Cache& c = cache(id);
+  if (layer < 0 || layer >= c.layers) misuse("no layer " + std::to_string(layer) + " in the cache");
+  KvLayer found = c.first;
+  found.base += c.layerBytes * layer;
+  return found;
+}
+
+// Reads the batch from the control block into runs_ of rows at consecutive positions, checking every page they reach.
+void Backend::readBatch(const Cache& c, int64_t n) {
+  runs_.clear();
+  const int32_t* data = ints(1);
+  const int64_t sequences = data[0];
+  if (sequences < 0 || sequences > n) misuse("a batch with more sequences than rows");
+  const int64_t head = 1 + n + 3 * sequences;
+  data = ints(head);
+  const int32_t* positions = data + 1;
+  const int32_t* table = positions + n;
+  int64_t total = head;
+  for (int64_t s = 0; s < sequences; s++) {
+    if (table[3 * s + 2] < 0) misuse("a page table of negative length");
+    total += table[3 * s + 2];
+  }
+  ints(total);
+  const int32_t* pages = data + head;
+  for (int64_t s = 0; s < sequences; s++) {
+    const int32_t start = table[3 * s], count = table[3 * s + 1], length = table[3 * s + 2];
+    if (start < 0 || count < 0 || start + int64_t(count) > n) misuse("a sequence whose rows leave the batch");
+    int32_t reach = 0;
+    for (int32_t i = 0; i < count; i++) {
+      const int32_t p = positions[start + i];
+      if (p < 0 || p / c.first.pageTokens >= length) misuse("position " + std::to_string(p) + " has no page");
+      reach = std::max(reach, p / c.first.pageTokens + 1);
+      if (i > 0 && p == positions[start + i - 1] + 1) {
+        runs_.back().count++;
+      } else {
+        runs_.push_back({start + i, 1, p, pages});
+      }
+    }
+    for (int32_t i = 0; i < reach; i++) {
+      if (pages[i] < 0 || pages[i] >= c.pages) misuse("no page " + std::to_string(pages[i]));
+    }
+    pages += length;
+  }
+}
+
+void Backend::store(int32_t id, int32_t layerIndex, int32_t k, int32_t v, int64_t n) {
+  const KvLayer layer = layerOf(id, layerIndex);
+  const int64_t cols = int64_t(layer.kvHeads) * layer.headSize;
+  const float *keys = slot(k, n, cols), *values = slot(v, n, cols);
+  readBatch(cache(id), n);
+  const auto body = [&](int32_t firstHead, int32_t endHead) {
+    for (int32_t head = firstHead; head < endHead; head++) {
+      for (const Run& run : runs_) {
+        for (int32_t i = 0; i < run.count; i++) {
+          const int32_t position = run.position + i;
+          const int64_t at = (run.row + i) * cols + int64_t(head) * layer.headSize;
+          ops_.storeKv(layer, run.pages[position / layer.pageTokens], position % layer.pageTokens, head, keys + at, values + at);
+        }
+      }
+    }
+  };
+  if (n * cols < 8192 || layer.kvHeads == 1) {
+    body(0, layer.kvHeads);
+  } else {
+    pool_.run([&](int thread, int threads) {
+      body(int32_t(int64_t(layer.kvHeads) * thread / threads), int32_t(int64_t(layer.kvHeads) * (thread + 1) / threads));
+    });
+  }
+}
+
+void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t layerIndex, int32_t heads, double scale,
+                        double softcap) {
+  AttentionCall call{};
+  call.layer = layerOf(id, layerIndex);
+  const KvLayer& layer = call.layer;
+  if (heads < 1 || heads % layer.kvHeads != 0) misuse("query heads that the key/value heads do not divide");
+  if (!(softcap >= 0)) misuse("a soft cap is positive");
+  call.q = slot(q, n, int64_t(heads) * layer.headSize);
+  call.out = slot(out, n, int64_t(heads) * layer.headSize);
+  if (call.q == call.out) misuse("attention over its operand");
+  call.heads = heads;
+  call.group = heads / layer.kvHeads;
+  call.scale = float(scale);
+  call.softcap = float(softcap);
+  readBatch(cache(id), n);
+
+  const int32_t tileTokens = std::max(1, kQueryRows / call.group);
+  const int32_t range = layer.pageTokens % 16 == 0 ? kKeyRange : (kKeyRange + layer.pageTokens - 1) / layer.pageTokens * layer.pageTokens;
+  items_.clear();
+  merges_.clear();
+  int64_t partials = 0, work = 0, highestRows = 0;
+  for (const Run& run : runs_) {
+    // The deepest tiles cost most: they come first, so that the threads end together.
+    for (int32_t tile = (run.count - 1) / tileTokens; tile >= 0; tile--) {
+      const int32_t first = tile * tileTokens, count = std::min(tileTokens, run.count - first);
+      const int32_t position = run.position + first, end = position + count;
+      const int32_t rows = count * call.group;
+      const bool cut = rows <= kFewRows && end > range;
+      highestRows = std::max<int64_t>(highestRows, rows);
+      work += int64_t(rows) * end * layer.headSize * layer.kvHeads * 2;
+      for (int32_t head = 0; head < layer.kvHeads; head++) {
+        AttentionItem item{run.pages, head, run.row + first, count, position, 0, end, -1};
+        if (!cut) {
+          items_.push_back(item);
+          continue;
+        }
+        item.partial = partials;
+        merges_.push_back(item);
+        for (int32_t key = 0; key < end; key += range) {
+          item.keyStart = key;
+          item.keyEnd = std::min(end, key + range);
+          item.partial = partials;
+          partials += rows;
+          items_.push_back(item);
+        }
+      }
+    }
+  }
+  if (items_.empty()) return;
+
+  const int64_t width = 16 + padTo16(layer.headSize);
+  const int64_t scratchFloats = padTo16(attentionScratch(highestRows, layer.headSize));
+  const bool alone = work < kWorthSplitting;
+  float* const scratch = reinterpret_cast<float*>(
+      workspace_.reserve(size_t(scratchFloats * (alone ? 1 : pool_.size()) + partials * width) * sizeof(float)));
+  call.partials = scratch + scratchFloats * (alone ? 1 : pool_.size());
+
+  const auto mergeRow = [&](const AttentionItem& item, int32_t r) {
+    const int32_t rows = item.count * call.group;
+    const int32_t head = item.head * call.group + r % call.group;
+    float* const to = call.out + (int64_t(item.row + r / call.group) * heads + head) * layer.headSize;
+    const int32_t ranges = (item.keyEnd + range - 1) / range;
+    ops_.merge(call.partials + (item.partial + r) * width, width * rows, ranges, layer.headSize, to);
+  };
+  const auto mergeSome = [&](int thread, int threads) {
+    int64_t index = 0;
+    for (const AttentionItem& item : merges_) {
+      for (int32_t r = 0; r < item.count * call.group; r++, index++) {
+        if (index % threads == thread) mergeRow(item, r);
+      }
+    }
+  };
+  if (alone) {
+    for (const AttentionItem& item : items_) ops_.attend(call, item, scratch);
+    mergeSome(0, 1);
+    return;
+  }
+  pool_.run([&](int thread, int threads) {
+    const int64_t count = int64_t(items_.size());
+    for (int64_t i = pool_.next(); i < count; i = pool_.next()) ops_.attend(call, items_[i], scratch + scratchFloats * thread);
+    if (merges_.empty()) return;
+    pool_.barrier();
+    mergeSome(thread, threads);
+  });
+}
+
+}  // namespace grok1

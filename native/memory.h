@@ -1,0 +1,56 @@
+// Aligned memory for activations and caches, and the error that the addon's functions throw.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace grok1 {
+
+// Becomes a JavaScript Error with this code.
+struct Failure : std::runtime_error {
+  Failure(const char* code, const std::string& message) : std::runtime_error(message), code(code) {}
+  const char* code;
+};
+
+// Zeroed memory aligned to 64 bytes, with 64 spare bytes behind; from 1 MiB on mapped page by page as it is touched, in large
+// pages where the system gives them. Throws Failure when there is not enough.
+class Memory {
+ public:
+  explicit Memory(size_t bytes);
+  ~Memory();
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+  size_t mapped_ = 0;  // 0: from the heap
+};
+
+// A file mapped read-only.
+class Mapping {
+ public:
+  // Throws Failure with the system's code (ENOENT, ...).
+  explicit Mapping(const std::string& path);
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  const uint8_t* data() const { return data_; }
+  uint64_t size() const { return size_; }
+
+  enum class Advice { willneed, random, sequential, dontneed };
+  // A hint to the system's page cache about [offset, offset + length); never an error.
+  void advise(uint64_t offset, uint64_t length, Advice advice) const;
+
+ private:
+  const uint8_t* data_ = nullptr;
+  uint64_t size_ = 0;
+};
+
+}  // namespace grok1
