@@ -6,7 +6,7 @@
 //        types: q4_0 q8_0 q4_k q6_k f16 f32; the embedding is q8_0 unless the type is a float.
 import { parseArgs } from "node:util";
 import { writeGguf } from "../dist/formats/gguf/write.js";
-import { floatToHalf } from "../dist/tensor/f16.js";
+import { toF16 } from "../dist/tensor/f16.js";
 import { encodedBytes, tensorTypes } from "../dist/tensor/types.js";
 
 const { values, positionals } = parseArgs({
@@ -53,21 +53,21 @@ function normal() {
 /** Fills one block so that its values have a standard deviation of about `std` and a mean of about zero. */
 const fillers = {
   q4_0(view, at, std) {
-    view.setUint16(at, floatToHalf(std / 4.61), true);
+    view.setUint16(at, toF16(std / 4.61), true);
   },
   q8_0(view, at, std) {
-    view.setUint16(at, floatToHalf(std / 73.9), true);
+    view.setUint16(at, toF16(std / 73.9), true);
   },
   q4_k(view, at, std) {
     // d, dmin, then 6-bit scales and minimums packed in 12 bytes: all 32 (the pattern below spells 32 eight times over).
-    view.setUint16(at, floatToHalf(std / (4.61 * 32)), true);
-    view.setUint16(at + 2, floatToHalf((std * 7.5) / (4.61 * 32)), true);
+    view.setUint16(at, toF16(std / (4.61 * 32)), true);
+    view.setUint16(at + 2, toF16((std * 7.5) / (4.61 * 32)), true);
     for (let i = 0; i < 8; i++) view.setUint8(at + 4 + i, 0x80 | 32);
     for (let i = 8; i < 12; i++) view.setUint8(at + 4 + i, 0);
   },
   q6_k(view, at, std) {
     for (let i = 192; i < 208; i++) view.setInt8(at + i, 32);
-    view.setUint16(at + 208, floatToHalf(std / (18.5 * 32)), true);
+    view.setUint16(at + 208, toF16(std / (18.5 * 32)), true);
   },
 };
 
@@ -77,7 +77,7 @@ function* blocks(tensorType, bytes, std) {
   if (tensorType === "f32" || tensorType === "f16") {
     const count = Math.min(bytes / blockBytes, 1 << 20);
     const chunk = tensorType === "f32" ? new Float32Array(count) : new Uint16Array(count);
-    for (let i = 0; i < count; i++) chunk[i] = tensorType === "f32" ? normal() * std : floatToHalf(normal() * std);
+    for (let i = 0; i < count; i++) chunk[i] = tensorType === "f32" ? normal() * std : toF16(normal() * std);
     yield* repeat(new Uint8Array(chunk.buffer), bytes, blockBytes);
     return;
   }
@@ -137,7 +137,7 @@ const bytePieces = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(
 const fillerPieces = Array.from({ length: n.vocabulary - 259 }, (_, i) => `tok${i}`);
 const u32 = (value) => ({ type: "u32", value });
 const f32 = (value) => ({ type: "f32", value });
-const metadata = {
+const metadata = Object.entries({
   "general.architecture": { type: "string", value: "grok" },
   "general.name": { type: "string", value: `random grok, ${n.layers} layers, ${type}` },
   "grok.block_count": u32(n.layers),
@@ -154,20 +154,26 @@ const metadata = {
   "grok.expert_count": u32(n.experts),
   "grok.expert_used_count": u32(n.used),
   "tokenizer.ggml.model": { type: "string", value: "llama" },
-  "tokenizer.ggml.tokens": { type: "string[]", value: ["<unk>", "<s>", "</s>", ...bytePieces, ...fillerPieces] },
+  "tokenizer.ggml.tokens": {
+    type: "array",
+    items: "string",
+    value: ["<unk>", "<s>", "</s>", ...bytePieces, ...fillerPieces],
+  },
   "tokenizer.ggml.scores": {
-    type: "f32[]",
+    type: "array",
+    items: "f32",
     value: Float32Array.from({ length: n.vocabulary }, (_, i) => (i < 259 ? 0 : 259 - i)),
   },
   "tokenizer.ggml.token_type": {
-    type: "i32[]",
+    type: "array",
+    items: "i32",
     value: Int32Array.from({ length: n.vocabulary }, (_, i) => (i === 0 ? 2 : i < 3 ? 3 : i < 259 ? 6 : 1)),
   },
   "tokenizer.ggml.bos_token_id": u32(1),
   "tokenizer.ggml.eos_token_id": u32(2),
   "tokenizer.ggml.unknown_token_id": u32(0),
   "tokenizer.ggml.add_bos_token": { type: "bool", value: false },
-};
+});
 
 await writeGguf(path, {
   metadata,

@@ -37,7 +37,11 @@ for (const file of listSources(join(root, "src"))) {
 }
 const fingerprint = sources.digest("hex");
 if (force || read(distStamp) !== fingerprint) {
-  step("Compiling", process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc")]);
+  step("Compiling", process.execPath, [
+    join(root, "node_modules", "typescript", "bin", "tsc"),
+    "-p",
+    join(root, "tsconfig.build.json"),
+  ]);
   mkdirSync(join(root, "dist"), { recursive: true });
   writeFileSync(distStamp, fingerprint);
 }
