@@ -86,7 +86,7 @@ export interface PieceTable {
 }
 
 /**
- * Table of those pieces that `include` names. When two are equal, `onDuplicate(first, second)` decides: it throws, or
+ * Table of those pieces that `include` marks with 1, or of all. When two are equal, `onDuplicate(first, second)` decides: it throws, or
  * the first one stays.
  *
  * @throws GrokError `format` when more than a thousand pieces share one place: no real vocabulary does, and a file made
@@ -95,7 +95,7 @@ export interface PieceTable {
 export function createPieceTable(
   pieces: Pieces,
   source: string,
-  include: (id: number) => boolean,
+  include: Uint8Array | undefined,
   onDuplicate: (first: number, second: number) => void,
 ): PieceTable {
   const { blob, offsets, count } = pieces;
@@ -122,7 +122,7 @@ export function createPieceTable(
   };
 
   for (let id = 0; id < count; id++) {
-    if (!include(id)) continue;
+    if (include !== undefined && include[id] === 0) continue;
     const start = offsets[id]!;
     const end = offsets[id + 1]!;
     const hash = hashRange(blob, start, end);

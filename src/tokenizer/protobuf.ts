@@ -33,6 +33,7 @@ export function readFields(
     });
   };
   const readVarint = (): number => {
+    if (at < end && bytes[at]! < 0x80) return bytes[at++]!;
     let value = 0;
     let scale = 1;
     for (let i = 0; i < 10; i++) {

@@ -4,6 +4,7 @@
  * Texts are encoded word by word through a cache where the vocabulary shows that no piece crosses from one word to the
  * next (checked at load, never assumed); otherwise, and where unused pieces can form, as a whole.
  */
+import { GrokError } from "../errors.ts";
 import { type IdList, pushId, reserveIds } from "./ids.ts";
 import { createMerger, type MergeRules } from "./merge.ts";
 import { createPieceTable, hashBase, hashPowers, hashRange, type Pieces, type PieceTable } from "./pieces.ts";
@@ -15,24 +16,30 @@ import { createWordCache, longestCachedWord, type WordCache } from "./word-cache
 
 const space = 0x20;
 
+/** Pieces in inner form; a piece with `occurs` 0 has a space that no text in that form can have. */
+export interface InnerPieces extends Pieces {
+  readonly occurs: Uint8Array;
+}
+
 /** Writes what becomes of a character outside the vocabulary, `bytes[start, end)`. */
 export type PushUnknown = (out: IdList, bytes: Uint8Array, start: number, end: number) => void;
 
 /** BPE over the inner form (see normalizer.ts): a function that appends a text's ids to a list. */
 export function createSentencePieceBpe(
   model: SentencePieceModel,
-  inner: Pieces,
+  inner: InnerPieces,
   symbols: Trie,
-  occurs: (id: number) => boolean,
   pushUnknown: PushUnknown,
 ): (bytes: Uint8Array, out: IdList) => void {
   const { types, source } = model;
-  const table = createPieceTable(
-    inner,
-    source,
-    (id) => (types[id] === pieceTypes.normal || types[id] === pieceTypes.unused) && occurs(id),
-    () => {},
-  );
+  const joins = new Uint8Array(inner.count);
+  for (let id = 0; id < inner.count; id++) {
+    const type = types[id];
+    joins[id] = type === pieceTypes.normal || type === pieceTypes.unused ? inner.occurs[id]! : 0;
+  }
+  const table = createPieceTable(inner, source, joins, (first, second) => {
+    throw new GrokError("format", `${source}: pieces ${first} and ${second} are the same`, { source, piece: second });
+  });
   const powers = hashPowers(table.longest);
   const { scores } = model;
   const merger = createMerger();
@@ -121,7 +128,7 @@ export function createSentencePieceBpe(
     }
   };
 
-  if (hasUnused || !model.escapeWhitespaces || !wordsStandAlone(types, inner, occurs)) {
+  if (hasUnused || !model.escapeWhitespaces || !wordsStandAlone(inner, joins)) {
     return (bytes, out) => {
       if (bytes.length === 0) return;
       text = bytes as Uint8Array<ArrayBuffer>;
@@ -215,10 +222,10 @@ function hasReachableUnused(types: Uint8Array, inner: Pieces, table: PieceTable)
  * Whether words can be encoded one by one: a word is a run of spaces and what follows up to the next space, and no piece
  * has a space after anything else.
  */
-function wordsStandAlone(types: Uint8Array, inner: Pieces, occurs: (id: number) => boolean): boolean {
+function wordsStandAlone(inner: Pieces, joins: Uint8Array): boolean {
   const { blob, offsets } = inner;
   for (let id = 0; id < inner.count; id++) {
-    if ((types[id] !== pieceTypes.normal && types[id] !== pieceTypes.unused) || !occurs(id)) continue;
+    if (joins[id] === 0) continue;
     for (let i = offsets[id]! + 1; i < offsets[id + 1]!; i++) {
       if (blob[i] === space && blob[i - 1] !== space) return false;
     }

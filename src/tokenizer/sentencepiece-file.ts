@@ -1,7 +1,7 @@
 /** SentencePiece's `tokenizer.model`: a protocol buffer, ModelProto of sentencepiece_model.proto. */
 import { GrokError } from "../errors.ts";
 import { type Pieces, pieceBytes, pieceText } from "./pieces.ts";
-import { readFields } from "./protobuf.ts";
+import { type Field, readFields } from "./protobuf.ts";
 import { createSentencePiece } from "./sentencepiece.ts";
 import { checkPieces, defaultUnknownSurface, findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
 import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
@@ -24,11 +24,13 @@ export function tokenizerFromSentencePiece(bytes: Uint8Array, source: string): T
 }
 
 /**
- * Reads a model. `bytes` are kept: the pieces are copied out of them, nothing else is.
+ * Reads a model; nothing of `bytes` is kept.
  *
  * @throws GrokError `format` for damage, `unsupported` for word and char models and for denormalization rules.
  */
-export function readSentencePieceModel(bytes: Uint8Array, source: string): SentencePieceModel {
+export function readSentencePieceModel(file: Uint8Array, source: string): SentencePieceModel {
+  // A plain array over the same bytes: a Buffer's methods are slower.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
   const trainer = {
     modelType: 1,
     byteFallback: false,
@@ -59,44 +61,42 @@ export function readSentencePieceModel(bytes: Uint8Array, source: string): Sente
       else if (field.number === 5) normalizer.escape = field.value !== 0;
     });
 
-  let count = 0;
-  readFields(bytes, 0, bytes.length, source, (field) => {
-    if (field.number === 1 && field.wire === 2) count++;
-  });
+  // A piece takes two bytes of the file at least: room for as many, of which only what is used costs memory.
+  const room = bytes.length >> 1;
   const blob = new Uint8Array(bytes.length);
-  const offsets = new Uint32Array(count + 1);
-  const scores = new Float32Array(count);
-  const types = new Uint8Array(count).fill(pieceTypes.normal);
+  const offsets = new Uint32Array(room + 1);
+  const scores = new Float32Array(room);
+  const types = new Uint8Array(room);
   const bits = new DataView(new ArrayBuffer(4));
-  let id = 0;
+  let count = 0;
   let used = 0;
-  const readPiece = (field: { number: number; value: number; start: number; end: number }): void => {
+  const readPiece = (field: Field): void => {
     if (field.number === 1) {
-      blob.set(bytes.subarray(field.start, field.end), offsets[id]!);
-      used = offsets[id]! + field.end - field.start;
+      used = offsets[count]!;
+      for (let i = field.start; i < field.end; i++) blob[used++] = bytes[i]!;
     } else if (field.number === 2) {
       bits.setUint32(0, field.value);
-      scores[id] = bits.getFloat32(0);
+      scores[count] = bits.getFloat32(0);
     } else if (field.number === 3) {
-      types[id] = field.value <= pieceTypes.byte ? field.value : 0;
+      types[count] = field.value <= pieceTypes.byte ? field.value : 0;
     }
   };
   readFields(bytes, 0, bytes.length, source, (field) => {
     if (field.wire !== 2) return;
-    const span = { start: field.start, end: field.end };
     if (field.number === 1) {
-      used = offsets[id]!;
-      readFields(bytes, span.start, span.end, source, readPiece);
-      offsets[++id] = used;
-    } else if (field.number === 2) readTrainer(span);
-    else if (field.number === 3) readNormalizer(span);
+      used = offsets[count]!;
+      types[count] = pieceTypes.normal;
+      readFields(bytes, field.start, field.end, source, readPiece);
+      offsets[++count] = used;
+    } else if (field.number === 2) readTrainer(field);
+    else if (field.number === 3) readNormalizer(field);
     else if (field.number === 5) {
-      readFields(bytes, span.start, span.end, source, (inner) => {
+      readFields(bytes, field.start, field.end, source, (inner) => {
         if (inner.number === 2 && inner.end > inner.start) denormalizes = true;
       });
     }
   });
-  const pieces: Pieces = { count, blob: blob.slice(0, used), offsets };
+  const pieces: Pieces = { count, blob: blob.slice(0, used), offsets: offsets.slice(0, count + 1) };
 
   const algorithm = modelTypes[trainer.modelType];
   if (algorithm !== "bpe" && algorithm !== "unigram") {
@@ -135,8 +135,8 @@ export function readSentencePieceModel(bytes: Uint8Array, source: string): Sente
     source,
     algorithm,
     pieces,
-    scores,
-    types,
+    scores: scores.slice(0, count),
+    types: types.slice(0, count),
     byteFallback: trainer.byteFallback,
     addDummyPrefix: normalizer.addDummyPrefix,
     removeExtraWhitespaces: normalizer.removeExtraWhitespaces,

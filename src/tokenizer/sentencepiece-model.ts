@@ -63,19 +63,22 @@ export function findByteIds(pieces: Pieces, types: Uint8Array, source: string): 
   return ids;
 }
 
-/** @throws GrokError `format` for pieces, scores or types that no SentencePiece model can have. */
+/**
+ * @throws GrokError `format` for pieces, scores or types that no SentencePiece model can have. Unused pieces may be empty:
+ * some GGUF files fill a vocabulary up with them.
+ */
 export function checkPieces(pieces: Pieces, scores: Float32Array, types: Uint8Array, source: string): void {
   checkPieceCount(pieces.count, source);
+  const fail = (id: number, what: string): never => {
+    throw new GrokError("format", `${source}: piece ${id} ${what}`, { source, piece: id });
+  };
   let start = 0;
   for (let id = 0; id < pieces.count; id++) {
     const end = pieces.offsets[id + 1]!;
-    const fail = (what: string): never => {
-      throw new GrokError("format", `${source}: piece ${id} ${what}`, { source, piece: id });
-    };
-    if (end === start) fail("is empty");
-    if (end - start >= maxPieceBytes) fail(`has ${end - start} bytes, expected fewer than ${maxPieceBytes}`);
-    if (Number.isNaN(scores[id]!)) fail("has a score that is not a number");
-    if (types[id]! < pieceTypes.normal || types[id]! > pieceTypes.byte) fail(`has the unknown type ${types[id]}`);
+    if (end === start && types[id] !== pieceTypes.unused) fail(id, "is empty");
+    if (end - start >= maxPieceBytes) fail(id, `has ${end - start} bytes, expected fewer than ${maxPieceBytes}`);
+    if (Number.isNaN(scores[id]!)) fail(id, "has a score that is not a number");
+    if (types[id]! < pieceTypes.normal || types[id]! > pieceTypes.byte) fail(id, `has the unknown type ${types[id]}`);
     start = end;
   }
   const nul = pieces.blob.indexOf(0);

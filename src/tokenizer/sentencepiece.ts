@@ -5,12 +5,12 @@
 import { GrokError } from "../errors.ts";
 import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
 import { createNormalizer, shrinkSpaces } from "./normalizer.ts";
-import { createPieceTable, hashRange, type Pieces, pieceBytes, pieceText } from "./pieces.ts";
-import { createSentencePieceBpe, type PushUnknown } from "./sentencepiece-bpe.ts";
+import { createPieceTable, hashRange, type PieceTable, pieceBytes } from "./pieces.ts";
+import { createSentencePieceBpe, type InnerPieces, type PushUnknown } from "./sentencepiece-bpe.ts";
 import { createPieceDecoder } from "./sentencepiece-decoder.ts";
 import { findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
 import { splitSpecial, trieOfTypes } from "./special.ts";
-import { type EncodeOptions, pieceTypes, type Tokenizer } from "./tokenizer.ts";
+import { type EncodeOptions, pieceTypes, type Tokenizer, type TokenizerInfo } from "./tokenizer.ts";
 import { createTrie, type Trie } from "./trie.ts";
 import { createUnigram } from "./unigram.ts";
 import { fromUtf8, toUtf8 } from "./utf8.ts";
@@ -20,24 +20,8 @@ const space = 0x20;
 export function createSentencePiece(model: SentencePieceModel): Tokenizer {
   const { pieces, types, source } = model;
   const isType = (id: number, ...wanted: number[]): boolean => wanted.includes(types[id]!);
-  const inner = model.escapeWhitespaces ? shrinkPieces(pieces) : pieces;
-  /** Escaped texts have no spaces, so a piece with a space in it never occurs. */
-  const occurs = (id: number): boolean => !model.escapeWhitespaces || pieceBytes(pieces, id).indexOf(space) < 0;
-
-  const all = createPieceTable(
-    pieces,
-    source,
-    () => true,
-    (first, second) => {
-      const reserved = (id: number): boolean => isType(id, pieceTypes.unknown, pieceTypes.control, pieceTypes.byte);
-      if (reserved(first) !== reserved(second)) return;
-      throw new GrokError(
-        "format",
-        `${source}: pieces ${first} and ${second} are both ${JSON.stringify(pieceText(pieces, second))}`,
-        { source, piece: second },
-      );
-    },
-  );
+  const inner = toInnerPieces(model);
+  let all: PieceTable | undefined;
 
   const symbolEntries: [Uint8Array, number][] = [];
   for (let id = 0; id < pieces.count; id++) {
@@ -45,7 +29,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
   }
   const normalize = createNormalizer(model, createTrie(symbolEntries, source));
   const innerSymbols = createTrie(
-    symbolEntries.filter(([, id]) => occurs(id)).map(([, id]) => [pieceBytes(inner, id), id]),
+    symbolEntries.filter(([, id]) => inner.occurs[id] === 1).map(([, id]) => [pieceBytes(inner, id), id]),
     source,
   );
   const byteIds = model.byteFallback ? findByteIds(pieces, types, source) : undefined;
@@ -67,7 +51,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
   if (model.algorithm === "unigram") {
     const entries: [Uint8Array, number][] = [];
     for (let id = 0; id < pieces.count; id++) {
-      if (isType(id, pieceTypes.normal, pieceTypes.userDefined, pieceTypes.unused) && occurs(id)) {
+      if (isType(id, pieceTypes.normal, pieceTypes.userDefined, pieceTypes.unused) && inner.occurs[id] === 1) {
         entries.push([pieceBytes(inner, id), id]);
       }
     }
@@ -78,7 +62,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
         else pushId(out, id);
       });
   } else {
-    encodeInner = createSentencePieceBpe(model, inner, innerSymbols, occurs, pushUnknown);
+    encodeInner = createSentencePieceBpe(model, inner, innerSymbols, pushUnknown);
   }
 
   let controls: Trie | undefined;
@@ -128,6 +112,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
     },
     ...decode,
     idOf(piece) {
+      all ??= createPieceTable(pieces, source, undefined, () => {});
       const bytes = toUtf8(piece);
       const id = all.find(bytes, 0, bytes.length, hashRange(bytes, 0, bytes.length));
       return id < 0 ? undefined : id;
@@ -136,24 +121,34 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
 }
 
 /** Number of pieces of each type. */
-export function countTypes(types: Uint8Array) {
-  const of = (type: number): number => types.reduce((count, each) => (each === type ? count + 1 : count), 0);
+export function countTypes(types: Uint8Array): TokenizerInfo["counts"] {
+  const counts = new Uint32Array(256);
+  for (let i = 0; i < types.length; i++) counts[types[i]!]!++;
   return {
-    normal: of(pieceTypes.normal),
-    control: of(pieceTypes.control),
-    userDefined: of(pieceTypes.userDefined),
-    byte: of(pieceTypes.byte),
-    unused: of(pieceTypes.unused),
+    normal: counts[pieceTypes.normal]!,
+    control: counts[pieceTypes.control]!,
+    userDefined: counts[pieceTypes.userDefined]!,
+    byte: counts[pieceTypes.byte]!,
+    unused: counts[pieceTypes.unused]!,
   };
 }
 
-function shrinkPieces(pieces: Pieces): Pieces {
+/** Pieces in the inner form of texts, see normalizer.ts. */
+function toInnerPieces({ pieces, escapeWhitespaces }: SentencePieceModel): InnerPieces {
+  const { count } = pieces;
+  if (!escapeWhitespaces) return { ...pieces, occurs: new Uint8Array(count).fill(1) };
   const blob = new Uint8Array(pieces.blob.length);
-  const offsets = new Uint32Array(pieces.count + 1);
+  const offsets = new Uint32Array(count + 1);
+  const occurs = new Uint8Array(count);
   let at = 0;
-  for (let id = 0; id < pieces.count; id++) {
-    at = shrinkSpaces(pieces.blob, pieces.offsets[id]!, pieces.offsets[id + 1]!, blob, at);
+  let start = 0;
+  for (let id = 0; id < count; id++) {
+    const end = pieces.offsets[id + 1]!;
+    occurs[id] = end > start ? 1 : 0;
+    for (let i = start; i < end; i++) if (pieces.blob[i] === space) occurs[id] = 0;
+    at = shrinkSpaces(pieces.blob, start, end, blob, at);
     offsets[id + 1] = at;
+    start = end;
   }
-  return { count: pieces.count, blob: blob.subarray(0, at), offsets };
+  return { count, blob: blob.subarray(0, at), offsets, occurs };
 }

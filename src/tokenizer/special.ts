@@ -63,8 +63,8 @@ const endNames: ReadonlySet<string> = new Set([
 const longestEndName = 40;
 
 /**
- * Ids at which generation ends: those that the file names, and those known by their names, which then are control
- * tokens whatever type the file gives them (as in llama.cpp). Changes `types`.
+ * Ids at which generation ends: those that the file names, and added tokens known by their names. llama.cpp goes by the
+ * name alone; an ordinary piece that reads `</s>`, as markup does, ends nothing here.
  */
 export function findEndOfGeneration(
   pieces: Pieces,
@@ -82,8 +82,7 @@ export function findEndOfGeneration(
     if (length > longestEndName) continue;
     const name = pieceText(pieces, id);
     if (!endNames.has(name)) continue;
-    byName.set(name, id);
-    types[id] = pieceTypes.control;
+    if (types[id] === pieceTypes.control || types[id] === pieceTypes.userDefined) byName.set(name, id);
   }
   // Harmony-style files end messages with <|return|> and <|call|>, and <|end|> only parts of them.
   const parts = byName.has("<|return|>") && byName.has("<|call|>");

@@ -1,0 +1,196 @@
+/**
+ * Byte-level BPE (GPT-2 and its successors), exact to Hugging Face's tokenizers library: added tokens part the text, the
+ * pre-tokenizer cuts it into words, and the bytes of a word merge by the rank of their merge rule.
+ */
+import { GrokError } from "../errors.ts";
+import { createByteAlphabet, decodePieces } from "./byte-alphabet.ts";
+import { createIdList, type IdList, pushId, reserveIds, takeIds } from "./ids.ts";
+import { createMerger, type MergeRules } from "./merge.ts";
+import { createMergeTable } from "./merge-table.ts";
+import { createPieceTable, hashRange, type Pieces, type PieceTable, pieceBytes, pieceText } from "./pieces.ts";
+import type { PreTokenizer } from "./pre-tokenizer.ts";
+import { countTypes } from "./sentencepiece.ts";
+import { splitSpecial, trieOfTypes } from "./special.ts";
+import { pieceTypes, type StreamOptions, type Tokenizer, type TokenStream } from "./tokenizer.ts";
+import type { Trie } from "./trie.ts";
+import { toUtf8 } from "./utf8.ts";
+import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
+
+export interface ByteBpeModel {
+  readonly source: string;
+  /** As in the file: normal pieces in GPT-2's printable alphabet, added tokens as they are. */
+  readonly pieces: Pieces;
+  readonly types: Uint8Array;
+  /** One `left right` a piece, the first merges first. */
+  readonly merges: Pieces;
+  readonly preTokenizer: PreTokenizer;
+  readonly preTokenizerName: string;
+  readonly unknown?: number;
+  readonly bos?: number;
+  readonly eos?: number;
+  readonly pad?: number;
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+  readonly endOfGeneration: ReadonlySet<number>;
+}
+
+/** @throws GrokError `format` for equal pieces, and for merges whose parts or result are not in the vocabulary. */
+export function createByteBpe(model: ByteBpeModel): Tokenizer {
+  const { pieces, types, source, preTokenizer } = model;
+  const alphabet = createByteAlphabet();
+  const decoded = decodePieces(alphabet, pieces, types);
+  const table = createPieceTable(decoded.pieces, source, decoded.plain, (first, second) => {
+    throw new GrokError("format", `${source}: pieces ${first} and ${second} are the same`, { source, piece: second });
+  });
+  const merges = createMergeTable(model.merges, alphabet, decoded, table, source);
+  const byteIds = new Int32Array(256);
+  for (let byte = 0; byte < 256; byte++) {
+    const one = Uint8Array.of(byte);
+    byteIds[byte] = table.find(one, 0, 1, hashRange(one, 0, 1));
+  }
+
+  const merger = createMerger();
+  const rules: MergeRules = {
+    find: (chain, left, right) => merges.find(chain.id[left]!, chain.id[right]!),
+    rank: (rule) => rule,
+    join(chain, left, _right, rule) {
+      chain.id[left] = merges.results[rule]!;
+    },
+  };
+
+  const encodeWord = (bytes: Uint8Array, start: number, end: number, hash: number, out: IdList): void => {
+    if (preTokenizer.ignoreMerges && end - start <= table.longest) {
+      const id = table.find(bytes, start, end, hash);
+      if (id >= 0) {
+        out.ids[out.count++] = id;
+        return;
+      }
+    }
+    const chain = merger.take(end - start);
+    let count = 0;
+    for (let i = start; i < end; i++) {
+      const id = byteIds[bytes[i]!]!;
+      if (id < 0) continue; // As in the library, a byte that the vocabulary lacks is left out.
+      chain.id[count] = id;
+      chain.length[count++] = 1;
+    }
+    if (count === 0) return;
+    chain.count = count;
+    merger.merge(chain, rules);
+    for (let i = 0; i >= 0; i = chain.next[i]!) out.ids[out.count++] = chain.id[i]!;
+  };
+
+  let cache: WordCache | undefined;
+  const encodeText = (bytes: Uint8Array, start: number, end: number, out: IdList): void => {
+    cache ??= createWordCache();
+    const words = cache;
+    reserveIds(out, end - start);
+    for (let from = start; from < end; ) {
+      const to = preTokenizer.scan(bytes, from, end);
+      const hash = hashRange(bytes, from, to);
+      const entry = words.find(bytes, from, to, hash);
+      if (entry >= 0) {
+        let at = words.first(entry);
+        for (let left = words.count(entry); left > 0; left--) out.ids[out.count++] = words.ids[at++]!;
+      } else {
+        const before = out.count;
+        encodeWord(bytes, from, to, hash, out);
+        if (to - from <= longestCachedWord) words.add(bytes, from, to, hash, out.ids, before, out.count);
+      }
+      from = to;
+    }
+  };
+
+  const added = trieOfTypes(pieces, types, [pieceTypes.userDefined], source);
+  let special: Trie | undefined;
+  let all: PieceTable | undefined;
+  const out = createIdList();
+
+  const check = (id: number): void => {
+    if (!(id >= 0 && id < pieces.count && Number.isInteger(id))) {
+      throw new GrokError("argument", `${source}: token ${id} is not in the vocabulary of ${pieces.count}`, {
+        source,
+        id,
+      });
+    }
+  };
+  const hidden = (id: number): boolean => types[id] === pieceTypes.control || types[id] === pieceTypes.unknown;
+  const decoder = ({ special: shows = false }: StreamOptions = {}): TokenStream => {
+    // TextDecoder keeps the beginning of a character until it is whole, and counts U+FFFD as the library does.
+    const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+    return {
+      push(id) {
+        check(id);
+        if (hidden(id) && !shows) return "";
+        return utf8.decode(pieceBytes(decoded.pieces, id), { stream: true });
+      },
+      end: () => utf8.decode(),
+    };
+  };
+
+  return {
+    kind: "byte-bpe",
+    vocabSize: pieces.count,
+    bos: model.bos,
+    eos: model.eos,
+    pad: model.pad,
+    unknown: model.unknown,
+    endOfGeneration: model.endOfGeneration,
+    addBos: model.addBos,
+    addEos: model.addEos,
+    info: {
+      kind: "byte-bpe",
+      vocabSize: pieces.count,
+      preTokenizer: model.preTokenizerName,
+      merges: model.merges.count,
+      counts: countTypes(types),
+    },
+    encode(text, options = {}) {
+      out.count = 0;
+      if (options.bos) {
+        if (model.bos === undefined) {
+          throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
+        }
+        pushId(out, model.bos);
+      }
+      if (options.special) {
+        const wanted = [pieceTypes.userDefined, pieceTypes.control, pieceTypes.unknown];
+        special ??= trieOfTypes(pieces, types, wanted, source);
+      }
+      const trie = options.special ? special! : added;
+      const bytes = toUtf8(text);
+      if (trie.size === 0) {
+        encodeText(bytes, 0, bytes.length, out);
+      } else {
+        splitSpecial(
+          bytes,
+          trie,
+          (start, end) => encodeText(bytes, start, end, out),
+          (id) => pushId(out, id),
+        );
+      }
+      return takeIds(out);
+    },
+    decode(ids, options = {}) {
+      const stream = decoder(options);
+      let text = "";
+      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
+      return text + stream.end();
+    },
+    bytes(id) {
+      check(id);
+      return hidden(id) ? new Uint8Array(0) : pieceBytes(decoded.pieces, id).slice();
+    },
+    piece(id) {
+      check(id);
+      return pieceText(pieces, id);
+    },
+    idOf(piece) {
+      all ??= createPieceTable(pieces, source, undefined, () => {});
+      const bytes = toUtf8(piece);
+      const id = all.find(bytes, 0, bytes.length, hashRange(bytes, 0, bytes.length));
+      return id < 0 ? undefined : id;
+    },
+    decoder,
+  };
+}
