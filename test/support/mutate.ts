@@ -56,7 +56,7 @@ export const lies: readonly bigint[] = [
 /** The bytes cut off at every boundary, from none left to all but one. */
 export function* truncations(bytes: Uint8Array): Generator<Mutant> {
   for (let length = 0; length < bytes.length; length++) {
-    yield { label: `cut to ${length} bytes`, bytes: bytes.slice(0, length) };
+    yield { label: `cut to ${length} bytes`, bytes: bytes.subarray(0, length) };
   }
 }
 
@@ -86,7 +86,8 @@ export function* mutants(bytes: Uint8Array, seed: number, count: number): Genera
 function wound(bytes: Uint8Array, random: (bound: number) => number): Mutant {
   const at = random(bytes.length);
   const length = 1 + random(Math.min(64, Math.max(1, bytes.length - at)));
-  const copy = bytes.slice();
+  // Not slice: that of a Buffer shares its memory.
+  const copy = Uint8Array.from(bytes);
   switch (random(10)) {
     case 0:
     case 1:
@@ -140,7 +141,7 @@ export function* lyingNumbers(bytes: Uint8Array): Generator<Mutant> {
 }
 
 function overwrite(bytes: Uint8Array, at: number, width: number, value: bigint): Uint8Array {
-  const copy = bytes.slice();
+  const copy = Uint8Array.from(bytes);
   for (let i = 0; i < width && at + i < copy.length; i++) copy[at + i] = Number((value >> BigInt(8 * i)) & 255n);
   return copy;
 }
