@@ -3,6 +3,7 @@ import type {
   BenchResult,
   EngineInfo,
   EngineOptions,
+  EngineStatus,
   FinishReason,
   LogitsOptions,
   LogitsResult,
@@ -105,16 +106,19 @@ export interface ChatOptions extends GenerateOptions {
 
 /** One timeline of tokens with its cache: a request that begins like the last one computes only what is new. */
 export interface Session {
-  /** Tokens in the cache. */
-  readonly length: number;
   generate(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
   chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation;
+  /** A second session with the same past; the two share memory until one of them goes on. */
+  fork(): Session;
   /** Returns the session's memory; what still runs in it is cancelled. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A model, ready. Close it (or use `await using`): an open model keeps its worker thread, and so the process, alive. */
+/**
+ * A model, ready. `close` (or `await using`) frees its memory and stops its thread at once. A program may also just end: a
+ * model that nobody asks anything does not keep the process alive.
+ */
 export interface LanguageModel {
   readonly path: string;
   readonly info: EngineInfo;
@@ -138,6 +142,8 @@ export interface LanguageModel {
   /** Natural log-probability of each token from `from` on, given those before it: [tokens.length - from]. */
   logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
   bench(options?: BenchOptions): Promise<BenchResult>;
+  /** Sessions, requests and pages of the cache, at this moment. */
+  status(): Promise<EngineStatus>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

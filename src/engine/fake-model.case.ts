@@ -1,0 +1,116 @@
+import { GrokError } from "../errors.ts";
+import type { KvCache, Matrix, Ops } from "../kernels/ops.ts";
+import type { Model } from "../model/model.ts";
+
+/**
+ * A model whose arithmetic is a hash and whose key/value cache is the tokens themselves: logits follow from what is read
+ * back through the page tables, so a token that went to a wrong page, or was overwritten, changes them.
+ */
+export interface FakeModel {
+  readonly ops: Ops;
+  readonly model: Model;
+  /** Sizes of the batches so far. */
+  readonly batches: { rows: number; sequences: number }[];
+  readonly caches: { made: number; freed: number };
+  /** Called before each pass. */
+  before: () => void | Promise<void>;
+}
+
+export interface FakeOptions {
+  readonly vocab?: number;
+  readonly contextLength?: number;
+  /** Spread of the logits; large values make one token near certain. */
+  readonly spread?: number;
+}
+
+/** Logits after a sequence: the oracle, without pages and batches. */
+export function fakeLogits(tokens: ArrayLike<number>, { vocab = 11, spread = 4 }: FakeOptions = {}): Float64Array {
+  let state = 0x9e3779b9;
+  for (let i = 0; i < tokens.length; i++) state = Math.imul(state ^ tokens[i]!, 0x85ebca6b) + i;
+  return Float64Array.from({ length: vocab }, (_, token) => {
+    let x = Math.imul(state ^ Math.imul(token + 1, 0xc2b2ae35), 0x27d4eb2f);
+    x ^= x >>> 15;
+    x = Math.imul(x, 0x2c1b3c6d);
+    x ^= x >>> 13;
+    return ((x >>> 0) / 2 ** 32 - 0.5) * spread;
+  });
+}
+
+export function createFakeModel(options: FakeOptions = {}): FakeModel {
+  const { vocab = 11, contextLength = 64 } = options;
+  const batches: FakeModel["batches"] = [];
+  const caches = { made: 0, freed: 0 };
+  type Fake = KvCache & { slots: Int32Array };
+  type Values = Matrix & { values: Float64Array };
+  const ops = {
+    backend: "reference",
+    at: () => undefined,
+    read: (matrix: Matrix) => (matrix as Values).values,
+    copyPage(cache: KvCache, from: number, to: number) {
+      const size = cache.spec.pageTokens;
+      (cache as Fake).slots.copyWithin(to * size, from * size, (from + 1) * size);
+    },
+    freeKvCache(cache: KvCache) {
+      caches.freed++;
+      (cache as Fake).slots.fill(-2);
+    },
+  } as Partial<Ops> as Ops;
+
+  const measures = { architecture: "fake", layers: 1, width: 1, heads: 1, kvHeads: 1, headSize: 1, hidden: 1 };
+  const fake: FakeModel = {
+    ops,
+    batches,
+    caches,
+    before: () => undefined,
+    model: {
+      config: { ...measures, vocab, contextLength, experts: 0, used: 0, expertHidden: 0 },
+      kvCache({ pages, pageTokens, type }) {
+        caches.made++;
+        const spec = { layers: 1, kvHeads: 1, headSize: 1, pages, pageTokens, type };
+        return { spec, slots: new Int32Array(pages * pageTokens).fill(-1) } as Fake;
+      },
+      async forward(batch, cache) {
+        await fake.before();
+        const { slots, spec } = cache as Fake;
+        const place = (pages: Int32Array, position: number) => {
+          const page = pages[Math.floor(position / spec.pageTokens)];
+          if (page === undefined) throw new GrokError("internal", `position ${position} has no page`);
+          return page * spec.pageTokens + (position % spec.pageTokens);
+        };
+        const written = new Map<number, number>();
+        batches.push({ rows: batch.tokens.length, sequences: batch.sequences.length });
+        for (const [index, { start, count, pages }] of batch.sequences.entries()) {
+          for (let row = start; row < start + count; row++) {
+            const slot = place(pages, batch.positions[row]!);
+            const page = Math.floor(slot / spec.pageTokens);
+            if ((written.get(page) ?? index) !== index) throw new GrokError("internal", `two writers on page ${page}`);
+            written.set(page, index);
+            slots[slot] = batch.tokens[row]!;
+          }
+        }
+        const values = new Float64Array(batch.outputs.length * vocab);
+        for (const [at, row] of batch.outputs.entries()) {
+          const { pages } = batch.sequences.find(({ start, count }) => row >= start && row < start + count)!;
+          const tokens = Array.from(
+            { length: batch.positions[row]! + 1 },
+            (_, position) => slots[place(pages, position)]!,
+          );
+          if (tokens.some((token) => token < 0)) throw new GrokError("internal", "read a position nobody wrote");
+          values.set(fakeLogits(tokens, options), at * vocab);
+        }
+        return { name: "result_output", rows: batch.outputs.length, cols: vocab, values } as Values;
+      },
+    },
+  };
+  return fake;
+}
+
+/** What greedy decoding gives, one token after the other. */
+export function greedyOracle(prompt: readonly number[], count: number, options: FakeOptions = {}): number[] {
+  const tokens = [...prompt];
+  for (let i = 0; i < count; i++) {
+    const logits = fakeLogits(tokens, options);
+    tokens.push(logits.indexOf(Math.max(...logits)));
+  }
+  return tokens.slice(prompt.length);
+}

@@ -1,0 +1,204 @@
+import type { Engine, EngineGeneration } from "../engine/client.ts";
+import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/types.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { createStopMatcher } from "./stop-strings.ts";
+import type { GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
+
+/** Where a generation happens, and what of it is known before. */
+export interface GenerationPlace {
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly session: number | undefined;
+  readonly loadSeconds: number;
+  /** Whether the answer goes on in the middle of a text, so that its leading space counts. */
+  readonly continuation: boolean;
+}
+
+/**
+ * Starts a generation and turns its tokens into text. `prompt` is called at once; what it throws becomes the result's.
+ */
+export function startGeneration(
+  place: GenerationPlace,
+  prompt: () => Int32Array,
+  options: GenerateOptions,
+): Generation {
+  const chunks: GenerateChunk[] = [];
+  let running: EngineGeneration | undefined;
+  let cancelled = false;
+  let settled = false;
+  let wake = () => {};
+  let changed = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  const notify = () => {
+    wake();
+    changed = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  };
+  const cancel = () => {
+    cancelled = true;
+    running?.cancel();
+  };
+
+  async function run(): Promise<GenerateResult> {
+    const { stop = [], signal } = options;
+    const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, (chunk) => {
+      chunks.push(chunk);
+      notify();
+    });
+    const request = requestOf(place.tokenizer, prompt(), options);
+    if (signal?.aborted) return resultOf(writer, "cancelled", { ...nothing, promptTokens: request.tokens.length });
+    running = place.engine.generate(request, {
+      session: place.session,
+      onTokens(tokens, logprobs) {
+        // What the engine had under way when a stop string ended the text is not part of it.
+        if (writer.stopped || cancelled) return;
+        for (const [i, token] of tokens.entries()) if (!writer.stopped) writer.push(token, logprobs?.[i]);
+        if (writer.stopped) running?.cancel();
+      },
+    });
+    signal?.addEventListener("abort", cancel);
+    try {
+      const outcome = await running.result;
+      writer.end();
+      const finishReason: FinishReason = writer.stopped
+        ? "stop-string"
+        : cancelled
+          ? "cancelled"
+          : outcome.finishReason;
+      return resultOf(writer, finishReason, outcome);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  function resultOf(writer: Writer, finishReason: FinishReason, outcome: EngineOutcome): GenerateResult {
+    const { prefillSeconds, decodeSeconds, prefilledTokens } = outcome.timings;
+    return {
+      ...writer.result(options.logprobs !== undefined),
+      finishReason,
+      usage: {
+        promptTokens: outcome.promptTokens,
+        cachedTokens: outcome.cachedTokens,
+        completionTokens: writer.received,
+      },
+      timings: {
+        loadSeconds: place.loadSeconds,
+        prefillSeconds,
+        decodeSeconds,
+        prefillTokensPerSecond: rate(prefilledTokens, prefillSeconds),
+        decodeTokensPerSecond: rate(outcome.generatedTokens - 1, decodeSeconds),
+      },
+    };
+  }
+
+  const result = run().finally(() => {
+    settled = true;
+    notify();
+  });
+  // Who only iterates meets the error there; it is not an unhandled rejection for that.
+  result.catch(() => undefined);
+
+  async function* iterate(): AsyncGenerator<GenerateChunk, void, undefined> {
+    let next = 0;
+    try {
+      for (;;) {
+        while (next < chunks.length) yield chunks[next++]!;
+        if (settled) break;
+        await changed;
+      }
+      await result;
+    } finally {
+      if (!settled) cancel();
+    }
+  }
+  return { result, cancel, [Symbol.asyncIterator]: iterate };
+}
+
+type EngineOutcome = Omit<EngineResult, "finishReason">;
+
+/** What the engine says of a request that never reached it. */
+const nothing: EngineOutcome = {
+  ...{ promptTokens: 0, cachedTokens: 0, generatedTokens: 0 },
+  timings: { prefillSeconds: 0, decodeSeconds: 0, prefilledTokens: 0 },
+};
+
+function rate(tokens: number, seconds: number): number {
+  return tokens > 0 && seconds > 0 ? tokens / seconds : 0;
+}
+
+function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOptions): EngineRequest {
+  const { maxTokens, stop: _, logprobs, beams, lengthPenalty, ignoreEnd, special, bos, signal, ...sampling } = options;
+  return {
+    tokens,
+    sampling,
+    endTokens: ignoreEnd ? [] : [...tokenizer.endOfGeneration],
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(logprobs !== undefined && { logprobs }),
+    ...(beams !== undefined && { beams }),
+    ...(lengthPenalty !== undefined && { lengthPenalty }),
+  };
+}
+
+type Writer = ReturnType<typeof createWriter>;
+
+/**
+ * From tokens to text: whole characters only, nothing that could begin a stop string. A token is given with the chunk
+ * in which its first character is, so that what was given is at any time a text and its tokens; tokens that lie wholly
+ * in a stop string are never given.
+ */
+function createWriter(place: GenerationPlace, stops: readonly string[], emit: (chunk: GenerateChunk) => void) {
+  const decoder = place.tokenizer.decoder({ continuation: place.continuation });
+  const matcher = createStopMatcher(stops);
+  const tokens: number[] = [];
+  const logprobs: TokenLogprob[] = [];
+  /** Where each token's text begins. */
+  const starts: number[] = [];
+  let decoded = 0;
+  let text = "";
+  let given = 0;
+  let stopped = false;
+
+  function release(piece: string, all: boolean): void {
+    text += piece;
+    const from = given;
+    while (given < tokens.length && (all || starts[given]! < text.length)) given++;
+    if (piece === "" && from === given) return;
+    emit({
+      text: piece,
+      tokens: tokens.slice(from, given),
+      ...(logprobs.length > 0 && { logprobs: logprobs.slice(from, given) }),
+    });
+  }
+
+  return {
+    get stopped() {
+      return stopped;
+    },
+    get received() {
+      return tokens.length;
+    },
+    push(token: number, logprob: TokenLogprob | undefined) {
+      tokens.push(token);
+      starts.push(decoded);
+      if (logprob !== undefined) logprobs.push(logprob);
+      const piece = decoder.push(token);
+      decoded += piece.length;
+      const certain = matcher.push(piece);
+      stopped = certain.stopped;
+      release(certain.text, false);
+    },
+    end() {
+      if (stopped) return;
+      const last = matcher.push(decoder.end());
+      stopped = last.stopped;
+      release(stopped ? last.text : last.text + matcher.end(), !stopped);
+    },
+    result: (withLogprobs: boolean) => ({
+      text,
+      tokens: tokens.slice(0, given),
+      ...(withLogprobs && { logprobs: logprobs.slice(0, given) }),
+    }),
+  };
+}

@@ -1,0 +1,72 @@
+import { GrokError } from "../errors.ts";
+
+/** Finds stop strings in a text that arrives in pieces, however it is cut. */
+export interface StopMatcher {
+  /** Takes more text. Gives what is certain: never anything that could still turn out to begin a stop string. */
+  push(text: string): { readonly text: string; readonly stopped: boolean };
+  /** The text has ended: what was held back. */
+  end(): string;
+}
+
+/**
+ * The text ends before the stop string that is complete first (of several complete at one place, the longest).
+ * Knuth, Morris & Pratt (1977), one automaton for each string: its state is how much of the string the text ends with.
+ *
+ * @throws GrokError `argument` for an empty string or half a character.
+ */
+export function createStopMatcher(stops: readonly string[]): StopMatcher {
+  const automata = stops.map((stop) => {
+    if (typeof stop !== "string" || stop === "" || /\p{Surrogate}/u.test(stop)) {
+      throw new GrokError("argument", `stop string ${JSON.stringify(stop)}: expected a text of whole characters`);
+    }
+    return { stop, failure: failureOf(stop), state: 0 };
+  });
+  let held = "";
+  let stopped = false;
+
+  return {
+    push(text) {
+      if (stopped) return { text: "", stopped };
+      for (let i = 0; i < text.length; i++) {
+        const unit = text.charCodeAt(i);
+        let matched = 0;
+        for (const automaton of automata) {
+          const { stop, failure } = automaton;
+          let { state } = automaton;
+          while (state > 0 && stop.charCodeAt(state) !== unit) state = failure[state - 1]!;
+          if (stop.charCodeAt(state) === unit) state++;
+          if (state === stop.length) {
+            matched = Math.max(matched, state);
+            state = failure[state - 1]!;
+          }
+          automaton.state = state;
+        }
+        if (matched === 0) continue;
+        stopped = true;
+        const all = held + text.slice(0, i + 1);
+        held = "";
+        return { text: all.slice(0, all.length - matched), stopped };
+      }
+      const all = held + text;
+      const keep = automata.reduce((most, { state }) => Math.max(most, state), 0);
+      held = all.slice(all.length - keep);
+      return { text: all.slice(0, all.length - keep), stopped };
+    },
+    end() {
+      const rest = held;
+      held = "";
+      return rest;
+    },
+  };
+}
+
+/** failure[i]: length of the longest proper prefix of `stop` that `stop[0..i]` ends with. */
+function failureOf(stop: string): Int32Array {
+  const failure = new Int32Array(stop.length);
+  for (let i = 1, state = 0; i < stop.length; i++) {
+    while (state > 0 && stop[i] !== stop[state]) state = failure[state - 1]!;
+    if (stop[i] === stop[state]) state++;
+    failure[i] = state;
+  }
+  return failure;
+}
