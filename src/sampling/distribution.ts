@@ -64,10 +64,9 @@ export function computeDistribution(logits: Logits, options: SamplingOptions, hi
   const work = scratch.work.subarray(0, logits.length);
   work.set(logits);
   adjust(work, options, history);
-  const best = largest(work);
-  if (options.temperature === 0 || options.topK === 1) return only(best);
+  if (options.temperature === 0 || options.topK === 1) return only(largest(work));
 
-  let count = options.topK > 0 ? takeTopK(work, options.topK, work[best]!) : takeAll(work, work[best]!);
+  let count = options.topK > 0 ? takeTopK(work, options.topK) : takeAll(work);
   if (options.typicalP < 1) count = keepTypical(count, options.typicalP);
   if (options.topP < 1) count = keepTopP(count, options.topP);
   if (options.minP > 0) count = keepMinP(count, options.minP);
@@ -103,9 +102,13 @@ function only(token: number): Distribution {
   return { tokens: scratch.ids.subarray(0, 1), probabilities: scratch.masses.subarray(0, 1) };
 }
 
-function takeTopK(work: Float32Array, k: number, most: number): number {
+function takeTopK(work: Float32Array, k: number): number {
   const { ids, gaps, masses } = scratch;
   const taken = selectLargest(work, k, ids);
+  let most = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < taken; i++) most = Math.max(most, work[ids[i]!]!);
+  // The whole vocabulary is only searched again to say what is wrong with it.
+  if (!Number.isFinite(most)) most = work[largest(work)]!;
   let count = 0;
   for (let i = 0; i < taken; i++) {
     const id = ids[i]!;
@@ -118,8 +121,9 @@ function takeTopK(work: Float32Array, k: number, most: number): number {
   return count;
 }
 
-function takeAll(work: Float32Array, most: number): number {
+function takeAll(work: Float32Array): number {
   const { ids, gaps, masses } = scratch;
+  const most = work[largest(work)]!;
   let count = 0;
   for (let id = 0; id < work.length; id++) {
     const gap = most - work[id]!;

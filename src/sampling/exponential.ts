@@ -1,3 +1,7 @@
+const perUnit = 64 * Math.LOG2E;
+const unit = Math.LN2 / 64;
+const powers = Float64Array.from({ length: Math.ceil(44 * perUnit) + 1 }, (_, k) => 2 ** (-k / 64));
+
 /**
  * exp(-x) for x ≥ 0, three times as fast as Math.exp (0.8 ms for 131,072 of them): 2^(-k/64) from a table times a short
  * Taylor series, relative error under 2e-12. Zero from 44 up: such tokens are 1e-19 of the likeliest one, and even
@@ -10,6 +14,10 @@ export function expMinus(x: number): number {
   return powers[k]! * (1 + rest * (1 + rest * (1 / 2 + rest * (1 / 6 + rest * (1 / 24)))));
 }
 
-const perUnit = 64 * Math.LOG2E;
-const unit = Math.LN2 / 64;
-const powers = Float64Array.from({ length: Math.ceil(44 * perUnit) + 1 }, (_, k) => 2 ** (-k / 64));
+/** Σ exp(value - most) over values up to `most`: a loop beside {@link expMinus}, so that it compiles as one piece. */
+export function sumExp(values: Float32Array | Float64Array, most: number): number {
+  let sum = 0;
+  const { length } = values;
+  for (let i = 0; i < length; i++) sum += expMinus(most - values[i]!);
+  return sum;
+}

@@ -10,15 +10,13 @@ export type Logits = Float32Array | Float64Array;
 export function largest(logits: Logits): number {
   let found = -1;
   let most = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) {
-    const logit = logits[i]!;
-    if (logit > most) {
-      most = logit;
+  const { length } = logits;
+  for (let i = 0; i < length; i++) {
+    // Written so that NaN, which no comparison holds for, needs no test of its own.
+    if (!(logits[i]! <= most)) {
+      most = logits[i]!;
       found = i;
-    } else if (Number.isNaN(logit)) {
-      found = i;
-      most = logit;
-      break;
+      if (Number.isNaN(most)) break;
     }
   }
   if (!Number.isFinite(most)) {

@@ -1,4 +1,4 @@
-import { expMinus } from "./exponential.ts";
+import { sumExp } from "./exponential.ts";
 import { type Logits, largest } from "./logits.ts";
 import { selectLargest } from "./select.ts";
 
@@ -14,9 +14,7 @@ export interface TokenLogprob {
  */
 export function logSumExp(logits: Logits): number {
   const most = logits[largest(logits)]!;
-  let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += expMinus(most - logits[i]!);
-  return most + Math.log(sum);
+  return most + Math.log(sumExp(logits, most));
 }
 
 /** The `count` likeliest tokens, likeliest first (the lower id on a tie), given {@link logSumExp} of the same logits. */

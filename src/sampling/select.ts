@@ -4,22 +4,33 @@
 
 /**
  * Writes the ids of the `k` largest values into `ids`, in no particular order; of equal values the lower ids win. One scan
- * with a heap of the best so far. Returns how many there are: fewer than k when `values` is shorter.
+ * with a heap of the best so far. Returns how many there are: fewer than k when `values` is shorter. A NaN outranks
+ * everything and is returned alone, so that a caller need not look for one.
  */
 export function selectLargest(values: ArrayLike<number>, k: number, ids: Int32Array): number {
-  const count = Math.min(k, values.length);
-  for (let i = 0; i < count; i++) ids[i] = i;
-  for (let i = (count >> 1) - 1; i >= 0; i--) sink(values, ids, count, i);
+  const { length } = values;
+  const count = Math.min(k, length);
   if (count === 0) return 0;
-  let least = values[ids[0]!]!;
-  for (let i = count; i < values.length; i++) {
-    if (values[i]! > least) {
-      ids[0] = i;
-      sink(values, ids, count, 0);
-      least = values[ids[0]!]!;
-    }
+  for (let i = 0; i < count; i++) {
+    ids[i] = i;
+    if (Number.isNaN(values[i]!)) return only(ids, i);
   }
-  return count;
+  for (let i = (count >> 1) - 1; i >= 0; i--) sink(values, ids, count, i);
+  let least = values[ids[0]!]!;
+  for (let i = count; ; i++) {
+    // A loop of its own, without calls, so that it compiles to little more than the comparison (which NaN fails too).
+    while (i < length && values[i]! <= least) i++;
+    if (i >= length) return count;
+    if (Number.isNaN(values[i]!)) return only(ids, i);
+    ids[0] = i;
+    sink(values, ids, count, 0);
+    least = values[ids[0]!]!;
+  }
+}
+
+function only(ids: Int32Array, id: number): number {
+  ids[0] = id;
+  return 1;
 }
 
 /** Restores the heap below `at`; its root is the worst: least value, and of these the highest id. */

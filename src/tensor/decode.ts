@@ -82,7 +82,8 @@ export function encodeRow(type: TensorType, values: Float32Array, out?: Uint8Arr
   }
   const { blockSize } = tensorTypes[type];
   if (blockSize > 1) {
-    const bad = values.findIndex((value) => !Number.isFinite(value));
+    let bad = -1;
+    for (let i = 0; i < values.length && bad < 0; i++) if (!Number.isFinite(values[i]!)) bad = i;
     if (bad >= 0) {
       throw new GrokError("argument", `value ${bad} is ${values[bad]}: type ${type} holds finite values only`, {
         type,
