@@ -1,4 +1,7 @@
-import type { AddonState } from "../addon.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { AddonMachine, AddonState } from "../addon.ts";
 import type { Machine } from "./machine.ts";
 import { formatBytes } from "./terminal.ts";
 
@@ -20,19 +23,38 @@ export interface Diagnosis extends Machine {
 /** The compiled addon: what it was built with and what it chose, or why it is not there. */
 export type AddonReport =
   | { readonly present: false; readonly reason: string }
-  | {
+  | ({
       readonly present: true;
-      readonly compiler: string;
-      /** The instruction set that kernels use: scalar, avx2, avx512 or neon. */
-      readonly isa: string;
-      /** What the processor has, of what kernels ask for. */
-      readonly features: readonly string[];
-    };
+      /** The compiler and its version; undefined for one that was built elsewhere. */
+      readonly compiler: string | undefined;
+    } & Pick<AddonMachine, "features" | "isas" | "best" | "l1d" | "l2" | "l3">);
+
+/** The addon's build leaves these two files in its folder. */
+const buildFolder = fileURLToPath(new URL("../../build", import.meta.url));
 
 export function reportAddon(state: AddonState): AddonReport {
-  if (state.addon === undefined) return { present: false, reason: state.reason };
-  const { compiler, isa, features } = state.addon.describe();
-  return { present: true, compiler, isa, features };
+  if (state.addon === undefined) {
+    return { present: false, reason: readOptional("why-not.txt")?.trim() || state.reason };
+  }
+  const { features, isas, best, l1d, l2, l3 } = state.addon.machine();
+  return { present: true, compiler: readCompiler(), features, isas, best, l1d, l2, l3 };
+}
+
+function readCompiler(): string | undefined {
+  try {
+    const { version } = JSON.parse(readOptional("build-info.json") ?? "{}") as { version?: unknown };
+    return typeof version === "string" ? version : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function readOptional(name: string): string | undefined {
+  try {
+    return readFileSync(join(buildFolder, name), "utf8");
+  } catch {
+    return undefined;
+  }
 }
 
 const compilers: Partial<Record<NodeJS.Platform, string>> = {
@@ -47,9 +69,9 @@ export function advise(machine: Machine, addon: AddonReport): string[] {
   if (!addon.present) {
     const compiler = compilers[process.platform] ?? "a C++ compiler";
     advice.push(
-      `Without the compiled addon everything runs on the plain TypeScript backend, a hundred times slower or more. Install a C++ compiler (${compiler}), then run: npm rebuild grok1 (in a clone: npm run build).`,
+      `Without the compiled addon everything runs on the plain TypeScript backend, a hundred times slower or more. Install a C++20 compiler (${compiler}), GCC 11, Clang 14, Visual Studio 2022 or newer, then run: npm rebuild grok1 (in a clone: npm run build).`,
     );
-  } else if (addon.isa === "scalar") {
+  } else if (addon.best === "scalar") {
     advice.push("The processor has none of the instruction sets that kernels are written for (AVX2, AVX-512, NEON).");
   }
   if (machine.transparentHugePages === "never") {

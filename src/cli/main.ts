@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
-import { Command, CommanderError } from "commander";
+import { Command, Help, type Option } from "commander";
 import { addBench } from "./commands/bench.ts";
 import { addChat } from "./commands/chat.ts";
 import { addDoctor } from "./commands/doctor.ts";
@@ -54,9 +54,17 @@ for (const add of [addRun, addChat, addInspect, addTokenize, addLogits, addPerpl
   add(program);
 }
 
+// A setting's description names its sources itself; commander would add the variable once more.
+const describeOption = (option: Option) =>
+  option.envVar === undefined ? new Help().optionDescription(option) : option.description;
+
 // Not inherited: each command has to be told to throw and not to exit, so that exit statuses come from one table.
 for (const command of [program, ...program.commands]) {
-  command.exitOverride().helpOption("-h, --help", "print this help").configureOutput(program.configureOutput());
+  command
+    .exitOverride()
+    .helpOption("-h, --help", "print this help")
+    .configureHelp({ optionDescription: describeOption })
+    .configureOutput(program.configureOutput());
 }
 
 try {
@@ -64,8 +72,5 @@ try {
 } catch (error) {
   const { status, message } = failureOf(error);
   if (message !== undefined) process.stderr.write(`grok1: ${message}\n`);
-  else if (error instanceof CommanderError && status === 2 && error.code !== "commander.help") {
-    process.stderr.write("grok1 --help lists commands, grok1 COMMAND --help a command's options.\n");
-  }
   process.exitCode = status;
 }

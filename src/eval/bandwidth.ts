@@ -9,7 +9,7 @@ const bytes = 256 * 2 ** 20;
  */
 export function measureBandwidth(threads: number): number {
   const { addon } = loadAddon();
-  if (addon) return addon.readBandwidth(threads, bytes);
+  if (addon) return addon.measureBandwidth(threads, bytes);
   const values = new Float64Array(bytes / 8).fill(1);
   let best = Number.POSITIVE_INFINITY;
   for (let pass = 0; pass < 3; pass++) {

@@ -143,11 +143,11 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
     output.write("^C\n");
     const empty = editor.line === "" && !assembler.pending;
     assembler.take();
+    if (empty) return give({ kind: "interrupt" });
     // Ctrl-U and Ctrl-K: the editor has no other way to empty its line.
     editor.write(null, { ctrl: true, name: "u" });
     editor.write(null, { ctrl: true, name: "k" });
-    if (empty) give({ kind: "interrupt" });
-    else show();
+    show();
   });
   const onKey = (_: unknown, key: { name?: string } | undefined) => {
     if (key?.name === "paste-start") pasting = true;

@@ -23,6 +23,7 @@ interface ChatCommandOptions extends ModelOptions {
 export function addChat(program: Command): void {
   const command = program
     .command("chat")
+    .summary("Talk with a model.")
     .description(
       'Talk with a model. /help in the conversation lists its commands. Where standard input is not a terminal, each of its lines is one turn (a trailing backslash and """ blocks work there too).',
     );

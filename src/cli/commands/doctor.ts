@@ -47,8 +47,12 @@ function render(found: Diagnosis): string {
     ["system", found.system],
     ["processor", found.processor],
     ["processors", `${found.processors}, of which ${found.threads} compute`],
-    ["addon", addon.present ? `built with ${addon.compiler}` : `missing: ${addon.reason}`],
-    ["kernels for", addon.present ? addon.isa : "none: plain TypeScript"],
+    [
+      "addon",
+      addon.present ? `there, built with ${addon.compiler ?? "an unknown compiler"}` : `missing: ${addon.reason}`,
+    ],
+    ["kernels for", addon.present ? `${addon.best} (built: ${addon.isas.join(", ")})` : "none: plain TypeScript"],
+    ["caches", addon.present ? [addon.l1d, addon.l2, addon.l3].map(formatCache).join(", ") : ""],
     ["features", addon.present ? addon.features.join(" ") : ""],
     ["memory", `${formatBytes(found.memoryBytes)}, ${formatBytes(found.availableBytes)} available`],
     ["memory limit", optional(found.memoryLimitBytes)],
@@ -65,4 +69,9 @@ function render(found: Diagnosis): string {
       ? "\nNothing to improve.\n"
       : `\n${title}\n${found.advice.map((line) => `- ${line}\n`).join("")}`;
   return table(rows.map(([name, value]) => [name!, escapeLine(value!)])) + advice;
+}
+
+/** Caches come in powers of 1024. */
+function formatCache(bytes: number): string {
+  return bytes >= 2 ** 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 1024} KiB`;
 }
