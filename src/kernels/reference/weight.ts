@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import { canDecode, decodeRow } from "../../tensor/decode.ts";
-import { elementCount, type Tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { encodedBytes } from "../../tensor/types.ts";
 import type { Weight } from "../ops.ts";
 
@@ -13,18 +13,23 @@ export interface ReferenceWeight extends Weight {
   readonly rows: number;
   readonly cols: number;
   /**
-   * Calls `use` once for every row of matrix `index`, in order, with the row's decoded values [cols]. The array is only
-   * valid during the call.
+   * Calls `use` with decoded rows of matrix `index`, in order: `count` rows from `row` on, as values [count, cols]. The array
+   * is only valid during the call.
    */
-  eachRow(index: number, use: (values: Float32Array, row: number) => void): void;
-  /** Row `row` of matrix 0, decoded; valid until the next call. */
+  eachBlock(index: number, use: (values: Float32Array, row: number, count: number) => void): void;
+  /** Row `row` of matrix 0, decoded; valid until anything else is decoded. */
   row(row: number): Float32Array;
 }
+
+/** Rows decoded at a time where a matrix is not kept. */
+const blockRows = 16;
 
 /** Decoded weights, kept up to a number of bytes: first come, first kept. */
 export interface DecodedCache {
   /** Reserves room for `bytes`; false when there is none. */
   reserve(bytes: number): boolean;
+  /** Room for `size` values that are not kept, the same for all weights. */
+  scratch(size: number): Float32Array;
 }
 
 /**
@@ -33,11 +38,16 @@ export interface DecodedCache {
  */
 export function createDecodedCache(capacity: number): DecodedCache {
   let used = 0;
+  let scratch = new Float32Array(0);
   return {
     reserve(bytes) {
       if (used + bytes > capacity) return false;
       used += bytes;
       return true;
+    },
+    scratch(size) {
+      if (scratch.length < size) scratch = new Float32Array(size);
+      return scratch.subarray(0, size);
     },
   };
 }
@@ -46,15 +56,8 @@ export function createDecodedCache(capacity: number): DecodedCache {
 export function bindWeight(tensor: Tensor, cache: DecodedCache): ReferenceWeight {
   const { name, type, shape, source } = tensor;
   if (!canDecode(type)) {
-    throw new GrokError(
-      "unsupported",
-      `${source}: tensor ${name} is of type ${type}, which grok1 cannot compute with`,
-      {
-        source,
-        tensor: name,
-        type,
-      },
-    );
+    const message = `${source}: tensor ${name} is of type ${type}, which grok1 cannot compute with`;
+    throw new GrokError("unsupported", message, { source, tensor: name, type });
   }
   if (shape.length < 1 || shape.length > 3) {
     throw new GrokError("shape", `${source}: tensor ${name} has ${shape.length} axes, expected 1 to 3`, {
@@ -67,12 +70,10 @@ export function bindWeight(tensor: Tensor, cache: DecodedCache): ReferenceWeight
   const rows = shape.length === 1 ? 1 : shape.at(-2)!;
   const cols = shape.at(-1)!;
   const rowBytes = encodedBytes(type, cols);
-  const scratch = new Float32Array(cols);
   const kept = new Map<number, Float32Array>();
 
-  const bytesOf = (index: number): Uint8Array => {
-    if (shape.length === 3) return tensor.slice(index, index + 1);
-    return tensor.slice(0, shape[0]!);
+  const decode = (bytes: Uint8Array, row: number, count: number, out: Float32Array) => {
+    decodeRow(type, bytes.subarray(row * rowBytes, (row + count) * rowBytes), out);
   };
 
   return {
@@ -80,40 +81,37 @@ export function bindWeight(tensor: Tensor, cache: DecodedCache): ReferenceWeight
     matrices,
     rows,
     cols,
-    eachRow(index, use) {
+    eachBlock(index, use) {
       let decoded = kept.get(index);
       if (decoded === undefined) {
-        const bytes = bytesOf(index);
-        if (!cache.reserve(elementCount([rows, cols]) * Float32Array.BYTES_PER_ELEMENT)) {
-          for (let row = 0; row < rows; row++) {
-            decodeRow(type, bytes.subarray(row * rowBytes, (row + 1) * rowBytes), scratch);
-            use(scratch, row);
+        const bytes = shape.length === 3 ? tensor.slice(index, index + 1) : tensor.slice(0, shape[0]!);
+        if (!cache.reserve(rows * cols * Float32Array.BYTES_PER_ELEMENT)) {
+          for (let row = 0; row < rows; row += blockRows) {
+            const count = Math.min(blockRows, rows - row);
+            const values = cache.scratch(count * cols);
+            decode(bytes, row, count, values);
+            use(values, row, count);
           }
           return;
         }
         decoded = new Float32Array(rows * cols);
-        for (let row = 0; row < rows; row++) {
-          decodeRow(
-            type,
-            bytes.subarray(row * rowBytes, (row + 1) * rowBytes),
-            decoded.subarray(row * cols, (row + 1) * cols),
-          );
-        }
+        decode(bytes, 0, rows, decoded);
         kept.set(index, decoded);
       }
-      for (let row = 0; row < rows; row++) use(decoded.subarray(row * cols, (row + 1) * cols), row);
+      use(decoded, 0, rows);
     },
     row(row) {
       const bytes = shape.length === 1 ? tensor.slice(0, cols) : tensor.slice(row, row + 1);
-      decodeRow(type, bytes, scratch);
-      return scratch;
+      const values = cache.scratch(cols);
+      decodeRow(type, bytes, values);
+      return values;
     },
   };
 }
 
 /** The weight as this backend bound it. */
 export function boundWeight(weight: Weight): ReferenceWeight {
-  if (typeof (weight as Partial<ReferenceWeight>).eachRow !== "function") {
+  if (typeof (weight as Partial<ReferenceWeight>).eachBlock !== "function") {
     const { name } = weight.tensor;
     throw new GrokError("argument", `weight ${name} was not bound by the reference backend`, { tensor: name });
   }
