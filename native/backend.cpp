@@ -182,7 +182,6 @@ void Backend::rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t id)
   if (heads < 0) misuse("a negative number of heads");
   const float* from = slot(x, n, cols);
   float* const to = slot(out, n, cols);
-  if (from == to) misuse("a rotary embedding over its operand");
   const int32_t* positions = ints(n);
   const int pairs = int(table.frequencies.size());
   bool tabled = true;

@@ -8,6 +8,19 @@ import { fileURLToPath } from "node:url";
 export interface Addon {
   /** Maps a file read-only. @throws Error with a `code` such as ENOENT. */
   mapFile(path: string): AddonMapping;
+  /** What this processor has, and which of the compiled instruction sets it can run. */
+  machine(): AddonMachine;
+  /**
+   * Bytes a second that `threads` threads together read from a buffer of `bytes` (1 MiB to 64 GiB; well past the last cache to
+   * mean memory). Blocks for as long as about nine passes over it take.
+   */
+  measureBandwidth(threads: number, bytes: number): number;
+  /** Whether the backend multiplies by weights of this ggml type. */
+  canMultiply(ggmlType: number): boolean;
+  /** Whether the backend decodes rows (embeddings, gains) of this ggml type. */
+  canDecode(ggmlType: number): boolean;
+  /** A backend with its own threads (the calling one included). `isa` is one of `machine().isas`, or "best". */
+  createBackend(threads: number, isa: string): AddonBackend;
 }
 
 /** A file mapped by the addon. Views keep the mapping alive; `close` drops this handle's own hold on it. */
@@ -15,6 +28,94 @@ export interface AddonMapping {
   readonly size: number;
   /** A view of `length` bytes at `offset`, at most 2^32 - 1 bytes. Read only: writing to it faults. Never map the same range twice. */
   view(offset: number, length: number): ArrayBuffer;
+  /** Tells the page cache what will be done with a range: a hint, which some systems ignore. */
+  advise(offset: number, length: number, advice: "willneed" | "random" | "sequential" | "dontneed"): void;
+  close(): void;
+}
+
+export interface AddonMachine {
+  /** Instruction set extensions of the processor that the kernels know, by their common names. */
+  readonly features: readonly string[];
+  /** Instruction sets that are compiled in and usable here: "scalar", "avx2", "avx512", "neon". */
+  readonly isas: readonly string[];
+  /** The one that is used unless told otherwise. */
+  readonly best: string;
+  readonly processors: number;
+  /** Bytes of the data caches. */
+  readonly l1d: number;
+  readonly l2: number;
+  readonly l3: number;
+}
+
+/**
+ * The operations of src/kernels/ops.ts as calls of numbers. Matrices, weights, rotary tables and caches are small ids; lists of
+ * whole numbers are written to the control block before the call. Misuse (an id or a shape that is none) throws.
+ */
+export interface AddonBackend {
+  readonly threads: number;
+  readonly isa: string;
+  /** The control block, of at least `length` int32; the one in use changes only when it has to grow. */
+  control(length: number): ArrayBuffer;
+  /** Makes a matrix (a new one for -1) hold at least `elements` floats; returns its id. Growing loses the contents. */
+  resize(id: number, elements: number): number;
+  /** A matrix's present memory: call once after each growth. */
+  view(id: number): ArrayBuffer;
+  /** Binds one [rows, cols] matrix, or one for each expert; the arrays are held, not copied. */
+  weight(ggmlType: number, rows: number, cols: number, parts: Uint8Array[]): number;
+  rotary(headSize: number, adjacent: boolean, frequencies: Float64Array, magnitude: number): number;
+  /** `type` is the place in "f32", "f16", "q8_0", "q4_0". */
+  cache(layers: number, kvHeads: number, headSize: number, pages: number, pageTokens: number, type: number): number;
+  freeCache(cache: number): void;
+  copyPage(cache: number, from: number, to: number): void;
+  /** Control: tokens. */
+  embed(out: number, table: number, n: number, scale: number): void;
+  /** Control: indices. */
+  rows(out: number, x: number, xRows: number, cols: number, n: number): void;
+  rmsNorm(out: number, x: number, n: number, gain: number, eps: number): void;
+  matmul(out: number, x: number, n: number, weight: number): void;
+  /** Control: positions. */
+  rope(out: number, x: number, n: number, heads: number, rotary: number): void;
+  /** Control: number of sequences; positions; start, count and page table length of each sequence; the page tables. */
+  store(cache: number, layer: number, k: number, v: number, n: number): void;
+  /** Control: as for `store`. */
+  attention(
+    out: number,
+    q: number,
+    n: number,
+    cache: number,
+    layer: number,
+    heads: number,
+    scale: number,
+    softcap: number,
+  ): void;
+  add(out: number, a: number, b: number, elements: number): void;
+  scale(out: number, x: number, elements: number, factor: number): void;
+  softcap(out: number, x: number, elements: number, cap: number): void;
+  /** `activation`: 0 GELU, 1 SiLU. */
+  gated(out: number, activation: number, gate: number, up: number, elements: number): void;
+  route(
+    probabilities: number,
+    chosen: number,
+    weights: number,
+    logits: number,
+    n: number,
+    experts: number,
+    used: number,
+    renormalize: boolean,
+  ): void;
+  experts(
+    out: number,
+    x: number,
+    n: number,
+    chosen: number,
+    weights: number,
+    used: number,
+    gate: number,
+    up: number,
+    down: number,
+    activation: number,
+  ): void;
+  /** Ends the threads and frees everything but memory that views still show. */
   close(): void;
 }
 

@@ -1,0 +1,263 @@
+import { availableParallelism } from "node:os";
+import type { Addon, AddonBackend } from "../../addon.ts";
+import { GrokError } from "../../errors.ts";
+import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
+import { checkApart, checkSize } from "../reference/matrix.ts";
+import { createControl } from "./control.ts";
+import { createScratch } from "./scratch.ts";
+import { bindWeight, boundWeight } from "./weight.ts";
+
+export interface NativeOptions {
+  /** Threads to compute on, the calling one included; every processor unless said. Results do not depend on it. */
+  readonly threads?: number;
+  /** One of the addon's `machine().isas`; the best this processor has unless said. */
+  readonly isa?: string;
+}
+
+interface NativeCache extends KvCache {
+  readonly id: number;
+  readonly native: AddonBackend;
+}
+
+const kvTypes: readonly KvType[] = ["f32", "f16", "q8_0", "q4_0"];
+
+/**
+ * The native backend: float32 activations in the addon's memory, kernels for the processor's instruction set, a pool of
+ * threads. The same calls give the same bits with any number of threads: how work is cut, and so the order in which is
+ * summed, depends on shapes alone. Instruction sets differ from one another within the bounds of {@link Ops}.
+ *
+ * One backend is used from one JavaScript thread.
+ * @throws GrokError `argument` for a number of threads or an instruction set that cannot be had.
+ */
+export function createNative(addon: Addon, options: NativeOptions = {}): Ops {
+  const { threads = availableParallelism(), isa = "best" } = options;
+  const native = guardCalls(guard(() => addon.createBackend(threads, isa))());
+  const scratch = createScratch(native);
+  const control = createControl(native);
+  const rotaries = new WeakMap<Rope, number>();
+  const rotaryIds = new Map<string, number>();
+  let open = true;
+
+  const result = (name: string, rows: number, cols: number) => {
+    if (!open) throw new GrokError("argument", "the backend was closed");
+    return scratch.matrix(name, rows, cols);
+  };
+  const idOf = scratch.id;
+
+  const cacheOf = (cache: KvCache): NativeCache => {
+    if ((cache as NativeCache).native !== native) {
+      throw new GrokError("argument", "the cache was not made by this native backend");
+    }
+    return cache as NativeCache;
+  };
+
+  // A rotary embedding's tables are made once, also when a caller describes it anew for each call.
+  const rotaryOf = (rope: Rope): number => {
+    const known = rotaries.get(rope);
+    if (known !== undefined) return known;
+    const { headSize, pairing, frequencies, magnitude } = rope;
+    const key = `${headSize} ${pairing} ${magnitude} ${frequencies.join(" ")}`;
+    const id = rotaryIds.get(key) ?? native.rotary(headSize, pairing === "adjacent", frequencies, magnitude);
+    rotaryIds.set(key, id);
+    rotaries.set(rope, id);
+    return id;
+  };
+
+  return {
+    backend: "native",
+    at() {},
+
+    matrix: result,
+    write(matrix, values) {
+      checkSize("write", `values of ${matrix.name}`, matrix.rows * matrix.cols, values.length);
+      scratch.values(matrix).set(values);
+    },
+    read: scratch.values,
+
+    weight(tensor) {
+      if (!open) throw new GrokError("argument", "the backend was closed");
+      return bindWeight(addon, native, tensor);
+    },
+
+    embed(name, table, tokens, factor) {
+      const weight = boundWeight(native, table);
+      const out = result(name, tokens.length, weight.cols);
+      control.list(tokens);
+      native.embed(out.id, weight.id, tokens.length, factor);
+      return out;
+    },
+    rows(name, x, indices) {
+      checkApart("rows", name, x);
+      const id = idOf(x);
+      const out = result(name, indices.length, x.cols);
+      control.list(indices);
+      native.rows(out.id, id, x.rows, x.cols, indices.length);
+      return out;
+    },
+
+    rmsNorm(name, x, gain, eps) {
+      const weight = boundWeight(native, gain);
+      checkSize("rmsNorm", `columns of ${x.name}`, weight.cols, x.cols);
+      const id = idOf(x);
+      const out = result(name, x.rows, x.cols);
+      native.rmsNorm(out.id, id, x.rows, weight.id, eps);
+      return out;
+    },
+    matmul(name, x, weight) {
+      checkApart("matmul", name, x);
+      const bound = boundWeight(native, weight);
+      checkSize("matmul", `columns of ${x.name} by ${weight.tensor.name}`, bound.cols, x.cols);
+      const id = idOf(x);
+      const out = result(name, x.rows, bound.rows);
+      native.matmul(out.id, id, x.rows, bound.id);
+      return out;
+    },
+    rope(name, x, positions, rope) {
+      checkSize("rope", `positions of ${x.name}`, x.rows, positions.length);
+      checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
+      if (2 * rope.frequencies.length > rope.headSize) {
+        throw new GrokError("shape", `rope: ${2 * rope.frequencies.length} dimensions in heads of ${rope.headSize}`);
+      }
+      const id = idOf(x);
+      const rotary = rotaryOf(rope);
+      const out = result(name, x.rows, x.cols);
+      control.list(positions);
+      native.rope(out.id, id, x.rows, x.cols / rope.headSize, rotary);
+      return out;
+    },
+
+    kvCache(spec) {
+      if (!open) throw new GrokError("argument", "the backend was closed");
+      return bindCache(native, spec);
+    },
+    freeKvCache(cache) {
+      native.freeCache(cacheOf(cache).id);
+    },
+    copyPage(cache, from, to) {
+      native.copyPage(cacheOf(cache).id, from, to);
+    },
+    store(cache, layer, k, v, batch) {
+      const { id, spec } = cacheOf(cache);
+      checkBatch("store", batch, k);
+      checkBatch("store", batch, v);
+      for (const x of [k, v]) checkSize("store", `columns of ${x.name}`, spec.kvHeads * spec.headSize, x.cols);
+      control.batch(batch);
+      native.store(id, layer, idOf(k), idOf(v), k.rows);
+    },
+    attention(name, q, cache, layer, batch, { heads, scale, softcap = 0 }) {
+      checkApart("attention", name, q);
+      const { id, spec } = cacheOf(cache);
+      checkBatch("attention", batch, q);
+      checkSize("attention", `columns of ${q.name}`, heads * spec.headSize, q.cols);
+      const queries = idOf(q);
+      const out = result(name, q.rows, q.cols);
+      control.batch(batch);
+      native.attention(out.id, queries, q.rows, id, layer, heads, scale, softcap);
+      return out;
+    },
+
+    add(name, a, b) {
+      checkSame("add", a, b);
+      const [x, y] = [idOf(a), idOf(b)];
+      const out = result(name, a.rows, a.cols);
+      native.add(out.id, x, y, a.rows * a.cols);
+      return out;
+    },
+    scale(name, x, factor) {
+      const id = idOf(x);
+      const out = result(name, x.rows, x.cols);
+      native.scale(out.id, id, x.rows * x.cols, factor);
+      return out;
+    },
+    softcap(name, x, cap) {
+      const id = idOf(x);
+      const out = result(name, x.rows, x.cols);
+      native.softcap(out.id, id, x.rows * x.cols, cap);
+      return out;
+    },
+    gated(name, activation, gate, up) {
+      checkSame("gated", gate, up);
+      const [g, u] = [idOf(gate), idOf(up)];
+      const out = result(name, gate.rows, gate.cols);
+      native.gated(out.id, activation === "gelu" ? 0 : 1, g, u, gate.rows * gate.cols);
+      return out;
+    },
+
+    route(name, logits, { used, renormalize }) {
+      const { rows, cols } = logits;
+      if (!(used >= 1 && used <= cols)) {
+        throw new GrokError("argument", `route: cannot choose ${used} of ${cols} experts`, { used, experts: cols });
+      }
+      const id = idOf(logits);
+      const probabilities = result(name, rows, cols);
+      const chosen = result(`${name}.chosen`, rows, used);
+      const weights = result(`${name}.weights`, rows, used);
+      native.route(probabilities.id, chosen.id, weights.id, id, rows, cols, used, renormalize);
+      return { rows, used, probabilities, chosen, weights };
+    },
+    experts(name, x, routing, stacks, activation) {
+      checkApart("experts", name, x);
+      const gate = boundWeight(native, stacks.gate);
+      const up = boundWeight(native, stacks.up);
+      const down = boundWeight(native, stacks.down);
+      checkSize("experts", "rows of the routing", x.rows, routing.rows);
+      checkSize("experts", `columns of ${x.name}`, gate.cols, x.cols);
+      for (const stack of [gate, up, down]) {
+        const { name: what } = stack.tensor;
+        checkSize("experts", `experts of ${what}`, routing.probabilities.cols, stack.matrices);
+        checkSize("experts", `rows of ${what}`, stack === down ? x.cols : gate.rows, stack.rows);
+        checkSize("experts", `columns of ${what}`, stack === down ? gate.rows : x.cols, stack.cols);
+      }
+      const [input, chosen, weights] = [idOf(x), idOf(routing.chosen), idOf(routing.weights)];
+      const out = result(name, x.rows, x.cols);
+      const kind = activation === "gelu" ? 0 : 1;
+      native.experts(out.id, input, x.rows, chosen, weights, routing.used, gate.id, up.id, down.id, kind);
+      return out;
+    },
+
+    close() {
+      open = false;
+      scratch.clear();
+      native.close();
+    },
+  };
+}
+
+function bindCache(native: AddonBackend, spec: KvCacheSpec): NativeCache {
+  const { layers, kvHeads, headSize, pages, pageTokens, type } = spec;
+  const id = native.cache(layers, kvHeads, headSize, pages, pageTokens, kvTypes.indexOf(type));
+  return { spec, id, native };
+}
+
+function checkSame(operation: string, a: Matrix, b: Matrix): void {
+  checkSize(operation, `rows of ${b.name}`, a.rows, b.rows);
+  checkSize(operation, `columns of ${b.name}`, a.cols, b.cols);
+}
+
+function checkBatch(operation: string, batch: Batch, x: Matrix): void {
+  checkSize(operation, `rows of ${x.name}`, batch.positions.length, x.rows);
+  let covered = 0;
+  for (const { count } of batch.sequences) covered += count;
+  checkSize(operation, "rows of the batch's sequences", x.rows, covered);
+}
+
+/** The addon's errors as GrokErrors: what it refuses is a caller's mistake, what it cannot allocate is a lack of memory. */
+function guard<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => R {
+  return (...args) => {
+    try {
+      return call(...args);
+    } catch (error) {
+      const { code, message } = error as { code?: string; message?: string };
+      const kind = code === "ERR_MEMORY" ? "capacity" : code === "ERR_INTERNAL" ? "internal" : "argument";
+      throw new GrokError(kind, `native backend: ${message}`, {}, error);
+    }
+  };
+}
+
+function guardCalls(native: AddonBackend): AddonBackend {
+  const entries = Object.entries(native).map(([name, value]) => [
+    name,
+    typeof value === "function" ? guard(value as (...args: unknown[]) => unknown) : value,
+  ]);
+  return Object.fromEntries(entries) as AddonBackend;
+}
