@@ -142,6 +142,14 @@ describe("properties", () => {
     );
   });
 
+  test.each(encodable)("%s: the largest values allowed stay finite", (type) => {
+    const values = Float32Array.from({ length: 256 }, (_, i) => (i % 3 ? 65504 : -65504));
+    const back = new Float32Array(256);
+    decodeRow(type, encodeRow(type, values), back);
+    // The sign opposite to a block of Q4_0's scale reaches 7/8 of the largest only.
+    expect(relativeError(back, values)).toBeLessThan(0.13);
+  });
+
   test("a row decodes as its blocks do", () => {
     for (const type of (Object.keys(tensorTypes) as TensorType[]).filter(canDecode)) {
       const { blockSize, blockBytes } = tensorTypes[type];
@@ -199,6 +207,16 @@ describe("errors", () => {
     const values = new Float32Array(64);
     values[40] = Number.NaN;
     expect(thrown(() => encodeRow("q4_0", values)).details).toMatchObject({ index: 40 });
+    values[40] = -65505;
+    expect(
+      thrown(() =>
+        encodeRow(
+          "q4_k",
+          Float32Array.from({ length: 256 }, (_, i) => values[i % 64]!),
+        ),
+      ).message,
+    ).toContain("65504");
+    values[40] = Number.NaN;
     expect(encodeRow("f16", values).subarray(80, 82)).toEqual(new Uint8Array([0, 0x7e]));
   });
 });

@@ -42,6 +42,9 @@ const codecs: Partial<Record<TensorType, Codec>> = {
   iq4_xs,
 };
 
+/** Up to here no block's f16 scale or min can become infinite. */
+const largestEncoded = 65504;
+
 /** Whether {@link decodeRow} knows a type. */
 export function canDecode(type: TensorType): boolean {
   return codecs[type] !== undefined;
@@ -73,7 +76,8 @@ export function decodeRow(type: TensorType, bytes: Uint8Array, out: Float32Array
  *
  * @param out where to write, `encodedBytes(type, values.length)` bytes; a new array when left out.
  * @throws GrokError `unsupported` for a type without an encoder; `argument` when values do not fill whole blocks, when
- * `out` has the wrong length, or when a block type is given a value that is not finite: it would spoil its whole block.
+ * `out` has the wrong length, or when a block type is given a value that is not finite or past 65504,
+ * f16's largest: it would spoil its whole block.
  */
 export function encodeRow(type: TensorType, values: Float32Array, out?: Uint8Array): Uint8Array {
   const codec = codecs[type];
@@ -83,12 +87,16 @@ export function encodeRow(type: TensorType, values: Float32Array, out?: Uint8Arr
   const { blockSize } = tensorTypes[type];
   if (blockSize > 1) {
     let bad = -1;
-    for (let i = 0; i < values.length && bad < 0; i++) if (!Number.isFinite(values[i]!)) bad = i;
+    for (let i = 0; i < values.length && bad < 0; i++) if (!(Math.abs(values[i]!) <= largestEncoded)) bad = i;
     if (bad >= 0) {
-      throw new GrokError("argument", `value ${bad} is ${values[bad]}: type ${type} holds finite values only`, {
-        type,
-        index: bad,
-      });
+      throw new GrokError(
+        "argument",
+        `value ${bad} is ${values[bad]}: type ${type} holds numbers up to ${largestEncoded}`,
+        {
+          type,
+          index: bad,
+        },
+      );
     }
   }
   const bytes = out ?? new Uint8Array(Math.ceil(values.length / blockSize) * tensorTypes[type].blockBytes);

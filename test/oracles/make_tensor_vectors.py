@@ -57,7 +57,7 @@ def decoding(name):
 
 
 def encoding(name):
-    rows = [rng.standard_normal(32) * scale for scale in (1, 0.02, 1e-3, 1e-6, 300, 3e4) for _ in range(3)]
+    rows = [rng.standard_normal(32) * scale for scale in (1, 0.02, 1e-3, 1e-6, 300, 1e4) for _ in range(3)]
     rows += [
         np.zeros(32), np.full(32, 0.75), np.full(32, -0.75), np.arange(32) - 16, (np.arange(32) - 16) / 2,
         np.concatenate([[-127], np.arange(31) + 0.5]), np.concatenate([[8.0, -8.0], np.arange(30) / 4 - 3]),
