@@ -158,15 +158,16 @@ describe("large files", () => {
       ["tokenizer.ggml.scores", { type: "array", items: "f32", value: tokens.map((_, i) => -i) }],
     ];
     await writeGguf(path, { metadata, tensors: [] });
+    // Processor time and the best of five, which a busy machine changes little: about 40 ms.
     const times = Array.from({ length: 5 }, () => {
-      const start = performance.now();
+      const start = process.cpuUsage();
       const file = openGguf(path);
       expect(file.metadata.strings("tokenizer.ggml.tokens").at(-1)).toBe("▁token131071");
       file.close();
-      return performance.now() - start;
+      const { user, system } = process.cpuUsage(start);
+      return (user + system) / 1000;
     });
-    // About 25 ms on an idle machine; the median keeps a busy one from failing it.
-    expect(times.sort((a, b) => a - b)[2]).toBeLessThan(150);
+    expect(Math.min(...times)).toBeLessThan(150);
   });
 
   it("reads only the header of a file of 40 GiB, and bytes from its far end", async () => {
