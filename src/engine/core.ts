@@ -119,6 +119,8 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     const places: { run: Run; stream: Stream; count: number }[] = [];
     for (const { run, stream, count } of chosen) {
       const granted = runs.includes(run) ? grant(run, stream, count) : 0;
+      // Its turn has come, even if memory did not let it: else it would come first for ever.
+      stream.waited = 0;
       if (granted > 0) places.push({ run, stream, count: granted });
     }
     // Running out of memory can end a run after one of its sequences had its place.
@@ -135,7 +137,6 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
         if (!runs.includes(run)) continue;
         if (run.firstToken === undefined) run.prefilledTokens += count;
         stream.timeline.length += count;
-        stream.waited = 0;
       }
       for (const [index, { run, stream }] of complete.entries()) {
         if (run.cancelled || !runs.includes(run)) continue;
@@ -165,7 +166,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       const granted = memory.extend(stream.timeline, count);
       if (granted > 0) return granted;
       if (makeRoom(pool, sessions.values(), runs, run)) continue;
-      if (runs[0] === run) end(run, run.search === undefined ? "context" : endBeams(run, "context"));
+      if (runs[0] === run) end(run, run.search === undefined ? "context" : endBeams(run));
       return 0;
     }
   }
@@ -224,7 +225,6 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     const stream = { id: nextId(), timeline: session.timeline, tokens: Array.from(tokens), waited: 0 };
     session.tokens = stream.tokens;
     run.streams = [stream];
-    if (run.search !== undefined) run.hypotheses = [{ tokens: [], sum: 0, logprobs: [] }];
     runs.push(run);
     wake();
   }
@@ -349,7 +349,8 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
           ...{ id, session, request, sampler, emit, resolve, reject, ...checked },
           ends: new Set(request.endTokens),
           requested: performance.now(),
-          ...{ streams: [], hypotheses: [], cachedTokens: 0, prefilledTokens: 0, generated: 0 },
+          paths: logprobs === undefined ? undefined : new Map((checked.search?.open ?? []).map((beam) => [beam, []])),
+          ...{ streams: [], cachedTokens: 0, prefilledTokens: 0, generated: 0 },
           ...{ firstToken: undefined, cancelled: false },
         });
         if (session.queue.length === 1) begin(session);

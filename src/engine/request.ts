@@ -1,5 +1,5 @@
 import { GrokError } from "../errors.ts";
-import type { BeamSearch } from "./beams.ts";
+import { type BeamSearch, startBeams } from "../sampling/beam.ts";
 import type { EngineRequest } from "./types.ts";
 
 /** What a request may generate, worked out from its options and the context. */
@@ -18,14 +18,11 @@ export function checkRequest(
   contextLength: number,
   batchTokens: number,
 ): CheckedRequest {
-  const { tokens, maxTokens, beams = 1, lengthPenalty = 1, logprobs = 0 } = request;
+  const { tokens, maxTokens, beams = 1, lengthPenalty, logprobs = 0 } = request;
   checkTokens(tokens, vocab);
   checkWhole("maxTokens", maxTokens ?? 0, 0, Number.MAX_SAFE_INTEGER);
   checkWhole("logprobs", logprobs, 0, 100);
   checkWhole("beams", beams, 1, Math.min(256, batchTokens, vocab));
-  if (!Number.isFinite(lengthPenalty)) {
-    throw new GrokError("argument", `lengthPenalty is ${lengthPenalty}, expected a finite number`);
-  }
   if (beams > 1) refuseSampling(request);
   const room = contextLength - tokens.length;
   if (room < (maxTokens === 0 ? 0 : 1)) {
@@ -40,7 +37,13 @@ export function checkRequest(
   return {
     limit,
     limitReason: bounded ? "length" : "context",
-    search: beams > 1 ? { width: beams, lengthPenalty, maxTokens: limit, finished: [] } : undefined,
+    search:
+      beams === 1
+        ? undefined
+        : startBeams({
+            ...{ beams, maxTokens: Math.max(1, limit), endTokens: new Set(request.endTokens) },
+            ...(lengthPenalty !== undefined && { lengthPenalty }),
+          }),
   };
 }
 

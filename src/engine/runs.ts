@@ -1,6 +1,6 @@
+import { advanceBeams, type Beam, type BeamSearch, finishBeams } from "../sampling/beam.ts";
 import { logSumExp, topLogprobs } from "../sampling/logprobs.ts";
 import type { Sampler } from "../sampling/sampler.ts";
-import { type BeamSearch, type Extension, finish, type Hypothesis, isSettled, scoreOf, stepBeams } from "./beams.ts";
 import { createTimeline, fork, type PagePool, type Timeline, truncate } from "./pages.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "./types.ts";
 
@@ -22,8 +22,8 @@ export interface Stream {
   /** Prompt and what was generated. */
   readonly tokens: number[];
   waited: number;
-  /** A beam's possible continuations, once its last token is computed. */
-  extensions?: { readonly best: readonly Extension[]; readonly top: TokenLogprob["top"] };
+  /** A beam's logits after its last token, while it waits for the other beams'. */
+  row?: Row;
 }
 
 /** A request under way. */
@@ -47,14 +47,16 @@ export interface Run {
   firstToken: number | undefined;
   cancelled: boolean;
   search: BeamSearch | undefined;
-  hypotheses: Hypothesis[];
+  /** Log-probabilities along the beams, when asked for. */
+  paths: Paths | undefined;
 }
 
 type Row = Float32Array | Float64Array;
+type Paths = Map<Beam, readonly TokenLogprob[]>;
 
 /** Tokens that are known but not computed; 0 while a beam waits for the others. */
 export function pendingOf(stream: Stream): number {
-  return stream.extensions === undefined ? stream.tokens.length - stream.timeline.length : 0;
+  return stream.row === undefined ? stream.tokens.length - stream.timeline.length : 0;
 }
 
 /** Takes the logits that follow a stream's last token. Returns why the run is over, if it is. */
@@ -73,58 +75,60 @@ function receiveSampled(run: Run, stream: Stream, row: Row): FinishReason | unde
   return run.generated >= run.limit ? run.limitReason : undefined;
 }
 
+/** Waits until every beam's logits are there; then takes a step, and forks the beams that go on. */
 function receiveBeam(run: Run, stream: Stream, row: Row, pool: PagePool, nextId: () => number) {
-  const search = run.search!;
-  const { logprobs: wanted = 0 } = run.request;
-  const parent = run.streams.indexOf(stream);
-  const likeliest = topLogprobs(row, Math.max(2 * search.width, wanted), logSumExp(row));
-  stream.extensions = {
-    best: likeliest.slice(0, 2 * search.width).map((each) => ({ parent, ...each })),
-    top: likeliest.slice(0, wanted),
-  };
-  if (run.streams.some((other) => other.extensions === undefined)) return undefined;
+  const before = run.search!;
+  const { streams } = run;
+  stream.row = row.slice();
+  if (streams.some((other) => other.row === undefined)) return undefined;
 
-  const { streams, hypotheses } = run;
-  const chosen = stepBeams(
-    search,
-    hypotheses,
-    streams.map((each) => each.extensions!.best),
-    run.ends,
-  );
-  run.hypotheses = chosen.map((extension) => {
-    const { tokens, sum, logprobs } = hypotheses[extension.parent]!;
-    const { token, logprob } = extension;
-    return {
-      tokens: [...tokens, token],
-      sum: sum + logprob,
-      logprobs: [...logprobs, { token, logprob, top: streams[extension.parent]!.extensions!.top }],
-    };
-  });
-  run.streams = chosen.map((extension) => {
-    const from = streams[extension.parent]!;
-    const tokens = [...from.tokens, extension.token];
-    return { id: nextId(), timeline: fork(pool, from.timeline), tokens, waited: 0 };
+  const rows = streams.map((each) => each.row!);
+  const search = advanceBeams(before, rows);
+  run.search = search;
+  if (run.paths !== undefined) run.paths = growPaths(run, before, search, rows);
+  run.streams = search.open.map(({ tokens }, i) => {
+    const from = streams[search.parents[i]!]!;
+    return { id: nextId(), timeline: fork(pool, from.timeline), tokens: [...from.tokens, tokens.at(-1)!], waited: 0 };
   });
   // The prompt's own timeline stays with the session; the beams are forks of it.
   for (const old of streams) if (old.timeline !== run.session.timeline) truncate(pool, old.timeline, 0);
-  run.generated++;
-  if (run.generated >= run.limit) return endBeams(run, run.limitReason);
-  return isSettled(search, run.hypotheses) ? endBeams(run, "stop") : undefined;
+  return search.done ? giveBest(run, search.finished) : undefined;
 }
 
-/** Ranks the beams that are still open among the finished ones, and gives the best. */
-export function endBeams(run: Run, reason: "stop" | "length" | "context"): FinishReason {
-  const search = run.search!;
-  if (reason !== "stop") {
-    for (const beam of run.hypotheses) {
-      finish(search, { ...beam, score: scoreOf(beam.sum, beam.tokens.length, search.lengthPenalty), reason });
-    }
+/** Log-probabilities along the open beams, and along the texts that this step finished. */
+function growPaths(run: Run, before: BeamSearch, after: BeamSearch, rows: readonly Row[]): Paths {
+  const paths: Paths = new Map();
+  const extend = ({ tokens }: Beam, parent: number) => {
+    const row = rows[parent]!;
+    const token = tokens.at(-1)!;
+    const normalizer = logSumExp(row);
+    const top = topLogprobs(row, run.request.logprobs!, normalizer);
+    const entry = { token, logprob: row[token]! - normalizer, top };
+    return [...run.paths!.get(before.open[parent]!)!, entry];
+  };
+  for (const [i, beam] of after.open.entries()) paths.set(beam, extend(beam, after.parents[i]!));
+  for (const beam of after.finished) {
+    const known = run.paths!.get(beam);
+    const parent = () => before.open.findIndex(({ tokens }) => commonPrefix(tokens, beam.tokens) === tokens.length);
+    paths.set(beam, known ?? extend(beam, parent()));
   }
-  const best = search.finished[0];
+  return paths;
+}
+
+/** Ends a search where it stands, for want of memory. */
+export function endBeams(run: Run): FinishReason {
+  return giveBest(run, finishBeams(run.search!), "context");
+}
+
+function giveBest(run: Run, finished: readonly Beam[], reason: FinishReason = run.limitReason): FinishReason {
+  const best = finished[0];
   if (best === undefined) return reason;
-  run.generated = best.tokens.length;
-  run.emit(best.tokens, run.request.logprobs === undefined ? undefined : best.logprobs);
-  return best.reason;
+  const ended = run.ends.has(best.tokens.at(-1)!);
+  const tokens = ended ? best.tokens.slice(0, -1) : best.tokens;
+  run.generated = tokens.length;
+  const path = run.paths && [...run.paths].find(([beam]) => beam.tokens === best.tokens)?.[1];
+  run.emit(tokens, path?.slice(0, tokens.length));
+  return ended ? "stop" : reason;
 }
 
 /** Returns the pages of everything but the session's own timeline. */

@@ -30,8 +30,8 @@ export interface GenerateOptions extends Partial<Omit<SamplingOptions, "logprobs
   /** Beams of a beam search, deterministic: sampling options do not go with it. Default 1: no search. */
   readonly beams?: number;
   /**
-   * Beam search ranks a finished text by its log-probability / length ** lengthPenalty (0 favours
-   * short texts, above 1 long ones). Default 1.
+   * Beam search ranks a text of n tokens by log-probability / ((5 + n) / 6) ** lengthPenalty: 0 favours short texts, larger
+   * values longer ones (Wu et al. 2016, equation 14). Default 0.6.
    */
   readonly lengthPenalty?: number;
   /** Go on past end-of-generation tokens. Default false. */
