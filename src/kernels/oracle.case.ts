@@ -102,10 +102,11 @@ export function floatTensor(name: string, shape: readonly number[], values: Floa
 /** x [n, k] times w [m, k] transposed: [n, m], by the definition. */
 export function product(x: ArrayLike<number>, w: ArrayLike<number>, n: number, k: number, m: number): Float64Array {
   const out = new Float64Array(n * m);
+  const [left, right] = [Float64Array.from(x), Float64Array.from(w)];
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < m; j++) {
       let sum = 0;
-      for (let l = 0; l < k; l++) sum += x[i * k + l]! * w[j * k + l]!;
+      for (let l = 0; l < k; l++) sum += left[i * k + l]! * right[j * k + l]!;
       out[i * m + j] = sum;
     }
   }
