@@ -26,7 +26,7 @@ export interface TensorEntry {
 }
 
 /** Far above any file in use, low enough that the entries of a hostile file take little memory. */
-const maxTensors = 200_000;
+const maxTensors = 100_000;
 const maxKeys = 50_000;
 /** GGML's own limit. */
 const maxDimensions = 4;

@@ -169,6 +169,9 @@ describe("damaged and hostile files", () => {
   const t = (fields: string) => `{"t":{${fields}}}`;
   const f32 = '"dtype":"F32","shape":[2],"data_offsets":[0,8]';
 
+  const manyTensors = (count: number) =>
+    `{${Array.from({ length: count }, (_, i) => `"${i}":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}`).join(",")}}`;
+
   const cases: [what: string, message: RegExp, make: () => void][] = [
     ["an empty file", /only 0 bytes/, () => writeFileSync(path, "")],
     ["a header longer than 100 MB", /at most 100000000/, () => write("{}", 0, 100_000_001n)],
@@ -224,6 +227,12 @@ describe("damaged and hostile files", () => {
     ["bytes after the data", /the tensors end at byte/, () => write(t(f32), 9)],
     ["metadata that is not text", /expected __metadata__'s a, found "1"/, () => write('{"__metadata__":{"a":1}}', 0)],
     ["deep nesting", /nested more than 64 deep/, () => write(`{"t":{"x":${"[".repeat(1_000_000)}`, 0)],
+    [
+      "millions of values in an unknown field",
+      /more than 1000000 values/,
+      () => write(t(`"x":[${"1,".repeat(1_000_000)}1]`), 0),
+    ],
+    ["too many tensors", /more than 100000 tensors/, () => write(manyTensors(100_001), 0)],
     ["a string without an end", /has no end/, () => write('{"t', 0)],
     ["a wrong escape", /wrong escape/, () => write('{"\\x":1}', 0)],
   ];

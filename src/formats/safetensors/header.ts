@@ -21,7 +21,7 @@ export interface HeaderEntry {
 /** The reference implementation's limit. */
 export const maxHeaderBytes = 100_000_000;
 /** Far above any file in use, low enough that the entries of a hostile file take little memory. */
-const maxEntries = 200_000;
+const maxEntries = 100_000;
 const maxAxes = 64;
 
 /**

@@ -24,6 +24,8 @@ const maxDepth = 64;
 /** A sharded model of 61 layers with 384 separate experts has about 140,000 tensors in its index. */
 const maxMembers = 500_000;
 const maxStringBytes = 1 << 24;
+/** Values of unknown fields, which no file in use has many of. */
+const maxSkipped = 1_000_000;
 const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a];
 
 /** `base` is the offset of `text` in the file, for messages. */
@@ -31,6 +33,7 @@ export function createJsonReader(path: string, text: Uint8Array, base: number): 
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let at = 0;
   let depth = 0;
+  let skipped = 0;
 
   const fail = (problem: string, place = at) =>
     new GrokError("format", `${path}: at byte ${base + place}: ${problem}`, { path, offset: base + place });
@@ -124,6 +127,7 @@ export function createJsonReader(path: string, text: Uint8Array, base: number): 
       return value;
     },
     skip() {
+      if (++skipped > maxSkipped) throw fail(`more than ${maxSkipped} values in unknown fields`);
       const first = peek();
       const word = ["true", "false", "null"].find((w) => w.charCodeAt(0) === first);
       if (first === 0x7b) {
