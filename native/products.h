@@ -36,7 +36,7 @@ struct TypeTraits {
   int unit;      // bytes of 256 columns (of one column for float types)
 };
 
-constexpr TypeTraits traitsOf(int type) {
+static constexpr TypeTraits traitsOf(int type) {
   switch (type) {
     case F32: return {Kind::f32, 0, 0, 4};
     case F16: return {Kind::f32, 0, 0, 2};
@@ -73,7 +73,9 @@ struct alignas(64) ActGroup {
 //   block32: codes [8][16][4] u8, scales [16] f32;  min32: and minimums [16] f32
 //   sub16: codes, scale [16] f32, sub-scales of both halves [2][16] f32;  subMin16: and minimums [2][16] f32
 //   f32: values [16] f32
-constexpr size_t panelUnitBytes(Kind kind) {
+// (this and the next are the portable layouts: an instruction set may keep the codes signed, and what it likes in place of
+// sub-scales and of sums, since it both packs and reads them)
+static constexpr size_t panelUnitBytes(Kind kind) {
   switch (kind) {
     case Kind::f32: return 64;
     case Kind::block32: return 512 + 64;
@@ -88,7 +90,7 @@ constexpr size_t panelUnitBytes(Kind kind) {
 //   block32, min32: codes [tile][32] s8, -offset * sum [tile] i32, scale [tile] f32, scale * sum [tile] f32
 //   sub16, subMin16: codes, -offset * sum of both halves [2][tile] i32, scale [tile], scale * sum of both halves [2][tile] f32
 //   f32: values [tile]
-constexpr size_t tileUnitBytes(Kind kind, int tile) {
+static constexpr size_t tileUnitBytes(Kind kind, int tile) {
   switch (kind) {
     case Kind::f32: return size_t(tile) * 4;
     case Kind::block32:
@@ -99,18 +101,18 @@ constexpr size_t tileUnitBytes(Kind kind, int tile) {
   return 0;
 }
 
-constexpr int unitColumns(Kind kind) { return kind == Kind::f32 ? 1 : kBlock; }
-constexpr int lanesOf(Kind kind) { return kind == Kind::f32 ? kFloatLanes : kLanes; }
+static constexpr int unitColumns(Kind kind) { return kind == Kind::f32 ? 1 : kBlock; }
+static constexpr int lanesOf(Kind kind) { return kind == Kind::f32 ? kFloatLanes : kLanes; }
 
-constexpr int segmentOf(Kind kind) { return kind == Kind::f32 ? kFloatSegment : kSegment; }
+static constexpr int segmentOf(Kind kind) { return kind == Kind::f32 ? kFloatSegment : kSegment; }
 
 // Units of `columns` columns; float columns are padded to whole rounds of lanes.
-constexpr int64_t unitsOf(Kind kind, int64_t columns) {
+static constexpr int64_t unitsOf(Kind kind, int64_t columns) {
   return kind == Kind::f32 ? (columns + kFloatLanes - 1) / kFloatLanes * kFloatLanes : columns / kBlock;
 }
 
 // Where a lane's units start within a packed segment of `units` units, in units: lanes follow one another.
-constexpr int64_t laneStart(int64_t units, int lanes, int lane) {
+static constexpr int64_t laneStart(int64_t units, int lanes, int lane) {
   const int64_t full = units / lanes, rest = units % lanes;
   return lane * full + (lane < rest ? lane : rest);
 }

@@ -36,14 +36,14 @@ BlockSize blockSize(int type);
 // to theirs bit for bit.
 void dequantizeRow(int type, const uint8_t* src, float* dst, int64_t n);
 
-inline float floatOfBits(uint32_t bits) {
+static inline float floatOfBits(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, 4);
   return value;
 }
 
 // IEEE half to single, exact, without hardware help.
-inline float floatOfHalf(uint16_t half) {
+static inline float floatOfHalf(uint16_t half) {
   const uint32_t sign = uint32_t(half & 0x8000) << 16;
   const uint32_t rest = half & 0x7fff;
   if (rest >= 0x7c00) return floatOfBits(sign | 0x7f800000 | (rest & 0x3ff) << 13 | (rest > 0x7c00 ? 0x400000 : 0));
@@ -54,17 +54,17 @@ inline float floatOfHalf(uint16_t half) {
   return floatOfBits(sign | bits);
 }
 
-inline float floatOfBfloat(uint16_t value) { return floatOfBits(uint32_t(value) << 16); }
+static inline float floatOfBfloat(uint16_t value) { return floatOfBits(uint32_t(value) << 16); }
 
-inline uint16_t load16(const uint8_t* p) {
+static inline uint16_t load16(const uint8_t* p) {
   uint16_t value;
   std::memcpy(&value, p, 2);
   return value;
 }
-inline float loadHalf(const uint8_t* p) { return floatOfHalf(load16(p)); }
+static inline float loadHalf(const uint8_t* p) { return floatOfHalf(load16(p)); }
 
 // Sub-block scales and minimums of Q4_K and Q5_K, 6 bits each in 12 bytes.
-inline void unpackScales6(const uint8_t* packed, uint8_t scales[8], uint8_t mins[8]) {
+static inline void unpackScales6(const uint8_t* packed, uint8_t scales[8], uint8_t mins[8]) {
   for (int j = 0; j < 4; j++) {
     const uint8_t a = packed[j], b = packed[4 + j], c = packed[8 + j];
     scales[j] = a & 63;
@@ -75,7 +75,7 @@ inline void unpackScales6(const uint8_t* packed, uint8_t scales[8], uint8_t mins
 }
 
 // Sub-block scales of Q3_K, 6 bits each in 12 bytes, offset by 32.
-inline void unpackScales3(const uint8_t* packed, int8_t scales[16]) {
+static inline void unpackScales3(const uint8_t* packed, int8_t scales[16]) {
   for (int j = 0; j < 16; j++) {
     const int low = j < 8 ? packed[j] & 15 : packed[j - 8] >> 4;
     const int high = packed[8 + j % 4] >> (2 * (j / 4)) & 3;

@@ -10,7 +10,7 @@ CXX=${CXX:-g++}
 machine=$($CXX -dumpmachine)
 build=${BUILD:-$root/build/native-$what-$machine}
 mkdir -p "$build"
-flags="-O3 -std=c++20 -Wall -Wextra -ffp-contract=off -pthread $FLAGS"
+flags="-O3 -std=c++20 -Wall -Wextra -Wno-maybe-uninitialized -Wno-uninitialized -ffp-contract=off -pthread $FLAGS"
 case $machine in
   x86_64*) isas="avx2 avx512"; have="-DGROK1_HAVE_AVX2 -DGROK1_HAVE_AVX512" ;;
   aarch64*) isas="neon"; have="-DGROK1_HAVE_NEON" ;;

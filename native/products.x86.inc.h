@@ -1,0 +1,542 @@
+// Products by rows, and packing, with AVX2; with AVX-512 VNNI where the file that includes this is compiled with it. That
+// file adds the register tiles.
+#include "unpack.x86.inc.h"
+
+namespace grok1::GROK1_ISA {
+
+#if defined(__AVX512VNNI__)
+constexpr bool kVnni = true;
+#else
+constexpr bool kVnni = false;
+#endif
+
+// Sums of neighbours of eight vectors' worth of partial sums: lane b of the result is block b's sum.
+GROK1_INLINE __m256i reduce(__m256i a, __m256i b, __m256i c, __m256i d) {
+  return _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+}
+
+GROK1_INLINE __m256i activations(const ActGroup& a, int p, int h) { return _mm256_load_si256((const __m256i*)a.codes[p][h]); }
+
+// Whole-number sums of each of eight blocks, offset taken off.
+template <class Q>
+GROK1_INLINE __m256i dotBlocks(const __m256i* w, const ActGroup& a) {
+  __m256i s[4];
+  [[maybe_unused]] const __m256i ones = _mm256_set1_epi16(1);
+  for (int p = 0; p < 4; p++) {
+    const __m256i a0 = activations(a, p, 0), a1 = activations(a, p, 1);
+#if defined(__AVX512VNNI__)
+    s[p] = _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), w[2 * p], a0), w[2 * p + 1], a1);
+#else
+    if (Q::kSigned) {
+      const __m256i x0 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[2 * p]), _mm256_sign_epi8(a0, w[2 * p]));
+      const __m256i x1 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[2 * p + 1]), _mm256_sign_epi8(a1, w[2 * p + 1]));
+      s[p] = _mm256_add_epi32(_mm256_madd_epi16(x0, ones), _mm256_madd_epi16(x1, ones));
+    } else {  // five bits at most: 4 products of 31 * 127 fit 16 bits
+      s[p] = _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(w[2 * p], a0), _mm256_maddubs_epi16(w[2 * p + 1], a1)), ones);
+    }
+#endif
+  }
+  const __m256i sum = reduce(s[0], s[1], s[2], s[3]);
+  constexpr int offset = Q::kSigned && !kVnni ? 0 : Q::kTraits.offset;
+  constexpr int shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
+  if (offset == 0) return sum;
+  return _mm256_sub_epi32(sum, _mm256_slli_epi32(_mm256_load_si256((const __m256i*)a.sums), shift));
+}
+
+// The same with half blocks multiplied by their scales: 8 * |sub| * 63 * 127 * 4 fits 32 bits by far.
+template <class Q>
+GROK1_INLINE __m256i dotHalves(const __m256i* w, __m256i subs, const ActGroup& a) {
+  __m256i s[4];
+  for (int p = 0; p < 4; p++) {
+    for (int h = 0; h < 2; h++) {
+      const __m256i sub = _mm256_shuffle_epi8(subs, _mm256_set1_epi16(short((4 * p + 2 * h + 1) << 8 | (4 * p + 2 * h))));
+      const __m256i x = _mm256_madd_epi16(_mm256_maddubs_epi16(w[2 * p + h], activations(a, p, h)), sub);
+      s[p] = h == 0 ? x : _mm256_add_epi32(s[p], x);
+    }
+  }
+  const __m256i sum = reduce(s[0], s[1], s[2], s[3]);
+  if (Q::kTraits.offset == 0) return sum;
+  const __m256i sums = _mm256_madd_epi16(subs, _mm256_load_si256((const __m256i*)a.sums16));
+  return _mm256_sub_epi32(sum, _mm256_slli_epi32(sums, Q::kTraits.offset == 32 ? 5 : 2));
+}
+
+// Eight lanes of N tokens += one group of a row.
+template <class Q, int N>
+GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_t g, __m256* lanes) {
+  __m256i w[8];
+  Q::unpack(p, w);
+  if constexpr (Q::kTraits.kind == Kind::block32 || Q::kTraits.kind == Kind::min32) {
+    if (Q::kSigned && kVnni) {
+      for (int i = 0; i < 8; i++) w[i] = _mm256_xor_si256(w[i], _mm256_set1_epi8(-128));
+    }
+    __m256 scale, min = _mm256_setzero_ps();
+    Q::scales(p, scale, min);
+    for (int t = 0; t < N; t++) {
+      const ActGroup& a = acts[t][g];
+      const __m256 factor = _mm256_mul_ps(scale, _mm256_load_ps(a.scale));
+      lanes[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dotBlocks<Q>(w, a)), factor, lanes[t]);
+      if (Q::kTraits.kind == Kind::min32) lanes[t] = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledSums), lanes[t]);
+    }
+  } else {
+    const __m256i subs = Q::subs(p);
+    const __m256 scale = _mm256_set1_ps(Q::scale(p));
+    __m256 even, odd;
+    Q::mins(p, even, odd);
+    for (int t = 0; t < N; t++) {
+      const ActGroup& a = acts[t][g];
+      const __m256 factor = _mm256_mul_ps(scale, _mm256_load_ps(a.scale));
+      lanes[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dotHalves<Q>(w, subs, a)), factor, lanes[t]);
+      if (Q::kTraits.kind == Kind::subMin16) {
+        lanes[t] = _mm256_fmadd_ps(even, _mm256_load_ps(a.scaledEven), lanes[t]);
+        lanes[t] = _mm256_fmadd_ps(odd, _mm256_load_ps(a.scaledOdd), lanes[t]);
+      }
+    }
+  }
+}
+
+// How far ahead of its use a row is asked for.
+constexpr int64_t kAhead = 1024;
+
+template <class Q, int R, int N>
+static void quantRows(const RowsCall& call, int firstRow, int firstToken) {
+  const ActGroup* acts[N];
+  for (int t = 0; t < N; t++) acts[t] = (const ActGroup*)call.acts[firstToken + t];
+  const uint8_t* const data = call.data + size_t(firstRow) * call.rowBytes;
+  float totals[R * N] = {};
+  const int64_t groups = call.cols / kGroup;
+  const int tail = int(call.cols % kGroup / kBlock);
+  for (int64_t segment = 0; segment * kSegment < call.cols; segment++) {
+    __m256 lanes[R * N];
+    for (int i = 0; i < R * N; i++) lanes[i] = _mm256_setzero_ps();
+    const int64_t last = (segment + 1) * (kSegment / kGroup), end = last < groups ? last : groups;
+    for (int64_t g = segment * (kSegment / kGroup); g < end; g++) {
+      // Past the end of a row comes the row that takes its place in the next call.
+      const int64_t at = g * Q::kTraits.unit;
+      const int64_t ahead = kAhead + (at + kAhead >= int64_t(call.rowBytes) ? (R - 1) * int64_t(call.rowBytes) : 0);
+      for (int r = 0; r < R; r++) {
+        const uint8_t* p = data + size_t(r) * call.rowBytes + at;
+        for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p + ahead + line), _MM_HINT_T0);
+        addGroup<Q, N>(p, acts, g, lanes + r * N);
+      }
+    }
+    if (tail > 0 && groups < last) {
+      for (int r = 0; r < R; r++) {
+        uint8_t padded[Q::kTraits.unit] = {};
+        memcpy(padded, data + size_t(r) * call.rowBytes + groups * Q::kTraits.unit, size_t(tail) * Q::kBlockBytes);
+        addGroup<Q, N>(padded, acts, groups, lanes + r * N);
+      }
+    }
+    for (int i = 0; i < R * N; i++) {
+      float lane[8];
+      _mm256_storeu_ps(lane, lanes[i]);
+      for (int l = 0; l < 8; l++) totals[i] += lane[l];
+    }
+  }
+  for (int r = 0; r < R; r++) {
+    for (int t = 0; t < N; t++) call.out[(firstToken + t) * call.ldo + firstRow + r] = totals[r * N + t];
+  }
+}
+
+struct Vector16 {
+#if defined(__AVX512F__)
+  __m512 v;
+#else
+  __m256 v[2];
+#endif
+};
+
+#if defined(__AVX512F__)
+GROK1_INLINE Vector16 zero16() { return {_mm512_setzero_ps()}; }
+GROK1_INLINE Vector16 load16f(const float* p) { return {_mm512_loadu_ps(p)}; }
+GROK1_INLINE void store16f(float* p, Vector16 a) { _mm512_storeu_ps(p, a.v); }
+GROK1_INLINE Vector16 fma16(Vector16 a, Vector16 b, Vector16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+template <int TYPE>
+GROK1_INLINE Vector16 loadWeights(const uint8_t* p) {
+  if constexpr (TYPE == F32) return {_mm512_loadu_ps(p)};
+  const __m256i half = _mm256_loadu_si256((const __m256i*)p);
+  if constexpr (TYPE == F16) return {_mm512_cvtph_ps(half)};
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16))};
+}
+#else
+GROK1_INLINE Vector16 zero16() { return {{_mm256_setzero_ps(), _mm256_setzero_ps()}}; }
+GROK1_INLINE Vector16 load16f(const float* p) { return {{_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}}; }
+GROK1_INLINE void store16f(float* p, Vector16 a) {
+  _mm256_storeu_ps(p, a.v[0]);
+  _mm256_storeu_ps(p + 8, a.v[1]);
+}
+GROK1_INLINE Vector16 fma16(Vector16 a, Vector16 b, Vector16 c) {
+  return {{_mm256_fmadd_ps(a.v[0], b.v[0], c.v[0]), _mm256_fmadd_ps(a.v[1], b.v[1], c.v[1])}};
+}
+template <int TYPE>
+GROK1_INLINE Vector16 loadWeights(const uint8_t* p) {
+  if constexpr (TYPE == F32) return load16f((const float*)p);
+  const __m128i low = _mm_loadu_si128((const __m128i*)p), high = _mm_loadu_si128((const __m128i*)(p + 16));
+  if constexpr (TYPE == F16) return {{_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)}};
+  return {{_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(low), 16)),
+           _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(high), 16))}};
+}
+#endif
+
+// The last columns of a row, fewer than 16, filled up with zeros.
+template <int TYPE>
+GROK1_INLINE Vector16 loadLastWeights(const uint8_t* p, int64_t count) {
+  uint8_t padded[64] = {};
+  memcpy(padded, p, size_t(count) * size_t(traitsOf(TYPE).unit));
+  return loadWeights<TYPE>(padded);
+}
+
+template <int TYPE, int R, int N>
+static void floatRows(const RowsCall& call, int firstRow, int firstToken) {
+  constexpr int unit = traitsOf(TYPE).unit;
+  const uint8_t* const data = call.data + size_t(firstRow) * call.rowBytes;
+  float totals[R * N] = {};
+  for (int64_t segment = 0; segment < call.cols; segment += kFloatSegment) {
+    Vector16 lanes[R * N];
+    for (int i = 0; i < R * N; i++) lanes[i] = zero16();
+    const int64_t end = segment + kFloatSegment < call.cols ? segment + kFloatSegment : call.cols;
+    int64_t k = segment;
+    for (; k + 16 <= end; k += 16) {
+      const int64_t ahead = kAhead + (k * unit + kAhead >= int64_t(call.rowBytes) ? (R - 1) * int64_t(call.rowBytes) : 0);
+      for (int r = 0; r < R; r++) {
+        const uint8_t* p = data + size_t(r) * call.rowBytes + k * unit;
+        _mm_prefetch((const char*)(p + ahead), _MM_HINT_T0);
+        const Vector16 w = loadWeights<TYPE>(p);
+        for (int t = 0; t < N; t++) lanes[r * N + t] = fma16(w, load16f((const float*)call.acts[firstToken + t] + k), lanes[r * N + t]);
+      }
+    }
+    if (k < end) {
+      for (int r = 0; r < R; r++) {
+        const Vector16 w = loadLastWeights<TYPE>(data + size_t(r) * call.rowBytes + k * unit, end - k);
+        for (int t = 0; t < N; t++) lanes[r * N + t] = fma16(w, load16f((const float*)call.acts[firstToken + t] + k), lanes[r * N + t]);
+      }
+    }
+    for (int i = 0; i < R * N; i++) {
+      float lane[16];
+      store16f(lane, lanes[i]);
+      for (int l = 0; l < 16; l++) totals[i] += lane[l];
+    }
+  }
+  for (int r = 0; r < R; r++) {
+    for (int t = 0; t < N; t++) call.out[(firstToken + t) * call.ldo + firstRow + r] = totals[r * N + t];
+  }
+}
+
+template <int TYPE, int R, int N>
+GROK1_INLINE void someRows(const RowsCall& call, int firstRow, int firstToken) {
+  if constexpr (traitsOf(TYPE).kind == Kind::f32) {
+    floatRows<TYPE, R, N>(call, firstRow, firstToken);
+  } else {
+    quantRows<Quant<TYPE>, R, N>(call, firstRow, firstToken);
+  }
+}
+
+template <int TYPE>
+static void rowsOf(const RowsCall& call) {
+  if (call.tokens == 1) {
+    int r = 0;
+    if (call.rows == 4) {
+      someRows<TYPE, 4, 1>(call, 0, 0);
+      return;
+    }
+    for (; r < call.rows; r++) someRows<TYPE, 1, 1>(call, r, 0);
+    return;
+  }
+  for (int r = 0; r < call.rows; r++) {
+    switch (call.tokens) {
+      case 2: someRows<TYPE, 1, 2>(call, r, 0); break;
+      case 3: someRows<TYPE, 1, 3>(call, r, 0); break;
+      default: someRows<TYPE, 1, 4>(call, r, 0); break;
+    }
+  }
+}
+
+// Calls f with a type as a compile-time constant.
+template <int TYPE>
+struct TypeConstant {
+  static constexpr int value = TYPE;
+};
+template <class F>
+GROK1_INLINE void withType(int type, F f) {
+  switch (type) {
+    case F32: f(TypeConstant<F32>()); break;
+    case F16: f(TypeConstant<F16>()); break;
+    case BF16: f(TypeConstant<BF16>()); break;
+    case Q4_0: f(TypeConstant<Q4_0>()); break;
+    case Q4_1: f(TypeConstant<Q4_1>()); break;
+    case Q5_0: f(TypeConstant<Q5_0>()); break;
+    case Q5_1: f(TypeConstant<Q5_1>()); break;
+    case Q8_0: f(TypeConstant<Q8_0>()); break;
+    case Q2_K: f(TypeConstant<Q2_K>()); break;
+    case Q3_K: f(TypeConstant<Q3_K>()); break;
+    case Q4_K: f(TypeConstant<Q4_K>()); break;
+    case Q5_K: f(TypeConstant<Q5_K>()); break;
+    case Q6_K: f(TypeConstant<Q6_K>()); break;
+    case IQ4_NL: f(TypeConstant<IQ4_NL>()); break;
+    case IQ4_XS: f(TypeConstant<IQ4_XS>()); break;
+  }
+}
+
+static void rows(int type, const RowsCall& call) {
+  withType(type, [&](auto constant) { rowsOf<decltype(constant)::value>(call); });
+}
+
+// ---- activations ----
+
+struct Quantized {
+  __m256i codes;  // in order
+  float scale;
+  int sum[2];  // of each half
+};
+
+GROK1_INLINE Quantized quantizeBlock(const float* x) {
+  const __m256 x0 = _mm256_loadu_ps(x), x1 = _mm256_loadu_ps(x + 8), x2 = _mm256_loadu_ps(x + 16), x3 = _mm256_loadu_ps(x + 24);
+  // Bits of magnitudes order like the magnitudes, with NaN above all.
+  const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+  const auto bits = [magnitude](__m256 v) { return _mm256_castps_si256(_mm256_and_ps(v, magnitude)); };
+  const __m256i m = _mm256_max_epi32(_mm256_max_epi32(bits(x0), bits(x1)), _mm256_max_epi32(bits(x2), bits(x3)));
+  __m128i most = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+  most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0x4e));
+  most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0xb1));
+  const float amax = floatOfBits(uint32_t(_mm_cvtsi128_si32(most)));
+
+  Quantized q;
+  q.scale = amax / 127.0f;
+  if (!(amax >= 1e-30f && amax <= 3e38f)) {  // zeros, or not finite: zeros times 0 or NaN
+    q.codes = _mm256_setzero_si256();
+    q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
+    q.sum[0] = q.sum[1] = 0;
+    return q;
+  }
+  const __m256 inverse = _mm256_set1_ps(127.0f / amax);
+  const __m256i i0 = _mm256_cvtps_epi32(_mm256_mul_ps(x0, inverse)), i1 = _mm256_cvtps_epi32(_mm256_mul_ps(x1, inverse));
+  const __m256i i2 = _mm256_cvtps_epi32(_mm256_mul_ps(x2, inverse)), i3 = _mm256_cvtps_epi32(_mm256_mul_ps(x3, inverse));
+  const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(i0, i1), _mm256_packs_epi32(i2, i3));
+  q.codes = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q.codes), _mm256_set1_epi16(1));
+  sums = _mm256_hadd_epi32(sums, sums);
+  sums = _mm256_hadd_epi32(sums, sums);
+  q.sum[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(sums));
+  q.sum[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
+  return q;
+}
+
+static void quantize(const float* x, int64_t cols, ActGroup* out) {
+  for (int64_t from = 0; from < cols; from += kGroup, out++) {
+    if (cols - from < kGroup) memset(out, 0, sizeof *out);
+    for (int b = 0; b < 8 && from + 32 * b < cols; b++) {
+      const Quantized q = quantizeBlock(x + from + 32 * b);
+      _mm_store_si128((__m128i*)(out->codes[b % 4][0] + b / 4 * 16), _mm256_castsi256_si128(q.codes));
+      _mm_store_si128((__m128i*)(out->codes[b % 4][1] + b / 4 * 16), _mm256_extracti128_si256(q.codes, 1));
+      out->scale[b] = q.scale;
+      out->sums[b] = q.sum[0] + q.sum[1];
+      out->scaledSums[b] = q.scale * float(q.sum[0] + q.sum[1]);
+      out->sums16[2 * b] = int16_t(q.sum[0]);
+      out->sums16[2 * b + 1] = int16_t(q.sum[1]);
+      out->scaledEven[b] = q.scale * float(q.sum[0]);
+      out->scaledOdd[b] = q.scale * float(q.sum[1]);
+    }
+  }
+}
+
+template <int TILE, int FLOAT_TILE>
+static void packTokenOf(const PackTokenCall& call) {
+  const int t = call.t, lanes = lanesOf(call.kind);
+  const size_t unitBytes = tileUnitBytes(call.kind, call.kind == Kind::f32 ? FLOAT_TILE : TILE);
+  const bool halves = call.kind == Kind::sub16 || call.kind == Kind::subMin16;
+  uint8_t* starts[kFloatLanes];
+  for (int l = 0; l < lanes; l++) starts[l] = call.tile + size_t(laneStart(call.segmentUnits, lanes, l)) * unitBytes;
+  for (int64_t u = 0; u < call.units; u++) {
+    const int64_t at = call.firstUnit + u;
+    uint8_t* const to = starts[at % lanes] + size_t(at / lanes) * unitBytes;
+    if (call.kind == Kind::f32) {
+      ((float*)to)[t] = u < call.columns ? call.x[u] : 0;
+      continue;
+    }
+    const Quantized q = quantizeBlock(call.x + 32 * u);
+    _mm256_storeu_si256((__m256i*)(to + 32 * t), q.codes);
+    int32_t* const offsets = (int32_t*)(to + 32 * TILE);
+    float* const floats = (float*)offsets;
+    if (!halves) {
+      offsets[t] = -call.offset * (q.sum[0] + q.sum[1]);
+      floats[TILE + t] = q.scale;
+      floats[2 * TILE + t] = q.scale * float(q.sum[0] + q.sum[1]);
+    } else {
+      offsets[t] = kVnni ? -call.offset * q.sum[0] : int32_t(uint32_t(q.sum[0]) & 0xffff) | int32_t(uint32_t(q.sum[1]) << 16);
+      offsets[TILE + t] = -call.offset * q.sum[1];
+      floats[2 * TILE + t] = q.scale;
+      floats[3 * TILE + t] = q.scale * float(q.sum[0]);
+      floats[4 * TILE + t] = q.scale * float(q.sum[1]);
+    }
+  }
+}
+
+// ---- weights ----
+
+// 16 bytes of each of 16 rows, `stride` apart, to four times 4 bytes of each.
+GROK1_INLINE void interleave(const uint8_t* rows, int64_t stride, uint8_t* to) {
+#if defined(__AVX512F__)
+  __m512i v[4];
+  for (int i = 0; i < 4; i++) {
+    const uint8_t* p = rows + i * stride;
+    v[i] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i*)p));
+    v[i] = _mm512_inserti32x4(v[i], _mm_loadu_si128((const __m128i*)(p + 4 * stride)), 1);
+    v[i] = _mm512_inserti32x4(v[i], _mm_loadu_si128((const __m128i*)(p + 8 * stride)), 2);
+    v[i] = _mm512_inserti32x4(v[i], _mm_loadu_si128((const __m128i*)(p + 12 * stride)), 3);
+  }
+  const __m512i a = _mm512_unpacklo_epi32(v[0], v[1]), b = _mm512_unpackhi_epi32(v[0], v[1]);
+  const __m512i c = _mm512_unpacklo_epi32(v[2], v[3]), d = _mm512_unpackhi_epi32(v[2], v[3]);
+  _mm512_storeu_si512(to, _mm512_unpacklo_epi64(a, c));
+  _mm512_storeu_si512(to + 64, _mm512_unpackhi_epi64(a, c));
+  _mm512_storeu_si512(to + 128, _mm512_unpacklo_epi64(b, d));
+  _mm512_storeu_si512(to + 192, _mm512_unpackhi_epi64(b, d));
+#else
+  for (int half = 0; half < 2; half++, rows += 8 * stride, to += 32) {
+    __m256i v[4];
+    for (int i = 0; i < 4; i++) v[i] = pair(rows + i * stride, rows + (i + 4) * stride);
+    const __m256i a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
+    const __m256i c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
+    _mm256_storeu_si256((__m256i*)to, _mm256_unpacklo_epi64(a, c));
+    _mm256_storeu_si256((__m256i*)(to + 64), _mm256_unpackhi_epi64(a, c));
+    _mm256_storeu_si256((__m256i*)(to + 128), _mm256_unpacklo_epi64(b, d));
+    _mm256_storeu_si256((__m256i*)(to + 192), _mm256_unpackhi_epi64(b, d));
+  }
+#endif
+}
+
+// out[b][0..16) = from[0..16)[b] for b < 8.
+GROK1_INLINE void turnScales(const float (*from)[8], float (*out)[16]) {
+  for (int half = 0; half < 2; half++) {
+    __m256 v[8], u[8];
+    for (int i = 0; i < 8; i++) v[i] = _mm256_load_ps(from[8 * half + i]);
+    for (int i = 0; i < 8; i += 2) {
+      u[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+      u[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+      v[i] = _mm256_shuffle_ps(u[i], u[i + 2], 0x44);
+      v[i + 1] = _mm256_shuffle_ps(u[i], u[i + 2], 0xee);
+      v[i + 2] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0x44);
+      v[i + 3] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+      _mm256_store_ps(out[i] + 8 * half, _mm256_permute2f128_ps(v[i], v[i + 4], 0x20));
+      _mm256_store_ps(out[i + 4] + 8 * half, _mm256_permute2f128_ps(v[i], v[i + 4], 0x31));
+    }
+  }
+}
+
+template <class Q>
+static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, int64_t columns, uint8_t* panel) {
+  constexpr Kind kind = Q::kTraits.kind;
+  constexpr size_t unitBytes = panelUnitBytes(kind);
+  constexpr bool halves = kind == Kind::sub16 || kind == Kind::subMin16;
+  constexpr int floats = kind == Kind::block32 ? 1 : kind == Kind::min32 ? 2 : kind == Kind::sub16 ? 2 : 4;
+  const int64_t units = columns / kBlock;
+  alignas(64) uint8_t codes[16][8][32];  // as unpacked
+  alignas(64) float scales[floats][16][8];
+  alignas(64) float turned[floats][8][16];
+  alignas(64) float wholes[16];
+  if (rowCount < 16) {
+    memset(codes, 0, sizeof codes);
+    memset(scales, 0, sizeof scales);
+    memset(wholes, 0, sizeof wholes);
+  }
+  for (int64_t first = 0; first < units; first += 8) {
+    const int64_t count = units - first < 8 ? units - first : 8;
+    for (int r = 0; r < rowCount; r++) {
+      const uint8_t* p = data + size_t(r) * rowBytes + first / 8 * Q::kTraits.unit;
+      uint8_t padded[Q::kTraits.unit];
+      if (count < 8) {
+        memset(padded, 0, sizeof padded);
+        memcpy(padded, p, size_t(count) * Q::kBlockBytes);
+        p = padded;
+      } else {
+        for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p + 2 * Q::kTraits.unit + line), _MM_HINT_T0);
+      }
+      __m256i w[8];
+      Q::unpack(p, w);
+      for (int i = 0; i < 8; i++) {
+        _mm256_store_si256((__m256i*)codes[r][i], Q::kSigned && kVnni ? _mm256_xor_si256(w[i], _mm256_set1_epi8(-128)) : w[i]);
+      }
+      if constexpr (!halves) {
+        __m256 scale, min = _mm256_setzero_ps();
+        Q::scales(p, scale, min);
+        _mm256_store_ps(scales[0][r], scale);
+        if (kind == Kind::min32) _mm256_store_ps(scales[floats - 1][r], min);
+      } else {
+        wholes[r] = Q::scale(p);
+        const __m256i subs = Q::subs(p);
+        if (kVnni) {  // even and odd half blocks' scales as floats
+          _mm256_store_ps(scales[0][r], _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(subs, 16), 16)));
+          _mm256_store_ps(scales[1][r], _mm256_cvtepi32_ps(_mm256_srai_epi32(subs, 16)));
+        } else {  // in pairs of 16 bits, and the same times -offset
+          _mm256_store_si256((__m256i*)scales[0][r], subs);
+          _mm256_store_si256((__m256i*)scales[1][r], _mm256_mullo_epi16(subs, _mm256_set1_epi16(-Q::kTraits.offset)));
+        }
+        if constexpr (kind == Kind::subMin16) {
+          __m256 evenMin, oddMin;
+          Q::mins(p, evenMin, oddMin);
+          _mm256_store_ps(scales[2][r], evenMin);
+          _mm256_store_ps(scales[3][r], oddMin);
+        }
+      }
+    }
+    for (int f = 0; f < floats; f++) turnScales(scales[f], turned[f]);
+    for (int b = 0; b < count; b++) {
+      uint8_t* const to = panel + size_t(laneStart(units, kLanes, b) + first / 8) * unitBytes;
+      for (int h = 0; h < 2; h++) interleave(codes[0][2 * (b % 4) + h] + b / 4 * 16, 256, to + 256 * h);
+      uint8_t* at = to + 512;
+      if (halves) {
+        memcpy(at, wholes, 64);
+        at += 64;
+      }
+      for (int f = 0; f < floats; f++) memcpy(at + 64 * f, turned[f][b], 64);
+    }
+  }
+}
+
+template <int TYPE>
+static void packFloatPanel(const uint8_t* data, size_t rowBytes, int rowCount, int64_t columns, uint8_t* panel) {
+  constexpr int unit = traitsOf(TYPE).unit;
+  const int64_t units = (columns + 15) / 16 * 16, run = units / 16;
+  alignas(64) float values[16][16];
+  memset(values, 0, sizeof values);
+  float* const out = (float*)panel;
+  for (int64_t k = 0; k < columns; k += 16) {
+    for (int r = 0; r < rowCount; r++) {
+      const uint8_t* p = data + size_t(r) * rowBytes + k * unit;
+      store16f(values[r], columns - k >= 16 ? loadWeights<TYPE>(p) : loadLastWeights<TYPE>(p, columns - k));
+    }
+    // Column k + l goes to lane l.
+    alignas(64) float turned[8][16];
+    for (int half = 0; half < 2; half++) {
+      alignas(64) float eight[16][8];
+      for (int r = 0; r < 16; r++) memcpy(eight[r], values[r] + 8 * half, 32);
+      turnScales(eight, turned);
+      for (int l = 0; l < 8; l++) memcpy(out + ((8 * half + l) * run + k / 16) * 16, turned[l], 64);
+    }
+  }
+}
+
+static void packPanel(int type, const uint8_t* data, size_t rowBytes, int rowCount, int64_t columns, uint8_t* panel) {
+  withType(type, [&](auto constant) {
+    constexpr int TYPE = decltype(constant)::value;
+    if constexpr (traitsOf(TYPE).kind == Kind::f32) {
+      packFloatPanel<TYPE>(data, rowBytes, rowCount, columns, panel);
+    } else {
+      packQuantPanel<Quant<TYPE>>(data, rowBytes, rowCount, columns, panel);
+    }
+  });
+}
+
+// x * sigmoid(2 z) is x (1 + tanh z) / 2.
+static void gate(int gating, const float* gate, const float* up, float* hidden, int64_t n) {
+  const V one = all(1.0f);
+  for (int64_t i = 0; i < n; i += W) {
+    const V x = load(gate + i);
+    const V z = gating == 0 ? x * fma(x * x, all(-2 * 0.7978845608028654f * 0.044715f), all(-2 * 0.7978845608028654f)) : all(0.0f) - x;
+    store(hidden + i, x / (one + exp(z)) * load(up + i));
+  }
+}
+
+}  // namespace grok1::GROK1_ISA
