@@ -2,7 +2,6 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { BackendChoice } from "../engine/types.ts";
-import { loadModel } from "../generate/load.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
@@ -45,6 +44,8 @@ export function requireModel(options: ModelOptions): string {
 
 /** Loads the model; says on standard error where it had to fall back to the slow backend. */
 export async function openModel(path: string, options: ModelOptions): Promise<LanguageModel> {
+  // Only now: help, errors of usage and commands that run no model start in half the time without it.
+  const { loadModel } = await import("../generate/load.ts");
   return await loadModel(path, {
     ...(options.backend !== undefined && { backend: options.backend }),
     ...(options.threads !== undefined && { threads: options.threads }),

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { loadAddon } from "../../addon.ts";
-import { defaultThreads } from "../../engine/backend.ts";
 import { configPath } from "../config.ts";
 import { advise, type Diagnosis, reportAddon } from "../diagnosis.ts";
 import { freeDisk, readMachine } from "../machine.ts";
@@ -14,13 +13,14 @@ export function addDoctor(program: Command): void {
     .command("doctor")
     .description("What was built, what this computer has, and what would make it faster.");
   addSettings(command, ["model"]).option("--json", "print one JSON document");
-  command.action((options: ModelOptions & { readonly json?: true }) => {
-    const diagnosis = diagnose(options, program.version() ?? "");
+  command.action(async (options: ModelOptions & { readonly json?: true }) => {
+    const diagnosis = await diagnose(options, program.version() ?? "");
     process.stdout.write(options.json ? `${jsonDocument(diagnosis)}\n` : render(diagnosis));
   });
 }
 
-function diagnose(options: ModelOptions, version: string): Diagnosis {
+async function diagnose(options: ModelOptions, version: string): Promise<Diagnosis> {
+  const { defaultThreads } = await import("../../engine/backend.ts");
   const machine = readMachine();
   const addon = reportAddon(loadAddon());
   const model = findModel(options);
