@@ -7,6 +7,8 @@
 
 namespace grok1::GROK1_ISA {
 
+static const float kLowest = floatOf(0xff800000);  // minus infinity
+
 // Registers of a product tile: kTileRows x kTileVectors accumulators.
 #if defined(__AVX512F__)
 constexpr int kTileRows = 12, kTileVectors = 2;
@@ -181,6 +183,10 @@ static int findBlock(const KvLayer& layer, const AttentionItem& item, int positi
   return position;
 }
 
+static float temperatureOf(const AttentionCall& call, const AttentionItem& item, int r) {
+  return call.temperatures == nullptr ? 1.0f : call.temperatures[item.row + r / call.group];
+}
+
 static void attend(const AttentionCall& call, const AttentionItem& item, float* scratch) {
   const KvLayer& layer = call.layer;
   const int size = layer.headSize, group = call.group, rows = item.count * group;
@@ -194,12 +200,13 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   float* const highest = values + kKeyBlock * width;            // [rows]
   float* const totals = highest + rows;                         // [rows]
 
-  const float factor = call.softcap > 0 ? call.scale / call.softcap : call.scale;
   for (int r = 0; r < rows; r++) {
+    // Under a soft cap the temperature comes after it; otherwise it is one more factor of the query.
+    const float factor = call.softcap > 0 ? call.scale / call.softcap : call.scale * temperatureOf(call, item, r);
     const float* q = call.q + (int64_t(item.row + r / group) * call.heads + item.head * group + r % group) * size;
     float* packed = queries + int64_t(r / kTileRows) * kTileRows * size + r % kTileRows;
     for (int d = 0; d < size; d++) packed[d * kTileRows] = q[d] * factor;
-    highest[r] = -__builtin_inff();
+    highest[r] = kLowest;
     totals[r] = 0;
   }
   for (int64_t i = 0; i < rows * width; i += W) store(sums + i, all(0.0f));
@@ -236,21 +243,22 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
     for (int r = first; r < rows; r++) {
       float* const s = scores + int64_t(r) * kKeyBlock;
       const int last = item.position + r / group;
-      V most16 = all(-__builtin_inff());
+      const V cap = all(call.softcap * temperatureOf(call, item, r));
+      V most16 = all(kLowest);
       for (int t = 0; t < tiles; t++) {
         int visible = last + 1 - block.start[t];
         if (visible > block.count[t]) visible = block.count[t];
         for (int v = 0; v < 16; v += W) {
           V x = load(s + t * 16 + v);
-          if (call.softcap > 0) x = all(call.softcap) * tanh(x);
-          if (visible < 16) x = firstLanes(visible - v, x, all(-__builtin_inff()));
+          if (call.softcap > 0) x = cap * tanh(x);
+          if (visible < 16) x = firstLanes(visible - v, x, all(kLowest));
           store(s + t * 16 + v, x);
           most16 = max(most16, x);
         }
       }
       float top = most(most16);
       if (!(top > highest[r])) top = highest[r];
-      if (top == -__builtin_inff()) {  // sees nothing yet
+      if (top == kLowest) {  // sees nothing yet
         for (int i = 0; i < tiles * 16; i += W) store(s + i, all(0.0f));
         continue;
       }
@@ -312,7 +320,7 @@ GROK1_INLINE int roundAway(float x) { return int(x >= 0 ? x + 0.5f : x - 0.5f); 
 // Block quantization as in GGUF files: the scale, and the 32 quantized elements (q4_0: 0..15, meaning -8..7).
 static uint16_t quantize8(const float* x, int8_t* q) {
   float most = 0;
-  for (int i = 0; i < 32; i++) most = __builtin_fabsf(x[i]) > most ? __builtin_fabsf(x[i]) : most;
+  for (int i = 0; i < 32; i++) most = magnitude(x[i]) > most ? magnitude(x[i]) : most;
   const float scale = most / 127, inverse = scale > 0 ? 1 / scale : 0;
   for (int i = 0; i < 32; i++) q[i] = int8_t(roundAway(x[i] * inverse));
   return floatToHalf(scale);
@@ -320,7 +328,7 @@ static uint16_t quantize8(const float* x, int8_t* q) {
 
 static uint16_t quantize4(const float* x, int8_t* q) {
   float extreme = 0;
-  for (int i = 0; i < 32; i++) extreme = __builtin_fabsf(x[i]) > __builtin_fabsf(extreme) ? x[i] : extreme;
+  for (int i = 0; i < 32; i++) extreme = magnitude(x[i]) > magnitude(extreme) ? x[i] : extreme;
   const float scale = extreme / -8, inverse = scale != 0 ? 1 / scale : 0;
   for (int i = 0; i < 32; i++) {
     const int level = int(x[i] * inverse + 8.5f);

@@ -42,7 +42,8 @@ class Backend {
   void rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t rope);            // control: positions[n]
   // control: sequences, positions[n], for each sequence start, count, pages; then the page tables one after another
   void store(int32_t cache, int32_t layer, int32_t k, int32_t v, int64_t n);
-  void attention(int32_t out, int32_t q, int64_t n, int32_t cache, int32_t layer, int32_t heads, double scale, double softcap);
+  void attention(int32_t out, int32_t q, int64_t n, int32_t cache, int32_t layer, int32_t heads, double scale, double softcap,
+                 int32_t temperatureLength);
   void add(int32_t out, int32_t a, int32_t b, int64_t elements);
   void scale(int32_t out, int32_t x, int64_t elements, double factor);
   void softcap(int32_t out, int32_t x, int64_t elements, double cap);
@@ -109,6 +110,7 @@ class Backend {
   std::vector<AttentionItem> items_;
   std::vector<AttentionItem> merges_;
   std::vector<int32_t> chosen_;
+  std::vector<float> temperatures_;
   Workspace workspace_;
 };
 

@@ -30,7 +30,9 @@ const isas = {
     avxvnni: { probe: [["-mavx2", "-mfma", "-mf16c", "-mavxvnni"]], cl: ["/arch:AVX2"] },
     avx512: {
       probe: [
-        "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512".split(" "),
+        "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512".split(
+          " ",
+        ),
       ],
       cl: ["/arch:AVX512"],
     },
@@ -60,18 +62,24 @@ try {
 
 async function build() {
   const started = performance.now();
-  const sources = readdirSync(folder).filter((file) => file.endsWith(".cpp")).sort();
-  const headers = readdirSync(folder).filter((file) => file.endsWith(".h")).sort();
+  const sources = readdirSync(folder)
+    .filter((file) => file.endsWith(".cpp"))
+    .sort();
   const hash = (...parts) => {
     const sum = createHash("sha256");
     for (const part of parts) sum.update(part).update("\0");
     return sum.digest("hex");
   };
   const script = readFileSync(fileURLToPath(import.meta.url));
-  const headerHash = hash(...headers.flatMap((file) => [file, readFileSync(join(folder, file))]));
-  const sourceHashes = new Map(sources.map((file) => [file, hash(readFileSync(join(folder, file)))]));
-  const environment = [process.env.CXX ?? "", process.env.CXXFLAGS ?? "", process.platform, process.arch, String(sanitize)];
-  const stamp = hash(script, headerHash, ...environment, ...[...sourceHashes].flat());
+  const sourceHashes = new Map(sources.map((file) => [file, hash(...withIncludes(file))]));
+  const environment = [
+    process.env.CXX ?? "",
+    process.env.CXXFLAGS ?? "",
+    process.platform,
+    process.arch,
+    String(sanitize),
+  ];
+  const stamp = hash(script, ...environment, ...[...sourceHashes].flat());
   const target = join(out, "grok1.node");
   const stampFile = join(out, "stamp");
   // Nothing changed: not even the compiler is looked for, since this runs before every start.
@@ -92,7 +100,17 @@ async function build() {
   );
   const extra = (process.env.CXXFLAGS ?? "").split(" ").filter(Boolean);
   const common = compiler.cl
-    ? ["/nologo", "/std:c++20", "/O2", "/EHsc", "/MT", "/utf-8", "/Zc:__cplusplus", ...defines.map((d) => `/D${d}`), `/I${include}`]
+    ? [
+        "/nologo",
+        "/std:c++20",
+        "/O2",
+        "/EHsc",
+        "/MT",
+        "/utf-8",
+        "/Zc:__cplusplus",
+        ...defines.map((d) => `/D${d}`),
+        `/I${include}`,
+      ]
     : [
         "-std=c++20",
         ...(sanitize ? ["-O1", "-g", "-fsanitize=address,undefined", "-fno-omit-frame-pointer"] : ["-O3", "-DNDEBUG"]),
@@ -117,9 +135,14 @@ async function build() {
     const isa = isaOf(file);
     const isaFlags = isa === undefined || isa === "scalar" ? [] : enabled.get(isa);
     if (isaFlags === undefined) continue; // another architecture's, or beyond this compiler
-    const args = [...common, ...extra, ...isaFlags, ...(isa ? [`${compiler.cl ? "/D" : "-D"}GROK1_${isa.toUpperCase()}=1`] : [])];
+    const args = [
+      ...common,
+      ...extra,
+      ...isaFlags,
+      ...(isa ? [`${compiler.cl ? "/D" : "-D"}GROK1_${isa.toUpperCase()}=1`] : []),
+    ];
     const object = join(objects, `${file.slice(0, -4)}.${compiler.cl ? "obj" : "o"}`);
-    const key = hash(sourceHashes.get(file), headerHash, compiler.version, ...args);
+    const key = hash(sourceHashes.get(file), compiler.version, ...args);
     list.push(object);
     if (flag("--force") || !existsSync(object) || read(`${object}.key`) !== key) jobs.push({ file, object, key, args });
   }
@@ -145,6 +168,7 @@ async function build() {
   // Beside, then renamed: a process that has the old addon open keeps it.
   const fresh = join(out, `grok1.${process.pid}.tmp`);
   await link(compiler, list, fresh);
+  if (!sanitize) checkLoads(fresh);
   if (windows && existsSync(target)) renameSync(target, join(out, `grok1.${Date.now()}.old`));
   renameSync(fresh, target);
   writeFileSync(
@@ -169,16 +193,31 @@ async function build() {
   note(`built ${target} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
+/** The contents of a source and of every header of ours that it includes, directly or not. */
+function withIncludes(file, seen = new Map()) {
+  if (seen.has(file) || !existsSync(join(folder, file))) return seen.values();
+  const text = readFileSync(join(folder, file), "utf8");
+  seen.set(file, text);
+  for (const [, header] of text.matchAll(/^\s*#include "([^"]+)"/gm)) withIncludes(header, seen);
+  return seen.values();
+}
+
 function isaOf(file) {
   return /\.(\w+)\.cpp$/.exec(file)?.[1];
 }
 
 function findCompiler() {
-  const candidates = process.env.CXX ? [process.env.CXX] : windows ? ["cl", "clang++", "g++"] : ["c++", "g++", "clang++"];
+  const candidates = process.env.CXX
+    ? [process.env.CXX]
+    : windows
+      ? ["cl", "clang++", "g++"]
+      : ["c++", "g++", "clang++"];
   for (const candidate of candidates) {
     const [command, ...args] = candidate.split(" ");
     const cl = /(^|[\\/])cl(\.exe)?$/i.test(command);
-    const { status, stdout, stderr, error } = spawnSync(command, cl ? [] : [...args, "--version"], { encoding: "utf8" });
+    const { status, stdout, stderr, error } = spawnSync(command, cl ? [] : [...args, "--version"], {
+      encoding: "utf8",
+    });
     if (error || (status !== 0 && !cl)) continue;
     const version = (cl ? stderr : stdout).split(/\r?\n/)[0].trim();
     return { command, args, cl, version, clang: /clang/i.test(version) };
@@ -211,15 +250,36 @@ async function link(compiler, list, target) {
     const { def_paths: paths } = createRequire(import.meta.url)("node-api-headers");
     const library = join(objects, "node.lib");
     const lib = { command: "lib", args: [] };
-    await run(lib, ["/nologo", `/def:${paths.node_api_def}`, `/out:${library}`, `/machine:${process.arch}`], "node.lib");
-    await run(compiler, ["/nologo", "/LD", ...list, library, "delayimp.lib", `/Fe${target}`, "/link", "/DELAYLOAD:node.exe"], "grok1.node");
+    await run(
+      lib,
+      ["/nologo", `/def:${paths.node_api_def}`, `/out:${library}`, `/machine:${process.arch}`],
+      "node.lib",
+    );
+    await run(
+      compiler,
+      ["/nologo", "/LD", ...list, library, "delayimp.lib", `/Fe${target}`, "/link", "/DELAYLOAD:node.exe"],
+      "grok1.node",
+    );
     return;
   }
-  const shape = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread"];
+  // All symbols are bound when the addon loads: a missing one is then an error to report, not a crash at its first call.
+  const shape =
+    process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread", "-Wl,-z,now"];
   // The C++ library inside: an addon built here then loads on a machine with an older one, or none.
-  const standalone = process.platform === "linux" && !compiler.clang && !sanitize ? ["-static-libstdc++", "-static-libgcc"] : [];
+  const standalone =
+    process.platform === "linux" && !compiler.clang && !sanitize ? ["-static-libstdc++", "-static-libgcc"] : [];
   const checks = sanitize ? ["-fsanitize=address,undefined"] : [];
   await run(compiler, [...shape, ...standalone, ...checks, ...list, "-o", target], "grok1.node");
+}
+
+/** In another process, so that what does not load cannot stay half loaded here. */
+function checkLoads(file) {
+  const code = "process.dlopen({ exports: {} }, process.argv[1])";
+  const { status, stderr } = spawnSync(process.execPath, ["-e", code, file], { encoding: "utf8" });
+  if (status === 0) return;
+  rmSync(file, { force: true });
+  const line = stderr.split("\n").find((text) => /error/i.test(text)) ?? `exit status ${status}`;
+  throw new BuildError(`the addon was compiled but does not load: ${line}`);
 }
 
 function run({ command, args: first, version }, args, what) {

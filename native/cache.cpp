@@ -1,5 +1,6 @@
 // The backend's key/value caches: storing, copying, and how attention is cut into pieces for the threads.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "backend.h"
@@ -155,7 +156,7 @@ void Backend::store(int32_t id, int32_t layerIndex, int32_t k, int32_t v, int64_
 }
 
 void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t layerIndex, int32_t heads, double scale,
-                        double softcap) {
+                        double softcap, int32_t temperatureLength) {
   AttentionCall call{};
   call.layer = layerOf(id, layerIndex);
   const KvLayer& layer = call.layer;
@@ -169,6 +170,14 @@ void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t l
   call.scale = float(scale);
   call.softcap = float(softcap);
   readBatch(cache(id), n);
+  if (temperatureLength > 1) {
+    temperatures_.resize(size_t(n));
+    for (int64_t t = 0; t < n; t++) {
+      const int32_t position = ints(n + 1)[1 + t];
+      temperatures_[t] = position > temperatureLength ? float(std::log2(position) / std::log2(temperatureLength)) : 1.0f;
+    }
+    call.temperatures = temperatures_.data();
+  }
 
   const int32_t tileTokens = std::max(1, kQueryRows / call.group);
   const int32_t range = layer.pageTokens % 16 == 0 ? kKeyRange : (kKeyRange + layer.pageTokens - 1) / layer.pageTokens * layer.pageTokens;

@@ -48,7 +48,7 @@ static void rmsNorm(const float* x, const float* gain, float eps, float* out, in
     }
     double squares = double(sum((s0 + s1) + (s2 + s3)));
     for (; i < cols; i++) squares += double(x[i]) * double(x[i]);
-    const float factor = float(1.0 / __builtin_sqrt(squares / double(cols) + double(eps)));
+    const float factor = float(1.0 / sqrt(squares / double(cols) + double(eps)));
     const V f = all(factor);
     for (i = 0; i + W <= cols; i += W) store(out + i, load(x + i) * f * load(gain + i));
     for (; i < cols; i++) out[i] = x[i] * factor * gain[i];

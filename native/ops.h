@@ -42,6 +42,7 @@ struct AttentionCall {
   float* out;            // [n, heads * headSize]
   int32_t heads, group;  // query heads, and how many of them share a key/value head
   float scale, softcap;  // softcap 0: none
+  const float* temperatures;  // [n] factors of the capped scores; null: 1
   float* partials;       // a partial result: maximum, sum, 14 unused, then headSize values padded to 16
 };
 

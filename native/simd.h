@@ -5,6 +5,7 @@
 // compiled with wide instructions must never be the copy the linker keeps for all.
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -33,6 +34,8 @@ GROK1_INLINE uint32_t bitsOf(float f) {
   memcpy(&bits, &f, 4);
   return bits;
 }
+
+GROK1_INLINE float magnitude(float f) { return floatOf(bitsOf(f) & 0x7fffffff); }
 
 GROK1_INLINE float halfToFloat(uint16_t h) {
   const uint32_t sign = uint32_t(h & 0x8000) << 16, rest = h & 0x7fff;
@@ -280,7 +283,9 @@ GROK1_INLINE V tanh(V x) {
   q = fma(q, t, all(2.58767800955397e-02f));
   q = fma(q, t, all(4.671429680762613e-01f));
   q = fma(q, t, all(1.0f));
-  return b * p / q;
+  const V one = all(1.0f);
+  const V y = whereBelow(all(8.99f), x, one, b * p / q);
+  return whereBelow(x, all(-8.99f), all(-1.0f), y);
 }
 
 }  // namespace grok1::GROK1_ISA

@@ -87,6 +87,7 @@ export interface AddonBackend {
     heads: number,
     scale: number,
     softcap: number,
+    temperatureLength: number,
   ): void;
   add(out: number, a: number, b: number, elements: number): void;
   scale(out: number, x: number, elements: number, factor: number): void;

@@ -144,7 +144,7 @@ export function createNative(addon: Addon, options: NativeOptions = {}): Ops {
       control.batch(batch);
       native.store(id, layer, idOf(k), idOf(v), k.rows);
     },
-    attention(name, q, cache, layer, batch, { heads, scale, softcap = 0 }) {
+    attention(name, q, cache, layer, batch, { heads, scale, softcap = 0, temperatureLength = 0 }) {
       checkApart("attention", name, q);
       const { id, spec } = cacheOf(cache);
       checkBatch("attention", batch, q);
@@ -152,7 +152,7 @@ export function createNative(addon: Addon, options: NativeOptions = {}): Ops {
       const queries = idOf(q);
       const out = result(name, q.rows, q.cols);
       control.batch(batch);
-      native.attention(out.id, queries, q.rows, id, layer, heads, scale, softcap);
+      native.attention(out.id, queries, q.rows, id, layer, heads, scale, softcap, temperatureLength);
       return out;
     },
 
