@@ -107,18 +107,13 @@ export function createPieceTable(
   const hashes = new Int32Array(count);
   let longest = 0;
 
-  const find = (bytes: Uint8Array, start: number, end: number, hash: number): number => {
-    const length = end - start;
-    for (let slot = Math.imul(hash, 0x9e3779b1) >>> shift; ; slot = (slot + 1) & mask) {
-      const id = slots[slot]!;
-      if (id < 0) return -1;
-      if (hashes[id] !== hash) continue;
-      const from = offsets[id]!;
-      if (offsets[id + 1]! - from !== length) continue;
-      let i = 0;
-      while (i < length && blob[from + i] === bytes[start + i]) i++;
-      if (i === length) return id;
-    }
+  /** Whether piece `id` is `bytes[start, start + length)`. */
+  const equals = (id: number, bytes: Uint8Array, start: number, length: number): boolean => {
+    const from = offsets[id]!;
+    if (offsets[id + 1]! - from !== length) return false;
+    let i = 0;
+    while (i < length && blob[from + i] === bytes[start + i]) i++;
+    return i === length;
   };
 
   for (let id = 0; id < count; id++) {
@@ -132,8 +127,8 @@ export function createPieceTable(
     let duplicate = -1;
     while (slots[slot]! >= 0) {
       const other = slots[slot]!;
-      if (hashes[other] === hash && find(blob, start, end, hash) >= 0) {
-        duplicate = find(blob, start, end, hash);
+      if (hashes[other] === hash && equals(other, blob, start, end - start)) {
+        duplicate = other;
         break;
       }
       if (++probes > 1000) {
@@ -151,5 +146,13 @@ export function createPieceTable(
     slots[slot] = id;
     if (end - start > longest) longest = end - start;
   }
-  return { longest, find };
+  return {
+    longest,
+    find(bytes, start, end, hash) {
+      for (let slot = Math.imul(hash, 0x9e3779b1) >>> shift; ; slot = (slot + 1) & mask) {
+        const id = slots[slot]!;
+        if (id < 0 || (hashes[id] === hash && equals(id, bytes, start, end - start))) return id;
+      }
+    },
+  };
 }
