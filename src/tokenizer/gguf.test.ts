@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -143,27 +143,42 @@ describe("SentencePiece from GGUF", () => {
   const vectorsOf = (name: string): { encode: { text: string; ids: number[]; decoded: string }[] } =>
     JSON.parse(readFileSync(new URL(`${name}.json`, vectors), "utf8"));
 
-  it.each(["sp-bpe", "sp-bpe-unused", "sp-bpe-crossing"])("%s gives the library's ids", async (name) => {
-    const model = readSentencePieceModel(readFileSync(new URL(`${name}.model`, vectors)), name);
-    const tokenizer = await fromGguf({
+  const asGguf = (path: URL): Promise<Tokenizer> => {
+    const model = readSentencePieceModel(readFileSync(path), path.pathname);
+    return fromGguf({
       model: { type: "string", value: "llama" },
       tokens: {
         type: "array",
         items: "string",
-        value: Array.from({ length: model.pieces.count }, (_, id) =>
-          Buffer.from(pieceBytes(model.pieces, id)).toString(),
-        ),
+        value: Array.from({ length: model.pieces.count }, (_, id) => pieceBytes(model.pieces, id)),
       },
       scores: { type: "array", items: "f32", value: model.scores },
       token_type: { type: "array", items: "i32", value: Int32Array.from(model.types) },
       bos_token_id: { type: "u32", value: 1 },
       eos_token_id: { type: "u32", value: 2 },
     });
+  };
+
+  it.each(["sp-bpe", "sp-bpe-unused", "sp-bpe-crossing"])("%s gives the library's ids", async (name) => {
+    const tokenizer = await asGguf(new URL(`${name}.model`, vectors));
     for (const { text, ids, decoded } of vectorsOf(name).encode) {
       expect({ text, ids: [...tokenizer.encode(text)] }).toEqual({ text, ids });
       expect(tokenizer.decode(ids)).toBe(decoded);
     }
     expect(tokenizer.addBos).toBe(true);
+  });
+
+  const shared = new URL("../../../shared/", import.meta.url);
+  const absent = existsSync(shared) ? "" : " (skipped: the shared data is not there)";
+  it.skipIf(absent !== "")(`Grok-1's vocabulary gives the library's ids on every line${absent}`, async () => {
+    const tokenizer = await asGguf(new URL("data/tokenizer/tokenizer.model", shared));
+    const lines = readFileSync(new URL("vectors/tokenizer/grok-1.jsonl", shared), "utf8").trimEnd().split("\n");
+    const wrong = lines.filter((line) => {
+      const { text, ids, decoded } = JSON.parse(line);
+      const given = tokenizer.encode(text);
+      return given.length !== ids.length || given.some((id, i) => id !== ids[i]) || tokenizer.decode(ids) !== decoded;
+    });
+    expect([lines.length, wrong.length]).toEqual([2692, 0]);
   });
 
   it("refuses other tokenizers by name", async () => {

@@ -89,7 +89,7 @@ export interface PieceTable {
  * Table of those pieces that `include` marks with 1, or of all. When two are equal, `onDuplicate(first, second)` decides: it throws, or
  * the first one stays.
  *
- * @throws GrokError `format` when more than a thousand pieces share one place: no real vocabulary does, and a file made
+ * @throws GrokError `format` when more than 256 pieces share one place: no real vocabulary comes near it, and a file made
  * to collide must not make loading quadratic.
  */
 export function createPieceTable(
@@ -131,7 +131,7 @@ export function createPieceTable(
         duplicate = other;
         break;
       }
-      if (++probes > 1000) {
+      if (++probes > 256) {
         throw new GrokError("format", `${source}: the vocabulary's pieces collide; it was made to slow readers down`, {
           source,
           piece: id,
