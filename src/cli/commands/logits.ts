@@ -1,10 +1,10 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { NamedArray } from "../../engine/types.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
 import { addSettings } from "../settings.ts";
-import { text, tokenList } from "../values.ts";
+import { choice, text, tokenList } from "../values.ts";
 
 interface LogitsCommandOptions extends ModelOptions {
   readonly tokens: readonly number[];
@@ -20,7 +20,11 @@ export function addLogits(program: Command): void {
     .requiredOption("--tokens <ids>", "token ids with commas between them: 5,300,17", tokenList())
     .requiredOption("-o, --out <path>", "safetensors file to write: tokens [n], logits [n, vocab]", text())
     .option("--layers", "also write hidden.N, router.N and experts.N of every layer N");
-  addSettings(command, ["backend", "threads", "kvType"]);
+  addSettings(command, ["backend", "threads"]).addOption(
+    new Option("--kv-type <type>", "element type of the key/value cache: f32 rounds nothing; f16, q8_0, q4_0")
+      .argParser(choice("f32", "f16", "q8_0", "q4_0"))
+      .default("f32"),
+  );
   command.action(logits);
 }
 
@@ -28,7 +32,10 @@ async function logits(options: LogitsCommandOptions): Promise<void> {
   const path = requireModel(options);
   using interrupt = catchInterrupt();
   // The context is what these tokens take, whatever is usual.
-  await using model = await openModel(path, { ...options, context: Math.max(8, options.tokens.length) });
+  await using model = await openModel(path, {
+    ...options,
+    context: Math.max(8, options.tokens.length),
+  });
   warnOfFallback(model);
   const result = await model.logits(options.tokens, { layers: options.layers === true, signal: interrupt.signal });
   const arrays: [string, NamedArray][] = [
