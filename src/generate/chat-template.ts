@@ -12,14 +12,15 @@ export interface ChatTemplate {
 
 /** Longest template taken from a file: real ones have up to some 20,000 characters. */
 export const longestTemplate = 131_072;
-/** Steps of one rendering, and characters or items that its values may have together beyond the input's own. */
-const mostSteps = 2_000_000;
+/** Steps and seconds of one rendering, and characters or items that its values may have together beyond the input's own. */
+const mostSteps = 1_000_000;
+const mostSeconds = 3;
 const mostVolume = 64_000_000;
-const longestRange = 100_000;
+const longestRange = 10_000;
 
 /**
  * A Jinja template, as model files carry it. It is a program that somebody else wrote: it sees only the messages and
- * the variables given, and its steps and the volume of its values are bounded. Parsed at the first use.
+ * the variables given, and its steps, its time and the volume of its values are bounded. Parsed at the first use.
  */
 export function createJinjaTemplate(source: string, path: string): ChatTemplate {
   if (source.length > longestTemplate) {
@@ -77,8 +78,10 @@ function boundInterpreter(environment: Environment, volume: number): Interpreter
   const evaluate = interpreter.evaluate.bind(interpreter);
   let steps = mostSteps;
   let left = volume;
+  const deadline = performance.now() + mostSeconds * 1000;
   interpreter.evaluate = (...args: Parameters<typeof evaluate>) => {
     if (--steps < 0) throw new Error("it takes too many steps");
+    if (performance.now() > deadline) throw new Error(`it takes longer than ${mostSeconds} seconds`);
     const result = evaluate(...args);
     const { value } = result as { value: unknown };
     if (typeof value === "string" || Array.isArray(value)) left -= value.length;
