@@ -104,6 +104,7 @@ def make_sentencepiece():
         charsmap = train(
             model_type="bpe", vocab_size=420, normalization_rule_tsv=rules.name, user_defined_symbols=["  ", "<tool>", "\u2460\u2460"]
         )
+    charsmap = change(charsmap, lambda proto: proto.normalizer_spec.ClearField("normalization_rule_tsv"))
     sentencepiece_vectors("sp-bpe-charsmap", charsmap)
     suffix = train(
         model_type="bpe", vocab_size=400, treat_whitespace_as_suffix=True, unk_surface="[UNK]", add_dummy_prefix=True,
