@@ -9,24 +9,27 @@ import { readArrays, runTokens } from "./run.case.ts";
 const own = join(import.meta.dirname, "../../test/vectors/models");
 const shared = join(import.meta.dirname, "../../../shared/vectors/grok-baby");
 
-/** Largest relative error of all logits, by the exactness of weights in the file. */
+/**
+ * Largest relative error of all logits. Grok's expected values are float64, stored as float32: a bound this narrow also sees
+ * what the norm after a block hides but for its eps, such as a common factor on the experts. mlx-lm computes in float32.
+ */
 const budgets = {
-  reference: { exact: 1e-5, quantized: 1e-5 },
+  reference: { grok: 3e-7, llama: 5e-6 },
   native: { exact: 1e-4, quantized: 2e-2 },
 };
 
 const models = [
-  { file: join(own, "grok-1"), quantized: true },
-  { file: join(own, "grok-2"), quantized: true },
-  { file: join(own, "llama"), quantized: false },
-  { file: join(own, "mixtral"), quantized: false },
-  { file: join(shared, "grok-baby-f32"), quantized: false },
-  { file: join(shared, "grok-baby-q8_0"), quantized: true },
-  { file: join(shared, "grok-baby-q4_0"), quantized: true },
-];
+  { file: join(own, "grok-1"), oracle: "grok", weights: "quantized" },
+  { file: join(own, "grok-2"), oracle: "grok", weights: "quantized" },
+  { file: join(own, "llama"), oracle: "llama", weights: "exact" },
+  { file: join(own, "mixtral"), oracle: "llama", weights: "exact" },
+  { file: join(shared, "grok-baby-f32"), oracle: "grok", weights: "exact" },
+  { file: join(shared, "grok-baby-q8_0"), oracle: "grok", weights: "quantized" },
+  { file: join(shared, "grok-baby-q4_0"), oracle: "grok", weights: "quantized" },
+] as const;
 
 describe.each(backends)("models on $name", ({ create, skip }) => {
-  describe.each(models)("$file", ({ file, quantized }) => {
+  describe.each(models)("$file", ({ file, oracle, weights }) => {
     const absent = existsSync(`${file}.gguf`) ? skip : "the shared vectors are not there";
 
     it.skipIf(absent !== undefined)(`gives the expected logits${absent ? ` (skipped: ${absent})` : ""}`, async () => {
@@ -34,7 +37,7 @@ describe.each(backends)("models on $name", ({ create, skip }) => {
       const gguf = openGguf(`${file}.gguf`);
       const expected = readArrays(`${file}.expected.safetensors`);
       const tokens = expected.get("tokens") as Int32Array;
-      const budget = budgets[ops.backend][quantized ? "quantized" : "exact"];
+      const budget = ops.backend === "reference" ? budgets.reference[oracle] : budgets.native[weights];
 
       const { logits, seen, model } = await runTokens(ops, gguf, tokens);
       expect(relativeError(logits, expected.get("logits")!)).toBeLessThan(budget);
