@@ -52,6 +52,6 @@ export function attend(
 }
 
 /** The factor on a query's capped scores: log2(position) / log2(length) past `length`, 1 up to it. */
-function temperatureAt(position: number, length = 0): number {
+export function temperatureAt(position: number, length = 0): number {
   return length > 0 && position > length ? Math.log2(position) / Math.log2(length) : 1;
 }

@@ -185,18 +185,18 @@ export function createReference(options: ReferenceOptions = {}): Ops {
   };
 }
 
-function checkIndex(operation: string, what: string, index: number, count: number): void {
+export function checkIndex(operation: string, what: string, index: number, count: number): void {
   if (!(index >= 0 && index < count)) {
     throw new GrokError("argument", `${operation}: ${what} ${index} is not in 0 to ${count - 1}`, { operation, index });
   }
 }
 
-function checkSame(operation: string, a: Matrix, b: Matrix): void {
+export function checkSame(operation: string, a: Matrix, b: Matrix): void {
   checkSize(operation, `rows of ${b.name}`, a.rows, b.rows);
   checkSize(operation, `columns of ${b.name}`, a.cols, b.cols);
 }
 
-function checkBatch(operation: string, batch: Batch, x: Matrix): void {
+export function checkBatch(operation: string, batch: Batch, x: Matrix): void {
   checkSize(operation, `rows of ${x.name}`, batch.positions.length, x.rows);
   const covered = batch.sequences.reduce((sum, sequence) => sum + sequence.count, 0);
   checkSize(operation, "rows of the batch's sequences", x.rows, covered);

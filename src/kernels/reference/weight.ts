@@ -5,7 +5,7 @@ import { encodedBytes } from "../../tensor/types.ts";
 import type { Weight } from "../ops.ts";
 
 /**
- * A tensor that the reference backend can read as float32 rows. A stack of experts [experts, out, in] is `experts` matrices
+ * A tensor that the reference backend can read as rows: float32 for a file's tensors, float64 for what training changes. A stack of experts [experts, out, in] is `experts` matrices
  * of `out` rows; a matrix is one; a vector [n] is one matrix of one row.
  */
 export interface ReferenceWeight extends Weight {
@@ -16,9 +16,9 @@ export interface ReferenceWeight extends Weight {
    * Calls `use` with decoded rows of matrix `index`, in order: `count` rows from `row` on, as values [count, cols]. The array
    * is only valid during the call.
    */
-  eachBlock(index: number, use: (values: Float32Array, row: number, count: number) => void): void;
+  eachBlock(index: number, use: (values: Float32Array | Float64Array, row: number, count: number) => void): void;
   /** Row `row` of matrix 0, decoded; valid until anything else is decoded. */
-  row(row: number): Float32Array;
+  row(row: number): Float32Array | Float64Array;
 }
 
 /** Rows decoded at a time where a matrix is not kept. */

@@ -1,0 +1,252 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { elementCount } from "../tensor/tensor.ts";
+import type { GradOps, Parameter } from "./grad-ops.ts";
+import { type Bench, gradProblems, type Problem } from "./grad-problems.case.ts";
+import type { Matrix } from "./ops.ts";
+import { createRandom, floatTensor, relativeError } from "./oracle.case.ts";
+import { createGradReference } from "./reference/grad-reference.ts";
+
+/** Largest relative error of a gradient, ‖ours − exact‖ / ‖exact‖. */
+export interface GradBudgets {
+  readonly gradient: number;
+  /** Where a quantized weight takes part. */
+  readonly quantized: number;
+}
+
+type Values = Readonly<Record<string, Float64Array>>;
+interface Solved {
+  readonly loss: number;
+  readonly gradients: Readonly<Record<string, Float64Array>>;
+}
+
+/** A number for each name, so that a value of a problem is the same on every backend. */
+function seedOf(text: string): number {
+  let seed = 17;
+  for (const char of text) seed = (Math.imul(seed, 31) + char.charCodeAt(0)) >>> 0;
+  return seed;
+}
+
+const noise = (name: string, count: number) => createRandom(seedOf(name)).normal(count);
+
+/**
+ * Runs a problem with the given values (those it does not have yet are drawn, and put in). With `already`, every gradient is
+ * added to noise that is there before, and the noise is taken away again.
+ */
+async function solve(
+  ops: GradOps,
+  problem: Problem,
+  values: Record<string, Float64Array>,
+  mode: "loss" | "fresh" | "already",
+): Promise<Solved> {
+  const parameters = new Map<string, Parameter>();
+  const drawn = (name: string, count: number, deviation = 1) => {
+    values[name] ??= Float64Array.from(
+      problem.values?.[name] ?? createRandom(seedOf(problem.name + name)).normal(count, deviation),
+    );
+    return values[name];
+  };
+  const bench: Bench = {
+    ops,
+    matrix(name, rows, cols, deviation) {
+      const matrix = ops.matrix(name, rows, cols);
+      ops.write(matrix, drawn(name, rows * cols, deviation));
+      return matrix;
+    },
+    parameter(name, shape, deviation) {
+      const known = parameters.get(name);
+      if (known !== undefined) return known;
+      const count = elementCount(shape);
+      const parameter = ops.parameter(name, shape, drawn(name, count, deviation));
+      if (mode === "already") ops.writeParameter(parameter, "gradient", noise(name, count));
+      parameters.set(name, parameter);
+      return parameter;
+    },
+    into(name, rows, cols) {
+      if (mode !== "already") return `d.${name}`;
+      const matrix = ops.matrix(`d.${name}`, rows, cols);
+      ops.write(matrix, noise(name, rows * cols));
+      return matrix;
+    },
+  };
+  const run = await problem.run(bench);
+  let loss = run.loss ?? 0;
+  let dOut: Matrix | undefined;
+  if (run.out !== undefined) {
+    const { rows, cols } = run.out;
+    const factors = createRandom(rows * 1000 + cols).normal(rows * cols);
+    const found = await ops.read(run.out);
+    for (let i = 0; i < factors.length; i++) loss += factors[i]! * found[i]!;
+    dOut = ops.matrix("dOut", rows, cols);
+    ops.write(dOut, factors);
+  }
+  const gradients: Record<string, Float64Array> = {};
+  if (mode !== "loss") {
+    const matrices = run.back(dOut ?? ops.matrix("dOut", 0, 0)) ?? {};
+    const keep = async (name: string, found: ArrayLike<number>, added: boolean) => {
+      gradients[name] = Float64Array.from(found);
+      if (!added) return;
+      noise(name, found.length).forEach((value, i) => {
+        gradients[name]![i]! -= value;
+      });
+    };
+    for (const [name, matrix] of Object.entries(matrices)) {
+      const added = mode === "already" && matrix?.name === `d.${name}`;
+      if (matrix !== undefined) await keep(name, await ops.read(matrix), added);
+    }
+    for (const [name, parameter] of parameters) {
+      await keep(name, ops.readParameter(parameter, "gradient"), mode === "already");
+    }
+  }
+  ops.freeParameters([...parameters.values()]);
+  return { loss, gradients };
+}
+
+/** Up to `most` places of a gradient: half of them where it is largest, where differences are sharpest, half at random. */
+function placesOf(name: string, gradient: Float64Array, most: number): number[] {
+  const all = Array.from(gradient.keys());
+  if (all.length <= most) return all;
+  const random = createRandom(seedOf(name));
+  const largest = all.sort((a, b) => Math.abs(gradient[b]!) - Math.abs(gradient[a]!)).slice(0, most / 2);
+  return [...new Set([...largest, ...largest.map(() => random.below(gradient.length))])];
+}
+
+/** Central differences of the loss at some places of a value, in float64. */
+async function differences(ops: GradOps, problem: Problem, values: Values, name: string, places: readonly number[]) {
+  const slopes: number[] = [];
+  for (const place of places) {
+    const step = 1e-5 * Math.max(1, Math.abs(values[name]![place]!));
+    const at = async (shift: number) => {
+      const moved = values[name]!.slice();
+      moved[place]! += shift;
+      return (await solve(ops, problem, { ...values, [name]: moved }, "loss")).loss;
+    };
+    slopes.push(((await at(step)) - (await at(-step))) / (2 * step));
+  }
+  return slopes;
+}
+
+/** Everything that GradOps promises, for one backend: the reference beside finite differences, others beside the reference. */
+export function gradConformance(name: string, create: () => GradOps, budgets: GradBudgets, skip?: string): void {
+  describe.skipIf(skip !== undefined)(`gradients on ${name}${skip === undefined ? "" : ` (skipped: ${skip})`}`, () => {
+    const exact = createGradReference();
+    let ops: GradOps;
+    beforeAll(() => {
+      ops = create();
+    });
+    afterAll(() => {
+      ops?.close();
+      exact.close();
+    });
+
+    it.each(gradProblems())("$name", async (problem) => {
+      const values: Record<string, Float64Array> = {};
+      const found = await solve(ops, problem, values, "fresh");
+      expect(Object.keys(found.gradients).sort()).toEqual(Object.keys(values).sort());
+      const budget = problem.quantized ? budgets.quantized : budgets.gradient;
+      if (ops.backend === "reference") {
+        for (const [value, gradient] of Object.entries(found.gradients)) {
+          const places = placesOf(problem.name + value, gradient, problem.large ? 4 : 24);
+          const slopes = await differences(ops, problem, values, value, places);
+          const some = places.map((place) => gradient[place]!);
+          expect(relativeError(some, slopes), value).toBeLessThan(budget);
+        }
+      } else {
+        const expected = await solve(exact, problem, values, "fresh");
+        for (const [value, gradient] of Object.entries(expected.gradients)) {
+          expect(relativeError(found.gradients[value]!, gradient), value).toBeLessThan(budget);
+        }
+        expect(Math.abs(found.loss - expected.loss)).toBeLessThan(budget * (1 + Math.abs(expected.loss)));
+      }
+      const added = await solve(ops, problem, values, "already");
+      for (const [value, gradient] of Object.entries(found.gradients)) {
+        expect(relativeError(added.gradients[value]!, gradient), `${value}, added to`).toBeLessThan(budget);
+      }
+      expect(await solve(ops, problem, values, "fresh")).toEqual(found);
+    });
+
+    it("leaves experts that no row chose alone", async () => {
+      const problem = gradProblems().find((entry) => entry.name.startsWith("experts with GELU"))!;
+      const { gradients } = await solve(ops, problem, {}, "fresh");
+      for (const stack of ["gate", "up", "down"]) {
+        expect(gradients[stack]!.slice(70, 140).every((value) => value === 0)).toBe(true);
+        expect(gradients[stack]!.slice(0, 70).some((value) => value !== 0)).toBe(true);
+      }
+    });
+
+    it("writes elementwise gradients over their operand", async () => {
+      const rope = { headSize: 8, pairing: "half", frequencies: Float64Array.of(1, 0.5), magnitude: 1 } as const;
+      const values = createRandom(3).normal(24);
+      const gradient = (at: string) => {
+        const matrix = ops.matrix(at, 3, 8);
+        ops.write(matrix, values);
+        return matrix;
+      };
+      const rules: ((into: string) => Matrix)[] = [
+        (into) => ops.ropeBackward(into, gradient("dOut"), Int32Array.of(4, 5, 6), rope),
+        (into) => ops.scaleBackward(into, gradient("dOut"), 3),
+        (into) => ops.softcapBackward(into, gradient("dOut"), gradient("y"), 9),
+        (into) => ops.addBackward(into, gradient("dOut")),
+        (into) => {
+          const [dOut, gate, up] = [gradient("dOut"), gradient("gate"), gradient("up")];
+          return ops.gatedBackward({ gate: into, up: "dUp" }, dOut, "silu", gate, up).gate;
+        },
+      ];
+      for (const rule of rules) {
+        const apart = Array.from(await ops.read(rule("elsewhere")));
+        expect(Array.from(await ops.read(rule("dOut")))).toEqual(apart);
+      }
+    });
+
+    it("keeps parameters: read, written, seen as a tensor, freed", async () => {
+      const values = createRandom(5).normal(24);
+      const parameter = ops.parameter("p", [2, 3, 4], values);
+      expect([parameter.name, parameter.shape, parameter.tensor.type]).toEqual(["p", [2, 3, 4], "f32"]);
+      expect(Array.from(ops.readParameter(parameter, "values"))).toEqual(Array.from(values));
+      for (const part of ["gradient", "mean", "variance"] as const) {
+        expect(Array.from(ops.readParameter(parameter, part))).toEqual(new Array(24).fill(0));
+        ops.writeParameter(parameter, part, createRandom(part.length).normal(24));
+        expect(Array.from(ops.readParameter(parameter, part))).toEqual(
+          Array.from(createRandom(part.length).normal(24)),
+        );
+      }
+      const bytes = parameter.tensor.slice(1, 2);
+      expect(Array.from(new Float32Array(bytes.slice().buffer))).toEqual(Array.from(values.subarray(12)));
+      ops.zeroGradients([parameter]);
+      expect(Array.from(ops.readParameter(parameter, "gradient"))).toEqual(new Array(24).fill(0));
+      expect(ops.readParameter(parameter, "mean")[0]).not.toBe(0);
+      expect(() => ops.writeParameter(parameter, "values", values.subarray(1))).toThrow(/p/);
+      expect(() => ops.parameter("short", [5, 5], values)).toThrow(/short/);
+      ops.freeParameters([parameter]);
+      expect(() => ops.readParameter(parameter, "values")).toThrow(/freed/);
+    });
+
+    it("measures the norm of all gradients together", () => {
+      const sizes = [1, 7, 1000];
+      const all = sizes.map((size) => {
+        const parameter = ops.parameter(`p${size}`, [size], new Float32Array(size));
+        ops.writeParameter(parameter, "gradient", createRandom(size).normal(size));
+        return parameter;
+      });
+      const norm = Math.hypot(...sizes.flatMap((size) => [...createRandom(size).normal(size)]));
+      expect(Math.abs(ops.gradientNorm(all) / norm - 1)).toBeLessThan(1e-6);
+      ops.freeParameters(all);
+    });
+
+    it("refuses shapes that do not fit, targets outside of the vocabulary, other places of its operands", () => {
+      const x = ops.matrix("x", 3, 8);
+      const y = ops.matrix("y", 3, 5);
+      const w = ops.parameter("w", [5, 8], new Float32Array(40));
+      const a = ops.parameter("a", [2, 8], new Float32Array(16));
+      const frozen = ops.weight(floatTensor("frozen", [5, 8], new Float32Array(40)));
+      ops.write(x, new Float32Array(24));
+      expect(() => ops.matmulBackward("dx", x, x, w)).toThrow(/matmul/);
+      expect(() => ops.matmulBackward("y", y, x, w)).toThrow(/matmul/);
+      expect(() => ops.matmulBackward(ops.matrix("dx", 2, 8), y, x, w)).toThrow(/dx/);
+      expect(() => ops.lowRank(frozen, a, a, 1)).toThrow(/lowRank/);
+      expect(() => ops.crossEntropy(undefined, x, Int32Array.of(0, 8, 0), Float64Array.of(1, 1, 1))).toThrow(/8/);
+      expect(() => ops.crossEntropy(undefined, x, Int32Array.of(0), Float64Array.of(1))).toThrow(/crossEntropy/);
+      expect(() => ops.embedBackward(w, x, Int32Array.of(0, 5, 1), 1)).toThrow(/5/);
+      ops.freeParameters([w, a]);
+    });
+  });
+}

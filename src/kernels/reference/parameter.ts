@@ -1,0 +1,74 @@
+import { GrokError } from "../../errors.ts";
+import { elementCount } from "../../tensor/tensor.ts";
+import type { Parameter, ParameterPart } from "../grad-ops.ts";
+import type { Weight } from "../ops.ts";
+import { checkSize } from "./matrix.ts";
+import type { ReferenceWeight } from "./weight.ts";
+
+/** A parameter of the reference backend: float64 values, gradient and moments, each of the whole shape. */
+export interface ReferenceParameter extends Parameter, ReferenceWeight {
+  readonly parts: Record<ParameterPart, Float64Array>;
+}
+
+export function createParameter(
+  name: string,
+  shape: readonly number[],
+  values: Float32Array | Float64Array,
+): ReferenceParameter {
+  const size = elementCount(shape);
+  if (shape.length < 1 || shape.length > 3) {
+    throw new GrokError("shape", `parameter ${name} has ${shape.length} axes, expected 1 to 3`, { name, shape });
+  }
+  checkSize("parameter", `values of ${name}`, size, values.length);
+  const parts = {
+    values: Float64Array.from(values),
+    gradient: new Float64Array(size),
+    mean: new Float64Array(size),
+    variance: new Float64Array(size),
+  };
+  const matrices = shape.length === 3 ? shape[0]! : 1;
+  const rows = shape.length === 1 ? 1 : shape.at(-2)!;
+  const cols = shape.at(-1)!;
+  const entry = size / shape[0]!;
+  const slice = (start: number, end: number) => {
+    if (!(start >= 0 && start <= end && end <= shape[0]!)) {
+      throw new GrokError("argument", `entries ${start} to ${end} of ${shape[0]} in parameter ${name}`, { start, end });
+    }
+    return new Uint8Array(Float32Array.from(live().subarray(start * entry, end * entry)).buffer);
+  };
+  const live = (): Float64Array => {
+    if (parts.values.length !== size) throw new GrokError("argument", `parameter ${name} was freed`, { name });
+    return parts.values;
+  };
+  return {
+    name,
+    shape,
+    trainable: true,
+    tensor: { name, type: "f32", shape, source: "memory", slice },
+    parts,
+    matrices,
+    rows,
+    cols,
+    eachBlock(index, use) {
+      use(live().subarray(index * rows * cols, (index + 1) * rows * cols), 0, rows);
+    },
+    row: (row) => live().subarray(row * cols, (row + 1) * cols),
+  };
+}
+
+/** The parameter that a weight is, or undefined for a frozen one. */
+export function parameterOf(weight: Weight): ReferenceParameter | undefined {
+  return (weight as Partial<ReferenceParameter>).parts === undefined ? undefined : (weight as ReferenceParameter);
+}
+
+/** @throws GrokError `argument` for a parameter of another backend. */
+export function boundParameter(parameter: Parameter): ReferenceParameter {
+  const found = parameterOf(parameter);
+  if (found === undefined) {
+    throw new GrokError("argument", `parameter ${parameter.name} was not made by the reference backend`);
+  }
+  if (found.parts.values.length !== elementCount(found.shape)) {
+    throw new GrokError("argument", `parameter ${parameter.name} was freed`, { name: parameter.name });
+  }
+  return found;
+}
