@@ -60,8 +60,12 @@ interface Job {
   cancelled: boolean;
 }
 
-/** Passes should not take much longer than this, so that a cancellation is soon seen. */
+/**
+ * A pass should not take much longer than this: others wait for it, and a cancellation too. One that serves a single
+ * request can be left between two layers, so there a few layers may take as long.
+ */
 const passSeconds = 1;
+const layersInPassSeconds = 4;
 const defaultPageTokens = 64;
 
 export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
@@ -78,7 +82,8 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
   /** Oldest first. */
   const runs: Run[] = [];
   const jobs: Job[] = [];
-  let chunk = smallestChunk;
+  /** Rows a second, of the last pass that was large enough to tell. */
+  let speed = 0;
   let streamIds = 0;
   let clock = 0;
   let looping: Promise<void> | undefined;
@@ -112,7 +117,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     const waiting = streams.filter(({ stream }) => pendingOf(stream) > 0);
     const byId = new Map(waiting.map((each) => [each.stream.id, each]));
     const works = waiting.map(({ stream }) => ({ id: stream.id, pending: pendingOf(stream), waited: stream.waited++ }));
-    const chosen = nextBatch(works, { tokens: batchTokens, prefill: chunk })
+    const chosen = nextBatch(works, { tokens: batchTokens, prefill: chunkFor(runs.length) })
       .map(({ id, count }) => ({ ...byId.get(id)!, count }))
       .sort((a, b) => runs.indexOf(a.run) - runs.indexOf(b.run));
 
@@ -204,13 +209,16 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     return batch.outputs.length === 0 ? new Float32Array(0) : await ops.read(logits);
   }
 
-  /** Adapts the chunk to the speed just seen. */
+  /** Rows of prompts that fit into the time of a pass, given the speed last seen. */
+  function chunkFor(requests: number): number {
+    const seconds = requests > 1 ? passSeconds : Math.max(1, model.config.layers / layersInPassSeconds) * passSeconds;
+    return Math.max(smallestChunk, Math.min(batchTokens, Math.floor((speed * seconds) / 32) * 32));
+  }
+
   function measure(rows: readonly { count: number }[], began: number): void {
     const total = rows.reduce((sum, { count }) => sum + count, 0);
     if (total < 16) return;
-    const seconds = Math.max(1e-6, (performance.now() - began) / 1000);
-    const fitting = Math.floor(((total / seconds) * passSeconds) / 32) * 32;
-    chunk = Math.max(smallestChunk, Math.min(batchTokens, fitting));
+    speed = total / Math.max(1e-6, (performance.now() - began) / 1000);
   }
 
   /** Begins the first request of a session's queue: keeps what its cache has in common with the prompt. */
@@ -282,7 +290,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
   function createJobHost(job: Job): JobHost {
     const timeline = createTimeline();
     return {
-      ...{ contextLength, batchTokens, vocab, chunk: () => chunk },
+      ...{ contextLength, batchTokens, vocab, chunk: () => chunkFor(1) },
       clear: () => truncate(pool, timeline, 0),
       async forward(tokens, outputs, bound = model) {
         await pause();

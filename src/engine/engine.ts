@@ -38,7 +38,10 @@ export function startEngine(path: string, options: EngineOptions = {}): Promise<
     };
     worker.on("message", (message: FromEngine) => {
       if (message.type === "ready") ready(message.info);
-      else if (message.type === "failed") fail(errorFromData(message.error));
+      else if (message.type === "failed") {
+        fail(errorFromData(message.error));
+        void worker.terminate();
+      }
     });
   });
 }

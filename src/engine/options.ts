@@ -24,14 +24,16 @@ export function resolveOptions(options: EngineOptions, backend: Ops["backend"], 
   if (options.threads !== undefined) checkWhole("threads", options.threads, 1, 1024);
   const { cacheTokens = 2 * contextLength } = options;
   checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
+  // Fewer rows a pass than this leave fast kernels idle (an expert gets a part of them); the plain ones do not care.
+  const { smallestChunk = Math.min(batchTokens, backend === "native" ? 128 : 8) } = options;
+  checkWhole("smallestChunk", smallestChunk, 1, batchTokens);
   const { kvType = backend === "native" ? "f16" : "f32" } = options;
   if (!["f32", "f16", "q8_0", "q4_0"].includes(kvType)) {
     throw new GrokError("argument", `kvType is ${kvType}, expected f32, f16, q8_0 or q4_0`);
   }
   return {
     ...{ contextLength, cacheTokens, kvType, batchTokens },
-    // Fewer rows than this a pass leave fast kernels idle (an expert gets a quarter of them); the plain ones do not care.
-    smallestChunk: backend === "native" ? 128 : 8,
+    smallestChunk,
     bytesOf: (elements) => encodedBytes(kvType, elements),
   };
 }

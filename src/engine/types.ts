@@ -27,6 +27,11 @@ export interface EngineOptions {
   readonly kvType?: KvType;
   /** Most tokens in one forward pass: what a prefill chunk can be. Default 512. */
   readonly batchTokens?: number;
+  /**
+   * Rows of a prompt that a pass takes at least, even where it then lasts longer than about a second: larger chunks prefill
+   * faster on slow machines, smaller ones are cancelled sooner. Default 128 on the native backend, 8 on the reference backend.
+   */
+  readonly smallestChunk?: number;
 }
 
 /** The context that is reserved when nobody asks for more. */
