@@ -9,6 +9,7 @@ import { addLogits } from "./commands/logits.ts";
 import { addPerplexity } from "./commands/perplexity.ts";
 import { addRun } from "./commands/run.ts";
 import { addTokenize } from "./commands/tokenize.ts";
+import { addTrainTokenizer } from "./commands/train-tokenizer.ts";
 import { configPath, readConfig } from "./config.ts";
 import { failureOf } from "./exit.ts";
 import { applyConfig } from "./settings.ts";
@@ -50,7 +51,17 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
     applyConfig(command, readConfig(path), path);
   });
 
-for (const add of [addRun, addChat, addInspect, addTokenize, addLogits, addPerplexity, addBench, addDoctor]) {
+for (const add of [
+  addRun,
+  addChat,
+  addInspect,
+  addTokenize,
+  addTrainTokenizer,
+  addLogits,
+  addPerplexity,
+  addBench,
+  addDoctor,
+]) {
   add(program);
 }
 

@@ -101,6 +101,9 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
     if (rich) output.write("\u001b[?2004l");
   };
   process.on("exit", restore);
+  // Asked to end from outside: as at once as without this, but the terminal is put right.
+  const onTerminate = () => process.exit(143);
+  process.on("SIGTERM", onTerminate);
 
   const show = () => {
     editor.setPrompt(assembler.pending ? promptMore : prompt);
@@ -181,6 +184,7 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
       process.stdin.off("keypress", onKey);
       output.off("resize", onResize);
       process.off("exit", restore);
+      process.off("SIGTERM", onTerminate);
       restore();
       editor.close();
     },

@@ -1,0 +1,50 @@
+import { describe, expect, it } from "vitest";
+import { type AddonReport, advise } from "./diagnosis.ts";
+import type { Machine } from "./machine.ts";
+
+const machine: Machine = {
+  system: "linux",
+  node: "v20",
+  processor: "a processor",
+  processors: 8,
+  memoryBytes: 64e9,
+  availableBytes: 60e9,
+  memoryLimitBytes: undefined,
+  transparentHugePages: "madvise",
+  swapUsedBytes: 0,
+  clockGovernor: undefined,
+};
+const addon: AddonReport = {
+  present: true,
+  compiler: "c++ 12",
+  features: ["avx2"],
+  isas: ["scalar", "avx2"],
+  best: "avx2",
+  l1d: 1,
+  l2: 1,
+  l3: 1,
+};
+
+describe("advice", () => {
+  it("is silent where nothing is wrong", () => {
+    expect(advise(machine, addon)).toEqual([]);
+  });
+
+  it("speaks of the compiler first, and of each trouble by itself", () => {
+    const all = advise(
+      {
+        ...machine,
+        transparentHugePages: "never",
+        clockGovernor: "powersave",
+        swapUsedBytes: 8e9,
+        availableBytes: 4e9,
+      },
+      { present: false, reason: "no compiler" },
+    );
+    expect(all).toHaveLength(5);
+    expect(all[0]).toMatch(/C\+\+20 compiler/);
+    expect(all[4]).toMatch(/4\.00 GB of 64\.0 GB/);
+    expect(advise({ ...machine, memoryLimitBytes: 8e9 }, addon)[0]).toMatch(/8\.00 GB of 64\.0 GB/);
+    expect(advise(machine, { ...addon, best: "scalar" })[0]).toMatch(/AVX2/);
+  });
+});
