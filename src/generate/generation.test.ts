@@ -1,0 +1,67 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import type { Engine } from "../engine/client.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { startGeneration } from "./generation.ts";
+
+/** Tokens are pieces of UTF-8, cut anywhere; the engine says them one by one, and goes on a little after a cancellation. */
+function place(pieces: readonly Uint8Array[]) {
+  const tokenizer = {
+    endOfGeneration: new Set<number>(),
+    decoder() {
+      const decoder = new TextDecoder();
+      return { push: (id: number) => decoder.decode(pieces[id], { stream: true }), end: () => decoder.decode() };
+    },
+  } as Partial<Tokenizer> as Tokenizer;
+  const engine = {
+    generate(_, options) {
+      for (const id of pieces.keys()) options?.onTokens?.([id], [{ token: id, logprob: -id, top: [] }]);
+      const timings = { prefillSeconds: 1, decodeSeconds: 1, prefilledTokens: 1 };
+      const counts = { promptTokens: 1, cachedTokens: 0, generatedTokens: pieces.length };
+      return { result: Promise.resolve({ finishReason: "length", ...counts, timings }), cancel: () => undefined };
+    },
+  } as Partial<Engine> as Engine;
+  return { engine, tokenizer, session: undefined, loadSeconds: 0, continuation: false };
+}
+
+it("gives whole characters, the same text however it is cut into tokens, and tokens that match it", async () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", "é", "漢", "😀"), maxLength: 12 });
+  const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b", "é", "😀"), minLength: 1, maxLength: 3 }), {
+    maxLength: 2,
+  });
+  await fc.assert(
+    fc.asyncProperty(letters, fc.array(fc.nat(4), { maxLength: 50 }), stops, async (text, cuts, stop) => {
+      const bytes = new TextEncoder().encode(text);
+      const pieces: Uint8Array[] = [];
+      for (let at = 0; at < bytes.length; ) {
+        const size = cuts[pieces.length] ?? 1;
+        pieces.push(bytes.subarray(at, at + size));
+        at += size;
+      }
+      // Where the text, read character by character, first ends with a stop.
+      const ends = Array.from({ length: text.length + 1 }, (_, end) => text.slice(0, end));
+      const match = ends.find((prefix) => stop.some((each) => prefix.endsWith(each)));
+      const longest = Math.max(0, ...stop.filter((each) => match?.endsWith(each)).map((each) => each.length));
+      const expected = match === undefined ? text : match.slice(0, match.length - longest);
+
+      const generation = startGeneration(place(pieces), () => Int32Array.of(1), { stop, logprobs: 0 });
+      let streamed = "";
+      const tokens: number[] = [];
+      for await (const chunk of generation) {
+        expect(chunk.text).not.toMatch(/\p{Surrogate}|\ufffd/u);
+        expect(chunk.logprobs?.map(({ token }) => token)).toEqual(chunk.tokens);
+        streamed += chunk.text;
+        tokens.push(...chunk.tokens);
+      }
+      const result = await generation.result;
+      expect(result).toMatchObject({ text: expected, finishReason: match === undefined ? "length" : "stop-string" });
+      expect([streamed, tokens]).toEqual([result.text, result.tokens]);
+      expect(tokens).toEqual(tokens.map((_, i) => i));
+      // The tokens hold at least the text, and no token that lies wholly behind it.
+      const size = tokens.reduce((sum, id) => sum + pieces[id]!.length, 0);
+      expect(size).toBeGreaterThanOrEqual(new TextEncoder().encode(expected).length);
+      if (match === undefined) expect(tokens).toHaveLength(pieces.length);
+    }),
+    { numRuns: 500 },
+  );
+});
