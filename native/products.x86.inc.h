@@ -1,5 +1,6 @@
 // Products by rows, and packing, with AVX2; with AVX-512 VNNI where the file that includes this is compiled with it. That
 // file adds the register tiles.
+#include "gate.inc.h"
 #include "unpack.x86.inc.h"
 
 namespace grok1::GROK1_ISA {
@@ -22,6 +23,7 @@ template <class Q>
 GROK1_INLINE __m256i dotBlocks(const __m256i* w, const ActGroup& a) {
   __m256i s[4];
   [[maybe_unused]] const __m256i ones = _mm256_set1_epi16(1);
+  GROK1_UNROLL
   for (int p = 0; p < 4; p++) {
     const __m256i a0 = activations(a, p, 0), a1 = activations(a, p, 1);
 #if defined(__AVX512VNNI__)
@@ -47,7 +49,9 @@ GROK1_INLINE __m256i dotBlocks(const __m256i* w, const ActGroup& a) {
 template <class Q>
 GROK1_INLINE __m256i dotHalves(const __m256i* w, __m256i subs, const ActGroup& a) {
   __m256i s[4];
+  GROK1_UNROLL
   for (int p = 0; p < 4; p++) {
+    GROK1_UNROLL
     for (int h = 0; h < 2; h++) {
       const __m256i sub = _mm256_shuffle_epi8(subs, _mm256_set1_epi16(short((4 * p + 2 * h + 1) << 8 | (4 * p + 2 * h))));
       const __m256i x = _mm256_madd_epi16(_mm256_maddubs_epi16(w[2 * p + h], activations(a, p, h)), sub);
@@ -67,10 +71,12 @@ GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_
   Q::unpack(p, w);
   if constexpr (Q::kTraits.kind == Kind::block32 || Q::kTraits.kind == Kind::min32) {
     if (Q::kSigned && kVnni) {
+      GROK1_UNROLL
       for (int i = 0; i < 8; i++) w[i] = _mm256_xor_si256(w[i], _mm256_set1_epi8(-128));
     }
     __m256 scale, min = _mm256_setzero_ps();
     Q::scales(p, scale, min);
+    GROK1_UNROLL
     for (int t = 0; t < N; t++) {
       const ActGroup& a = acts[t][g];
       const __m256 factor = _mm256_mul_ps(scale, _mm256_load_ps(a.scale));
@@ -82,6 +88,7 @@ GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_
     const __m256 scale = _mm256_set1_ps(Q::scale(p));
     __m256 even, odd;
     Q::mins(p, even, odd);
+    GROK1_UNROLL
     for (int t = 0; t < N; t++) {
       const ActGroup& a = acts[t][g];
       const __m256 factor = _mm256_mul_ps(scale, _mm256_load_ps(a.scale));
@@ -100,6 +107,7 @@ constexpr int64_t kAhead = 1024;
 template <class Q, int R, int N>
 static void quantRows(const RowsCall& call, int firstRow, int firstToken) {
   const ActGroup* acts[N];
+  GROK1_UNROLL
   for (int t = 0; t < N; t++) acts[t] = (const ActGroup*)call.acts[firstToken + t];
   const uint8_t* const data = call.data + size_t(firstRow) * call.rowBytes;
   float totals[R * N] = {};
@@ -107,12 +115,14 @@ static void quantRows(const RowsCall& call, int firstRow, int firstToken) {
   const int tail = int(call.cols % kGroup / kBlock);
   for (int64_t segment = 0; segment * kSegment < call.cols; segment++) {
     __m256 lanes[R * N];
+    GROK1_UNROLL
     for (int i = 0; i < R * N; i++) lanes[i] = _mm256_setzero_ps();
     const int64_t last = (segment + 1) * (kSegment / kGroup), end = last < groups ? last : groups;
     for (int64_t g = segment * (kSegment / kGroup); g < end; g++) {
       // Past the end of a row comes the row that takes its place in the next call.
       const int64_t at = g * Q::kTraits.unit;
       const int64_t ahead = kAhead + (at + kAhead >= int64_t(call.rowBytes) ? (R - 1) * int64_t(call.rowBytes) : 0);
+      GROK1_UNROLL
       for (int r = 0; r < R; r++) {
         const uint8_t* p = data + size_t(r) * call.rowBytes + at;
         for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p + ahead + line), _MM_HINT_T0);
@@ -120,19 +130,24 @@ static void quantRows(const RowsCall& call, int firstRow, int firstToken) {
       }
     }
     if (tail > 0 && groups < last) {
+      GROK1_UNROLL
       for (int r = 0; r < R; r++) {
         uint8_t padded[Q::kTraits.unit] = {};
         memcpy(padded, data + size_t(r) * call.rowBytes + groups * Q::kTraits.unit, size_t(tail) * Q::kBlockBytes);
         addGroup<Q, N>(padded, acts, groups, lanes + r * N);
       }
     }
+    GROK1_UNROLL
     for (int i = 0; i < R * N; i++) {
       float lane[8];
       _mm256_storeu_ps(lane, lanes[i]);
+      GROK1_UNROLL
       for (int l = 0; l < 8; l++) totals[i] += lane[l];
     }
   }
+  GROK1_UNROLL
   for (int r = 0; r < R; r++) {
+    GROK1_UNROLL
     for (int t = 0; t < N; t++) call.out[(firstToken + t) * call.ldo + firstRow + r] = totals[r * N + t];
   }
 }
@@ -192,31 +207,40 @@ static void floatRows(const RowsCall& call, int firstRow, int firstToken) {
   float totals[R * N] = {};
   for (int64_t segment = 0; segment < call.cols; segment += kFloatSegment) {
     Vector16 lanes[R * N];
+    GROK1_UNROLL
     for (int i = 0; i < R * N; i++) lanes[i] = zero16();
     const int64_t end = segment + kFloatSegment < call.cols ? segment + kFloatSegment : call.cols;
     int64_t k = segment;
     for (; k + 16 <= end; k += 16) {
       const int64_t ahead = kAhead + (k * unit + kAhead >= int64_t(call.rowBytes) ? (R - 1) * int64_t(call.rowBytes) : 0);
+      GROK1_UNROLL
       for (int r = 0; r < R; r++) {
         const uint8_t* p = data + size_t(r) * call.rowBytes + k * unit;
         _mm_prefetch((const char*)(p + ahead), _MM_HINT_T0);
         const Vector16 w = loadWeights<TYPE>(p);
+        GROK1_UNROLL
         for (int t = 0; t < N; t++) lanes[r * N + t] = fma16(w, load16f((const float*)call.acts[firstToken + t] + k), lanes[r * N + t]);
       }
     }
     if (k < end) {
+      GROK1_UNROLL
       for (int r = 0; r < R; r++) {
         const Vector16 w = loadLastWeights<TYPE>(data + size_t(r) * call.rowBytes + k * unit, end - k);
+        GROK1_UNROLL
         for (int t = 0; t < N; t++) lanes[r * N + t] = fma16(w, load16f((const float*)call.acts[firstToken + t] + k), lanes[r * N + t]);
       }
     }
+    GROK1_UNROLL
     for (int i = 0; i < R * N; i++) {
       float lane[16];
       store16f(lane, lanes[i]);
+      GROK1_UNROLL
       for (int l = 0; l < 16; l++) totals[i] += lane[l];
     }
   }
+  GROK1_UNROLL
   for (int r = 0; r < R; r++) {
+    GROK1_UNROLL
     for (int t = 0; t < N; t++) call.out[(firstToken + t) * call.ldo + firstRow + r] = totals[r * N + t];
   }
 }
@@ -376,6 +400,7 @@ static void packTokenOf(const PackTokenCall& call) {
 GROK1_INLINE void interleave(const uint8_t* rows, int64_t stride, uint8_t* to) {
 #if defined(__AVX512F__)
   __m512i v[4];
+  GROK1_UNROLL
   for (int i = 0; i < 4; i++) {
     const uint8_t* p = rows + i * stride;
     v[i] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i*)p));
@@ -392,6 +417,7 @@ GROK1_INLINE void interleave(const uint8_t* rows, int64_t stride, uint8_t* to) {
 #else
   for (int half = 0; half < 2; half++, rows += 8 * stride, to += 32) {
     __m256i v[4];
+    GROK1_UNROLL
     for (int i = 0; i < 4; i++) v[i] = pair(rows + i * stride, rows + (i + 4) * stride);
     const __m256i a = _mm256_unpacklo_epi32(v[0], v[1]), b = _mm256_unpackhi_epi32(v[0], v[1]);
     const __m256i c = _mm256_unpacklo_epi32(v[2], v[3]), d = _mm256_unpackhi_epi32(v[2], v[3]);
@@ -405,19 +431,24 @@ GROK1_INLINE void interleave(const uint8_t* rows, int64_t stride, uint8_t* to) {
 
 // out[b][0..16) = from[0..16)[b] for b < 8.
 GROK1_INLINE void turnScales(const float (*from)[8], float (*out)[16]) {
+  GROK1_UNROLL
   for (int half = 0; half < 2; half++) {
     __m256 v[8], u[8];
+    GROK1_UNROLL
     for (int i = 0; i < 8; i++) v[i] = _mm256_load_ps(from[8 * half + i]);
+    GROK1_UNROLL
     for (int i = 0; i < 8; i += 2) {
       u[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
       u[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
     }
+    GROK1_UNROLL
     for (int i = 0; i < 8; i += 4) {
       v[i] = _mm256_shuffle_ps(u[i], u[i + 2], 0x44);
       v[i + 1] = _mm256_shuffle_ps(u[i], u[i + 2], 0xee);
       v[i + 2] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0x44);
       v[i + 3] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0xee);
     }
+    GROK1_UNROLL
     for (int i = 0; i < 4; i++) {
       _mm256_store_ps(out[i] + 8 * half, _mm256_permute2f128_ps(v[i], v[i + 4], 0x20));
       _mm256_store_ps(out[i + 4] + 8 * half, _mm256_permute2f128_ps(v[i], v[i + 4], 0x31));
@@ -455,6 +486,7 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
       }
       __m256i w[8];
       Q::unpack(p, w);
+      GROK1_UNROLL
       for (int i = 0; i < 8; i++) {
         _mm256_store_si256((__m256i*)codes[r][i], Q::kSigned && kVnni ? _mm256_xor_si256(w[i], _mm256_set1_epi8(-128)) : w[i]);
       }
@@ -484,6 +516,7 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
     for (int f = 0; f < floats; f++) turnScales(scales[f], turned[f]);
     for (int b = 0; b < count; b++) {
       uint8_t* const to = panel + size_t(laneStart(units, kLanes, b) + first / 8) * unitBytes;
+      GROK1_UNROLL
       for (int h = 0; h < 2; h++) interleave(codes[0][2 * (b % 4) + h] + b / 4 * 16, 256, to + 256 * h);
       uint8_t* at = to + 512;
       if (halves) {
@@ -509,10 +542,13 @@ static void packFloatPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
     }
     // Column k + l goes to lane l.
     alignas(64) float turned[8][16];
+    GROK1_UNROLL
     for (int half = 0; half < 2; half++) {
       alignas(64) float eight[16][8];
+      GROK1_UNROLL
       for (int r = 0; r < 16; r++) memcpy(eight[r], values[r] + 8 * half, 32);
       turnScales(eight, turned);
+      GROK1_UNROLL
       for (int l = 0; l < 8; l++) memcpy(out + ((8 * half + l) * run + k / 16) * 16, turned[l], 64);
     }
   }
@@ -527,16 +563,6 @@ static void packPanel(int type, const uint8_t* data, size_t rowBytes, int rowCou
       packQuantPanel<Quant<TYPE>>(data, rowBytes, rowCount, columns, panel);
     }
   });
-}
-
-// x * sigmoid(2 z) is x (1 + tanh z) / 2.
-static void gate(int gating, const float* gate, const float* up, float* hidden, int64_t n) {
-  const V one = all(1.0f);
-  for (int64_t i = 0; i < n; i += W) {
-    const V x = load(gate + i);
-    const V z = gating == 0 ? x * fma(x * x, all(-2 * 0.7978845608028654f * 0.044715f), all(-2 * 0.7978845608028654f)) : all(0.0f) - x;
-    store(hidden + i, x / (one + exp(z)) * load(up + i));
-  }
 }
 
 }  // namespace grok1::GROK1_ISA

@@ -28,7 +28,7 @@ namespace {
 // One function a type: a block of bytes to its floats.
 
 void q4_0(const uint8_t* b, float* y) {
-  const float d = loadHalf(b);
+  const float d = halfAt(b);
   for (int i = 0; i < 16; i++) {
     y[i] = d * float((b[2 + i] & 15) - 8);
     y[16 + i] = d * float((b[2 + i] >> 4) - 8);
@@ -36,7 +36,7 @@ void q4_0(const uint8_t* b, float* y) {
 }
 
 void q4_1(const uint8_t* b, float* y) {
-  const float d = loadHalf(b), m = loadHalf(b + 2);
+  const float d = halfAt(b), m = halfAt(b + 2);
   for (int i = 0; i < 16; i++) {
     const float low = d * float(b[4 + i] & 15), high = d * float(b[4 + i] >> 4);
     y[i] = low + m;
@@ -51,7 +51,7 @@ uint32_t load32(const uint8_t* p) {
 }
 
 void q5_0(const uint8_t* b, float* y) {
-  const float d = loadHalf(b);
+  const float d = halfAt(b);
   const uint32_t high = load32(b + 2);
   for (int i = 0; i < 16; i++) {
     y[i] = d * float(int((b[6 + i] & 15) | (high >> i & 1) << 4) - 16);
@@ -60,7 +60,7 @@ void q5_0(const uint8_t* b, float* y) {
 }
 
 void q5_1(const uint8_t* b, float* y) {
-  const float d = loadHalf(b), m = loadHalf(b + 2);
+  const float d = halfAt(b), m = halfAt(b + 2);
   const uint32_t high = load32(b + 4);
   for (int i = 0; i < 16; i++) {
     const float first = d * float((b[8 + i] & 15) | (high >> i & 1) << 4);
@@ -71,12 +71,12 @@ void q5_1(const uint8_t* b, float* y) {
 }
 
 void q8_0(const uint8_t* b, float* y) {
-  const float d = loadHalf(b);
+  const float d = halfAt(b);
   for (int i = 0; i < 32; i++) y[i] = float(int8_t(b[2 + i])) * d;
 }
 
 void q2_k(const uint8_t* b, float* y) {
-  const float d = loadHalf(b + 80), dmin = loadHalf(b + 82);
+  const float d = halfAt(b + 80), dmin = halfAt(b + 82);
   for (int j = 0; j < 16; j++) {
     const float scale = d * float(b[j] & 15), min = dmin * float(b[j] >> 4);
     const uint8_t* q = b + 16 + 32 * (j / 8) + 16 * (j % 2);
@@ -89,7 +89,7 @@ void q2_k(const uint8_t* b, float* y) {
 }
 
 void q3_k(const uint8_t* b, float* y) {
-  const float d = loadHalf(b + 108);
+  const float d = halfAt(b + 108);
   int8_t scales[16];
   unpackScales3(b + 96, scales);
   for (int j = 0; j < 16; j++) {
@@ -101,7 +101,7 @@ void q3_k(const uint8_t* b, float* y) {
 }
 
 void q45_k(const uint8_t* b, float* y, bool five) {
-  const float d = loadHalf(b), dmin = loadHalf(b + 2);
+  const float d = halfAt(b), dmin = halfAt(b + 2);
   uint8_t scales[8], mins[8];
   unpackScales6(b + 4, scales, mins);
   for (int j = 0; j < 8; j++) {
@@ -117,7 +117,7 @@ void q45_k(const uint8_t* b, float* y, bool five) {
 }
 
 void q6_k(const uint8_t* b, float* y) {
-  const float d = loadHalf(b + 208);
+  const float d = halfAt(b + 208);
   for (int j = 0; j < 16; j++) {
     const float scale = d * float(int8_t(b[192 + j]));
     const int half = j / 8, part = j % 8 / 2, from = 16 * (j % 2);
@@ -130,7 +130,7 @@ void q6_k(const uint8_t* b, float* y) {
 }
 
 void iq4_nl(const uint8_t* b, float* y) {
-  const float d = loadHalf(b);
+  const float d = halfAt(b);
   for (int i = 0; i < 16; i++) {
     y[i] = d * float(iq4Values[b[2 + i] & 15]);
     y[16 + i] = d * float(iq4Values[b[2 + i] >> 4]);
@@ -138,7 +138,7 @@ void iq4_nl(const uint8_t* b, float* y) {
 }
 
 void iq4_xs(const uint8_t* b, float* y) {
-  const float d = loadHalf(b);
+  const float d = halfAt(b);
   const uint16_t high = load16(b + 2);
   for (int j = 0; j < 8; j++) {
     const int code = (b[4 + j / 2] >> (j % 2 * 4) & 15) | (high >> (2 * j) & 3) << 4;
@@ -162,7 +162,7 @@ void each(int type, const uint8_t* src, float* dst, int64_t n, F decode) {
 void dequantizeRow(int type, const uint8_t* src, float* dst, int64_t n) {
   switch (type) {
     case F32: std::memcpy(dst, src, size_t(n) * 4); return;
-    case F16: return each(type, src, dst, n, [](const uint8_t* b, float* y) { *y = loadHalf(b); });
+    case F16: return each(type, src, dst, n, [](const uint8_t* b, float* y) { *y = halfAt(b); });
     case BF16: return each(type, src, dst, n, [](const uint8_t* b, float* y) { *y = floatOfBfloat(load16(b)); });
     case Q4_0: return each(type, src, dst, n, q4_0);
     case Q4_1: return each(type, src, dst, n, q4_1);

@@ -61,7 +61,7 @@ static inline uint16_t load16(const uint8_t* p) {
   std::memcpy(&value, p, 2);
   return value;
 }
-static inline float loadHalf(const uint8_t* p) { return floatOfHalf(load16(p)); }
+static inline float halfAt(const uint8_t* p) { return floatOfHalf(load16(p)); }
 
 // Sub-block scales and minimums of Q4_K and Q5_K, 6 bits each in 12 bytes.
 static inline void unpackScales6(const uint8_t* packed, uint8_t scales[8], uint8_t mins[8]) {

@@ -7,6 +7,15 @@
 #include "products.h"
 #include "simd.h"
 
+// Arrays of registers stay in registers only where the loops over them are unrolled.
+#if defined(__clang__)
+#define GROK1_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define GROK1_UNROLL _Pragma("GCC unroll 16")
+#else
+#define GROK1_UNROLL
+#endif
+
 namespace grok1::GROK1_ISA {
 
 GROK1_INLINE __m256i pair(const uint8_t* low, const uint8_t* high) {
@@ -56,6 +65,7 @@ GROK1_INLINE void eightPairs(const uint8_t* p, __m256& first, __m256& second) {
 
 template <int STRIDE>
 GROK1_INLINE void unpackNibbleBlocks(const uint8_t* q, __m256i* w) {
+  GROK1_UNROLL
   for (int p = 0; p < 4; p++) {
     const __m256i v = pair(q + STRIDE * p, q + STRIDE * (p + 4));
     w[2 * p] = lowNibbles(v);
@@ -67,11 +77,13 @@ GROK1_INLINE void unpackNibbleBlocks(const uint8_t* q, __m256i* w) {
 template <int STRIDE>
 GROK1_INLINE void addFifthBits(const uint8_t* q, __m256i* w) {
   const __m256i bits = _mm256_set1_epi64x(int64_t(0x8040201008040201));
+  GROK1_UNROLL
   for (int p = 0; p < 4; p++) {
     int low, high;
     memcpy(&low, q + STRIDE * p, 4);
     memcpy(&high, q + STRIDE * (p + 4), 4);
     const __m256i v = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_cvtsi32_si128(low)), _mm_cvtsi32_si128(high), 1);
+    GROK1_UNROLL
     for (int h = 0; h < 2; h++) {
       const __m256i bytes = _mm256_setr_epi64x(0x0101010101010101 * (2 * h), 0x0101010101010101 * (2 * h + 1),
                                                0x0101010101010101 * (2 * h), 0x0101010101010101 * (2 * h + 1));
@@ -83,6 +95,7 @@ GROK1_INLINE void addFifthBits(const uint8_t* q, __m256i* w) {
 
 GROK1_INLINE void lookUpIq4(__m256i* w) {
   const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)iq4Values));
+  GROK1_UNROLL
   for (int i = 0; i < 8; i++) w[i] = _mm256_shuffle_epi8(values, w[i]);
 }
 
@@ -90,6 +103,7 @@ GROK1_INLINE void lookUpIq4(__m256i* w) {
 template <int VALUE>
 GROK1_INLINE void addHighBits(const uint8_t* bits, __m256i* w) {
   constexpr int up = VALUE == 16 ? 4 : 2;
+  GROK1_UNROLL
   for (int h = 0; h < 2; h++) {
     const __m128i one = _mm_loadu_si128((const __m128i*)(bits + 16 * h));
     const __m256i v = _mm256_inserti128_si256(_mm256_castsi128_si256(one), _mm_srli_epi16(one, 4), 1);
@@ -104,6 +118,7 @@ GROK1_INLINE void addHighBits(const uint8_t* bits, __m256i* w) {
 // Two bits of eight blocks, as in Q2_K and Q3_K.
 GROK1_INLINE void unpackTwoBits(const uint8_t* q, __m256i* w) {
   const __m256i mask = _mm256_set1_epi8(3);
+  GROK1_UNROLL
   for (int h = 0; h < 2; h++) {
     const __m256i v = pair(q + 16 * h, q + 32 + 16 * h);
     w[h] = _mm256_and_si256(v, mask);
@@ -157,6 +172,7 @@ struct Quant<Q5_1> : QuantBase<Q5_1, false> {
 template <>
 struct Quant<Q8_0> : QuantBase<Q8_0, true> {
   GROK1_INLINE void unpack(const uint8_t* p, __m256i* w) {
+    GROK1_UNROLL
     for (int i = 0; i < 4; i++) {
       w[2 * i] = pair(p + 34 * i + 2, p + 34 * (i + 4) + 2);
       w[2 * i + 1] = pair(p + 34 * i + 18, p + 34 * (i + 4) + 18);
@@ -205,7 +221,9 @@ GROK1_INLINE void scales6(const uint8_t* p, __m256& scale, __m256& min) {
 }
 
 GROK1_INLINE void unpackNibbleChunks(const uint8_t* q, __m256i* w) {
+  GROK1_UNROLL
   for (int c = 0; c < 2; c++) {
+    GROK1_UNROLL
     for (int h = 0; h < 2; h++) {
       const __m256i v = pair(q + 32 * c + 16 * h, q + 32 * (c + 2) + 16 * h);
       w[4 * c + h] = lowNibbles(v);
@@ -269,6 +287,7 @@ template <>
 struct Quant<Q6_K> : QuantBase<Q6_K, false> {
   GROK1_INLINE void unpack(const uint8_t* p, __m256i* w) {
     const __m256i mask = _mm256_set1_epi8(48);
+    GROK1_UNROLL
     for (int h = 0; h < 2; h++) {
       const __m256i a = pair(p + 16 * h, p + 64 + 16 * h), b = pair(p + 32 + 16 * h, p + 96 + 16 * h);
       const __m256i high = pair(p + 128 + 16 * h, p + 160 + 16 * h);

@@ -28,7 +28,7 @@ compile() { # source, more flags
     case $isa in
       avx2) more="-mavx2 -mfma -mf16c -mbmi2" ;;
       avx512) more="-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni" ;;
-      neon) more="-march=armv8.2-a+dotprod -DGROK1_NEON" ;;
+      neon) more="-march=armv8.2-a+dotprod+fp16" ;;
     esac
     compile "$root/native/products.$isa.cpp" "$more"
   done
