@@ -148,7 +148,7 @@ async function answer(
   } catch (error) {
     // The conversation goes on without the question: it may only have been too long.
     if (!(error instanceof GrokError) || !input.interactive) throw error;
-    notify(error.code === "capacity" ? `${error.message} ${messages.contextFull}` : error.message);
+    notify(error.code === "capacity" ? `${error.message}. ${messages.contextFull}` : error.message);
     return false;
   }
 }
