@@ -52,7 +52,7 @@ export interface GradOps extends Ops {
    * dB += scale * dOutᵀ u.
    * @throws GrokError `shape` when the shapes do not fit.
    */
-  lowRank(base: Weight, a: Parameter, b: Parameter, scale: number): Weight;
+  lowRank(base: Weight, a: Parameter, b: Parameter, scale: number): TrainableWeight;
 
   /** table.gradient[token_t] += scale * dOut_t, t ascending; dOut [n, width]. */
   embedBackward(table: Parameter, dOut: Matrix, tokens: Int32Array, scale: number): void;
@@ -195,11 +195,15 @@ export interface GradOps extends Ops {
 /** Where a gradient goes: a name (a fresh result) or a matrix (added to it; its shape must fit). */
 export type Into = string | Matrix;
 
+/** A weight that has a gradient, all of it or by an adapter: a parameter or an adapted weight. All others are frozen. */
+export interface TrainableWeight extends Weight {
+  readonly trainable: true;
+}
+
 /** A trainable tensor: values, gradient and both moments of AdamW, in the backend's memory. Opaque. */
-export interface Parameter extends Weight {
+export interface Parameter extends TrainableWeight {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly trainable: true;
 }
 
 /** `mean` and `variance` are AdamW's running moments m and v. */

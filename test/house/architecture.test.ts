@@ -19,6 +19,7 @@ const flow = [
   "engine",
   "generate",
   "eval",
+  "train",
   "index",
   "cli",
 ];

@@ -1,11 +1,12 @@
 import { GrokError } from "../../errors.ts";
+import type { TrainableWeight } from "../grad-ops.ts";
 import type { Weight } from "../ops.ts";
 import { checkSize } from "./matrix.ts";
 import type { ReferenceParameter } from "./parameter.ts";
 import type { ReferenceWeight } from "./weight.ts";
 
 /** W + scale * B A, put together a block at a time whenever it is read: exact, and simple. */
-export interface AdaptedWeight extends ReferenceWeight {
+export interface AdaptedWeight extends TrainableWeight, ReferenceWeight {
   readonly base: ReferenceWeight;
   /** [rank, in], or [experts, rank, in]. */
   readonly a: ReferenceParameter;
@@ -36,6 +37,7 @@ export function adaptWeight(
   checkSize("lowRank", `rows of ${b.name}`, rows, b.rows);
   checkSize("lowRank", `columns of ${b.name}`, rank, b.cols);
   return {
+    trainable: true,
     tensor,
     matrices,
     rows,

@@ -1,0 +1,61 @@
+/** Tokenized documents, and the file that keeps them: made once, read by every run after. */
+
+export interface TokenizedDocuments {
+  readonly count: number;
+  /** All documents' tokens, one after the other. */
+  readonly ids: Uint16Array | Uint32Array;
+  /** [count + 1] where each document begins in `ids`. */
+  readonly starts: Uint32Array;
+  /** [count] UTF-8 bytes of the text that is learned. */
+  readonly textBytes: Uint32Array;
+  /** [count] 32 bits of the content's hash. */
+  readonly hashes: Uint32Array;
+  /** 1 for a token that is learned; absent: every token but a document's first is. */
+  readonly mask: Uint8Array | undefined;
+  /** Documents left out, and cut, because they did not fit the context. */
+  readonly skipped: number;
+  readonly truncated: number;
+}
+
+const magic = 0x31444947; // "GID1"
+const headerWords = 8;
+
+/**
+ * Layout, little endian: eight 32-bit words (magic, bytes an id, documents, tokens, masked, skipped, truncated, 0), then
+ * starts, textBytes, hashes, ids, mask.
+ */
+export function encodeIds(documents: TokenizedDocuments): Uint8Array[] {
+  const { ids, starts, textBytes, hashes, mask } = documents;
+  const header = Uint32Array.of(
+    ...[magic, ids.BYTES_PER_ELEMENT, documents.count, ids.length],
+    ...[mask === undefined ? 0 : 1, documents.skipped, documents.truncated, 0],
+  );
+  const parts = [header, starts, textBytes, hashes, ids, ...(mask ? [mask] : [])];
+  return parts.map((part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+}
+
+/** Undefined when the bytes are not such a file, or not all of it. */
+export function decodeIds(bytes: Uint8Array): TokenizedDocuments | undefined {
+  if (bytes.length < headerWords * 4) return undefined;
+  // A copy of its own: views need their alignment, and a small Buffer shares its memory with others.
+  const whole = new Uint8Array(bytes).buffer;
+  const [first, idBytes, count, tokens, masked, skipped, truncated] = new Uint32Array(whole, 0, headerWords);
+  if (first !== magic || (idBytes !== 2 && idBytes !== 4) || masked! > 1) return undefined;
+  const size = headerWords * 4 + (3 * count! + 1) * 4 + tokens! * idBytes + tokens! * masked!;
+  if (bytes.length !== size) return undefined;
+  let at = headerWords * 4;
+  const words = (length: number): Uint32Array => {
+    const view = new Uint32Array(whole, at, length);
+    at += length * 4;
+    return view;
+  };
+  const starts = words(count! + 1);
+  const textBytes = words(count!);
+  const hashes = words(count!);
+  const ids = idBytes === 2 ? new Uint16Array(whole, at, tokens) : new Uint32Array(whole, at, tokens);
+  at += tokens! * idBytes;
+  if (starts[0] !== 0 || starts[count!] !== tokens) return undefined;
+  for (let i = 0; i < count!; i++) if (starts[i + 1]! < starts[i]! + 2) return undefined;
+  const mask = masked === 1 ? new Uint8Array(whole, at, tokens) : undefined;
+  return { count: count!, ids, starts, textBytes, hashes, mask, skipped: skipped!, truncated: truncated! };
+}
