@@ -22,9 +22,9 @@ constexpr int kTileRows = 3, kTileVectors = 2;
 static_assert(kQueryRows % kTileRows == 0);
 
 // c[r][v] (+)= sum over k of a[k][r] * b[k][v], for ROWS rows and VECTORS vectors; ak and ar are the strides of a. b lies in tiles
-// of 16 columns, tileStride apart. `ahead` is memory that will be needed next: a line of it is asked for at each step.
+// of 16 columns, tileStride apart.
 template <int ROWS, int VECTORS, int AK, int AR, bool ADD>
-static void product(int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc, const uint8_t* ahead) {
+static void product(int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc) {
   V sums[ROWS][VECTORS];
   for (int r = 0; r < ROWS; r++) {
     for (int v = 0; v < VECTORS; v++) sums[r][v] = ADD ? load(c + r * ldc + v * W) : all(0.0f);
@@ -38,10 +38,6 @@ static void product(int depth, const float* a, const float* b, int64_t tileStrid
     }
     a += AK;
     b += 16;
-    if (ROWS <= 8) {
-      prefetch(ahead);
-      ahead += 64;
-    }
   }
   for (int r = 0; r < ROWS; r++) {
     for (int v = 0; v < VECTORS; v++) store(c + r * ldc + v * W, sums[r][v]);
@@ -50,36 +46,31 @@ static void product(int depth, const float* a, const float* b, int64_t tileStrid
 
 // The same for `rows` <= ROWS rows.
 template <int ROWS, int VECTORS, int AK, int AR, bool ADD>
-static void productRows(int rows, int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc,
-                        const uint8_t* ahead) {
+static void productRows(int rows, int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc) {
   if constexpr (ROWS > 1) {
     if (rows < ROWS) {
-      return productRows<ROWS - 1, VECTORS, AK, AR, ADD>(rows, depth, a, b, tileStride, c, ldc, ahead);
+      return productRows<ROWS - 1, VECTORS, AK, AR, ADD>(rows, depth, a, b, tileStride, c, ldc);
     }
   }
-  product<ROWS, VECTORS, AK, AR, ADD>(depth, a, b, tileStride, c, ldc, ahead);
+  product<ROWS, VECTORS, AK, AR, ADD>(depth, a, b, tileStride, c, ldc);
 }
 
 // c[rows][tiles * 16] (+)= a * b. Packed: a lies in groups of kTileRows rows, transposed; otherwise row-major, kKeyBlock apart.
 template <bool PACKED, bool ADD>
-static void multiply(int rows, int tiles, int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc,
-                     const uint8_t* ahead, int64_t aheadBytes) {
+static void multiply(int rows, int tiles, int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc) {
   constexpr int AK = PACKED ? kTileRows : 1, AR = PACKED ? 1 : kKeyBlock;
   constexpr int kStep = kTileVectors * W / 16;  // tiles at a time
   const int64_t groupStride = PACKED ? int64_t(depth) * kTileRows : int64_t(kTileRows) * kKeyBlock;
   for (int t = 0; t < tiles;) {
     const int step = tiles - t >= kStep ? kStep : 1;
-    // Each pass over the depth asks for its share of the memory ahead.
-    const uint8_t* const next = ahead + aheadBytes * t / tiles;
     for (int r = 0; r < rows; r += kTileRows) {
       const int count = rows - r < kTileRows ? rows - r : kTileRows;
       const float* const group = a + r / kTileRows * groupStride;
       if (step == kStep) {
         productRows<kTileRows, kTileVectors, AK, AR, ADD>(count, depth, group, b + t * tileStride, tileStride, c + r * ldc + t * 16,
-                                                          ldc, next);
+                                                          ldc);
       } else {
-        productRows<kTileRows, 16 / W, AK, AR, ADD>(count, depth, group, b + t * tileStride, tileStride, c + r * ldc + t * 16, ldc,
-                                                    next);
+        productRows<kTileRows, 16 / W, AK, AR, ADD>(count, depth, group, b + t * tileStride, tileStride, c + r * ldc + t * 16, ldc);
       }
     }
     t += step;
@@ -196,8 +187,8 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   float* const scores = queries + groups * kTileRows * size;    // [rows][kKeyBlock]
   float* const sums = scores + int64_t(rows) * kKeyBlock;       // [rows][width]
   float* const keys = sums + rows * width;                      // [tiles][size][16]
-  float* const values = keys + kKeyBlock * width;               // [width / 16][kKeyBlock][16]
-  float* const highest = values + kKeyBlock * width;            // [rows]
+  float* const values = keys + kKeyBlock * width;               // [width / 16] tiles of [kKeyBlock][16]
+  float* const highest = values + width / 16 * kValueTile;           // [rows]
   float* const totals = highest + rows;                         // [rows]
 
   for (int r = 0; r < rows; r++) {
@@ -212,19 +203,19 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   for (int64_t i = 0; i < rows * width; i += W) store(sums + i, all(0.0f));
 
   const int end = item.keyEnd < item.position + item.count ? item.keyEnd : item.position + item.count;
-  Block block, next;
-  for (int position = findBlock(layer, item, item.keyStart, end, &block); block.tiles > 0; block = next) {
-    position = findBlock(layer, item, position, end, &next);
+  Block block;
+  for (int position = item.keyStart; position < end;) {
+    position = findBlock(layer, item, position, end, &block);
     const int tiles = block.tiles;
     for (int t = 0; t < tiles; t++) {
       loadKeys(layer.type, block.keys[t], size, keys + int64_t(t) * size * 16);
       for (int i = 0; i < 16; i++) {
         float* const to = values + (t * 16 + i) * 16;
         if (i < block.count[t]) {
-          loadValues(layer.type, block.values[t] + i * layer.tokenBytes, size, to, kKeyBlock * 16);
+          loadValues(layer.type, block.values[t] + i * layer.tokenBytes, size, to, kValueTile);
         } else {
           for (int64_t d = 0; d < width; d += 16) {
-            for (int v = 0; v < 16; v += W) store(to + d * kKeyBlock + v, all(0.0f));
+            for (int v = 0; v < 16; v += W) store(to + d / 16 * kValueTile + v, all(0.0f));
           }
         }
       }
@@ -234,11 +225,9 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
     const int blind = block.start[0] > item.position ? (block.start[0] - item.position) * group : 0;
     const int first = blind / kTileRows * kTileRows;
     const int seen = rows - first;
-    const uint8_t* const keysAhead = next.tiles > 0 ? next.keys[0] : (const uint8_t*)keys;
-    const uint8_t* const valuesAhead = next.tiles > 0 ? next.values[0] : (const uint8_t*)keys;
 
     multiply<true, false>(seen, tiles, size, queries + int64_t(first) * size, keys, int64_t(size) * 16,
-                          scores + int64_t(first) * kKeyBlock, kKeyBlock, keysAhead, layer.tileBytes * tiles);
+                          scores + int64_t(first) * kKeyBlock, kKeyBlock);
 
     for (int r = first; r < rows; r++) {
       float* const s = scores + int64_t(r) * kKeyBlock;
@@ -280,7 +269,7 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
     }
 
     multiply<false, true>(seen, int(width / 16), (tiles - 1) * 16 + block.count[tiles - 1], scores + int64_t(first) * kKeyBlock, values,
-                          kKeyBlock * 16, sums + first * width, width, valuesAhead, layer.tokenBytes * 16 * tiles);
+                          kValueTile, sums + first * width, width);
   }
 
   for (int r = 0; r < rows; r++) {

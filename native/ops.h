@@ -51,11 +51,14 @@ constexpr int kKeyBlock = 64;
 // Query rows (tokens times heads of a group) handled against one block of keys.
 constexpr int kQueryRows = 144;
 
+// Floats from one tile of 16 columns of a block's values to the next: not a multiple of 4 KiB, or all would share cache sets.
+constexpr int64_t kValueTile = kKeyBlock * 16 + 16;
+
 constexpr int64_t padTo16(int64_t n) { return (n + 15) / 16 * 16; }
 // Floats of scratch that attend() needs.
 constexpr int64_t attentionScratch(int64_t rows, int64_t headSize) {
   const int64_t width = padTo16(headSize);
-  return (rows + 16) * (width * 2 + kKeyBlock + 2) + 2 * kKeyBlock * width;
+  return (rows + 16) * (width * 2 + kKeyBlock + 2) + kKeyBlock * width + width / 16 * kValueTile;
 }
 
 // Flat kernels may read and write up to the next multiple of 16 elements: buffers are padded.

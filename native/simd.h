@@ -95,7 +95,6 @@ GROK1_INLINE V firstLanes(int n, V a, V b) {
 GROK1_INLINE V whereBelow(V a, V limit, V then, V otherwise) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, limit.v, _CMP_LT_OQ), otherwise.v, then.v)};
 }
-GROK1_INLINE void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T1); }
 
 #elif defined(__AVX2__)
 
@@ -152,7 +151,6 @@ GROK1_INLINE V firstLanes(int n, V a, V b) {
 GROK1_INLINE V whereBelow(V a, V limit, V then, V otherwise) {
   return {_mm256_blendv_ps(otherwise.v, then.v, _mm256_cmp_ps(a.v, limit.v, _CMP_LT_OQ))};
 }
-GROK1_INLINE void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T1); }
 
 #elif defined(__aarch64__) && defined(GROK1_NEON)
 
@@ -200,7 +198,6 @@ GROK1_INLINE V firstLanes(int n, V a, V b) {
 GROK1_INLINE V whereBelow(V a, V limit, V then, V otherwise) {
   return {vbslq_f32(vcltq_f32(a.v, limit.v), then.v, otherwise.v)};
 }
-GROK1_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 #else  // portable: arrays that a compiler turns into what vectors it has
 
@@ -246,7 +243,6 @@ GROK1_INLINE V firstLanes(int n, V a, V b) { GROK1_EACH(i < n ? a.v[i] : b.v[i])
 GROK1_INLINE V whereBelow(V a, V limit, V then, V otherwise) {
   GROK1_EACH(a.v[i] < limit.v[i] ? then.v[i] : otherwise.v[i]);
 }
-GROK1_INLINE void prefetch(const void*) {}
 #undef GROK1_EACH
 
 #endif
