@@ -125,16 +125,31 @@ async function differences(ops: GradOps, problem: Problem, values: Values, name:
   return slopes;
 }
 
+export interface GradConformanceOptions {
+  /** The backend set up otherwise, with other threads, say: it must give the same bits. */
+  readonly twin?: () => GradOps;
+  /** Why the backend cannot be tested here. */
+  readonly skip?: string;
+}
+
 /** Everything that GradOps promises, for one backend: the reference beside finite differences, others beside the reference. */
-export function gradConformance(name: string, create: () => GradOps, budgets: GradBudgets, skip?: string): void {
+export function gradConformance(
+  name: string,
+  create: () => GradOps,
+  budgets: GradBudgets,
+  { twin, skip }: GradConformanceOptions = {},
+): void {
   describe.skipIf(skip !== undefined)(`gradients on ${name}${skip === undefined ? "" : ` (skipped: ${skip})`}`, () => {
     const exact = createGradReference();
     let ops: GradOps;
+    let other: GradOps | undefined;
     beforeAll(() => {
       ops = create();
+      other = twin?.();
     });
     afterAll(() => {
       ops?.close();
+      other?.close();
       exact.close();
     });
 
@@ -161,7 +176,7 @@ export function gradConformance(name: string, create: () => GradOps, budgets: Gr
       for (const [value, gradient] of Object.entries(found.gradients)) {
         expect(relativeError(added.gradients[value]!, gradient), `${value}, added to`).toBeLessThan(budget);
       }
-      expect(await solve(ops, problem, values, "fresh")).toEqual(found);
+      expect(await solve(other ?? ops, problem, values, "fresh")).toEqual(found);
     });
 
     it("leaves experts that no row chose alone", async () => {

@@ -1,7 +1,7 @@
 import type { TensorType } from "../tensor/types.ts";
 import type { GradOps, Into, Parameter, SelfAttentionOptions } from "./grad-ops.ts";
 import type { Activation, Batch, ExpertStacks, Matrix, Rope, Weight } from "./ops.ts";
-import { createRandom, randomTensor, weightTypes } from "./oracle.case.ts";
+import { createRandom, type Random, randomTensor, weightTypes } from "./oracle.case.ts";
 
 /** What a problem is given: its values on a backend, and where gradients go. */
 export interface Bench {
@@ -68,6 +68,12 @@ const frozen = (bench: Bench, name: string, type: TensorType, shape: readonly nu
   bench.ops.weight(randomTensor(createRandom(shape.length + shape.at(-1)!), name, type, shape).tensor);
 
 const isQuantized = (type: TensorType) => !["f32", "f16", "bf16"].includes(type);
+
+/** Problems of shapes drawn at random, the same every time. */
+function drawnShapes(count: number, seed: number, draw: (random: Random) => Problem): Problem[] {
+  const random = createRandom(seed);
+  return Array.from({ length: count }, () => draw(random));
+}
 
 function embeddingProblems(): Problem[] {
   return [
@@ -171,6 +177,10 @@ function productProblems(): Problem[] {
     product("of many rows", 130, 96, trained(72, 96)),
     product("of more rows than a tile", 67, 200, trained(131, 200)),
     product("to one column", 6, 16, trained(1, 16)),
+    ...drawnShapes(6, 42, (random) => {
+      const [n, rows, cols] = [1 + random.below(40), 1 + random.below(50), 1 + random.below(50)];
+      return product(`of [${n}, ${cols}] by [${rows}, ${cols}]`, n, cols, trained(rows, cols));
+    }),
     ...weightTypes.map((type) =>
       product(`by frozen ${type}`, 7, 256, (bench) => frozen(bench, "w", type, [12, 256]), isQuantized(type)),
     ),
@@ -258,6 +268,17 @@ function attentionProblems(): Problem[] {
     attention("a soft cap and temperature", [4, 11], 8, { heads: 4, kvHeads: 2, softcap: 3, temperatureLength: 5 }),
     attention("temperature at late positions", [6, 2], 8, { heads: 2, kvHeads: 1, temperatureLength: 5 }, 40),
     attention("Grok-1's heads, a long sequence", [3, 130, 66], 64, { heads: 6, kvHeads: 1, softcap: 30 }),
+    ...drawnShapes(5, 41, (random) => {
+      const kvHeads = 1 + random.below(3);
+      const counts = Array.from({ length: 1 + random.below(4) }, () => 1 + random.below(13));
+      const heads = kvHeads * (1 + random.below(4));
+      const headSize = 2 * (1 + random.below(17));
+      return attention(`${heads} on ${kvHeads} heads of ${headSize}, sequences of ${counts}`, counts, headSize, {
+        heads,
+        kvHeads,
+        softcap: random.below(3),
+      });
+    }),
   ];
 }
 
@@ -435,6 +456,13 @@ function expertsProblems(): Problem[] {
     mixture("frozen in q8_0", [5, 64, 32, 4, 2], "gelu", false, kept("q8_0"), true),
     mixture("adapted over q8_0", [6, 32, 32, 4, 2], "gelu", false, adapted(kept("q8_0"), 3), true),
     mixture("adapted over parameters", [6, 9, 8, 4, 2], "silu", true, adapted(trained, 2)),
+    ...drawnShapes(5, 43, (random) => {
+      const experts = 3 + random.below(4);
+      const sizes = [1 + random.below(12), 1 + random.below(20), 1 + random.below(20)] as const;
+      const used = 1 + random.below(experts - 1);
+      const shape = [...sizes, experts, used] as const;
+      return mixture(`of shape ${shape}`, shape, random.below(2) ? "gelu" : "silu", random.below(2) === 1, trained);
+    }),
   ];
 }
 
