@@ -177,7 +177,7 @@ describe("large files", () => {
     // The header as the writer makes it; the data is a hole in the file, which takes no disk.
     const header: Uint8Array[] = [];
     const last = Uint8Array.of(1, 2, 3, 4);
-    const data = function* (): Generator<Uint8Array> {
+    const data = (): Generator<Uint8Array> => {
       throw new Error("the header is enough");
     };
     const tensors: TensorToWrite[] = [

@@ -43,7 +43,6 @@ function encodeHeader({ metadata, tensors }: GgufToWrite): { header: Uint8Array;
 
   const keys = new Set<string>();
   for (const [key, value] of entries) {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: every ASCII character may stand in a key
     if (!/^[\x00-\x7f]+$/.test(key) || key.length > maxNameBytes) {
       throw new GrokError(
         "argument",
