@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { elementCount } from "../tensor/tensor.ts";
+import type { Bench, Problem } from "./grad-bench.case.ts";
 import type { GradOps, Parameter } from "./grad-ops.ts";
-import { type Bench, gradProblems, type Problem } from "./grad-problems.case.ts";
+import { gradProblems } from "./grad-problems.case.ts";
 import type { Matrix } from "./ops.ts";
 import { createRandom, floatTensor, relativeError } from "./oracle.case.ts";
 import { createGradReference } from "./reference/grad-reference.ts";
@@ -160,7 +161,7 @@ export function gradConformance(
       const budget = problem.quantized ? budgets.quantized : budgets.gradient;
       if (ops.backend === "reference") {
         for (const [value, gradient] of Object.entries(found.gradients)) {
-          const places = placesOf(problem.name + value, gradient, problem.large ? 4 : 24);
+          const places = placesOf(problem.name + value, gradient, problem.large ? 2 : 12);
           const slopes = await differences(ops, problem, values, value, places);
           const some = places.map((place) => gradient[place]!);
           expect(relativeError(some, slopes), value).toBeLessThan(budget);

@@ -1,79 +1,11 @@
 import type { TensorType } from "../tensor/types.ts";
-import type { GradOps, Into, Parameter, SelfAttentionOptions } from "./grad-ops.ts";
-import type { Activation, Batch, ExpertStacks, Matrix, Rope, Weight } from "./ops.ts";
-import { createRandom, type Random, randomTensor, weightTypes } from "./oracle.case.ts";
-
-/** What a problem is given: its values on a backend, and where gradients go. */
-export interface Bench {
-  readonly ops: GradOps;
-  /** The value `name` as a matrix. */
-  matrix(name: string, rows: number, cols: number, deviation?: number): Matrix;
-  /** The value `name` as a parameter, whose gradient is looked at by itself. */
-  parameter(name: string, shape: readonly number[], deviation?: number): Parameter;
-  /** Where the gradient of matrix `name` goes. */
-  into(name: string, rows: number, cols: number): Into;
-}
-
-/** One forward operation, or a few, and the rule that gives the gradients of its values. */
-export interface Run {
-  /** A result; its part of the loss is its product with a fixed random matrix, whose values `back` is given. */
-  readonly out?: Matrix;
-  /** Terms of the loss beside that. */
-  readonly loss?: number;
-  /** The gradients of all values that are matrices, by name. */
-  back(dOut: Matrix): Record<string, Matrix | undefined> | undefined;
-}
-
-export interface Problem {
-  readonly name: string;
-  /** Values of a given kind in place of normal ones. */
-  readonly values?: Readonly<Record<string, Float32Array>>;
-  /** A quantized weight takes part, for which fast backends may round activations. */
-  readonly quantized?: boolean;
-  /** Slow to run on the reference: fewer places are looked at. */
-  readonly large?: boolean;
-  run(bench: Bench): Run | Promise<Run>;
-}
-
-export function batchOf(counts: readonly number[], firstPosition = 0): Batch {
-  const n = counts.reduce((a, b) => a + b, 0);
-  const positions = new Int32Array(n);
-  let start = 0;
-  const sequences = counts.map((count) => {
-    for (let i = 0; i < count; i++) positions[start + i] = firstPosition + i;
-    start += count;
-    return { start: start - count, count, pages: new Int32Array(0) };
-  });
-  return { tokens: new Int32Array(n), positions, sequences, outputs: new Int32Array(0) };
-}
-
-/** Rows of router logits that are well apart, so that a small step changes no choice; expert `never` is never chosen. */
-function routerLogits(seed: number, rows: number, experts: number, never = -1): Float32Array {
-  const random = createRandom(seed);
-  const logits = new Float32Array(rows * experts);
-  for (let row = 0; row < rows; row++) {
-    const ranks = Array.from({ length: experts }, (_, i) => i);
-    for (let i = experts - 1; i > 0; i--) {
-      const j = random.below(i + 1);
-      [ranks[i], ranks[j]] = [ranks[j]!, ranks[i]!];
-    }
-    ranks.forEach((rank, e) => {
-      logits[row * experts + e] = e === never ? -6 : 0.5 * rank - 1 + 0.2 * random.next();
-    });
-  }
-  return logits;
-}
-
-const frozen = (bench: Bench, name: string, type: TensorType, shape: readonly number[]): Weight =>
-  bench.ops.weight(randomTensor(createRandom(shape.length + shape.at(-1)!), name, type, shape).tensor);
+import { attentionProblems, ropeProblems } from "./grad-attention.case.ts";
+import { type Bench, drawnShapes, frozen, type Problem } from "./grad-bench.case.ts";
+import { expertsProblems, routeProblems } from "./grad-router.case.ts";
+import type { Activation, Weight } from "./ops.ts";
+import { createRandom, weightTypes } from "./oracle.case.ts";
 
 const isQuantized = (type: TensorType) => !["f32", "f16", "bf16"].includes(type);
-
-/** Problems of shapes drawn at random, the same every time. */
-function drawnShapes(count: number, seed: number, draw: (random: Random) => Problem): Problem[] {
-  const random = createRandom(seed);
-  return Array.from({ length: count }, () => draw(random));
-}
 
 function embeddingProblems(): Problem[] {
   return [
@@ -158,6 +90,7 @@ function productProblems(): Problem[] {
     quantized = false,
   ): Problem => ({
     name: `matmul ${name}`,
+    large: n * cols > 5000,
     quantized,
     run(bench) {
       const x = bench.matrix("x", n, cols);
@@ -214,74 +147,6 @@ function productProblems(): Problem[] {
   ];
 }
 
-function ropeProblems(): Problem[] {
-  const ropes: Rope[] = (["half", "adjacent"] as const).flatMap((pairing) => [
-    { headSize: 8, pairing, frequencies: Float64Array.of(1, 0.1, 0.01, 0.001), magnitude: 1 },
-    { headSize: 12, pairing, frequencies: Float64Array.of(1, 0.3), magnitude: 1.3 },
-  ]);
-  return ropes.map((rope) => ({
-    name: `rope of ${rope.pairing} pairs, ${2 * rope.frequencies.length} of ${rope.headSize}`,
-    run(bench) {
-      const cols = 3 * rope.headSize;
-      const x = bench.matrix("x", 4, cols);
-      const positions = Int32Array.of(0, 1, 17, 500);
-      return {
-        out: bench.ops.rope("out", x, positions, rope),
-        back: (dOut) => ({ x: bench.ops.ropeBackward(bench.into("x", 4, cols), dOut, positions, rope) }),
-      };
-    },
-  }));
-}
-
-function attentionProblems(): Problem[] {
-  const attention = (
-    name: string,
-    counts: readonly number[],
-    headSize: number,
-    options: Omit<SelfAttentionOptions, "scale">,
-    firstPosition = 0,
-  ): Problem => ({
-    name: `attention with ${name}`,
-    large: counts.some((count) => count > 100),
-    run(bench) {
-      const { heads, kvHeads } = options;
-      const batch = batchOf(counts, firstPosition);
-      const n = batch.positions.length;
-      const [cols, kvCols] = [heads * headSize, kvHeads * headSize];
-      const q = bench.matrix("q", n, cols, 2);
-      const k = bench.matrix("k", n, kvCols, 2);
-      const v = bench.matrix("v", n, kvCols);
-      const full = { ...options, scale: headSize ** -0.5 };
-      const attended = bench.ops.selfAttention("out", q, k, v, batch, full);
-      const into = { q: bench.into("q", n, cols), k: bench.into("k", n, kvCols), v: bench.into("v", n, kvCols) };
-      return {
-        out: attended.out,
-        back: (dOut) => bench.ops.selfAttentionBackward(into, dOut, q, k, v, attended, batch, full),
-      };
-    },
-  });
-  return [
-    attention("as many key/value heads", [9], 8, { heads: 2, kvHeads: 2 }),
-    attention("grouped heads, a ragged batch", [7, 1, 12], 8, { heads: 6, kvHeads: 2 }),
-    attention("one key/value head", [3, 5], 20, { heads: 5, kvHeads: 1 }),
-    attention("a soft cap that bites", [7, 1, 12], 16, { heads: 4, kvHeads: 2, softcap: 1.5 }),
-    attention("a soft cap and temperature", [4, 11], 8, { heads: 4, kvHeads: 2, softcap: 3, temperatureLength: 5 }),
-    attention("temperature at late positions", [6, 2], 8, { heads: 2, kvHeads: 1, temperatureLength: 5 }, 40),
-    attention("Grok-1's heads, a long sequence", [3, 130, 66], 64, { heads: 6, kvHeads: 1, softcap: 30 }),
-    ...drawnShapes(5, 41, (random) => {
-      const kvHeads = 1 + random.below(3);
-      const counts = Array.from({ length: 1 + random.below(4) }, () => 1 + random.below(13));
-      const heads = kvHeads * (1 + random.below(4));
-      const headSize = 2 * (1 + random.below(17));
-      return attention(`${heads} on ${kvHeads} heads of ${headSize}, sequences of ${counts}`, counts, headSize, {
-        heads,
-        kvHeads,
-        softcap: random.below(3),
-      });
-    }),
-  ];
-}
-
 function elementwiseProblems(): Problem[] {
   const gated = (activation: Activation): Problem => ({
     name: `gated ${activation}`,
@@ -328,141 +193,6 @@ function elementwiseProblems(): Problem[] {
         return { out, back: (dOut) => ({ x: bench.ops.softcapBackward(bench.into("x", 5, 9), dOut, out, 2.5) }) };
       },
     },
-  ];
-}
-
-/** The router's losses by their definitions, from values that were read. */
-async function routerLosses(bench: Bench, logits: Matrix, chosen: Matrix, probabilities: Matrix) {
-  const { rows, cols: experts } = logits;
-  const x = Array.from(await bench.ops.read(logits));
-  const c = Array.from(await bench.ops.read(chosen));
-  const p = Array.from(await bench.ops.read(probabilities));
-  let [balance, zLoss] = [0, 0];
-  for (let e = 0; e < experts; e++) {
-    let mean = 0;
-    for (let row = 0; row < rows; row++) mean += p[row * experts + e]! / rows;
-    balance += (experts * mean * c.reduce((count, choice) => count + (choice === e ? 1 : 0), 0)) / c.length;
-  }
-  for (let row = 0; row < rows; row++) {
-    let sum = 0;
-    for (let e = 0; e < experts; e++) sum += Math.exp(x[row * experts + e]!);
-    zLoss += Math.log(sum) ** 2 / rows;
-  }
-  return { balance, zLoss };
-}
-
-function routeProblems(): Problem[] {
-  const route = (
-    rows: number,
-    experts: number,
-    used: number,
-    renormalize: boolean,
-    coefficients: [number, number],
-  ) => ({
-    name: `route to ${used} of ${experts}, ${renormalize ? "renormalised" : "as they are"}, losses ${coefficients}`,
-    values: { logits: routerLogits(rows + experts, rows, experts) },
-    async run(bench: Bench): Promise<Run> {
-      const logits = bench.matrix("logits", rows, experts);
-      const [balance, zLoss] = coefficients;
-      const options = { used, renormalize, balance, zLoss };
-      const routing = bench.ops.route("routing", logits, options);
-      const losses = await routerLosses(bench, logits, routing.chosen, routing.probabilities);
-      return {
-        out: routing.weights,
-        loss: balance * losses.balance + zLoss * losses.zLoss,
-        back(dOut) {
-          const into = bench.into("logits", rows, experts);
-          const found = bench.ops.routeBackward(into, dOut, logits, routing, options);
-          for (const loss of ["balance", "zLoss"] as const) {
-            if (!(Math.abs(found[loss] - losses[loss]) <= 1e-5 * losses[loss])) {
-              throw new Error(`${loss} is ${found[loss]}, expected ${losses[loss]}`);
-            }
-          }
-          return { logits: found.dLogits };
-        },
-      };
-    },
-  });
-  return [
-    route(7, 8, 2, false, [0, 0]),
-    route(7, 8, 2, true, [0, 0]),
-    route(7, 8, 2, false, [0.5, 0.3]),
-    route(5, 6, 3, true, [0.5, 0.3]),
-    route(9, 4, 1, false, [2, 0]),
-    route(9, 5, 5, false, [0, 1]),
-    route(1, 3, 1, true, [1, 1]),
-  ];
-}
-
-function expertsProblems(): Problem[] {
-  const mixture = (
-    name: string,
-    [rows, width, hidden, experts, used]: readonly [number, number, number, number, number],
-    activation: Activation,
-    renormalize: boolean,
-    stack: (bench: Bench, name: string, shape: readonly number[]) => Weight,
-    quantized = false,
-  ): Problem => ({
-    name: `experts ${name}`,
-    large: rows > 50,
-    quantized,
-    values: { logits: routerLogits(rows + width, rows, experts, 1) },
-    async run(bench) {
-      const x = bench.matrix("x", rows, width);
-      const logits = bench.matrix("logits", rows, experts);
-      const options = { used, renormalize, balance: 0.1, zLoss: 0.1 };
-      const routing = bench.ops.route("routing", logits, options);
-      const losses = await routerLosses(bench, logits, routing.chosen, routing.probabilities);
-      const stacks: ExpertStacks = {
-        gate: stack(bench, "gate", [experts, hidden, width]),
-        up: stack(bench, "up", [experts, hidden, width]),
-        down: stack(bench, "down", [experts, width, hidden]),
-      };
-      return {
-        out: await bench.ops.experts("out", x, routing, stacks, activation),
-        loss: 0.1 * losses.balance + 0.1 * losses.zLoss,
-        back(dOut) {
-          const into = { x: bench.into("x", rows, width), weights: "dWeights" };
-          const found = bench.ops.expertsBackward(into, dOut, x, routing, stacks, activation);
-          const dLogits = bench.into("logits", rows, experts);
-          const routed = bench.ops.routeBackward(dLogits, found.weights, logits, routing, options);
-          return { x: found.x, logits: routed.dLogits };
-        },
-      };
-    },
-  });
-  const trained = (bench: Bench, name: string, shape: readonly number[]) =>
-    bench.parameter(name, shape, shape.at(-1)! ** -0.5);
-  const kept = (type: TensorType) => (bench: Bench, name: string, shape: readonly number[]) =>
-    frozen(bench, name, type, shape);
-  const adapted =
-    (base: typeof trained | ReturnType<typeof kept>, rank: number) =>
-    (bench: Bench, name: string, shape: readonly number[]) => {
-      const [experts, out, width] = shape as [number, number, number];
-      const a = bench.parameter(`${name}.a`, [experts, rank, width], 0.3);
-      return bench.ops.lowRank(
-        base(bench, name, shape),
-        a,
-        bench.parameter(`${name}.b`, [experts, out, rank], 0.3),
-        0.8,
-      );
-    };
-  return [
-    mixture("with GELU, as they are weighed", [6, 10, 7, 4, 2], "gelu", false, trained),
-    mixture("with SiLU, renormalised", [6, 10, 7, 5, 2], "silu", true, trained),
-    mixture("of many rows", [75, 48, 40, 6, 2], "gelu", false, trained),
-    mixture("one row, one expert", [1, 8, 12, 3, 1], "gelu", false, trained),
-    mixture("frozen in f32", [5, 16, 12, 4, 2], "silu", true, kept("f32")),
-    mixture("frozen in q8_0", [5, 64, 32, 4, 2], "gelu", false, kept("q8_0"), true),
-    mixture("adapted over q8_0", [6, 32, 32, 4, 2], "gelu", false, adapted(kept("q8_0"), 3), true),
-    mixture("adapted over parameters", [6, 9, 8, 4, 2], "silu", true, adapted(trained, 2)),
-    ...drawnShapes(5, 43, (random) => {
-      const experts = 3 + random.below(4);
-      const sizes = [1 + random.below(12), 1 + random.below(20), 1 + random.below(20)] as const;
-      const used = 1 + random.below(experts - 1);
-      const shape = [...sizes, experts, used] as const;
-      return mixture(`of shape ${shape}`, shape, random.below(2) ? "gelu" : "silu", random.below(2) === 1, trained);
-    }),
   ];
 }
 

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
+import { batchOf } from "../kernels/grad-bench.case.ts";
 import type { GradOps, Parameter } from "../kernels/grad-ops.ts";
-import { batchOf } from "../kernels/grad-problems.case.ts";
 import type { Batch } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import { bindModel } from "../model/registry.ts";
