@@ -15,6 +15,9 @@ namespace {
 // summation, and so every bit of the result, depends on shapes alone.
 constexpr int32_t kKeyRange = 512;
 constexpr int32_t kFewRows = kQueryRows / 2;
+// Up to this many rows of a sequence are attended as a single row would be, key ranges and all: a pass that verifies drafted
+// tokens then gives the bits that one token at a time would.
+constexpr int32_t kDraftRows = 16;
 // Multiply-adds below which a second thread costs more than it saves.
 constexpr int64_t kWorthSplitting = 128 * 1024;
 
@@ -190,7 +193,7 @@ void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t l
       const int32_t first = tile * tileTokens, count = std::min(tileTokens, run.count - first);
       const int32_t position = run.position + first, end = position + count;
       const int32_t rows = count * call.group;
-      const bool cut = rows <= kFewRows && end > range;
+      const bool cut = (run.count <= kDraftRows || rows <= kFewRows) && end > range;
       highestRows = std::max<int64_t>(highestRows, rows);
       work += int64_t(rows) * end * layer.headSize * layer.kvHeads * 2;
       for (int32_t head = 0; head < layer.kvHeads; head++) {
