@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { type Document, readBytes, readDocuments } from "./documents.ts";
-import { type EncodingOptions, encodeDocument } from "./encode.ts";
+import { type EncodedDocument, type EncodingOptions, encodeDocument } from "./encode.ts";
 import { decodeIds, encodeIds, type TokenizedDocuments } from "./ids-file.ts";
 import { type DataSource, findFiles } from "./source.ts";
 
@@ -134,6 +135,7 @@ function tokenize(
     for (const document of readDocuments(file, bytes, source)) {
       const encoded = encodeDocument(document, options);
       let length = encoded.ids.length;
+      let learnedBytes = encoded.bytes;
       // A sequence of n tokens is n - 1 inputs and as many targets.
       if (masked && length > options.context + 1) {
         const begun = encoded.learned!.some(([from]) => from <= options.context);
@@ -143,6 +145,7 @@ function tokenize(
           continue;
         }
         length = options.context + 1;
+        learnedBytes = countBytes(encoded, length, options.tokenizer);
         truncated++;
       }
       if (length < 2) continue;
@@ -161,7 +164,7 @@ function tokenize(
       used += length;
       if (used >= 2 ** 32) throw new GrokError("capacity", `${file}: over 4 billion tokens in one source`, { file });
       starts.push(used);
-      textBytes.push(encoded.bytes);
+      textBytes.push(learnedBytes);
       hashes.push(hashOf(document));
     }
   }
@@ -175,6 +178,15 @@ function tokenize(
     skipped,
     truncated,
   };
+}
+
+/** Bytes of the learned tokens before `length`. */
+function countBytes({ ids, learned }: EncodedDocument, length: number, tokenizer: Tokenizer): number {
+  let bytes = 0;
+  for (const [from, to] of learned ?? []) {
+    for (let at = from; at < Math.min(to, length); at++) bytes += tokenizer.bytes(ids[at]!).length;
+  }
+  return bytes;
 }
 
 function failOverlong({ file, line }: Document, tokens: number, context: number): never {
