@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { elementCount } from "../tensor/tensor.ts";
-import type { Bench, Problem } from "./grad-bench.case.ts";
+import { type Bench, batchOf, type Problem } from "./grad-bench.case.ts";
 import type { GradOps, Parameter } from "./grad-ops.ts";
 import { gradProblems } from "./grad-problems.case.ts";
 import type { Matrix } from "./ops.ts";
-import { createRandom, floatTensor, relativeError } from "./oracle.case.ts";
+import { attendRow, createRandom, floatTensor, relativeError } from "./oracle.case.ts";
 import { createGradReference } from "./reference/grad-reference.ts";
 
 /** Largest relative error of a gradient, ‖ours − exact‖ / ‖exact‖. */
@@ -178,6 +178,85 @@ export function gradConformance(
         expect(relativeError(added.gradients[value]!, gradient), `${value}, added to`).toBeLessThan(budget);
       }
       expect(await solve(other ?? ops, problem, values, "fresh")).toEqual(found);
+    });
+
+    it("attends as attention over a cache does", async () => {
+      const [heads, kvHeads, headSize, counts] = [6, 2, 12, [5, 1, 17]];
+      const options = { heads, kvHeads, scale: 0.4, softcap: 3, temperatureLength: 6 };
+      const batch = batchOf(counts);
+      const n = batch.positions.length;
+      const random = createRandom(12);
+      const [q, k, v] = [heads, kvHeads, kvHeads].map((count) => random.normal(n * count * headSize, 2));
+      const load = (name: string, values: Float32Array) => {
+        const matrix = ops.matrix(name, n, values.length / n);
+        ops.write(matrix, values);
+        return matrix;
+      };
+      const { out, logSumExp } = ops.selfAttention("o", load("q", q!), load("k", k!), load("v", v!), batch, options);
+      const rowsOf = (values: Float32Array, start: number, count: number) => {
+        const cols = values.length / n;
+        return Array.from({ length: count }, (_, i) => values.subarray((start + i) * cols, (start + i + 1) * cols));
+      };
+      const expected = batch.sequences.flatMap(({ start, count }) => {
+        const [queries, keys, stored] = [q!, k!, v!].map((values) => rowsOf(values, start, count));
+        return queries!.flatMap((row, i) => attendRow(row, keys!, stored!, i, kvHeads, headSize, options));
+      });
+      expect(relativeError(await ops.read(out), expected)).toBeLessThan(budgets.gradient);
+      // A row that attends to itself alone: its only score.
+      const scores = Array.from({ length: heads }, (_, head) => {
+        const [at, other] = [(5 * heads + head) * headSize, (5 * kvHeads + Math.floor(head / 3)) * headSize];
+        const dot = q!.subarray(at, at + headSize).reduce((sum, value, i) => sum + value * k![other + i]!, 0);
+        return 3 * Math.tanh((0.4 * dot) / 3);
+      });
+      const found = Array.from(await ops.read(logSumExp)).slice(5 * heads, 6 * heads);
+      expect(relativeError(found, scores)).toBeLessThan(budgets.gradient);
+    });
+
+    it("multiplies by an adapted weight as by the two factors beside it, stacks of experts too", async () => {
+      const random = createRandom(13);
+      const [n, width, hidden, rank, experts] = [5, 16, 12, 3, 4];
+      const x = ops.matrix("x", n, width);
+      ops.write(x, random.normal(n * width));
+      const logits = ops.matrix("logits", n, experts);
+      ops.write(logits, random.normal(n * experts));
+      const routing = ops.route("routing", logits, { used: 2, renormalize: false });
+      const made: Parameter[] = [];
+      const keep = (name: string, shape: readonly number[], values: Float32Array | Float64Array) => {
+        const parameter = ops.parameter(name, shape, values);
+        made.push(parameter);
+        return parameter;
+      };
+      /** The weight adapted, and the same put together beforehand. */
+      const adapt = (stack: number, rows: number, cols: number) => {
+        const [w, b] = [random.normal(stack * rows * cols), random.normal(stack * rows * rank, 0.3)];
+        const a = random.normal(stack * rank * cols, 0.3);
+        const merged = Float64Array.from(w, (value, at) => {
+          const [e, row, col] = [Math.floor(at / cols / rows), Math.floor(at / cols) % rows, at % cols];
+          let sum = 0;
+          for (let r = 0; r < rank; r++) sum += b[(e * rows + row) * rank + r]! * a[(e * rank + r) * cols + col]!;
+          return value + 0.6 * sum;
+        });
+        const shape = (out: number, width: number) => (stack === 1 ? [out, width] : [stack, out, width]);
+        const base = ops.weight(floatTensor("w", shape(rows, cols), w));
+        const factors = [keep("a", shape(rank, cols), a), keep("b", shape(rows, rank), b)] as const;
+        return [ops.lowRank(base, ...factors, 0.6), keep("merged", shape(rows, cols), merged)] as const;
+      };
+      const one = adapt(1, hidden, width);
+      const found = Array.from(await ops.read(ops.matmul("y", x, one[0])));
+      expect(relativeError(found, await ops.read(ops.matmul("z", x, one[1])))).toBeLessThan(budgets.gradient);
+      const [gate, up, down] = [
+        adapt(experts, hidden, width),
+        adapt(experts, hidden, width),
+        adapt(experts, width, hidden),
+      ];
+      const mixed = await Promise.all(
+        [0, 1].map(async (i) => {
+          const stacks = { gate: gate[i]!, up: up[i]!, down: down[i]! };
+          return Array.from(await ops.read(await ops.experts(`mixed ${i}`, x, routing, stacks, "gelu")));
+        }),
+      );
+      expect(relativeError(mixed[0]!, mixed[1]!)).toBeLessThan(budgets.gradient);
+      ops.freeParameters(made);
     });
 
     it("leaves experts that no row chose alone", async () => {
