@@ -4,9 +4,12 @@ import type { Engine } from "../engine/client.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { startGeneration } from "./generation.ts";
 
+const utf8 = (text: string) => new TextEncoder().encode(text);
+
 /** Tokens are pieces of UTF-8, cut anywhere; the engine says them one by one, and goes on a little after a cancellation. */
 function place(pieces: readonly Uint8Array[]) {
   const tokenizer = {
+    vocabSize: pieces.length,
     endOfGeneration: new Set<number>(),
     decoder() {
       const decoder = new TextDecoder();
@@ -64,4 +67,30 @@ it("gives whole characters, the same text however it is cut into tokens, and tok
     }),
     { numRuns: 500 },
   );
+});
+
+it("takes a token that the tokenizer has no piece for as saying nothing", async () => {
+  const short = place([utf8("a"), utf8("b"), utf8("c")]);
+  const tokenizer = { ...short.tokenizer, vocabSize: 2 };
+  const result = await startGeneration({ ...short, tokenizer }, () => Int32Array.of(0), {}).result;
+  expect([result.text, result.tokens]).toEqual(["ab", [0, 1, 2]]);
+});
+
+it("gives a failure on the way from tokens to text to whoever waits, and to nobody else", async () => {
+  const broken = place([utf8("a")]);
+  const tokenizer = {
+    ...broken.tokenizer,
+    decoder: () => ({
+      push: () => {
+        throw new Error("no text");
+      },
+      end: () => "",
+    }),
+  } as Tokenizer;
+  const generation = startGeneration({ ...broken, tokenizer }, () => Int32Array.of(0), {});
+  await expect(generation.result).rejects.toThrow("no text");
+  const read = async () => {
+    for await (const chunk of generation) expect(chunk).toBeUndefined();
+  };
+  await expect(read()).rejects.toThrow("no text");
 });

@@ -49,18 +49,25 @@ export function startGeneration(
     });
     const request = requestOf(place.tokenizer, prompt(), options);
     if (signal?.aborted) return resultOf(writer, "cancelled", { ...nothing, promptTokens: request.tokens.length });
+    // Tokens arrive in an event's listener: what throws there would reach nobody, and end the process.
+    let failure: { readonly error: unknown } | undefined;
     running = place.engine.generate(request, {
       session: place.session,
       onTokens(tokens, logprobs) {
         // What the engine had under way when a stop string ended the text is not part of it.
-        if (writer.stopped || cancelled) return;
-        for (const [i, token] of tokens.entries()) if (!writer.stopped) writer.push(token, logprobs?.[i]);
-        if (writer.stopped) running?.cancel();
+        if (writer.stopped || cancelled || failure) return;
+        try {
+          for (const [i, token] of tokens.entries()) if (!writer.stopped) writer.push(token, logprobs?.[i]);
+        } catch (error) {
+          failure = { error };
+        }
+        if (writer.stopped || failure) running?.cancel();
       },
     });
     signal?.addEventListener("abort", cancel);
     try {
       const outcome = await running.result;
+      if (failure) throw failure.error;
       writer.end();
       const finishReason: FinishReason = writer.stopped
         ? "stop-string"
@@ -82,6 +89,8 @@ export function startGeneration(
         promptTokens: outcome.promptTokens,
         cachedTokens: outcome.cachedTokens,
         completionTokens: writer.received,
+        draftedTokens: outcome.draftedTokens,
+        acceptedTokens: outcome.acceptedTokens,
       },
       timings: {
         loadSeconds: place.loadSeconds,
@@ -120,7 +129,7 @@ type EngineOutcome = Omit<EngineResult, "finishReason">;
 
 /** What the engine says of a request that never reached it. */
 const nothing: EngineOutcome = {
-  ...{ promptTokens: 0, cachedTokens: 0, generatedTokens: 0 },
+  ...{ promptTokens: 0, cachedTokens: 0, generatedTokens: 0, draftedTokens: 0, acceptedTokens: 0 },
   timings: { prefillSeconds: 0, decodeSeconds: 0, prefilledTokens: 0 },
 };
 
@@ -129,7 +138,19 @@ function rate(tokens: number, seconds: number): number {
 }
 
 function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOptions): EngineRequest {
-  const { maxTokens, stop: _, logprobs, beams, lengthPenalty, ignoreEnd, special, bos, signal, ...sampling } = options;
+  const {
+    maxTokens,
+    stop: _,
+    logprobs,
+    beams,
+    lengthPenalty,
+    speculate,
+    ignoreEnd,
+    special,
+    bos,
+    signal,
+    ...sampling
+  } = options;
   return {
     tokens,
     sampling,
@@ -138,6 +159,7 @@ function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOp
     ...(logprobs !== undefined && { logprobs }),
     ...(beams !== undefined && { beams }),
     ...(lengthPenalty !== undefined && { lengthPenalty }),
+    ...(speculate !== undefined && { speculate }),
   };
 }
 
@@ -183,7 +205,8 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
       tokens.push(token);
       starts.push(decoded);
       if (logprob !== undefined) logprobs.push(logprob);
-      const piece = decoder.push(token);
+      // A model's table can have more rows than the tokenizer has pieces: padding, which says nothing.
+      const piece = token < place.tokenizer.vocabSize ? decoder.push(token) : "";
       decoded += piece.length;
       const certain = matcher.push(piece);
       stopped = certain.stopped;
