@@ -59,6 +59,14 @@ describe("a conversation's tokens", () => {
     expect(encodeChat(tokenizer, template, messages)).toEqual(whole);
   });
 
+  it("begin with the beginning of a text, once, also when they are very many", () => {
+    const begins = { ...tokenizer, addBos: true };
+    const messages = [{ role: "user", content: "a".repeat(300_000) }];
+    const plain = { stop: [], render: () => messages[0]!.content };
+    expect([...encodeChat(begins, plain, messages).subarray(0, 2)]).toEqual([0, firstUnit + 97]);
+    expect(encodeChat(begins, template, messages).indexOf(0, 1)).toBe(-1);
+  });
+
   it("refuse what is no conversation", () => {
     for (const messages of [[], [{ role: "user" }], [null]]) {
       expect(() => encodeChat(tokenizer, template, messages as never)).toThrow(

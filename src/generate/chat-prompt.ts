@@ -34,7 +34,11 @@ export function encodeChat(
 
   const ids = names.length === 0 ? tokenizer.encode(text, { special: true }) : encodeParts(tokenizer, text, stand);
   const { addBos, bos } = tokenizer;
-  return addBos && bos !== undefined && ids[0] !== bos ? Int32Array.of(bos, ...ids) : ids;
+  if (!addBos || bos === undefined || ids[0] === bos) return ids;
+  const begun = new Int32Array(ids.length + 1);
+  begun[0] = bos;
+  begun.set(ids, 1);
+  return begun;
 }
 
 /** The template's variables for the names of the tokens that begin and end a text. */

@@ -67,4 +67,6 @@ it("the plain format stands in where there is none", () => {
     { role: "user", content: "And?" },
   ];
   expect(plainTemplate.render(messages)).toBe("Be brief.\n\nUser: Hi\n\nAssistant: Hello.\n\nUser: And?\n\nAssistant:");
+  // Roles are names, not properties of some object.
+  expect(plainTemplate.render([{ role: "constructor", content: "x" }])).toBe("constructor: x\n\nAssistant:");
 });

@@ -125,8 +125,12 @@ function formatNow(format: string): string {
 export const plainTemplate: ChatTemplate = {
   stop: ["\n\nUser:", "\nUser:"],
   render(messages) {
-    const names: Readonly<Record<string, string>> = { user: "User: ", assistant: "Assistant: ", system: "" };
-    const paragraphs = messages.map(({ role, content }) => `${names[role] ?? `${role}: `}${content.trim()}`);
+    const names = new Map([
+      ["user", "User: "],
+      ["assistant", "Assistant: "],
+      ["system", ""],
+    ]);
+    const paragraphs = messages.map(({ role, content }) => `${names.get(role) ?? `${role}: `}${content.trim()}`);
     return [...paragraphs, "Assistant:"].join("\n\n");
   },
 };
