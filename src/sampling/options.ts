@@ -90,7 +90,10 @@ export function resolveSamplingOptions(options: Partial<SamplingOptions> = {}): 
     if (value !== undefined && !(typeof value === "number" && range.holds(value))) refuse(option, value, range.says);
   }
   for (const [token, bias] of Object.entries(resolved.logitBias)) {
-    if (!whole(0).holds(Number(token))) refuse("logitBias", token, "token ids as keys");
+    // Written as JavaScript writes it: "1e2" or "" would be looked up under another name than it was given by.
+    if (!whole(0).holds(Number(token)) || String(Number(token)) !== token) {
+      refuse("logitBias", token, "token ids as keys");
+    }
     if (typeof bias !== "number" || !(bias < Number.POSITIVE_INFINITY)) {
       refuse(`logitBias[${token}]`, bias, "a number or -Infinity");
     }

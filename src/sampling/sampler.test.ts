@@ -209,6 +209,8 @@ describe("what is refused", () => {
     ["logitBias", { 1: Number.NaN }],
     ["logitBias", { 1: Number.POSITIVE_INFINITY }],
     ["logitBias", { hello: 1 }],
+    ["logitBias", { "1e2": 1 }],
+    ["logitBias", { "": 1 }],
   ];
   test.each(refusals)("%s %j", (option, value) => {
     let caught: unknown;
