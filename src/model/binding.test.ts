@@ -84,6 +84,8 @@ describe.each(["grok-1", "grok-2", "llama", "mixtral"])("binding %s", (name) => 
       ["block_count", 0],
       ["block_count", 1.5],
       ["block_count", 1e9],
+      ["block_count", 2 ** 33],
+      ["context_length", 2 ** 40],
       ["embedding_length", -1],
       ["embedding_length", Number.NaN],
       ["attention.head_count", 0],

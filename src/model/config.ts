@@ -7,7 +7,7 @@ export interface Settings {
   has(key: string): boolean;
   string(key: string, fallback?: string): string;
   number(key: string, fallback?: number): number;
-  /** A whole number of at least `least`. @throws GrokError `format` for anything else. */
+  /** A whole number of at least `least`, below 2^31. @throws GrokError `format` for anything else. */
   count(key: string, least: number, fallback?: number): number;
 }
 
@@ -26,10 +26,10 @@ export function settingsOf(file: ModelFile): Settings {
     number,
     count(key, least, fallback) {
       const value = number(key, fallback);
-      if (!Number.isSafeInteger(value) || value < least) {
+      if (!Number.isSafeInteger(value) || value < least || value >= 2 ** 31) {
         throw new GrokError(
           "format",
-          `${path}: ${full(key)} is ${value}, expected a whole number of at least ${least}`,
+          `${path}: ${full(key)} is ${value}, expected a whole number of at least ${least}, below 2^31`,
           {
             path,
             key: full(key),
