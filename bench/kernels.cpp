@@ -85,7 +85,8 @@ static double bytePeak(ThreadPool& pool, bool avx512) {  // operations/s of 8-bi
         for (auto& v : s) v = a;
         for (int64_t i = 0; i < rounds; i++) {
   #pragma GCC unroll 12
-        for (auto& v : s) v = _mm512_dpbusd_epi32(v, a, a);
+        for (int j = 0; j < 12; j++) s[j] = _mm512_dpbusd_epi32(s[j], a, a);
+          asm volatile("" ::: "memory");
           asm volatile("" : "+v"(a));
         }
         int total = 0;
@@ -100,7 +101,7 @@ static double bytePeak(ThreadPool& pool, bool avx512) {  // operations/s of 8-bi
       for (auto& v : s) v = a;
       for (int64_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 12
-        for (auto& v : s) v = _mm256_add_epi16(v, _mm256_maddubs_epi16(a, a));
+        for (int j = 0; j < 6; j++) s[j] = _mm256_add_epi16(s[j], _mm256_maddubs_epi16(a, a));
         asm volatile("" : "+x"(a));
       }
       int total = 0;
