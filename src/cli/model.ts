@@ -16,6 +16,7 @@ export interface ModelOptions {
   readonly threads?: number;
   readonly context?: number;
   readonly kvType?: KvType;
+  readonly speculation?: boolean;
   readonly chatTemplate?: string;
 }
 
@@ -51,6 +52,7 @@ export async function openModel(path: string, options: ModelOptions): Promise<La
     ...(options.threads !== undefined && { threads: options.threads }),
     ...(options.context !== undefined && { contextLength: options.context }),
     ...(options.kvType !== undefined && { kvType: options.kvType }),
+    ...(options.speculation !== undefined && { speculate: options.speculation }),
     ...(options.chatTemplate !== undefined && { chatTemplate: readText(options.chatTemplate) }),
   });
 }

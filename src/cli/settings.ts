@@ -48,6 +48,11 @@ const settings = {
     read: choice("f32", "f16", "q8_0", "q4_0"),
     usually: "f16; f32 on the reference backend",
   },
+  speculation: {
+    flags: "--no-speculation",
+    description: "compute one token at a time, also where the text repeats itself; the text is the same",
+    usually: "several at a time where it pays",
+  },
   chatTemplate: {
     flags: "--chat-template <file>",
     description: "Jinja chat template to use in place of the model's own",

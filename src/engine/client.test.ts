@@ -11,7 +11,7 @@ function start() {
   const { port1, port2 } = new MessageChannel();
   const fake = createFakeModel();
   const core = createCore(fake.ops, fake.model, {
-    ...{ contextLength: 64, cacheTokens: 128, kvType: "f32", batchTokens: 16, smallestChunk: 4, pageTokens: 4 },
+    ...{ contextLength: 64, cacheTokens: 128, kvType: "f32", batchTokens: 16, pageTokens: 4 },
   });
   serve(port2, { core, ops: fake.ops, bindObserved: () => fake.model, onClose: () => port2.close() });
   const busy: boolean[] = [];

@@ -18,7 +18,6 @@ function start(options: Partial<CoreOptions> = {}, fakeOptions: FakeOptions = {}
       cacheTokens: 2 * contextLength,
       kvType: "f32",
       batchTokens: 16,
-      smallestChunk: 16,
       pageTokens: 4,
     },
     ...options,
@@ -53,7 +52,7 @@ describe("generation", () => {
       [5, 3],
       [16, 64],
     ] as const) {
-      const { core, fake } = start({ batchTokens, pageTokens, smallestChunk: 4 });
+      const { core, fake } = start({ batchTokens, pageTokens });
       const { tokens, finishReason } = await collect(core, { tokens: prompt, maxTokens: 12, sampling: greedy });
       expect(tokens).toEqual(greedyOracle(prompt, 12));
       expect(finishReason).toBe("length");
@@ -76,12 +75,15 @@ describe("generation", () => {
         fc.integer({ min: 64, max: 256 }),
         fc.integer({ min: 1, max: 24 }),
         async (requests, cacheTokens, batchTokens) => {
-          const { core, fake } = start({ cacheTokens, batchTokens, smallestChunk: 1 });
+          const { core, fake } = start({ cacheTokens, batchTokens });
           const results = await Promise.all(requests.map((request) => collect(core, { ...request, sampling: greedy })));
           for (const [i, { tokens, maxTokens }] of requests.entries()) {
             expect(results[i]!.tokens).toEqual(greedyOracle(tokens, maxTokens));
           }
-          if (batchTokens > 1) expect(Math.max(...fake.batches.map(({ sequences }) => sequences))).toBeGreaterThan(1);
+          // Two that go on after their first token meet, if there is room for a second row at all.
+          const lasting = requests.filter(({ maxTokens }) => maxTokens > 2).length;
+          if (batchTokens > 1 && lasting > 1)
+            expect(Math.max(...fake.batches.map(({ sequences }) => sequences))).toBeGreaterThan(1);
           expectAllFree(core);
         },
       ),
@@ -163,6 +165,145 @@ describe("generation", () => {
   });
 });
 
+describe("speculation", () => {
+  const always = { speculate: { always: true } } as const;
+  const repetitive = { vocab: 11, contextLength: 256, memory: 2, spread: 12 };
+
+  it("gives the same text, log-probabilities and reasons for the same seed, in fewer passes", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            tokens: fc.array(fc.integer({ min: 0, max: 10 }), { minLength: 1, maxLength: 30 }),
+            maxTokens: fc.integer({ min: 1, max: 60 }),
+            endTokens: fc.constantFrom([], [], [3]),
+            logprobs: fc.constantFrom(undefined, 2),
+            sampling: fc.record({
+              temperature: fc.constantFrom(0, 0.5, 1),
+              seed: fc.nat(100),
+              repetitionPenalty: fc.constantFrom(1, 1.3),
+              frequencyPenalty: fc.constantFrom(0, 0.5),
+            }),
+          }),
+          { minLength: 1, maxLength: 5 },
+        ),
+        fc.integer({ min: 256, max: 600 }),
+        fc.integer({ min: 2, max: 64 }),
+        fc.constantFrom(2, undefined),
+        async (requests, cacheTokens, batchTokens, memory) => {
+          const { memory: _, ...forgetful } = repetitive;
+          const fakeOptions = memory === undefined ? forgetful : repetitive;
+          const run = async (options: Partial<CoreOptions>) => {
+            const { core } = start({ cacheTokens, batchTokens, ...options }, fakeOptions);
+            const asked = requests.map(({ logprobs, ...rest }) => ({
+              ...rest,
+              ...(logprobs !== undefined && { logprobs }),
+            }));
+            const results = await Promise.all(asked.map((request) => collect(core, request)));
+            expectAllFree(core);
+            return results.map(({ tokens, logprobs, finishReason, generatedTokens }) => {
+              return { tokens, logprobs, finishReason, generatedTokens };
+            });
+          };
+          expect(await run(always)).toEqual(await run({ speculate: false }));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it("accepts most of what repeats, and says so", async () => {
+    const { core, fake } = start(always, repetitive);
+    const result = await collect(core, { tokens: prompt, maxTokens: 120, sampling: greedy });
+    expect(result.tokens).toEqual(greedyOracle(prompt, 120, repetitive));
+    expect(fake.batches.length).toBeLessThan(60);
+    expect(result.acceptedTokens).toBeGreaterThan(60);
+    expect(result.draftedTokens).toBeGreaterThanOrEqual(result.acceptedTokens);
+    expect(Math.max(...fake.batches.map(({ rows }) => rows))).toBeLessThanOrEqual(16);
+  });
+
+  it("is off for a request, or an engine, that does not want it", async () => {
+    const { core, fake } = start(always, repetitive);
+    const result = await collect(core, { tokens: [1, 2], maxTokens: 50, sampling: greedy, speculate: false });
+    expect([result.draftedTokens, fake.batches.length]).toEqual([0, 50]);
+    const other = start({ speculate: false }, repetitive);
+    expect((await collect(other.core, { tokens: [1, 2], maxTokens: 50, sampling: greedy })).draftedTokens).toBe(0);
+  });
+
+  it("leaves a session's cache as decoding one by one would", async () => {
+    const { core } = start(always, repetitive);
+    core.openSession(1);
+    const first = await collect(core, { tokens: prompt, maxTokens: 60, sampling: greedy }, 1);
+    expect(first.acceptedTokens).toBeGreaterThan(0);
+    const next = [...prompt, ...first.tokens, 5, 4];
+    const second = await collect(core, { tokens: next, maxTokens: 20, sampling: greedy }, 1);
+    expect(second.cachedTokens).toBe(next.length - 3);
+    expect(second.tokens).toEqual(greedyOracle(next, 20, repetitive));
+    core.closeSession(1);
+    expectAllFree(core);
+  });
+
+  it("stops where it is cancelled, in the middle of an accepted draft", async () => {
+    for (let stopAt = 20; stopAt < 40; stopAt++) {
+      const { core } = start(always, repetitive);
+      const tokens: number[] = [];
+      const result = await core.generate(5, undefined, { tokens: prompt, sampling: greedy }, (more) => {
+        tokens.push(...more);
+        if (tokens.length === stopAt) core.cancel(5);
+      });
+      expect([result.finishReason, tokens.length]).toEqual(["cancelled", stopAt]);
+      expectAllFree(core);
+    }
+  });
+
+  it("survives an answer that closes its own session", async () => {
+    const { core } = start(always, repetitive);
+    core.openSession(1);
+    let given = 0;
+    const result = await core.generate(6, 1, { tokens: prompt, sampling: greedy }, () => {
+      if (++given === 30) core.closeSession(1);
+    });
+    expect(result.finishReason).toBe("cancelled");
+    expectAllFree(core);
+    expect((await collect(core, { tokens: prompt, maxTokens: 5, sampling: greedy })).tokens).toEqual(
+      greedyOracle(prompt, 5, repetitive),
+    );
+  });
+});
+
+describe("prefill chunks", () => {
+  it("are whole for a request alone", async () => {
+    const { core, fake } = start({ batchTokens: 100, cacheTokens: 1024 }, { contextLength: 512 });
+    const long = Array.from({ length: 450 }, (_, i) => i % 11);
+    fake.before = () => new Promise((resolve) => setTimeout(resolve, 20));
+    await collect(core, { tokens: long, maxTokens: 1, sampling: greedy });
+    expect(fake.batches.map(({ rows }) => rows)).toEqual([100, 100, 100, 100, 50]);
+  });
+
+  it("shrink to what takes about a second while others wait", async () => {
+    const { core, fake } = start({ batchTokens: 200, cacheTokens: 2048 }, { contextLength: 1024 });
+    const long = Array.from({ length: 900 }, (_, i) => i % 11);
+    // 200 rows take two seconds by the clock of the test.
+    let rows = 0;
+    const now = performance.now.bind(performance);
+    let ahead = 0;
+    performance.now = () => now() + ahead;
+    fake.before = () => {
+      ahead += 10 * (fake.batches.at(-1)?.rows ?? 200);
+    };
+    try {
+      const first = collect(core, { tokens: long, maxTokens: 30, sampling: greedy });
+      const second = collect(core, { tokens: [...long].reverse(), maxTokens: 1, sampling: greedy });
+      await Promise.all([first, second]);
+      rows = Math.max(...fake.batches.slice(2, 8).map((batch) => batch.rows));
+    } finally {
+      performance.now = now;
+    }
+    expect(rows).toBeLessThan(130);
+    expect(rows).toBeGreaterThanOrEqual(64);
+  });
+});
+
 describe("cancellation", () => {
   it("ends within one token and returns the memory", async () => {
     const { core } = start();
@@ -177,7 +318,7 @@ describe("cancellation", () => {
   });
 
   it("ends between two chunks of a prompt", async () => {
-    const { core, fake } = start({ batchTokens: 2, smallestChunk: 2 });
+    const { core, fake } = start({ batchTokens: 2 });
     fake.before = () => {
       if (fake.batches.length === 3) core.cancel(78);
     };
@@ -295,7 +436,7 @@ describe("sessions", () => {
         fc.array(action, { maxLength: 30 }),
         fc.integer({ min: 64, max: 160 }),
         async (script, cacheTokens) => {
-          const { core, fake } = start({ cacheTokens, batchTokens: 8, smallestChunk: 1 });
+          const { core, fake } = start({ cacheTokens, batchTokens: 8 });
           const open = new Set<number>();
           const under: Promise<unknown>[] = [];
           let last = 0;
@@ -445,7 +586,7 @@ describe("jobs", () => {
   };
 
   it("give the log-probability of every token from the one asked for", async () => {
-    const { core } = start({ batchTokens: 5, smallestChunk: 3 });
+    const { core } = start({ batchTokens: 5 });
     for (const from of [1, 2, 7, prompt.length - 1, prompt.length]) {
       const values = await core.exclusive(++ids, (host) => computeLogprobs(host, Int32Array.from(prompt), from));
       const expected = prompt.slice(from).map((token, i) => softmax(prompt.slice(0, from + i), token));
@@ -456,7 +597,7 @@ describe("jobs", () => {
   });
 
   it("give all logits, beside a generation that goes on", async () => {
-    const { core, fake } = start({ batchTokens: 5, smallestChunk: 3 });
+    const { core, fake } = start({ batchTokens: 5 });
     const running = collect(core, { tokens: prompt, maxTokens: 10, sampling: greedy });
     const { logits } = await core.exclusive(++ids, (host) =>
       computeLogits(host, fake.ops, Int32Array.from(prompt), undefined),
@@ -483,7 +624,7 @@ describe("jobs", () => {
   });
 
   it("can be cancelled", async () => {
-    const { core, fake } = start({ batchTokens: 2, smallestChunk: 2 });
+    const { core, fake } = start({ batchTokens: 2 });
     const id = ++ids;
     fake.before = () => {
       if (fake.batches.length === 2) core.cancel(id);

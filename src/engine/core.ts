@@ -1,11 +1,13 @@
 import { GrokError } from "../errors.ts";
-import type { Batch, BatchSequence, KvType, Ops } from "../kernels/ops.ts";
+import type { KvType, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import { createSampler } from "../sampling/sampler.ts";
+import { createDrafting, createDraftSource } from "./drafts.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { JobHost } from "./jobs.ts";
 import { createMemory, makeRoom } from "./memory.ts";
 import { createTimeline, fork, truncate } from "./pages.ts";
+import { createPasses, type Logits, type Place, placeOf } from "./pass.ts";
 import { checkRequest } from "./request.ts";
 import {
   commonPrefix,
@@ -19,6 +21,7 @@ import {
   type Stream,
 } from "./runs.ts";
 import { nextBatch } from "./scheduler.ts";
+import type { SpeculationOptions } from "./speculation.ts";
 import type { EngineRequest, EngineResult, EngineStatus, FinishReason } from "./types.ts";
 
 /**
@@ -46,8 +49,8 @@ export interface CoreOptions {
   readonly cacheTokens: number;
   readonly kvType: KvType;
   readonly batchTokens: number;
-  /** Smallest prefill chunk that the wish for short passes may lead to. Default 128. */
-  readonly smallestChunk?: number;
+  /** Default true. */
+  readonly speculate?: boolean | SpeculationOptions;
   readonly pageTokens?: number;
   /** The way out of a pass that serves one request alone. */
   readonly interrupt?: Interrupt;
@@ -60,16 +63,10 @@ interface Job {
   cancelled: boolean;
 }
 
-/**
- * A pass should not take much longer than this: others wait for it, and a cancellation too. One that serves a single
- * request can be left between two layers, so there a few layers may take as long.
- */
-const passSeconds = 1;
-const layersInPassSeconds = 4;
 const defaultPageTokens = 64;
 
 export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
-  const { contextLength, batchTokens, interrupt = { armed: false } } = options;
+  const { contextLength, batchTokens, interrupt = { armed: false }, speculate = true } = options;
   const { vocab } = model.config;
   const memory = createMemory(ops, model, {
     tokens: Math.max(options.cacheTokens, contextLength),
@@ -77,13 +74,12 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     type: options.kvType,
   });
   const { pool } = memory;
-  const smallestChunk = Math.min(batchTokens, options.smallestChunk ?? 128);
+  const passes = createPasses(ops, model, memory, { batchTokens, interrupt });
+  const drafting = speculate === false ? undefined : createDrafting(memory, speculate === true ? {} : speculate);
   const sessions = new Map<number, SessionState>();
   /** Oldest first. */
   const runs: Run[] = [];
   const jobs: Job[] = [];
-  /** Rows a second, of the last pass that was large enough to tell. */
-  let speed = 0;
   let streamIds = 0;
   let clock = 0;
   let looping: Promise<void> | undefined;
@@ -117,52 +113,76 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     const waiting = streams.filter(({ stream }) => pendingOf(stream) > 0);
     const byId = new Map(waiting.map((each) => [each.stream.id, each]));
     const works = waiting.map(({ stream }) => ({ id: stream.id, pending: pendingOf(stream), waited: stream.waited++ }));
-    const chosen = nextBatch(works, { tokens: batchTokens, prefill: chunkFor(runs.length) })
+    const chosen = nextBatch(works, { tokens: batchTokens, prefill: passes.chunkFor(runs.length) })
       .map(({ id, count }) => ({ ...byId.get(id)!, count }))
       .sort((a, b) => runs.indexOf(a.run) - runs.indexOf(b.run));
 
-    const places: { run: Run; stream: Stream; count: number }[] = [];
+    const granted: { run: Run; stream: Stream; count: number }[] = [];
     for (const { run, stream, count } of chosen) {
-      const granted = runs.includes(run) ? grant(run, stream, count) : 0;
+      const possible = runs.includes(run) ? grant(run, stream, count) : 0;
       // Its turn has come, even if memory did not let it: else it would come first for ever.
       stream.waited = 0;
-      if (granted > 0) places.push({ run, stream, count: granted });
+      if (possible > 0) granted.push({ run, stream, count: possible });
     }
     // Running out of memory can end a run after one of its sequences had its place.
-    const rows = places.filter(({ run }) => runs.includes(run));
-    if (rows.length === 0) return;
+    const given = granted.filter(({ run }) => runs.includes(run));
+    if (given.length === 0) return;
+    const undrafted = given.map(({ run, stream, count }) => placeOf(run, stream, count));
+    const places = drafting?.addDrafts(undrafted, batchTokens) ?? undrafted;
 
-    const complete = rows.filter(({ stream, count }) => pendingOf(stream) === count);
-    const began = performance.now();
     try {
-      const values = await compute(rows);
-      measure(rows, began);
-      for (const { run, stream, count } of rows) {
+      const began = performance.now();
+      const values = await passes.compute(places);
+      const seconds = (performance.now() - began) / 1000;
+      for (const { run, stream, count } of places) {
         // While the pass was under way its session may have been closed.
         if (!runs.includes(run)) continue;
         if (run.firstToken === undefined) run.prefilledTokens += count;
         stream.timeline.length += count;
       }
-      for (const [index, { run, stream }] of complete.entries()) {
-        if (run.cancelled || !runs.includes(run)) continue;
-        if (run.limit === 0) end(run, run.limitReason);
-        else advance(run, stream, values.subarray(index * vocab, (index + 1) * vocab));
+      let row = 0;
+      let tokens = 0;
+      for (const place of places) {
+        if (!place.complete) continue;
+        const rows = place.draft.length + 1;
+        tokens += advance(place, values.subarray(row * vocab, (row + rows) * vocab));
+        row += rows;
       }
+      drafting?.passed(places, tokens, seconds);
     } catch (error) {
       // A pass that was interrupted on purpose is simply run again, without who cancelled.
       if (error instanceof GrokError && error.code === "cancelled") return;
-      for (const run of new Set(rows.map((row) => row.run))) fail(run, error);
+      for (const run of new Set(places.map((place) => place.run))) fail(run, error);
     }
   }
 
-  /** Takes the logits after a sequence's last token; what goes wrong in a run's sampling ends that run alone. */
-  function advance(run: Run, stream: Stream, row: Float32Array | Float64Array): void {
+  /**
+   * Takes the logits after a sequence's last token, and those after each drafted token for as long as the draft is what
+   * the model chooses itself: every token is drawn from the model's own distribution, in order, as without a draft.
+   * What goes wrong in a run's sampling ends that run alone. Returns how many tokens came of it.
+   */
+  function advance(place: Place, logits: Logits): number {
+    const { run, stream, draft } = place;
+    const before = stream.tokens.length;
+    let right = 0;
     try {
-      const reason = receive(run, stream, row, pool, nextId);
-      if (reason !== undefined) end(run, reason);
+      for (; runs.includes(run) && !run.cancelled; right++) {
+        const row = logits.subarray(right * vocab, (right + 1) * vocab);
+        const reason = run.limit === 0 ? run.limitReason : receive(run, stream, row, pool, nextId);
+        if (reason !== undefined) {
+          end(run, reason);
+          break;
+        }
+        // The draft's keys and values are in the cache already. An answer can close its session as it is given.
+        if (right === draft.length || stream.tokens.at(-1) !== draft[right] || !runs.includes(run)) break;
+        stream.timeline.length++;
+      }
     } catch (error) {
       fail(run, error);
     }
+    if (draft.length > 0) truncate(pool, stream.timeline, stream.timeline.length);
+    drafting?.learn(place, stream.tokens[before], right);
+    return 1 + right;
   }
 
   /** Positions that a stream may write in this pass. Ends the run when there is no memory to be had any more. */
@@ -174,51 +194,6 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       if (runs[0] === run) end(run, run.search === undefined ? "context" : endBeams(run));
       return 0;
     }
-  }
-
-  async function compute(
-    rows: readonly { run: Run; stream: Stream; count: number }[],
-  ): Promise<Float32Array | Float64Array> {
-    const outputs: number[] = [];
-    const tokens: number[] = [];
-    const positions: number[] = [];
-    const sequences: BatchSequence[] = [];
-    for (const { stream, count } of rows) {
-      const { length, pages } = stream.timeline;
-      sequences.push({ start: tokens.length, count, pages: Int32Array.from(pages) });
-      for (let i = length; i < length + count; i++) {
-        tokens.push(stream.tokens[i]!);
-        positions.push(i);
-      }
-      if (pendingOf(stream) === count) outputs.push(tokens.length - 1);
-    }
-    const batch: Batch = {
-      tokens: Int32Array.from(tokens),
-      positions: Int32Array.from(positions),
-      sequences,
-      outputs: Int32Array.from(outputs),
-    };
-    return await forward(model, batch, new Set(rows.map(({ run }) => run)).size === 1);
-  }
-
-  async function forward(bound: Model, batch: Batch, alone: boolean): Promise<Float32Array | Float64Array> {
-    interrupt.armed = alone;
-    const logits = await bound.forward(batch, memory.cache()).finally(() => {
-      interrupt.armed = false;
-    });
-    return batch.outputs.length === 0 ? new Float32Array(0) : await ops.read(logits);
-  }
-
-  /** Rows of prompts that fit into the time of a pass, given the speed last seen. */
-  function chunkFor(requests: number): number {
-    const seconds = requests > 1 ? passSeconds : Math.max(1, model.config.layers / layersInPassSeconds) * passSeconds;
-    return Math.max(smallestChunk, Math.min(batchTokens, Math.floor((speed * seconds) / 32) * 32));
-  }
-
-  function measure(rows: readonly { count: number }[], began: number): void {
-    const total = rows.reduce((sum, { count }) => sum + count, 0);
-    if (total < 16) return;
-    speed = total / Math.max(1e-6, (performance.now() - began) / 1000);
   }
 
   /** Begins the first request of a session's queue: keeps what its cache has in common with the prompt. */
@@ -246,6 +221,8 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       promptTokens: run.request.tokens.length,
       cachedTokens: run.cachedTokens,
       generatedTokens: run.generated,
+      draftedTokens: run.drafts?.drafted ?? 0,
+      acceptedTokens: run.drafts?.accepted ?? 0,
       timings: {
         prefillSeconds: (first - run.requested) / 1000,
         decodeSeconds: (now - first) / 1000,
@@ -290,7 +267,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
   function createJobHost(job: Job): JobHost {
     const timeline = createTimeline();
     return {
-      ...{ contextLength, batchTokens, vocab, chunk: () => chunkFor(1) },
+      ...{ contextLength, batchTokens, vocab, chunk: () => passes.chunkFor(1) },
       clear: () => truncate(pool, timeline, 0),
       async forward(tokens, outputs, bound = model) {
         await pause();
@@ -299,11 +276,9 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
           if (makeRoom(pool, sessions.values(), runs, undefined)) continue;
           throw new GrokError("capacity", "the cache has too few pages", { pages: pool.pages, free: pool.free });
         }
-        const began = performance.now();
         const positions = tokens.map((_, i) => timeline.length + i);
         const sequences = [{ start: 0, count: tokens.length, pages: Int32Array.from(timeline.pages) }];
-        const values = await forward(bound, { tokens, positions, sequences, outputs }, true);
-        measure([{ count: tokens.length }], began);
+        const values = await passes.forward({ tokens, positions, sequences, outputs }, true, bound);
         timeline.length += tokens.length;
         return values;
       },
@@ -356,6 +331,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
         session.queue.push({
           ...{ id, session, request, sampler, emit, resolve, reject, ...checked },
           ends: new Set(request.endTokens),
+          drafts: drafting && !checked.search && request.speculate !== false ? createDraftSource() : undefined,
           requested: performance.now(),
           paths: logprobs === undefined ? undefined : new Map((checked.search?.open ?? []).map((beam) => [beam, []])),
           ...{ streams: [], cachedTokens: 0, prefilledTokens: 0, generated: 0 },

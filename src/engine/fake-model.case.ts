@@ -21,12 +21,18 @@ export interface FakeOptions {
   readonly contextLength?: number;
   /** Spread of the logits; large values make one token near certain. */
   readonly spread?: number;
+  /** Tokens back that the logits depend on; absent: all. With few, greedy texts soon repeat themselves. */
+  readonly memory?: number;
 }
 
 /** Logits after a sequence: the oracle, without pages and batches. */
-export function fakeLogits(tokens: ArrayLike<number>, { vocab = 11, spread = 4 }: FakeOptions = {}): Float64Array {
+export function fakeLogits(
+  tokens: ArrayLike<number>,
+  { vocab = 11, spread = 4, memory }: FakeOptions = {},
+): Float64Array {
   let state = 0x9e3779b9;
-  for (let i = 0; i < tokens.length; i++) state = Math.imul(state ^ tokens[i]!, 0x85ebca6b) + i;
+  const first = memory === undefined ? 0 : Math.max(0, tokens.length - memory);
+  for (let i = first; i < tokens.length; i++) state = Math.imul(state ^ tokens[i]!, 0x85ebca6b) + i - first;
   return Float64Array.from({ length: vocab }, (_, token) => {
     let x = Math.imul(state ^ Math.imul(token + 1, 0xc2b2ae35), 0x27d4eb2f);
     x ^= x >>> 15;

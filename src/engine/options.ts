@@ -3,6 +3,7 @@ import type { KvType, Ops } from "../kernels/ops.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { encodedBytes } from "../tensor/types.ts";
 import { checkWhole } from "./request.ts";
+import { mostDraftTokens, type SpeculationOptions } from "./speculation.ts";
 import { defaultContextLimit, type EngineOptions } from "./types.ts";
 
 /** Options with every default filled in. */
@@ -11,7 +12,7 @@ export interface ResolvedOptions {
   readonly cacheTokens: number;
   readonly kvType: KvType;
   readonly batchTokens: number;
-  readonly smallestChunk: number;
+  readonly speculate: boolean | SpeculationOptions;
   /** Bytes that `elements` elements of the cache take. */
   bytesOf(elements: number): number;
 }
@@ -24,16 +25,16 @@ export function resolveOptions(options: EngineOptions, backend: Ops["backend"], 
   if (options.threads !== undefined) checkWhole("threads", options.threads, 1, 1024);
   const { cacheTokens = 2 * contextLength } = options;
   checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
-  // Fewer rows a pass than this leave fast kernels idle (an expert gets a part of them); the plain ones do not care.
-  const { smallestChunk = Math.min(batchTokens, backend === "native" ? 128 : 8) } = options;
-  checkWhole("smallestChunk", smallestChunk, 1, batchTokens);
+  const { speculate = true } = options;
+  if (typeof speculate === "object" && speculate.draftTokens !== undefined) {
+    checkWhole("draftTokens", speculate.draftTokens, 1, mostDraftTokens);
+  }
   const { kvType = backend === "native" ? "f16" : "f32" } = options;
   if (!["f32", "f16", "q8_0", "q4_0"].includes(kvType)) {
     throw new GrokError("argument", `kvType is ${kvType}, expected f32, f16, q8_0 or q4_0`);
   }
   return {
-    ...{ contextLength, cacheTokens, kvType, batchTokens },
-    smallestChunk,
+    ...{ contextLength, cacheTokens, kvType, batchTokens, speculate },
     bytesOf: (elements) => encodedBytes(kvType, elements),
   };
 }

@@ -1,6 +1,7 @@
 import { advanceBeams, type Beam, type BeamSearch, finishBeams } from "../sampling/beam.ts";
 import { logSumExp, topLogprobs } from "../sampling/logprobs.ts";
 import type { Sampler } from "../sampling/sampler.ts";
+import type { DraftSource } from "./drafts.ts";
 import { createTimeline, fork, type PagePool, type Timeline, truncate } from "./pages.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "./types.ts";
 
@@ -47,6 +48,8 @@ export interface Run {
   firstToken: number | undefined;
   cancelled: boolean;
   search: BeamSearch | undefined;
+  /** What drafts come from; absent: nothing is drafted. */
+  readonly drafts: DraftSource | undefined;
   /** Log-probabilities along the beams, when asked for. */
   paths: Paths | undefined;
 }

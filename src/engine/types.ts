@@ -1,5 +1,6 @@
 import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
+import type { SpeculationOptions } from "./speculation.ts";
 
 /**
  * What the engine takes and gives. The engine knows token ids, not text; it runs on a worker thread, so everything here
@@ -28,10 +29,10 @@ export interface EngineOptions {
   /** Most tokens in one forward pass: what a prefill chunk can be. Default 512. */
   readonly batchTokens?: number;
   /**
-   * Rows of a prompt that a pass takes at least, even where it then lasts longer than about a second: larger chunks prefill
-   * faster on slow machines, smaller ones are cancelled sooner. Default 128 on the native backend, 8 on the reference backend.
+   * Lossless speculation: guess how a text goes on from how it went on before, verify several tokens in one pass, keep
+   * those that the model has chosen itself. The same text, sooner where it repeats. Default true: wherever it pays.
    */
-  readonly smallestChunk?: number;
+  readonly speculate?: boolean | SpeculationOptions;
 }
 
 /** The context that is reserved when nobody asks for more. */
@@ -97,6 +98,8 @@ export interface EngineRequest {
   /** Beams of a beam search; 1 or absent: sampling. */
   readonly beams?: number;
   readonly lengthPenalty?: number;
+  /** Whether to speculate, where the engine does. Default true; nothing is speculated in a beam search. */
+  readonly speculate?: boolean;
 }
 
 export interface EngineResult {
@@ -104,6 +107,9 @@ export interface EngineResult {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly generatedTokens: number;
+  /** Tokens that speculation drafted, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
   readonly timings: EngineTimings;
 }
 

@@ -34,6 +34,8 @@ export interface GenerateOptions extends Partial<Omit<SamplingOptions, "logprobs
    * values longer ones (Wu et al. 2016, equation 14). Default 0.6.
    */
   readonly lengthPenalty?: number;
+  /** Whether to verify guesses of several tokens at once; the text is the same. Default: what the engine was started with. */
+  readonly speculate?: boolean;
   /** Go on past end-of-generation tokens. Default false. */
   readonly ignoreEnd?: boolean;
   /** In a text prompt, read control tokens such as `<|im_start|>` as such. Default false. */
@@ -59,6 +61,9 @@ export interface Usage {
   /** Prompt tokens that the session's cache already held. */
   readonly cachedTokens: number;
   readonly completionTokens: number;
+  /** Tokens that speculation drafted, and those of them that the model chose itself. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 export interface Timings {

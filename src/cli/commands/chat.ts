@@ -35,6 +35,7 @@ export function addChat(program: Command): void {
     "lang",
     "history",
     ...engineSettings,
+    "speculation",
     "chatTemplate",
   ]);
   command.action(async (options: ChatCommandOptions) => {

@@ -45,7 +45,7 @@ export function addRun(program: Command): void {
     .option("--ignore-end", "go on past end-of-text tokens")
     .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
-  addSettings(command, [...engineSettings, "chatTemplate"]);
+  addSettings(command, [...engineSettings, "speculation", "chatTemplate"]);
   command.action(async (options: RunOptions) => {
     process.exitCode = await run(options);
   });

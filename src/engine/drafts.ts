@@ -1,0 +1,79 @@
+import { createLookup, type Guess, type Lookup } from "./lookup.ts";
+import type { Memory } from "./memory.ts";
+import type { Place } from "./pass.ts";
+import {
+  createOdds,
+  createSpeculation,
+  mostDraftTokens,
+  mostSpeculating,
+  type Odds,
+  type SpeculationOptions,
+} from "./speculation.ts";
+
+/** Where a run's drafts come from, and how well they did. */
+export interface DraftSource {
+  readonly lookup: Lookup;
+  readonly odds: Odds;
+  /** What was guessed before the pass that is under way. */
+  guess: Guess | undefined;
+  drafted: number;
+  accepted: number;
+}
+
+export function createDraftSource(): DraftSource {
+  return { lookup: createLookup(), odds: createOdds(), guess: undefined, drafted: 0, accepted: 0 };
+}
+
+/** Puts drafts into passes, and learns from what became of them. */
+export interface Drafting {
+  /** The same places, some with a draft. Only passes of few sequences that all decode get any. */
+  addDrafts(places: readonly Place[], batchTokens: number): readonly Place[];
+  /** How many tokens of a place's draft were right, and what the model chose first. */
+  learn(place: Place, first: number | undefined, right: number): void;
+  /** What a pass took, and how many tokens it gave. */
+  passed(places: readonly Place[], tokens: number, seconds: number): void;
+}
+
+export function createDrafting(memory: Memory, options: SpeculationOptions): Drafting {
+  const speculation = createSpeculation(options);
+  const { draftTokens = mostDraftTokens } = options;
+  const decodes = (places: readonly Place[]) =>
+    places.length <= mostSpeculating &&
+    places.every(({ run, count, complete }) => count === 1 && complete && !run.search);
+
+  return {
+    addDrafts(places, batchTokens) {
+      if (!decodes(places)) return places;
+      const guesses = places.map(({ run: { drafts, limit, generated }, stream }) => {
+        if (drafts === undefined) return { tokens: [], match: 0, chance: 0, length: 0 };
+        drafts.lookup.update(stream.tokens);
+        // The token after the draft counts too.
+        drafts.guess = drafts.lookup.guess(Math.min(draftTokens, limit - generated - 1));
+        const { tokens, match } = drafts.guess;
+        return { tokens, length: tokens.length, chance: drafts.odds.of(match) };
+      });
+      const counts = speculation.choose(guesses, batchTokens);
+      return places.map((place, i) => {
+        if (counts[i] === 0) return place;
+        // Others' memory is not taken for a guess: it gets what is free.
+        const granted = memory.extend(place.stream.timeline, 1 + counts[i]!) - 1;
+        return { ...place, draft: guesses[i]!.tokens.slice(0, granted) };
+      });
+    },
+    learn({ run: { drafts }, draft }, first, right) {
+      if (drafts?.guess === undefined) return;
+      const { tokens, match } = drafts.guess;
+      drafts.guess = undefined;
+      drafts.drafted += draft.length;
+      drafts.accepted += right;
+      // Guesses that were not verified are judged all the same by the token that came: learning costs nothing.
+      if (draft.length > 0) drafts.odds.add(match, draft.length, right);
+      else if (tokens.length > 0 && first !== undefined) drafts.odds.add(match, 1, tokens[0] === first ? 1 : 0);
+    },
+    passed(places, tokens, seconds) {
+      if (!decodes(places)) return;
+      const rows = places.reduce((sum, { draft }) => sum + 1 + draft.length, 0);
+      speculation.passed(rows, places.length, tokens, seconds);
+    },
+  };
+}

@@ -1,0 +1,152 @@
+import { longestMatch } from "./lookup.ts";
+
+/**
+ * Whether, and how far, to speculate: a pass that also verifies k drafted tokens costs more than one that does not, and
+ * saves passes by the drafts that turn out right (Leviathan et al. 2023, section 3.4). Both are measured: the seconds of
+ * passes by their number of rows (with experts, each row may read weights of its own), and how often a draft token
+ * was right given how long a match it came from. What is verified is always what the model would have said, so
+ * this decides about time alone.
+ *
+ * A wrong decision is bounded too: speculation lives on credit, in seconds. Passes without it earn a small share of
+ * their time, passes with it earn what they saved and pay what they lost; nothing is drafted that the credit could not pay
+ * for if every draft were wrong.
+ */
+export interface Speculation {
+  /**
+   * Draft tokens to verify for each of some sequences, in one pass with one row for each besides.
+   * @param guesses per sequence, how many tokens could be drafted, and the chance that one is right if those before it are.
+   */
+  choose(guesses: readonly { readonly length: number; readonly chance: number }[], mostRows: number): number[];
+  /** What a pass of decode steps took; `tokens` is how many it gave. */
+  passed(rows: number, sequences: number, tokens: number, seconds: number): void;
+}
+
+/** How often drafts were right in one text, by the length of the match they came from. Old ones fade. */
+export interface Odds {
+  /** The chance that a token drafted after a match is right when those before it are. */
+  of(match: number): number;
+  /** Of `drafted` tokens the first `right` were as the model had it; those after the first wrong one say nothing. */
+  add(match: number, drafted: number, right: number): void;
+}
+
+export interface SpeculationOptions {
+  /** Most tokens drafted for a sequence in a pass, 1 to 15. Default 15. */
+  readonly draftTokens?: number;
+  /** Speculate wherever there is a match, whatever it costs: for tests and measurements. Default false. */
+  readonly always?: boolean;
+}
+
+/** With the row that is computed anyway, as many as backends compute bit for bit like one at a time. */
+export const mostDraftTokens = 15;
+
+/** More sequences than this fill a pass well enough by themselves. */
+export const mostSpeculating = 4;
+
+/** Share of the time of passes without drafts that may be lost. */
+const share = 0.01;
+/** Credit at first, and at most, in passes of one row. */
+const firstCredit = 3;
+const mostCredit = 16;
+/** What another row is taken to cost before it is measured, as a share of a pass with one. */
+const guessedSlope = 0.3;
+/** A gain that is not worth being wrong about. */
+const leastGain = 1.03;
+/** Passes whose median is a cost: speed changes, and a busy machine has outliers. */
+const remembered = 7;
+
+export function createSpeculation(options: SpeculationOptions = {}): Speculation {
+  const { draftTokens = mostDraftTokens, always = false } = options;
+  const costs = createCosts();
+  let credit: number | undefined;
+
+  return {
+    choose(guesses, mostRows) {
+      const sequences = guesses.length;
+      const room = Math.floor(mostRows / Math.max(1, sequences)) - 1;
+      const take = (most: number) => guesses.map(({ length }) => Math.max(0, Math.min(length, most, room)));
+      if (always) return take(draftTokens);
+      const base = costs.of(sequences);
+      if (base === undefined || credit === undefined) return take(0);
+      let best = take(0);
+      let bestRate = (sequences / base) * leastGain;
+      for (let most = 1; most <= draftTokens; most++) {
+        const counts = take(most);
+        const drafted = counts.reduce((sum, count) => sum + count, 0);
+        const cost = costs.of(sequences + drafted)!;
+        if (drafted === 0 || cost - base > credit) continue;
+        const expected = counts.reduce((sum, count, i) => sum + expectRight(guesses[i]!.chance, count), sequences);
+        if (expected / cost > bestRate) [best, bestRate] = [counts, expected / cost];
+      }
+      return best;
+    },
+    passed(rows, sequences, tokens, seconds) {
+      costs.add(rows, seconds);
+      const single = costs.of(1)!;
+      credit ??= firstCredit * single;
+      if (rows === sequences) credit += share * seconds;
+      // Each sequence's tokens would have taken as many passes.
+      else credit += (tokens / sequences) * costs.of(sequences)! - seconds;
+      credit = Math.min(credit, mostCredit * single);
+    },
+  };
+}
+
+/** Seconds of a pass by its rows; between and beyond what was measured, a straight line. */
+function createCosts() {
+  const samples = new Map<number, number[]>();
+  /** [rows, median seconds], ascending by rows. */
+  let points: (readonly [number, number])[] = [];
+  return {
+    add(rows: number, seconds: number) {
+      const list = samples.get(rows) ?? [];
+      list.push(seconds);
+      if (list.length > remembered) list.shift();
+      samples.set(rows, list);
+      points = [...samples]
+        .map(([count, values]) => [count, [...values].sort((a, b) => a - b)[values.length >> 1]!] as const)
+        .sort((a, b) => a[0] - b[0]);
+    },
+    /** Undefined while nothing is known. */
+    of(rows: number): number | undefined {
+      const first = points[0];
+      if (first === undefined) return undefined;
+      const [x0, y0] = points.findLast(([count]) => count <= rows) ?? [0, 0];
+      // Fewer rows than ever seen.
+      if (x0 === 0) return (first[1] * (1 + guessedSlope * (rows - 1))) / (1 + guessedSlope * (first[0] - 1));
+      const above = points.find(([count]) => count > rows);
+      if (above !== undefined) return y0 + ((above[1] - y0) * (rows - x0)) / (above[0] - x0);
+      // More rows than ever seen: it grows on as it did so far.
+      const slope = points.length > 1 ? Math.max(0, (y0 - first[1]) / (x0 - first[0])) : (guessedSlope * y0) / x0;
+      return y0 + slope * (rows - x0);
+    },
+  };
+}
+
+export function createOdds(): Odds {
+  const fade = 0.98;
+  const buckets = Array.from({ length: Math.ceil(Math.log2(longestMatch)) + 1 }, (_, i) => {
+    // What is thought at first, as if seen: two tokens, more of them right after longer matches.
+    const chance = 0.3 + 0.1 * i;
+    return { right: 2 * chance, seen: 2 };
+  });
+  const bucketOf = (match: number) => buckets[Math.min(buckets.length - 1, Math.floor(Math.log2(Math.max(1, match))))]!;
+  return {
+    of(match) {
+      const { right, seen } = bucketOf(match);
+      return right / seen;
+    },
+    add(match, drafted, right) {
+      if (drafted === 0) return;
+      const bucket = bucketOf(match);
+      const seen = Math.min(drafted, right + 1);
+      bucket.right = bucket.right * fade ** seen + right;
+      bucket.seen = bucket.seen * fade ** seen + seen;
+    },
+  };
+}
+
+/** Tokens of a draft that are right, in the mean: chance + chance² + ... */
+function expectRight(chance: number, drafted: number): number {
+  if (chance >= 1) return drafted;
+  return (chance * (1 - chance ** drafted)) / (1 - chance);
+}
