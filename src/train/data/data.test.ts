@@ -7,9 +7,11 @@ import { GrokError } from "../../errors.ts";
 import { createJinjaTemplate } from "../../generate/chat-template.ts";
 import { tokenizerFromSentencePiece } from "../../tokenizer/sentencepiece-file.ts";
 import { createTokenizerTrainer } from "../../tokenizer/train.ts";
+import type { TrainModel } from "../config.ts";
 import { type Corpus, type CorpusOptions, loadCorpus } from "./corpus.ts";
 import { longestLine } from "./documents.ts";
 import { heldOutSets } from "./held-out.ts";
+import { loadTrainingData } from "./load.ts";
 import { type DataSource, defaultDataSource, findFiles } from "./source.ts";
 import { createBatchStream, type StreamOptions, type TrainStep } from "./stream.ts";
 
@@ -324,5 +326,33 @@ describe("stream", () => {
     expect(() => createBatchStream(corpora, { ...settings, batchTokens: 31 })).toThrow(/cannot hold a context/);
     expect(() => createBatchStream(corpora, { ...settings, replica: 2 })).toThrow(/replica 2 of 2/);
     expect(() => createBatchStream(corpora, { ...settings, accumulation: 0.5 })).toThrow(/accumulation/);
+  });
+});
+
+describe("training data of a configuration", () => {
+  const models = resolve(import.meta.dirname, "../../../test/vectors");
+  const config = (name: string) => ({
+    tokenizer: join(models, name),
+    model: { context: 32 } as TrainModel,
+    data: { sources: [source(put("abc abc<|endoftext|>abd"), {})], cache: join(folder, "loaded") },
+  });
+
+  it.each(["tokenizer/sp-bpe.model", "models/grok-1.gguf"])("is tokenized by %s", async (name) => {
+    const made: string[] = [];
+    const onFile = (file: string) => made.push(file);
+    const settings = config(name);
+    const { corpora, tokenizer: own } = await loadTrainingData(settings, { onFile });
+    const { ids, starts } = corpora[0]!.documents;
+    expect([...ids.subarray(0, starts[1])]).toEqual(
+      [own.bos, ...own.encode("abc abc"), own.eos].filter((id) => id !== undefined),
+    );
+    await loadTrainingData(settings, { onFile });
+    expect(made).toHaveLength(1);
+    expect((await loadTrainingData(config(name))).corpora[0]!.key).toBe(corpora[0]!.key);
+  });
+
+  it("names a tokenizer that is missing or is none", async () => {
+    await expect(loadTrainingData(config("none.model"))).rejects.toThrow(/none\.model: cannot read/);
+    await expect(loadTrainingData(config("models/rope.json"))).rejects.toThrow(/rope\.json/);
   });
 });
