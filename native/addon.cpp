@@ -121,8 +121,21 @@ napi_value measure(napi_env env, napi_callback_info info) {
 // --- The backend -----------------------------------------------------------------------------------------------------
 
 struct BackendHandle {
+  napi_env env;
   std::unique_ptr<Backend> backend;  // empty once closed
   std::vector<napi_ref> held;        // the arrays that weights point into
+
+  explicit BackendHandle(napi_env env) : env(env) {}
+  BackendHandle(const BackendHandle&) = delete;
+  BackendHandle& operator=(const BackendHandle&) = delete;
+  // Also when nobody closed it and its functions were collected: the arrays must not stay for ever.
+  ~BackendHandle() { release(); }
+
+  void release() {
+    backend.reset();
+    for (const napi_ref array : held) napi_delete_reference(env, array);
+    held.clear();
+  }
 
   Backend& open() const {
     if (!backend) throw Failure("ERR_CLOSED", "the backend is closed");
@@ -227,10 +240,7 @@ napi_value rotary(napi_env env, napi_callback_info info) {
 napi_value closeBackend(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<0> args(env, info);
-    auto* handle = static_cast<BackendHandle*>(args.state);
-    handle->backend.reset();
-    for (const napi_ref held : handle->held) napi_delete_reference(env, held);
-    handle->held.clear();
+    static_cast<BackendHandle*>(args.state)->release();
     return nullptr;
   });
 }
@@ -250,7 +260,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
       }
       if (!found) throw Failure("ERR_ARGUMENT", "this processor or this build has no instruction set named " + name);
     }
-    const auto handle = std::make_shared<BackendHandle>();
+    const auto handle = std::make_shared<BackendHandle>(env);
     handle->backend = std::make_unique<Backend>(threads, isa);
     const napi_value object = newObject(env);
     set(env, object, "threads", toJs(env, double(handle->backend->threads())));

@@ -37,7 +37,8 @@ export function createScratch(native: AddonBackend): Scratch {
       } else if (slot.elements < elements) {
         native.resize(slot.id, elements);
         slot.elements = elements;
-        slot.view = undefined;
+        // Growing leaves room, so the next growth may stay in place; the same memory must not be handed to V8 twice.
+        if (slot.view !== undefined && slot.view.length < elements) slot.view = undefined;
       }
       return { name, rows, cols, id: slot.id, scratch };
     },
