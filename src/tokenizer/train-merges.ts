@@ -53,7 +53,7 @@ export function learnMerges(
     const text = learner.textOf(pair);
     // The same string from other parts: the library leaves such pairs alone too.
     if (known.has(text)) {
-      learner.drop(pair);
+      learner.drop();
       continue;
     }
     known.add(text);
@@ -157,7 +157,8 @@ function createLearner(words: ReadonlyMap<string, number>, characters: readonly 
       }
       return -1;
     },
-    drop: (_pair: number): void => heap.pop(),
+    /** Takes the pair that `best` gave out of the running. */
+    drop: (): void => heap.pop(),
     join(pair: number): void {
       heap.pop();
       const left = lefts[pair]!;
