@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Addon, loadAddon } from "../../addon.ts";
@@ -196,6 +198,31 @@ describe.skipIf(!state.addon)(title, () => {
     expect(refused).toBeGreaterThan(1000);
     native.close!();
     expect(() => native.add!(0, 0, 0, 4)).toThrow(/closed/);
+  });
+
+  it("lets go of weights when a backend that nobody closed is collected", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const drop = () => {
+      const bytes = new Uint8Array(64);
+      addon.createBackend(2, "best").weight(0, 4, 4, [bytes]);
+      return new WeakRef(bytes);
+    };
+    const dropped = Array.from({ length: 5 }, drop);
+    // The functions go first, their state after that, and what it held in the next collection.
+    for (let i = 0; i < 100 && dropped.some((bytes) => bytes.deref() !== undefined); i++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+    }
+    expect(dropped.filter((bytes) => bytes.deref() !== undefined)).toHaveLength(0);
+  });
+
+  it("gives the same view of a matrix that grew in place", () => {
+    const ops = open({ threads: 1 });
+    const first = ops.read(ops.matrix("x", 1, 100)) as Float32Array;
+    const second = ops.read(ops.matrix("x", 1, 120)) as Float32Array;
+    expect(second.buffer).toBe(first.buffer);
+    expect((ops.read(ops.matrix("x", 1, 1000)) as Float32Array).buffer).not.toBe(first.buffer);
   });
 
   it("measures a bandwidth that a memory can have", () => {
