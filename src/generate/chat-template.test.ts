@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { processorSeconds } from "../../test/support/time.ts";
 import { createJinjaTemplate, longestTemplate, plainTemplate } from "./chat-template.ts";
 
 const chatml =
@@ -40,10 +41,11 @@ describe("a file's template", () => {
     ["recurses", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}"],
     ["nests deeply", `{{ ${"(".repeat(30000)}1${")".repeat(30000)} }}`],
   ])("that %s is a typed error, and soon", (_, source) => {
-    const began = performance.now();
-    const template = createJinjaTemplate(source, "m.gguf");
-    expect(() => template.render(hello)).toThrow(expect.objectContaining({ code: "format" }));
-    expect(performance.now() - began).toBeLessThan(5000);
+    const seconds = processorSeconds(() => {
+      const template = createJinjaTemplate(source, "m.gguf");
+      expect(() => template.render(hello)).toThrow(expect.objectContaining({ code: "format" }));
+    });
+    expect(seconds).toBeLessThan(10);
   });
 
   it("has a longest length", () => {
