@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "quants.h"
+#include "split.h"
 
 namespace grok1 {
 
@@ -12,25 +13,10 @@ namespace {
 
 [[noreturn]] void misuse(const std::string& message) { throw Failure("ERR_ARGUMENT", message); }
 
-// Floats of work below which a second thread costs more than it saves.
-constexpr int64_t kWorthSplitting = 32 * 1024;
 // Rotary tables are kept for positions below this; one position at a time is computed beyond.
 constexpr int32_t kRopeTable = 1 << 20;
 
 }  // namespace
-
-template <class F>
-void Backend::split(int64_t n, int64_t unit, int64_t work, F&& body) {
-  if (work < kWorthSplitting || pool_.size() == 1 || n <= unit) {
-    body(int64_t(0), n);
-    return;
-  }
-  const int64_t units = (n + unit - 1) / unit;
-  pool_.run([&](int thread, int threads) {
-    const int64_t from = units * thread / threads * unit, to = std::min(n, units * (thread + 1) / threads * unit);
-    if (from < to) body(from, to);
-  });
-}
 
 std::shared_ptr<Memory> Backend::control(int64_t length) {
   if (length < 0 || length > (int64_t(1) << 29)) misuse("a control block of impossible size");
@@ -82,7 +68,10 @@ int32_t Backend::addWeight(int type, int64_t rows, int64_t cols, std::vector<con
   const BlockSize block = blockSize(type);
   if (block.elements == 0) misuse("no kernels for tensor type " + std::to_string(type));
   if (rows < 1 || cols < 1 || cols % block.elements != 0 || parts.empty()) misuse("a weight of impossible shape");
-  Weight w{type, rows, cols, {}, {}};
+  Weight w;
+  w.type = type;
+  w.rows = rows;
+  w.cols = cols;
   const size_t rowBytes = size_t(cols / block.elements) * size_t(block.bytes);
   for (const uint8_t* data : parts) w.parts.push_back({data, type, rows, cols, rowBytes});
   weights_.push_back(std::move(w));
@@ -117,18 +106,22 @@ void Backend::rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t 
   for (int64_t t = 0; t < n; t++) std::memcpy(to + t * cols, from + indices[t] * cols, size_t(cols) * 4);
 }
 
-void Backend::rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double eps) {
-  Weight& w = weight(gain);
+const float* Backend::gainOf(Weight& w) {
   if (w.rows != 1 || w.parts.size() != 1) misuse("a gain has one axis");
-  const float* from = slot(x, n, w.cols);
-  float* const to = slot(out, n, w.cols);
   const uint8_t* bytes = w.parts[0].data;
-  const bool direct = w.type == F32 && reinterpret_cast<uintptr_t>(bytes) % 4 == 0;
-  if (!direct && w.decoded.empty()) {
+  if (w.type == F32 && reinterpret_cast<uintptr_t>(bytes) % 4 == 0) return reinterpret_cast<const float*>(bytes);
+  if (w.decoded.empty()) {
     w.decoded.resize(size_t(w.cols));
     dequantizeRow(w.type, bytes, w.decoded.data(), w.cols);
   }
-  const float* const factors = direct ? reinterpret_cast<const float*>(bytes) : w.decoded.data();
+  return w.decoded.data();
+}
+
+void Backend::rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double eps) {
+  Weight& w = weight(gain);
+  const float* const factors = gainOf(w);
+  const float* from = slot(x, n, w.cols);
+  float* const to = slot(out, n, w.cols);
   split(n, 1, n * w.cols, [&](int64_t first, int64_t end) {
     ops_.rmsNorm(from + first * w.cols, factors, float(eps), to + first * w.cols, end - first, w.cols);
   });
@@ -175,6 +168,25 @@ const float* Backend::turn(RopeTable& table, int32_t position) {
   return table.chunks[chunk].get() + size_t(position) % RopeTable::kChunk * 2 * pairs;
 }
 
+template <class F>
+void Backend::eachTurn(RopeTable& table, int64_t n, int64_t cols, F&& body) {
+  const int32_t* positions = ints(n);
+  bool tabled = true;
+  for (int64_t t = 0; t < n; t++) {
+    if (positions[t] < 0) misuse("a negative position");
+    if (positions[t] >= kRopeTable) tabled = false;
+    if (tabled) turn(table, positions[t]);  // threads below only read
+  }
+  const auto rows = [&](int64_t first, int64_t end) {
+    for (int64_t t = first; t < end; t++) body(t, turn(table, positions[t]));
+  };
+  if (tabled) {
+    split(n, 1, n * cols, rows);
+  } else {
+    rows(0, n);
+  }
+}
+
 void Backend::rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t id) {
   if (id < 0 || id >= int64_t(ropes_.size())) misuse("no such rotary embedding: " + std::to_string(id));
   RopeTable& table = ropes_[id];
@@ -182,25 +194,23 @@ void Backend::rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t id)
   if (heads < 0) misuse("a negative number of heads");
   const float* from = slot(x, n, cols);
   float* const to = slot(out, n, cols);
-  const int32_t* positions = ints(n);
   const int pairs = int(table.frequencies.size());
-  bool tabled = true;
-  for (int64_t t = 0; t < n; t++) {
-    if (positions[t] < 0) misuse("a negative position");
-    if (positions[t] >= kRopeTable) tabled = false;
-    if (tabled) turn(table, positions[t]);  // threads below only read
-  }
-  const auto body = [&](int64_t first, int64_t end) {
-    for (int64_t t = first; t < end; t++) {
-      const float* angles = turn(table, positions[t]);
-      ops_.rope(from + t * cols, to + t * cols, angles, angles + pairs, heads, table.headSize, pairs, table.adjacent);
-    }
-  };
-  if (tabled) {
-    split(n, 1, n * cols, body);
-  } else {
-    body(0, n);
-  }
+  eachTurn(table, n, cols, [&](int64_t t, const float* angles) {
+    ops_.rope(from + t * cols, to + t * cols, angles, angles + pairs, heads, table.headSize, pairs, table.adjacent);
+  });
+}
+
+void Backend::ropeBackward(int32_t out, bool add, int32_t dOut, int64_t n, int32_t heads, int32_t id) {
+  if (id < 0 || id >= int64_t(ropes_.size())) misuse("no such rotary embedding: " + std::to_string(id));
+  RopeTable& table = ropes_[id];
+  const int64_t cols = int64_t(heads) * table.headSize;
+  if (heads < 0) misuse("a negative number of heads");
+  const float* from = slot(dOut, n, cols);
+  float* const to = slot(out, n, cols);
+  const int pairs = int(table.frequencies.size());
+  eachTurn(table, n, cols, [&](int64_t t, const float* angles) {
+    gradients_.ropeBackward(from + t * cols, to + t * cols, angles, angles + pairs, heads, table.headSize, pairs, table.adjacent, add);
+  });
 }
 
 void Backend::add(int32_t out, int32_t a, int32_t b, int64_t elements) {

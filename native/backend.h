@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "gradients.h"
 #include "matmul.h"
 #include "memory.h"
 #include "ops.h"
@@ -16,7 +17,7 @@ namespace grok1 {
 
 class Backend {
  public:
-  Backend(int threads, Isa isa) : pool_(threads), isa_(isa), ops_(opKernels(isa)), control_(std::make_shared<Memory>(4 * 1024)) {}
+  Backend(int threads, Isa isa) : pool_(threads), isa_(isa), ops_(opKernels(isa)), gradients_(gradKernels(isa)), control_(std::make_shared<Memory>(4 * 1024)) {}
 
   int threads() const { return pool_.size(); }
   Isa isa() const { return isa_; }
@@ -53,6 +54,43 @@ class Backend {
   void experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                int32_t down, int32_t activation);
 
+  // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix, set or, with `add`, added to; -1: it is not wanted.
+  // `values` and `gradient` are matrices of `count` [rows, cols] each; the weight reads the values in place.
+  int32_t addParameter(int32_t values, int32_t gradient, int64_t count, int64_t rows, int64_t cols);
+  // base + scale * b a, of parameters a [rank, in] and b [out, rank].
+  int32_t addAdapted(int32_t base, int32_t a, int32_t b, double scale);
+  void freeWeight(int32_t weight);
+  void freeMatrix(int32_t id);
+  // Products in float32 with parameters and adapted weights; the base of an adapted one may be of any type.
+  void product(int32_t out, int32_t x, int64_t n, int32_t weight);
+  void matmulBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t weight);
+  void productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
+                      int32_t down, int32_t activation);
+  void expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t dOut, int32_t x, int64_t n, int32_t chosen, int32_t weights,
+                       int32_t used, int32_t gate, int32_t up, int32_t down, int32_t activation);
+  void embedBackward(int32_t table, int32_t dOut, int64_t n, double scale);                                     // control: tokens[n]
+  void rowsBackward(int32_t out, bool add, int32_t dOut, int64_t n, int64_t rows, int64_t cols);                // control: indices[n]
+  void rmsNormBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t gain, double eps);
+  void ropeBackward(int32_t out, bool add, int32_t dOut, int64_t n, int32_t heads, int32_t rope);               // control: positions[n]
+  // control: as for `store`; the page tables are not looked at
+  void selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads, int32_t kvHeads,
+                     int32_t headSize, double scale, double softcap, int32_t temperatureLength);
+  void selfAttentionBackward(int32_t dq, bool addQ, int32_t dk, bool addK, int32_t dv, bool addV, int32_t dOut, int32_t q, int32_t k,
+                             int32_t v, int32_t out, int32_t lse, int64_t n, int32_t heads, int32_t kvHeads, int32_t headSize,
+                             double scale, double softcap, int32_t temperatureLength);
+  void scaleBackward(int32_t out, bool add, int32_t dOut, int64_t elements, double factor);
+  void softcapBackward(int32_t out, bool add, int32_t dOut, int32_t y, int64_t elements, double cap);
+  void gatedBackward(int32_t dGate, bool addGate, int32_t dUp, bool addUp, int32_t dOut, int32_t activation, int32_t gate, int32_t up,
+                     int64_t elements);
+  // `losses` gets the balance and the z-loss.
+  void routeBackward(int32_t out, bool add, int32_t losses, int32_t dWeights, int32_t logits, int32_t probabilities, int32_t chosen,
+                     int32_t weights, int64_t n, int32_t experts, int32_t used, bool renormalize, double balance, double zLoss);
+  double crossEntropy(int32_t out, int32_t logits, int64_t n, int64_t vocab);  // control: weights[n] in double, targets[n]
+  void zero(int32_t x, int64_t elements);
+  double squares(int32_t x, int64_t elements);
+  void adamw(int32_t values, int32_t gradient, int32_t mean, int32_t variance, int64_t elements, double rate, double beta1, double beta2,
+             double epsilon, double decay, double step, double factor);
+
  private:
   struct Slot {
     std::shared_ptr<Memory> memory;
@@ -64,6 +102,9 @@ class Backend {
     int64_t rows, cols;
     std::vector<WeightRef> parts;
     std::vector<float> decoded;  // of a norm's gain that is not aligned f32
+    int32_t gradient = -1;       // a parameter's: the matrix it is added to
+    int32_t a = -1, b = -1;      // an adapted weight's parameters
+    float scale = 0;
   };
   struct RopeTable {
     static constexpr int kChunk = 64;  // positions computed at a time
@@ -93,6 +134,20 @@ class Backend {
   const int32_t* ints(int64_t count) const;
   void readBatch(const Cache& cache, int64_t n);
   const float* turn(RopeTable& table, int32_t position);
+  // body(row, cos and sin of its position) for n rows of `cols`.
+  template <class F>
+  void eachTurn(RopeTable& table, int64_t n, int64_t cols, F&& body);
+  const float* gainOf(Weight& weight);
+  const Weight& multiplier(int32_t id, int64_t expert = 0);
+  float* gradientOf(const Weight& weight, int64_t expert);
+  // Of one expert's matrix: y = x Wᵀ, and its rule; ldx, ldy and ldd are the distances of rows.
+  void forward(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy);
+  void backward(const Weight& w, int64_t expert, const float* dOut, int64_t ldd, const float* x, int64_t ldx, int64_t n, float* dx,
+                bool add);
+  void adapt(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy);
+  void sortChoices(const float* picks, int64_t n, int32_t used, int64_t experts);
+  template <class F>
+  void eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperatureLength, F&& body);
 
   // Splits [0, n) over the threads in multiples of `unit` when the work, in floats, is worth it.
   template <class F>
@@ -101,6 +156,7 @@ class Backend {
   ThreadPool pool_;
   Isa isa_;
   const OpKernels& ops_;
+  const GradKernels& gradients_;
   std::shared_ptr<Memory> control_;
   std::vector<Slot> slots_;
   std::vector<Weight> weights_;
@@ -111,7 +167,9 @@ class Backend {
   std::vector<AttentionItem> merges_;
   std::vector<int32_t> chosen_;
   std::vector<float> temperatures_;
-  Workspace workspace_;
+  std::vector<int64_t> starts_, places_;  // choices in order of experts
+  std::vector<double> losses_;
+  Workspace workspace_, inner_, lowRank_;
 };
 
 }  // namespace grok1

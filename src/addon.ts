@@ -116,6 +116,135 @@ export interface AddonBackend {
     down: number,
     activation: number,
   ): void;
+  // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix: set or, with `add`, added to; -1 where it is not wanted.
+  /** `count` [rows, cols] matrices in `values`, read in place; gradients are added to `gradient`. A weight. */
+  parameter(values: number, gradient: number, count: number, rows: number, cols: number): number;
+  /** base + scale b a, of two parameters. A weight. */
+  adapted(base: number, a: number, b: number, scale: number): number;
+  freeWeight(weight: number): void;
+  freeMatrix(id: number): void;
+  /** A product in float32 with a parameter or an adapted weight. */
+  product(out: number, x: number, n: number, weight: number): void;
+  matmulBackward(out: number, add: boolean, dOut: number, x: number, n: number, weight: number): void;
+  productExperts(
+    out: number,
+    x: number,
+    n: number,
+    chosen: number,
+    weights: number,
+    used: number,
+    gate: number,
+    up: number,
+    down: number,
+    activation: number,
+  ): void;
+  expertsBackward(
+    out: number,
+    add: boolean,
+    dWeights: number,
+    dOut: number,
+    x: number,
+    n: number,
+    chosen: number,
+    weights: number,
+    used: number,
+    gate: number,
+    up: number,
+    down: number,
+    activation: number,
+  ): void;
+  /** Control: tokens. */
+  embedBackward(table: number, dOut: number, n: number, scale: number): void;
+  /** Control: indices. */
+  rowsBackward(out: number, add: boolean, dOut: number, n: number, rows: number, cols: number): void;
+  rmsNormBackward(out: number, add: boolean, dOut: number, x: number, n: number, gain: number, eps: number): void;
+  /** Control: positions. */
+  ropeBackward(out: number, add: boolean, dOut: number, n: number, heads: number, rotary: number): void;
+  /** Control: as for `store`; the page tables are not looked at. */
+  selfAttention(
+    out: number,
+    lse: number,
+    q: number,
+    k: number,
+    v: number,
+    n: number,
+    heads: number,
+    kvHeads: number,
+    headSize: number,
+    scale: number,
+    softcap: number,
+    temperatureLength: number,
+  ): void;
+  /** Control: as for `selfAttention`. */
+  selfAttentionBackward(
+    dq: number,
+    addQ: boolean,
+    dk: number,
+    addK: boolean,
+    dv: number,
+    addV: boolean,
+    dOut: number,
+    q: number,
+    k: number,
+    v: number,
+    out: number,
+    lse: number,
+    n: number,
+    heads: number,
+    kvHeads: number,
+    headSize: number,
+    scale: number,
+    softcap: number,
+    temperatureLength: number,
+  ): void;
+  scaleBackward(out: number, add: boolean, dOut: number, elements: number, factor: number): void;
+  softcapBackward(out: number, add: boolean, dOut: number, y: number, elements: number, cap: number): void;
+  gatedBackward(
+    dGate: number,
+    addGate: boolean,
+    dUp: number,
+    addUp: boolean,
+    dOut: number,
+    activation: number,
+    gate: number,
+    up: number,
+    elements: number,
+  ): void;
+  /** `losses` gets the balance and the z-loss. */
+  routeBackward(
+    out: number,
+    add: boolean,
+    losses: number,
+    dWeights: number,
+    logits: number,
+    probabilities: number,
+    chosen: number,
+    weights: number,
+    n: number,
+    experts: number,
+    used: number,
+    renormalize: boolean,
+    balance: number,
+    zLoss: number,
+  ): void;
+  /** Control: weights, as float64; targets. Returns the loss. */
+  crossEntropy(out: number, logits: number, n: number, vocab: number): number;
+  zero(x: number, elements: number): void;
+  squares(x: number, elements: number): number;
+  adamw(
+    values: number,
+    gradient: number,
+    mean: number,
+    variance: number,
+    elements: number,
+    rate: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    decay: number,
+    step: number,
+    factor: number,
+  ): void;
   /** Ends the threads and frees everything but memory that views still show. */
   close(): void;
 }

@@ -7,6 +7,8 @@ export interface Control {
   list(values: Int32Array): void;
   /** Writes a batch: number of sequences; positions; start, count, page table length of each; the page tables. */
   batch(batch: Batch): void;
+  /** Writes a factor, as float64, and a target for each row. */
+  targets(factors: Float64Array, targets: Int32Array): void;
 }
 
 export function createControl(native: AddonBackend): Control {
@@ -35,6 +37,11 @@ export function createControl(native: AddonBackend): Control {
         block.set(pages, at);
         at += pages.length;
       }
+    },
+    targets(factors, targets) {
+      reserve(3 * targets.length);
+      new Float64Array(block.buffer, 0, factors.length).set(factors);
+      block.set(targets, 2 * targets.length);
     },
   };
 }

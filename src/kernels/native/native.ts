@@ -3,8 +3,8 @@ import type { Addon, AddonBackend } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
 import { checkApart, checkSize } from "../reference/matrix.ts";
-import { createControl } from "./control.ts";
-import { createScratch } from "./scratch.ts";
+import { type Control, createControl } from "./control.ts";
+import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
 import { bindWeight, boundWeight } from "./weight.ts";
 
 export interface NativeOptions {
@@ -30,6 +30,23 @@ const kvTypes: readonly KvType[] = ["f32", "f16", "q8_0", "q4_0"];
  * @throws GrokError `argument` for a number of threads or an instruction set that cannot be had.
  */
 export function createNative(addon: Addon, options: NativeOptions = {}): Ops {
+  return openNative(addon, options).ops;
+}
+
+/** A native backend and what further operations on it need. */
+export interface NativeBackend {
+  readonly ops: Ops;
+  readonly native: AddonBackend;
+  readonly scratch: Scratch;
+  readonly control: Control;
+  /** A result under `name`. @throws GrokError `argument` when the backend was closed. */
+  result(name: string, rows: number, cols: number): NativeMatrix;
+  /** The id of a rotary embedding's tables. */
+  rotary(rope: Rope): number;
+}
+
+/** As {@link createNative}. */
+export function openNative(addon: Addon, options: NativeOptions = {}): NativeBackend {
   const { threads = availableParallelism(), isa = "best" } = options;
   const native = guardCalls(guard(() => addon.createBackend(threads, isa))());
   const scratch = createScratch(native);
@@ -63,7 +80,7 @@ export function createNative(addon: Addon, options: NativeOptions = {}): Ops {
     return id;
   };
 
-  return {
+  const ops: Ops = {
     backend: "native",
     at() {},
 
@@ -221,6 +238,7 @@ export function createNative(addon: Addon, options: NativeOptions = {}): Ops {
       native.close();
     },
   };
+  return { ops, native, scratch, control, result, rotary: rotaryOf };
 }
 
 function bindCache(native: AddonBackend, spec: KvCacheSpec): NativeCache {
@@ -229,12 +247,12 @@ function bindCache(native: AddonBackend, spec: KvCacheSpec): NativeCache {
   return { spec, id, native };
 }
 
-function checkSame(operation: string, a: Matrix, b: Matrix): void {
+export function checkSame(operation: string, a: Matrix, b: Matrix): void {
   checkSize(operation, `rows of ${b.name}`, a.rows, b.rows);
   checkSize(operation, `columns of ${b.name}`, a.cols, b.cols);
 }
 
-function checkBatch(operation: string, batch: Batch, x: Matrix): void {
+export function checkBatch(operation: string, batch: Batch, x: Matrix): void {
   checkSize(operation, `rows of ${x.name}`, batch.positions.length, x.rows);
   let covered = 0;
   for (const { count } of batch.sequences) covered += count;

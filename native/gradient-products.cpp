@@ -1,0 +1,267 @@
+// The backend's products in training: parameters, adapted weights and their gradients, and experts.
+#include <cstring>
+
+#include "backend.h"
+#include "sgemm.h"
+#include "split.h"
+
+namespace grok1 {
+
+namespace {
+
+[[noreturn]] void misuse(const char* message) { throw Failure("ERR_ARGUMENT", message); }
+
+const float* floatsOf(const WeightRef& ref) { return reinterpret_cast<const float*>(ref.data); }
+
+}  // namespace
+
+int32_t Backend::addParameter(int32_t values, int32_t gradient, int64_t count, int64_t rows, int64_t cols) {
+  if (count < 1 || rows < 1 || cols < 1 || count > (int64_t(1) << 20) || rows > (int64_t(1) << 40) / cols) {
+    misuse("a parameter of impossible shape");
+  }
+  const float* const data = slot(values, count * rows, cols);
+  slot(gradient, count * rows, cols);
+  std::vector<const uint8_t*> parts;
+  for (int64_t i = 0; i < count; i++) parts.push_back(reinterpret_cast<const uint8_t*>(data + i * rows * cols));
+  const int32_t id = addWeight(0, rows, cols, std::move(parts));  // of type f32
+  weights_[size_t(id)].gradient = gradient;
+  return id;
+}
+
+int32_t Backend::addAdapted(int32_t base, int32_t a, int32_t b, double scale) {
+  const Weight &w = weight(base), &left = weight(b), &right = weight(a);
+  if (w.a >= 0 || left.gradient < 0 || right.gradient < 0 || right.cols != w.cols || left.rows != w.rows || left.cols != right.rows ||
+      left.parts.size() != w.parts.size() || right.parts.size() != w.parts.size()) {
+    misuse("parameters that do not fit the weight they adapt");
+  }
+  Weight adapted = w;
+  adapted.a = a;
+  adapted.b = b;
+  adapted.scale = float(scale);
+  weights_.push_back(std::move(adapted));
+  return int32_t(weights_.size() - 1);
+}
+
+void Backend::freeWeight(int32_t id) { weight(id) = Weight{}; }
+
+void Backend::freeMatrix(int32_t id) {
+  slot(id, 0, 0);
+  slots_[size_t(id)] = Slot{nullptr, nullptr, 0};
+}
+
+const Backend::Weight& Backend::multiplier(int32_t id, int64_t expert) {
+  const Weight& w = weight(id);
+  if (expert >= int64_t(w.parts.size()) || !canMultiply(w.type)) misuse("not a weight to multiply by");
+  return w;
+}
+
+float* Backend::gradientOf(const Weight& w, int64_t expert) {
+  if (w.gradient < 0) return nullptr;
+  return slot(w.gradient, int64_t(w.parts.size()) * w.rows, w.cols) + expert * w.rows * w.cols;
+}
+
+// y += scale (x Aᵀ) Bᵀ
+void Backend::adapt(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy) {
+  if (w.a < 0) return;
+  const Weight &a = multiplier(w.a, expert), &b = multiplier(w.b, expert);
+  const int64_t rank = a.rows;
+  float* const inner = reinterpret_cast<float*>(lowRank_.reserve(size_t(n * rank + 16) * sizeof(float)));
+  sgemm(pool_, gradients_, n, rank, w.cols, {x, ldx, false}, {a.parts[size_t(expert)], true}, inner, rank, false, workspace_);
+  gradients_.scaleBackward(inner, w.scale, inner, false, n * rank);
+  sgemm(pool_, gradients_, n, w.rows, rank, {inner, rank, false}, {b.parts[size_t(expert)], true}, y, ldy, true, workspace_);
+}
+
+void Backend::forward(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy) {
+  sgemm(pool_, gradients_, n, w.rows, w.cols, {x, ldx, false}, {w.parts[size_t(expert)], true}, y, ldy, false, workspace_);
+  adapt(w, expert, x, n, ldx, y, ldy);
+}
+
+void Backend::backward(const Weight& w, int64_t expert, const float* dOut, int64_t ldd, const float* x, int64_t ldx, int64_t n, float* dx,
+                       bool add) {
+  if (dx != nullptr) {
+    sgemm(pool_, gradients_, n, w.cols, w.rows, {dOut, ldd, false}, {w.parts[size_t(expert)], false}, dx, w.cols, add, workspace_);
+  }
+  if (float* const gradient = gradientOf(w, expert)) {
+    sgemm(pool_, gradients_, w.rows, w.cols, n, {dOut, ldd, true}, rightFloats(x, n, w.cols, ldx, false), gradient, w.cols, true,
+          workspace_);
+  }
+  if (w.a < 0) return;
+  const Weight &a = multiplier(w.a, expert), &b = multiplier(w.b, expert);
+  const int64_t rank = a.rows;
+  float* const inner = reinterpret_cast<float*>(lowRank_.reserve(size_t(2 * (n * rank + 16)) * sizeof(float)));
+  float* const outer = inner + n * rank + 16;
+  sgemm(pool_, gradients_, n, rank, w.cols, {x, ldx, false}, {a.parts[size_t(expert)], true}, inner, rank, false, workspace_);
+  sgemm(pool_, gradients_, n, rank, w.rows, {dOut, ldd, false}, {b.parts[size_t(expert)], false}, outer, rank, false, workspace_);
+  gradients_.scaleBackward(inner, w.scale, inner, false, n * rank);
+  gradients_.scaleBackward(outer, w.scale, outer, false, n * rank);
+  if (dx != nullptr) {
+    sgemm(pool_, gradients_, n, w.cols, rank, {outer, rank, false}, {a.parts[size_t(expert)], false}, dx, w.cols, true, workspace_);
+  }
+  sgemm(pool_, gradients_, rank, w.cols, n, {outer, rank, true}, rightFloats(x, n, w.cols, ldx, false), gradientOf(a, expert), w.cols,
+        true, workspace_);
+  sgemm(pool_, gradients_, w.rows, rank, n, {dOut, ldd, true}, rightFloats(inner, n, rank, rank, false), gradientOf(b, expert), rank,
+        true, workspace_);
+}
+
+void Backend::product(int32_t out, int32_t x, int64_t n, int32_t id) {
+  const Weight& w = multiplier(id);
+  const float* from = slot(x, n, w.cols);
+  float* const to = slot(out, n, w.rows);
+  if (from == to) misuse("a product over its operand");
+  if (n == 0) return;
+  if (w.gradient >= 0) {
+    forward(w, 0, from, n, w.cols, to, w.rows);
+  } else {
+    grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, workspace_);
+    adapt(w, 0, from, n, w.cols, to, w.rows);
+  }
+}
+
+void Backend::matmulBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t id) {
+  const Weight& w = multiplier(id);
+  const float *outer = slot(dOut, n, w.rows), *from = slot(x, n, w.cols);
+  float* const to = out < 0 ? nullptr : slot(out, n, w.cols);
+  if (to == outer || to == from) misuse("a gradient over what it is computed from");
+  backward(w, 0, outer, w.rows, from, w.cols, n, to, add);
+}
+
+// Places of [n, used], those of each expert together, ascending.
+void Backend::sortChoices(const float* picks, int64_t n, int32_t used, int64_t experts) {
+  starts_.assign(size_t(experts) + 2, 0);
+  places_.resize(size_t(n * used));
+  for (int64_t i = 0; i < n * used; i++) {
+    if (!(picks[i] >= 0 && picks[i] < float(experts))) misuse("no such expert");
+    for (int64_t j = i / used * used; j < i; j++) {
+      if (picks[j] == picks[i]) misuse("an expert chosen twice for one row");
+    }
+    starts_[size_t(picks[i]) + 2]++;
+  }
+  for (int64_t e = 1; e <= experts; e++) starts_[size_t(e) + 1] += starts_[size_t(e)];
+  for (int64_t i = 0; i < n * used; i++) places_[size_t(starts_[size_t(picks[i]) + 1]++)] = i;
+}
+
+namespace {
+
+int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+
+// Pieces of one workspace, each at a multiple of 64 bytes.
+struct Pieces {
+  float* next;
+  float* take(int64_t floats) {
+    float* const piece = next;
+    next += padded(floats + 16);
+    return piece;
+  }
+};
+
+}  // namespace
+
+void Backend::productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
+                             int32_t down, int32_t activation) {
+  const Weight &g = multiplier(gate), &u = multiplier(up), &d = multiplier(down);
+  const int64_t count = int64_t(g.parts.size()), width = g.cols, hidden = g.rows, stride = padded(hidden);
+  if (u.rows != hidden || u.cols != width || d.cols != hidden || d.rows != width || int64_t(u.parts.size()) != count ||
+      int64_t(d.parts.size()) != count || used < 1 || used > count) {
+    misuse("expert stacks whose shapes do not fit together");
+  }
+  const float* const from = slot(x, n, width);
+  float* const to = slot(out, n, width);
+  if (from == to) misuse("experts over their operand");
+  const float *picks = slot(chosen, n, used), *factors = slot(weights, n, used);
+  sortChoices(picks, n, used, count);
+  int64_t most = 0;
+  for (int64_t e = 0; e < count; e++) most = std::max(most, starts_[size_t(e) + 1] - starts_[size_t(e)]);
+  const int64_t narrow = padded(most * width + 16), wide = padded(most * stride + 16);
+  Pieces pieces{reinterpret_cast<float*>(inner_.reserve(size_t(2 * narrow + 2 * wide) * sizeof(float)))};
+  float *const inputs = pieces.take(most * width), *const results = pieces.take(most * width);
+  float *const gates = pieces.take(most * stride), *const ups = pieces.take(most * stride);
+  std::memset(to, 0, size_t(n * width) * sizeof(float));
+  for (int64_t e = 0; e < count; e++) {
+    const int64_t* const places = places_.data() + starts_[size_t(e)];
+    const int64_t rows = starts_[size_t(e) + 1] - starts_[size_t(e)];
+    if (rows == 0) continue;
+    split(rows, 1, rows * width, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) std::memcpy(inputs + t * width, from + places[t] / used * width, size_t(width) * sizeof(float));
+    });
+    forward(g, e, inputs, rows, width, gates, stride);
+    forward(u, e, inputs, rows, width, ups, stride);
+    split(rows, 1, rows * stride * 4, [&](int64_t first, int64_t end) {
+      ops_.gated(activation, gates + first * stride, ups + first * stride, gates + first * stride, (end - first) * stride);
+    });
+    forward(d, e, gates, rows, stride, results, width);
+    split(rows, 1, rows * width, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) {
+        float* const row = to + places[t] / used * width;
+        const float factor = factors[places[t]];
+        for (int64_t i = 0; i < width; i++) row[i] += factor * results[t * width + i];
+      }
+    });
+  }
+}
+
+void Backend::expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t dOut, int32_t x, int64_t n, int32_t chosen,
+                              int32_t weights, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t activation) {
+  const Weight &g = multiplier(gate), &u = multiplier(up), &d = multiplier(down);
+  const int64_t count = int64_t(g.parts.size()), width = g.cols, hidden = g.rows, stride = padded(hidden);
+  if (u.rows != hidden || u.cols != width || d.cols != hidden || d.rows != width || int64_t(u.parts.size()) != count ||
+      int64_t(d.parts.size()) != count || used < 1 || used > count) {
+    misuse("expert stacks whose shapes do not fit together");
+  }
+  const float *const from = slot(x, n, width), *const outer = slot(dOut, n, width);
+  const float *const picks = slot(chosen, n, used), *const factors = slot(weights, n, used);
+  float* const dFactors = slot(dWeights, n, used);
+  float* const to = out < 0 ? nullptr : slot(out, n, width);
+  if (to == from || to == outer) misuse("a gradient over what it is computed from");
+  sortChoices(picks, n, used, count);
+  int64_t most = 0;
+  for (int64_t e = 0; e < count; e++) most = std::max(most, starts_[size_t(e) + 1] - starts_[size_t(e)]);
+  const int64_t narrow = padded(most * width + 16), wide = padded(most * stride + 16);
+  Pieces pieces{reinterpret_cast<float*>(inner_.reserve(size_t(3 * narrow + 4 * wide) * sizeof(float)))};
+  float *const inputs = pieces.take(most * width), *const outers = pieces.take(most * width), *const results = pieces.take(most * width);
+  float *const gates = pieces.take(most * stride), *const ups = pieces.take(most * stride);
+  float *const inner = pieces.take(most * stride), *const dInner = pieces.take(most * stride);
+  if (to != nullptr && !add) std::memset(to, 0, size_t(n * width) * sizeof(float));
+  for (int64_t e = 0; e < count; e++) {
+    const int64_t* const places = places_.data() + starts_[size_t(e)];
+    const int64_t rows = starts_[size_t(e) + 1] - starts_[size_t(e)];
+    if (rows == 0) continue;
+    split(rows, 1, rows * width, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) {
+        std::memcpy(inputs + t * width, from + places[t] / used * width, size_t(width) * sizeof(float));
+        std::memcpy(outers + t * width, outer + places[t] / used * width, size_t(width) * sizeof(float));
+      }
+    });
+    forward(g, e, inputs, rows, width, gates, stride);
+    forward(u, e, inputs, rows, width, ups, stride);
+    // dOut·(down a), row by row, needs what is there before the weights: so they go into both sides of the products after it.
+    sgemm(pool_, gradients_, rows, hidden, width, {outers, width, false}, {d.parts[size_t(e)], false}, dInner, stride, false, workspace_);
+    if (d.a >= 0) {
+      const Weight &a = multiplier(d.a, e), &b = multiplier(d.b, e);
+      const int64_t rank = a.rows;
+      float* const low = reinterpret_cast<float*>(lowRank_.reserve(size_t(rows * rank + 16) * sizeof(float)));
+      sgemm(pool_, gradients_, rows, rank, width, {outers, width, false}, {b.parts[size_t(e)], false}, low, rank, false, workspace_);
+      gradients_.scaleBackward(low, d.scale, low, false, rows * rank);
+      sgemm(pool_, gradients_, rows, hidden, rank, {low, rank, false}, {a.parts[size_t(e)], false}, dInner, stride, true, workspace_);
+    }
+    split(rows, 1, rows * stride * 8, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) {
+        const float factor = factors[places[t]];
+        dFactors[places[t]] = gradients_.expertRow(activation, factor, dInner + t * stride, gates + t * stride, ups + t * stride,
+                                                   inner + t * stride, hidden);
+        for (int64_t i = 0; i < width; i++) outers[t * width + i] *= factor;
+      }
+    });
+    backward(d, e, outers, width, inner, stride, rows, nullptr, false);
+    backward(g, e, gates, stride, inputs, width, rows, to == nullptr ? nullptr : results, false);
+    backward(u, e, ups, stride, inputs, width, rows, to == nullptr ? nullptr : results, true);
+    if (to == nullptr) continue;
+    split(rows, 1, rows * width, [&](int64_t first, int64_t end) {
+      for (int64_t t = first; t < end; t++) {
+        float* const row = to + places[t] / used * width;
+        for (int64_t i = 0; i < width; i++) row[i] += results[t * width + i];
+      }
+    });
+  }
+}
+
+}  // namespace grok1

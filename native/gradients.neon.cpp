@@ -1,0 +1,2 @@
+#define GROK1_ISA gradients_neon
+#include "gradients.inc.h"

@@ -1,0 +1,2 @@
+#define GROK1_ISA gradients_scalar
+#include "gradients.inc.h"

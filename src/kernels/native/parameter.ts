@@ -1,0 +1,124 @@
+import type { AddonBackend } from "../../addon.ts";
+import { GrokError } from "../../errors.ts";
+import { elementCount } from "../../tensor/tensor.ts";
+import type { Parameter, ParameterPart, TrainableWeight } from "../grad-ops.ts";
+import type { Weight } from "../ops.ts";
+import { checkSize } from "../reference/matrix.ts";
+import type { NativeWeight } from "./weight.ts";
+
+/** A parameter in the addon's memory: four matrices, and a weight that reads the first in place. */
+export interface NativeParameter extends Parameter, NativeWeight {
+  readonly parts: Readonly<Record<ParameterPart, number>>;
+  readonly size: number;
+  /** The values of a part; a view. @throws GrokError `argument` when the parameter was freed. */
+  values(part: ParameterPart): Float32Array;
+  free(): void;
+}
+
+/** A weight that is adapted by parameters. */
+export interface AdaptedWeight extends TrainableWeight, NativeWeight {
+  readonly base: NativeWeight;
+}
+
+const names: readonly ParameterPart[] = ["values", "gradient", "mean", "variance"];
+
+/** @throws GrokError `shape` for no or more than 3 axes, or values that do not fill the shape. */
+export function createParameter(
+  native: AddonBackend,
+  name: string,
+  shape: readonly number[],
+  values: Float32Array | Float64Array,
+): NativeParameter {
+  if (shape.length < 1 || shape.length > 3) {
+    throw new GrokError("shape", `parameter ${name} has ${shape.length} axes, expected 1 to 3`, { name, shape });
+  }
+  const size = elementCount(shape);
+  checkSize("parameter", `values of ${name}`, size, values.length);
+  const matrices = shape.length === 3 ? shape[0]! : 1;
+  const rows = shape.length === 1 ? 1 : shape.at(-2)!;
+  const cols = shape.at(-1)!;
+  const ids = names.map(() => native.resize(-1, size));
+  const parts = Object.fromEntries(names.map((part, i) => [part, ids[i]])) as Record<ParameterPart, number>;
+  const id = native.parameter(parts.values, parts.gradient, matrices, rows, cols);
+  const views = new Map<ParameterPart, Float32Array>();
+  let live = true;
+  const valuesOf = (part: ParameterPart): Float32Array => {
+    if (!live) throw new GrokError("argument", `parameter ${name} was freed`, { name });
+    const known = views.get(part) ?? new Float32Array(native.view(parts[part]), 0, size);
+    views.set(part, known);
+    return known;
+  };
+  valuesOf("values").set(values);
+  const entry = size / shape[0]!;
+  const slice = (start: number, end: number): Uint8Array => {
+    if (!(start >= 0 && start <= end && end <= shape[0]!)) {
+      throw new GrokError("argument", `entries ${start} to ${end} of ${shape[0]} in parameter ${name}`, { start, end });
+    }
+    const part = valuesOf("values").subarray(start * entry, end * entry);
+    return new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+  };
+  return {
+    name,
+    shape,
+    trainable: true,
+    tensor: { name, type: "f32", shape, source: "memory", slice },
+    native,
+    id,
+    matrices,
+    rows,
+    cols,
+    parts,
+    size,
+    values: valuesOf,
+    free() {
+      if (!live) return;
+      live = false;
+      views.clear();
+      native.freeWeight(id);
+      for (const part of ids) native.freeMatrix(part);
+    },
+  };
+}
+
+/** The parameter that a weight is, or undefined. */
+export function parameterOf(weight: Weight): NativeParameter | undefined {
+  return (weight as Partial<NativeParameter>).parts === undefined ? undefined : (weight as NativeParameter);
+}
+
+/** @throws GrokError `argument` for a parameter of another backend, or a freed one. */
+export function boundParameter(native: AddonBackend, parameter: Parameter): NativeParameter {
+  const found = parameterOf(parameter);
+  if (found?.native !== native) {
+    throw new GrokError("argument", `parameter ${parameter.name} was not made by this native backend`);
+  }
+  found.values("values");
+  return found;
+}
+
+/** The base of an adapted weight, or undefined. */
+export function baseOf(weight: Weight): NativeWeight | undefined {
+  return (weight as Partial<AdaptedWeight>).base;
+}
+
+/** @throws GrokError `shape` when the shapes do not fit, `argument` for a base that is adapted already. */
+export function adaptWeight(base: NativeWeight, a: NativeParameter, b: NativeParameter, scale: number): AdaptedWeight {
+  const { tensor, native, matrices, rows, cols } = base;
+  if (baseOf(base) !== undefined) throw new GrokError("argument", `weight ${tensor.name} is adapted already`);
+  for (const part of [a, b]) {
+    checkSize("lowRank", `axes of ${part.name}`, tensor.shape.length, part.shape.length);
+    checkSize("lowRank", `matrices of ${part.name}`, matrices, part.matrices);
+  }
+  checkSize("lowRank", `columns of ${a.name}`, cols, a.cols);
+  checkSize("lowRank", `rows of ${b.name}`, rows, b.rows);
+  checkSize("lowRank", `columns of ${b.name}`, a.rows, b.cols);
+  return {
+    tensor,
+    trainable: true,
+    native,
+    matrices,
+    rows,
+    cols,
+    base,
+    id: native.adapted(base.id, a.id, b.id, scale),
+  };
+}
