@@ -3,8 +3,8 @@
 // `npm start` and `npm test` call it first, so both work as the first command in a fresh clone.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -30,7 +30,8 @@ step(undefined, process.execPath, [join(root, "native", "build.mjs"), "--quiet",
 const distStamp = join(root, "dist", ".stamp");
 const sources = createHash("sha256")
   .update(lock)
-  .update(readFileSync(join(root, "tsconfig.json")));
+  .update(readFileSync(join(root, "tsconfig.json")))
+  .update(readFileSync(join(root, "tsconfig.build.json")));
 for (const file of listSources(join(root, "src"))) {
   const { size, mtimeMs } = statSync(file);
   sources.update(`${file}\0${size}\0${mtimeMs}\n`);
@@ -43,6 +44,7 @@ if (force || read(distStamp) !== fingerprint) {
     join(root, "tsconfig.build.json"),
   ]);
   mkdirSync(join(root, "dist"), { recursive: true });
+  removeStale(join(root, "dist"), join(root, "src"));
   writeFileSync(distStamp, fingerprint);
 }
 
@@ -50,6 +52,14 @@ function listSources(folder) {
   return readdirSync(folder, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => (entry.isDirectory() ? listSources(join(folder, entry.name)) : [join(folder, entry.name)]));
+}
+
+// What was compiled from a source that is no more would still be found, tested and published.
+function removeStale(compiled, from) {
+  for (const file of listSources(compiled)) {
+    const source = /^(.*?)(\.d\.ts|\.js)$/.exec(file)?.[1];
+    if (source !== undefined && !existsSync(`${join(from, relative(compiled, source))}.ts`)) rmSync(file);
+  }
 }
 
 function read(path) {
