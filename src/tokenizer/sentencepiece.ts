@@ -1,6 +1,5 @@
 /**
- * SentencePiece tokenizers, exact to the sentencepiece library.
-: normalization, BPE or unigram segmentation, byte fallback.
+ * SentencePiece tokenizers, exact to the sentencepiece library: normalization, BPE or unigram segmentation, byte fallback.
  */
 import { GrokError } from "../errors.ts";
 import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
