@@ -49,7 +49,12 @@ for (const chunk of request.chunks) {
   await sequence.clearHistory();
   const input = chunk.map((token, i) =>
     i + 1 < chunk.length && i + 1 >= request.from
-      ? [token, { generateNext: { logits: { filter: { tokens: [chunk[i + 1]], includeMax: true } } } }]
+      ? [
+          token,
+          {
+            generateNext: { totalLogitWeight: true, logits: { filter: { tokens: [chunk[i + 1]], includeMax: true } } },
+          },
+        ]
       : token,
   );
   const output = await sequence.controlledEvaluate(input);
