@@ -51,6 +51,8 @@ export function startGeneration(
     if (signal?.aborted) return resultOf(writer, "cancelled", { ...nothing, promptTokens: request.tokens.length });
     // Tokens arrive in an event's listener: what throws there would reach nobody, and end the process.
     let failure: { readonly error: unknown } | undefined;
+    // Before anything runs: what is no signal must not leave a generation behind that nobody waits for.
+    signal?.addEventListener("abort", cancel);
     running = place.engine.generate(request, {
       session: place.session,
       onTokens(tokens, logprobs) {
@@ -64,7 +66,6 @@ export function startGeneration(
         if (writer.stopped || failure) running?.cancel();
       },
     });
-    signal?.addEventListener("abort", cancel);
     try {
       const outcome = await running.result;
       if (failure) throw failure.error;

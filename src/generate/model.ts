@@ -1,4 +1,5 @@
 import type { Engine } from "../engine/client.ts";
+import { GrokError } from "../errors.ts";
 import type { ModelDescription } from "../model/describe.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { encodeChat } from "./chat-prompt.ts";
@@ -29,7 +30,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   }
 
   function generate(prompt: string | ArrayLike<number>, options: GenerateOptions, session?: number): Generation {
-    const tokens = () => (typeof prompt === "string" ? encode(prompt, options) : Int32Array.from(prompt));
+    const tokens = () => (typeof prompt === "string" ? encode(prompt, options) : tokensOf(prompt));
     return startGeneration(
       { engine, tokenizer, session, loadSeconds, continuation: prompt.length > 0 },
       tokens,
@@ -76,4 +77,15 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     status: () => engine.status(),
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** @throws GrokError `argument` for anything that is no id: stored as it is, it would be cut to another one. */
+function tokensOf(prompt: ArrayLike<number>): Int32Array {
+  if (typeof prompt !== "object" || prompt === null || !Number.isInteger(prompt.length)) {
+    throw new GrokError("argument", `the prompt is ${String(prompt)}, expected a text or a list of token ids`);
+  }
+  return Int32Array.from(prompt, (token, index) => {
+    if (Number.isInteger(token) && token >= 0 && token < 2 ** 31) return token;
+    throw new GrokError("argument", `token ${token} at place ${index} is no token id`, { token, index });
+  });
 }

@@ -12,9 +12,12 @@ export interface StopMatcher {
  * The text ends before the stop string that is complete first (of several complete at one place, the longest).
  * Knuth, Morris & Pratt (1977), one automaton for each string: its state is how much of the string the text ends with.
  *
- * @throws GrokError `argument` for an empty string or half a character.
+ * @throws GrokError `argument` for what is no list, an empty string or half a character.
  */
 export function createStopMatcher(stops: readonly string[]): StopMatcher {
+  if (!Array.isArray(stops)) {
+    throw new GrokError("argument", `stop is ${String(stops)}, expected a text or a list of texts`, { option: "stop" });
+  }
   const automata = stops.map((stop) => {
     if (typeof stop !== "string" || stop === "" || /\p{Surrogate}/u.test(stop)) {
       throw new GrokError("argument", `stop string ${JSON.stringify(stop)}: expected a text of whole characters`);

@@ -89,6 +89,9 @@ export function resolveSamplingOptions(options: Partial<SamplingOptions> = {}): 
     const value = resolved[option as keyof SamplingOptions];
     if (value !== undefined && !(typeof value === "number" && range.holds(value))) refuse(option, value, range.says);
   }
+  if (typeof resolved.logitBias !== "object" || resolved.logitBias === null) {
+    refuse("logitBias", resolved.logitBias, "an object from token ids to numbers");
+  }
   for (const [token, bias] of Object.entries(resolved.logitBias)) {
     // Written as JavaScript writes it: "1e2" or "" would be looked up under another name than it was given by.
     if (!whole(0).holds(Number(token)) || String(Number(token)) !== token) {

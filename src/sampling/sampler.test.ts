@@ -211,6 +211,7 @@ describe("what is refused", () => {
     ["logitBias", { hello: 1 }],
     ["logitBias", { "1e2": 1 }],
     ["logitBias", { "": 1 }],
+    ["logitBias", null],
   ];
   test.each(refusals)("%s %j", (option, value) => {
     let caught: unknown;

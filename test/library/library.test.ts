@@ -101,6 +101,12 @@ describe("a model on its thread", () => {
     expect(await code(model.generate("x".repeat(100_000)).result)).toBe("capacity");
     expect(await code(model.generate([1], { topP: 3 }).result)).toBe("argument");
     expect(await code(model.generate([1], { stop: "" }).result)).toBe("argument");
+    // An array of int32 would make 1 of it.
+    expect(await code(model.generate([1.5]).result)).toBe("argument");
+    expect(await code(model.generate(5 as never).result)).toBe("argument");
+    expect(await code(model.generate([1], { stop: 5 as never }).result)).toBe("argument");
+    await expect(model.generate([1], { signal: {} as never }).result).rejects.toThrow(TypeError);
+    expect((await model.status()).requests).toBe(0);
     expect(await code(model.chat([]).result)).toBe("argument");
     expect(await code(loadModel(join(root, "missing.gguf")))).toBe("io");
     expect(await code(loadModel(join(root, "package.json")))).toBe("format");
