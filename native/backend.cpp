@@ -47,6 +47,7 @@ int32_t Backend::resize(int32_t id, int64_t elements) {
 
 std::shared_ptr<Memory> Backend::memory(int32_t id) const {
   slot(id, 0, 0);
+  if (!slots_[id].memory) misuse("matrix " + std::to_string(id) + " was freed");
   return slots_[id].memory;
 }
 
