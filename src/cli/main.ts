@@ -9,6 +9,7 @@ import { addLogits } from "./commands/logits.ts";
 import { addPerplexity } from "./commands/perplexity.ts";
 import { addRun } from "./commands/run.ts";
 import { addTokenize } from "./commands/tokenize.ts";
+import { addTrain } from "./commands/train.ts";
 import { addTrainTokenizer } from "./commands/train-tokenizer.ts";
 import { configPath, readConfig } from "./config.ts";
 import { failureOf } from "./exit.ts";
@@ -57,6 +58,7 @@ for (const add of [
   addInspect,
   addTokenize,
   addTrainTokenizer,
+  addTrain,
   addLogits,
   addPerplexity,
   addBench,

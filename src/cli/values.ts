@@ -76,3 +76,14 @@ export function tokenBias(): (text: string, before: ReadonlyMap<number, number> 
 export function repeated(read: Reader<string>): (text: string, before: readonly string[] | undefined) => string[] {
   return (value, before) => [...(before ?? []), read(value)];
 }
+
+/** A time such as `45s`, `90m`, `2h`, `1h30m` or `1.5h`, in seconds. */
+export function duration(): Reader<number> {
+  return (text) => {
+    const parts = /^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$/.exec(text.trim());
+    const [hours, minutes, seconds] = (parts ?? []).slice(1).map((part) => Number(part ?? 0));
+    const value = (hours ?? 0) * 3600 + (minutes ?? 0) * 60 + (seconds ?? 0);
+    if (!(value > 0)) throw new InvalidArgumentError("Expected a time such as 45s, 90m, 2h or 1h30m.");
+    return value;
+  };
+}

@@ -1,0 +1,21 @@
+import { loadAddon } from "../addon.ts";
+import type { BackendChoice } from "../engine/types.ts";
+import { GrokError } from "../errors.ts";
+import type { GradOps } from "../kernels/grad-ops.ts";
+import { createNativeGrad } from "../kernels/native/grad-native.ts";
+import { createGradReference } from "../kernels/reference/grad-reference.ts";
+
+export interface OpenGradBackend {
+  readonly ops: GradOps;
+  /** Why "auto" took the reference backend. */
+  readonly fallbackReason: string | undefined;
+}
+
+/** @throws GrokError `unsupported` when "native" is asked for and the addon is not there. */
+export function openGradBackend(choice: BackendChoice, threads: number): OpenGradBackend {
+  if (choice === "reference") return { ops: createGradReference(), fallbackReason: undefined };
+  const state = loadAddon();
+  if (state.addon !== undefined) return { ops: createNativeGrad(state.addon, { threads }), fallbackReason: undefined };
+  if (choice === "auto") return { ops: createGradReference(), fallbackReason: state.reason };
+  throw new GrokError("unsupported", `the native backend is not there: ${state.reason}`, { reason: state.reason });
+}

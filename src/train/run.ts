@@ -1,0 +1,281 @@
+import { join } from "node:path";
+import { writeAtomic } from "../bytes/atomic-write.ts";
+import { defaultThreads } from "../engine/backend.ts";
+import type { BackendChoice } from "../engine/types.ts";
+import { GrokError } from "../errors.ts";
+import { openGradBackend } from "./backend.ts";
+import { checkpointPath, listCheckpoints, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import type { TrainConfig } from "./config.ts";
+import type { BatchStream } from "./data/stream.ts";
+import { type ExportType, exportModel } from "./export.ts";
+import { type EvaluationReport, openLog, type StepReport } from "./log.ts";
+import { plotCurves } from "./loss-plot.ts";
+import { countParameters, type ParameterCount } from "./parameters.ts";
+import { startProcesses } from "./processes.ts";
+import { createLocalReplicas, type Replicas } from "./replicas.ts";
+import { checkSameModel, openInitial, prepareTraining, type TrainSetup } from "./setup.ts";
+import { createTrainer, describeUse, type HeldOutScore, type Trainer } from "./trainer.ts";
+
+export interface TrainOptions {
+  /** Default "auto". */
+  readonly backend?: BackendChoice;
+  /** Threads of all processes together. Default: the physical cores. */
+  readonly threads?: number;
+  /** Processes that share a step's replicas. Default 1. */
+  readonly processes?: number;
+  /** Go on from the last checkpoint. Without it, a folder that has checkpoints is refused. */
+  readonly resume?: boolean;
+  /** Type of the exported model. Default "f16". */
+  readonly type?: ExportType;
+  /** Ends the run after the step in hand, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: TrainEvent) => void;
+}
+
+export const defaultTrainOptions = { backend: "auto", processes: 1, type: "f16" } as const;
+
+export type TrainEvent =
+  /** A data file is being tokenized. */
+  | { readonly type: "file"; readonly path: string }
+  | ({ readonly type: "start" } & TrainStart)
+  | { readonly type: "step"; readonly report: StepReport; readonly secondsLeft: number }
+  | { readonly type: "evaluation"; readonly report: EvaluationReport }
+  | { readonly type: "checkpoint"; readonly path: string; readonly step: number };
+
+export interface TrainStart {
+  /** Steps done by earlier runs. */
+  readonly step: number;
+  readonly parameters: ParameterCount;
+  readonly backend: "native" | "reference";
+  readonly fallbackReason: string | undefined;
+  /** Tokens of one epoch, by source. */
+  readonly epochTokens: Readonly<Record<string, number>>;
+}
+
+export interface TrainResult {
+  readonly step: number;
+  /** False: stopped by the signal, to be resumed. */
+  readonly finished: boolean;
+  readonly checkpoint: string;
+  /** The GGUF file and its last scores, of a run that finished. */
+  readonly model?: string;
+  readonly heldOut?: readonly HeldOutScore[];
+  readonly tokens: number;
+  readonly seconds: number;
+}
+
+/** Data, model and processes, ready for the first step. */
+export interface OpenRun {
+  readonly setup: TrainSetup;
+  readonly trainer: Trainer;
+  readonly stream: BatchStream;
+  readonly replicas: Replicas;
+  readonly start: TrainStart;
+  /** Of what earlier runs did. */
+  readonly tokens: number;
+  readonly seconds: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Reads data, makes or loads the model and starts processes.
+ * @throws GrokError naming the file, entry or option at fault.
+ */
+export async function openRun(config: TrainConfig, options: TrainOptions): Promise<OpenRun> {
+  const { processes, backend } = { ...defaultTrainOptions, ...options };
+  if (processes > config.replicas) {
+    throw new GrokError(
+      "argument",
+      `${processes} processes for ${config.replicas} replicas: ${config.path} needs "replicas" of at least as many, so that results do not depend on processes`,
+      { processes, replicas: config.replicas },
+    );
+  }
+  const setup = await prepareTraining(config, (path) => options.onEvent?.({ type: "file", path }));
+  const stream = setup.stream();
+  const last = options.resume ? listCheckpoints(config.out).at(-1) : undefined;
+  if (options.resume && last === undefined) {
+    throw new GrokError("argument", `${config.out}: there is no checkpoint to go on from`, { path: config.out });
+  }
+  const threads = Math.max(1, Math.floor((options.threads ?? defaultThreads()) / processes));
+  const { ops, fallbackReason } = openGradBackend(backend, threads);
+  const checkpoint = last && openCheckpoint(last.path);
+  try {
+    if (checkpoint) {
+      checkSameModel(checkpoint, setup);
+      stream.restore(checkpoint.state.stream);
+    }
+    const initial = checkpoint ? undefined : openInitial(config);
+    const values = initial?.values ?? (({ name, shape }) => checkpoint!.values("values", name, shape));
+    const trainer = createTrainer(ops, config, { ...setup, values });
+    initial?.close();
+    if (checkpoint) {
+      for (const parameter of trainer.parameters) {
+        for (const part of ["mean", "variance"] as const) {
+          ops.writeParameter(parameter, part, checkpoint.values(part, parameter.name, parameter.shape));
+        }
+      }
+    }
+    const state = stream.save();
+    const replicas =
+      processes === 1
+        ? createLocalReplicas(trainer)
+        : await startProcesses(trainer, { config, backend, threads, processes, state });
+    return {
+      ...{ setup, trainer, stream, replicas },
+      start: {
+        step: checkpoint?.state.step ?? 0,
+        parameters: countParameters(config.model, setup.vocab),
+        ...{ backend: ops.backend, fallbackReason },
+        epochTokens: Object.fromEntries(
+          setup.corpora.map(({ source }, i) => [source.name, stream.epochTokens[i]!] as const),
+        ),
+      },
+      tokens: checkpoint?.state.tokens ?? 0,
+      seconds: checkpoint?.state.seconds ?? 0,
+      async close() {
+        await replicas.close();
+        ops.close();
+      },
+    };
+  } catch (error) {
+    ops.close();
+    throw error;
+  } finally {
+    checkpoint?.close();
+  }
+}
+
+/** Path of the model that a run exports. */
+export function exportPath(config: TrainConfig, type: ExportType): string {
+  return join(config.out, `${config.model.name.replace(/[^\w.-]+/g, "-")}-${type}.gguf`);
+}
+
+/**
+ * Trains a model as a configuration says. Into its folder go `checkpoints/`, `log.jsonl`, `loss.svg` and, at the end, the model
+ * as GGUF. A run that was stopped and resumed does what an uninterrupted one does, to the bit.
+ *
+ * @throws GrokError `argument` (a folder that has a run already, one that has none to resume, a training that diverged), `io`
+ * (no space), `format`, `shape` (data, checkpoints), naming file and place.
+ */
+export async function train(config: TrainConfig, options: TrainOptions = {}): Promise<TrainResult> {
+  const { type } = { ...defaultTrainOptions, ...options };
+  const existing = listCheckpoints(config.out).at(-1);
+  if (!options.resume && existing !== undefined) {
+    throw new GrokError("argument", `${config.out}: there is a run in it already: resume it, or name another folder`, {
+      path: config.out,
+    });
+  }
+  const run = await openRun(config, options);
+  try {
+    return await runSteps(run, options, type);
+  } finally {
+    await run.close();
+  }
+}
+
+async function runSteps(run: OpenRun, options: TrainOptions, type: ExportType): Promise<TrainResult> {
+  const { setup, trainer, stream, replicas, start } = run;
+  const { config } = setup;
+  const { model } = config;
+  const emit = options.onEvent ?? (() => {});
+  const log = await openLog(config.out, start.step);
+  emit({ type: "start", ...start });
+
+  let { step } = start;
+  let { tokens, seconds } = run;
+  let saved = step;
+  let chosen: readonly number[] = [];
+  let heldOut: readonly HeldOutScore[] = [];
+  let secondsAStep = 0;
+  const cancelled = () => options.signal?.aborted === true;
+
+  const save = async () => {
+    if (saved === step && step > 0) return;
+    const state = { version: 1, step, model, vocab: setup.vocab, stream: stream.save(), tokens, seconds } as const;
+    const path = await writeCheckpoint(config.out, trainer.ops, trainer.parameters, state, config.checkpoint.keep);
+    saved = step;
+    emit({ type: "checkpoint", path, step });
+  };
+  const plot = async () => {
+    const picture = plotCurves(`${model.name}: loss`, "bits per byte", log.curves());
+    await writeAtomic(join(config.out, "loss.svg"), [Buffer.from(picture)]);
+  };
+  /** Scores the held-out sets; false when the signal came between. */
+  const evaluate = async (): Promise<boolean> => {
+    const known = log.entries.find((entry) => "heldOut" in entry && entry.step === step);
+    if (known !== undefined && "heldOut" in known) {
+      heldOut = known.heldOut;
+      return true;
+    }
+    const scores: HeldOutScore[] = [];
+    for (const set of setup.heldOut) {
+      const score = await trainer.score(set, options.signal);
+      if (score === undefined) return false;
+      scores.push(score);
+    }
+    heldOut = scores;
+    const experts = chosen.length === 0 ? [] : describeUse(chosen, model.layers).shares;
+    const report = { step, heldOut, experts };
+    chosen = [];
+    log.append(report);
+    emit({ type: "evaluation", report });
+    await plot();
+    return true;
+  };
+  const result = (finished: boolean) => ({
+    ...{ step, finished, checkpoint: checkpointPath(config.out, step), tokens, seconds },
+  });
+  const stop = async () => {
+    await save();
+    await plot();
+    return result(false);
+  };
+
+  while (step < config.steps) {
+    if (cancelled()) return stop();
+    const began = performance.now();
+    const sums = await replicas.step(stream);
+    if (sums.learned === 0) {
+      throw new GrokError(
+        "argument",
+        `${config.path}: step ${step + 1} has no token to learn: batchTokens is too small`,
+      );
+    }
+    const { rate, norm } = trainer.update(step + 1);
+    step++;
+    const elapsed = (performance.now() - began) / 1000;
+    seconds += elapsed;
+    tokens += sums.tokens;
+    secondsAStep = secondsAStep === 0 ? elapsed : 0.9 * secondsAStep + 0.1 * elapsed;
+    chosen = sums.chosen.map((count, i) => count + (chosen[i] ?? 0));
+    const { imbalance, unused } = describeUse(sums.chosen, model.layers);
+    const report: StepReport = {
+      step,
+      loss: sums.loss / sums.learned,
+      bitsPerByte: sums.loss / Math.LN2 / sums.bytes,
+      ...{ balance: sums.balance, zLoss: sums.zLoss, rate, norm, tokens },
+      tokensPerSecond: sums.tokens / elapsed,
+      ...{ imbalance, unused },
+    };
+    log.append(report);
+    emit({ type: "step", report, secondsLeft: secondsAStep * (config.steps - step) });
+    if (step === config.steps || step % config.checkpoint.interval === 0) await save();
+    if (step < config.steps && step % config.evaluation.interval === 0 && !(await evaluate())) return stop();
+  }
+  // Also when a finished run is resumed: to export it in another type.
+  if (!(await evaluate())) return stop();
+  const path = exportPath(config, type);
+  const byName = new Map(trainer.parameters.map((parameter) => [parameter.name, parameter]));
+  await exportModel(
+    path,
+    {
+      model,
+      tokenizer: setup.tokenizerMetadata,
+      ...(setup.chatTemplate !== undefined && { chatTemplate: setup.chatTemplate }),
+      specs: setup.specs,
+      values: ({ name }) => trainer.ops.readParameter(byName.get(name)!, "values"),
+    },
+    type,
+  );
+  return { ...result(true), model: path, heldOut };
+}
