@@ -12,6 +12,8 @@
  * Everything that can go wrong is a {@link GrokError} with a `code`. Nothing here prints, exits or reads the environment.
  */
 export type {
+  AdapterChoice,
+  AdapterSource,
   BackendChoice,
   BenchOptions,
   BenchResult,

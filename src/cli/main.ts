@@ -4,8 +4,10 @@ import { Command, Help, type Option } from "commander";
 import { addBench } from "./commands/bench.ts";
 import { addChat } from "./commands/chat.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addFinetune } from "./commands/finetune.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addLogits } from "./commands/logits.ts";
+import { addMerge } from "./commands/merge.ts";
 import { addPerplexity } from "./commands/perplexity.ts";
 import { addRun } from "./commands/run.ts";
 import { addTokenize } from "./commands/tokenize.ts";
@@ -59,6 +61,8 @@ for (const add of [
   addTokenize,
   addTrainTokenizer,
   addTrain,
+  addFinetune,
+  addMerge,
   addLogits,
   addPerplexity,
   addBench,

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { BackendChoice } from "../engine/types.ts";
+import type { AdapterSource, BackendChoice } from "../engine/types.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
@@ -18,6 +18,7 @@ export interface ModelOptions {
   readonly kvType?: KvType;
   readonly speculation?: boolean;
   readonly chatTemplate?: string;
+  readonly lora?: readonly AdapterSource[];
 }
 
 /** Where a model that the package ships, or that somebody put there, is found without being named. */
@@ -53,6 +54,7 @@ export async function openModel(path: string, options: ModelOptions): Promise<La
     ...(options.context !== undefined && { contextLength: options.context }),
     ...(options.kvType !== undefined && { kvType: options.kvType }),
     ...(options.speculation !== undefined && { speculate: options.speculation }),
+    ...(options.lora && { adapters: options.lora }),
     ...(options.chatTemplate !== undefined && { chatTemplate: readText(options.chatTemplate) }),
   });
 }

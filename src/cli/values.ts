@@ -87,3 +87,15 @@ export function duration(): Reader<number> {
     return value;
   };
 }
+
+/** A repeatable `FILE[:SCALE]`. A colon that no number follows belongs to the file's name. */
+export function adapterList(): (
+  text: string,
+  before: readonly { path: string; scale: number }[] | undefined,
+) => { path: string; scale: number }[] {
+  return (entry, before) => {
+    const match = /^(.+):([+-]?(?:\d+\.?\d*|\.\d+))$/.exec(entry);
+    if (entry === "") throw new InvalidArgumentError("Expected FILE or FILE:SCALE.");
+    return [...(before ?? []), match ? { path: match[1]!, scale: Number(match[2]) } : { path: entry, scale: 1 }];
+  };
+}

@@ -2,6 +2,7 @@ import { GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import { createSampler } from "../sampling/sampler.ts";
+import { type AdapterSet, noAdapters } from "./adapters.ts";
 import { createDrafting, createDraftSource } from "./drafts.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { JobHost } from "./jobs.ts";
@@ -52,6 +53,8 @@ export interface CoreOptions {
   /** Default true. */
   readonly speculate?: boolean | SpeculationOptions;
   readonly pageTokens?: number;
+  /** Absent: requests have none to choose from. The model given follows them. */
+  readonly adapters?: AdapterSet | undefined;
   /** The way out of a pass that serves one request alone. */
   readonly interrupt?: Interrupt;
 }
@@ -74,7 +77,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     type: options.kvType,
   });
   const { pool } = memory;
-  const passes = createPasses(ops, model, memory, { batchTokens, interrupt });
+  const passes = createPasses(ops, model, memory, { batchTokens, interrupt, adapters: options.adapters });
   const drafting = speculate === false ? undefined : createDrafting(memory, speculate === true ? {} : speculate);
   const sessions = new Map<number, SessionState>();
   /** Oldest first. */
@@ -202,7 +205,9 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     if (run === undefined) return;
     const { tokens } = run.request;
     // The last token is always computed: its logits are what the answer begins with.
-    const kept = Math.min(commonPrefix(session.tokens, tokens), session.timeline.length, tokens.length - 1);
+    const common = session.adapters === run.adapters.key ? commonPrefix(session.tokens, tokens) : 0;
+    const kept = Math.min(common, session.timeline.length, tokens.length - 1);
+    session.adapters = run.adapters.key;
     truncate(pool, session.timeline, kept);
     run.cachedTokens = kept;
     const stream = { id: nextId(), timeline: session.timeline, tokens: Array.from(tokens), waited: 0 };
@@ -301,11 +306,12 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       sessions.set(id, createSession(id));
     },
     forkSession(from, to) {
-      const { timeline, tokens } = requireSession(from);
+      const { timeline, tokens, adapters } = requireSession(from);
       sessions.set(to, {
         ...createSession(to),
         timeline: fork(pool, timeline),
         tokens: tokens.slice(0, timeline.length),
+        adapters,
         lastUsed: ++clock,
       });
     },
@@ -322,6 +328,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       const checked = checkRequest(request, vocab, contextLength, batchTokens);
       // Sampling options are checked before anything is taken.
       const { sampling, logprobs } = request;
+      const adapters = selectAdapters(options.adapters, request);
       const sampler = createSampler({ ...sampling, ...(logprobs !== undefined && { logprobs }) });
       for (let i = 0; i < request.tokens.length; i++) sampler.accept(request.tokens[i]!);
       // Sessions made for one request have negative numbers, and end with it.
@@ -329,7 +336,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       sessions.set(session.id, session);
       return await new Promise<EngineResult>((resolve, reject) => {
         session.queue.push({
-          ...{ id, session, request, sampler, emit, resolve, reject, ...checked },
+          ...{ id, session, request, sampler, adapters, emit, resolve, reject, ...checked },
           ends: new Set(request.endTokens),
           drafts: drafting && !checked.search && request.speculate !== false ? createDraftSource() : undefined,
           requested: performance.now(),
@@ -383,4 +390,12 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       memory.close();
     },
   };
+}
+
+function selectAdapters(held: AdapterSet | undefined, { adapters }: EngineRequest) {
+  if (held !== undefined) return held.select(adapters);
+  if (adapters === undefined || adapters.length === 0) return noAdapters;
+  throw new GrokError("argument", `there is no adapter ${adapters[0]!.name}: the model was loaded without any`, {
+    adapter: adapters[0]!.name,
+  });
 }

@@ -1,5 +1,6 @@
 import type { Batch, BatchSequence, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
+import type { AdapterSet } from "./adapters.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Memory } from "./memory.ts";
 import { pendingOf, type Run, type Stream } from "./runs.ts";
@@ -37,8 +38,9 @@ export function createPasses(
   ops: Ops,
   engineModel: Model,
   memory: Memory,
-  { batchTokens, interrupt }: { readonly batchTokens: number; readonly interrupt: Interrupt },
+  options: { readonly batchTokens: number; readonly interrupt: Interrupt; readonly adapters?: AdapterSet | undefined },
 ): Passes {
+  const { batchTokens, interrupt, adapters } = options;
   /** Rows a second, of the last pass that was large enough to tell. */
   let speed = 0;
 
@@ -56,7 +58,14 @@ export function createPasses(
 
   return {
     forward,
-    compute: (places) => forward(assembleBatch(places), new Set(places.map(({ run }) => run)).size === 1),
+    compute(places) {
+      const batch = assembleBatch(places);
+      adapters?.assign(
+        batch,
+        places.map(({ run }) => run.adapters),
+      );
+      return forward(batch, new Set(places.map(({ run }) => run)).size === 1);
+    },
     chunkFor(requests) {
       // One request alone can be left between two layers, and large chunks read the weights least often.
       if (requests <= 1) return batchTokens;

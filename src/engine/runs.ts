@@ -1,6 +1,7 @@
 import { advanceBeams, type Beam, type BeamSearch, finishBeams } from "../sampling/beam.ts";
 import { logSumExp, topLogprobs } from "../sampling/logprobs.ts";
 import type { Sampler } from "../sampling/sampler.ts";
+import { type AdapterSelection, noAdapters } from "./adapters.ts";
 import type { DraftSource } from "./drafts.ts";
 import { createTimeline, fork, type PagePool, type Timeline, truncate } from "./pages.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "./types.ts";
@@ -14,6 +15,8 @@ export interface SessionState {
   /** Requests in order; the first one runs. */
   readonly queue: Run[];
   lastUsed: number;
+  /** The adapters that its cache was computed with: the key of an {@link AdapterSelection}. */
+  adapters: string;
 }
 
 /** One sequence that computes: a run has one, a beam search several. */
@@ -33,6 +36,7 @@ export interface Run {
   readonly session: SessionState;
   readonly request: EngineRequest;
   readonly sampler: Sampler;
+  readonly adapters: AdapterSelection;
   readonly ends: ReadonlySet<number>;
   /** Most tokens to generate, given the context. */
   readonly limit: number;
@@ -148,7 +152,7 @@ export function preempt(run: Run, pool: PagePool): void {
 }
 
 export function createSession(id: number): SessionState {
-  return { id, timeline: createTimeline(), tokens: [], queue: [], lastUsed: 0 };
+  return { id, timeline: createTimeline(), tokens: [], queue: [], lastUsed: 0, adapters: noAdapters.key };
 }
 
 /** Length of the common beginning. */

@@ -28,11 +28,29 @@ export interface EngineOptions {
   readonly kvType?: KvType;
   /** Most tokens in one forward pass: what a prefill chunk can be. Default 512. */
   readonly batchTokens?: number;
+  /** Low-rank adapters to hold beside the model. Requests that do not choose use all of them. */
+  readonly adapters?: readonly AdapterSource[];
   /**
    * Lossless speculation: guess how a text goes on from how it went on before, verify several tokens in one pass, keep
    * those that the model has chosen itself. The same text, sooner where it repeats. Default true: wherever it pays.
    */
   readonly speculate?: boolean | SpeculationOptions;
+}
+
+/** A low-rank adapter in the layout of Python's `peft`: its folder, or its `adapter_model.safetensors`. */
+export interface AdapterSource {
+  readonly path: string;
+  /** What requests call it. Default: the path. */
+  readonly name?: string;
+  /** Multiplies what the adapter adds; may be negative. Default 1. */
+  readonly scale?: number;
+}
+
+/** An adapter that a request uses. */
+export interface AdapterChoice {
+  readonly name: string;
+  /** In place of the scale that it was opened with. */
+  readonly scale?: number;
 }
 
 /** The context that is reserved when nobody asks for more. */
@@ -98,6 +116,8 @@ export interface EngineRequest {
   /** Beams of a beam search; 1 or absent: sampling. */
   readonly beams?: number;
   readonly lengthPenalty?: number;
+  /** Adapters to use, of those that the engine holds; an empty list: none. Default: all. */
+  readonly adapters?: readonly AdapterChoice[];
   /** Whether to speculate, where the engine does. Default true; nothing is speculated in a beam search. */
   readonly speculate?: boolean;
 }

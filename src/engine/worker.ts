@@ -1,7 +1,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { openGguf } from "../formats/gguf/file.ts";
+import type { Ops } from "../kernels/ops.ts";
+import { adaptOps } from "../model/lora/apply.ts";
 import { observe } from "../model/observe.ts";
 import { bindModel } from "../model/registry.ts";
+import { openAdapters } from "./adapters.ts";
 import { defaultThreads, openBackend } from "./backend.ts";
 import { createCore } from "./core.ts";
 import { makeInterruptible } from "./interrupt.ts";
@@ -21,16 +24,20 @@ function start({ path, options, cancellations }: WorkerStart): void {
 
   const asked = new Int32Array(cancellations);
   let seen = 0;
-  const { ops, interrupt } = makeInterruptible(backend.ops, () => Atomics.load(asked, 0) > seen);
-  const model = bindModel(ops, file);
+  const { ops: plain, interrupt } = makeInterruptible(backend.ops, () => Atomics.load(asked, 0) > seen);
+  const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
+  const ops = adapted?.ops ?? plain;
+  const adapters = adapted && openAdapters(adapted, file, options.adapters!);
+  const bind = (bound: Ops) => adapters?.follow(bindModel(bound, file)) ?? bindModel(bound, file);
+  const model = bind(ops);
   const settings = resolveOptions(options, ops.backend, model.config);
-  const core = createCore(ops, model, { ...settings, interrupt });
+  const core = createCore(ops, model, { ...settings, interrupt, adapters });
 
   const { layers, kvHeads, headSize } = model.config;
   serve(port, {
     core,
     ops,
-    bindObserved: (see) => bindModel(observe(ops, see), file),
+    bindObserved: (see) => bind(observe(ops, see)),
     onCancel: () => seen++,
     onClose: () => {
       ops.close();

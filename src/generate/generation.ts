@@ -146,6 +146,7 @@ function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOp
     beams,
     lengthPenalty,
     speculate,
+    adapters,
     ignoreEnd,
     special,
     bos,
@@ -161,6 +162,7 @@ function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOp
     ...(beams !== undefined && { beams }),
     ...(lengthPenalty !== undefined && { lengthPenalty }),
     ...(speculate !== undefined && { speculate }),
+    ...(adapters !== undefined && { adapters }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type {
+  AdapterChoice,
   BenchOptions,
   BenchResult,
   EngineInfo,
@@ -36,6 +37,11 @@ export interface GenerateOptions extends Partial<Omit<SamplingOptions, "logprobs
   readonly lengthPenalty?: number;
   /** Whether to verify guesses of several tokens at once; the text is the same. Default: what the engine was started with. */
   readonly speculate?: boolean;
+  /**
+   * Low-rank adapters to use, of those that the model was loaded with: each request, and so each session, can have its own.
+   * An empty list: the model alone. Default: all, as they were loaded.
+   */
+  readonly adapters?: readonly AdapterChoice[];
   /** Go on past end-of-generation tokens. Default false. */
   readonly ignoreEnd?: boolean;
   /** In a text prompt, read control tokens such as `<|im_start|>` as such. Default false. */

@@ -12,6 +12,7 @@ import { type Language, type Messages, messagesFor } from "../messages.ts";
 import { defaultModelFolder, findModel, type ModelOptions, openModel, samplingOf } from "../model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { dim, escapeControl, hasColor } from "../terminal.ts";
+import { adapterList } from "../values.ts";
 
 interface ChatCommandOptions extends ModelOptions {
   readonly system?: string;
@@ -38,6 +39,11 @@ export function addChat(program: Command): void {
     "speculation",
     "chatTemplate",
   ]);
+  command.option(
+    "--lora <file[:scale]>",
+    "low-rank adapter to use: PEFT's folder or safetensors file; can be given several times",
+    adapterList(),
+  );
   command.action(async (options: ChatCommandOptions) => {
     process.exitCode = await chat(options);
   });

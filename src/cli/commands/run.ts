@@ -7,7 +7,7 @@ import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, openModel, requireModel, samplingOf, warnOfFallback } from "../model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
-import { integer, number, repeated, text, tokenBias } from "../values.ts";
+import { adapterList, integer, number, repeated, text, tokenBias } from "../values.ts";
 
 interface RunOptions extends ModelOptions {
   readonly prompt?: string;
@@ -42,6 +42,11 @@ export function addRun(program: Command): void {
     .option("--beams <n>", "beam search with n beams, in place of sampling", integer(1, 256))
     .option("--length-penalty <x>", "beam search: above 1 favours long texts, 0 short ones", number(-10, 10))
     .option("--logprobs <n>", "with --json: log-probabilities, and those of the n best alternatives", integer(0, 100))
+    .option(
+      "--lora <file[:scale]>",
+      "low-rank adapter to use: PEFT's folder or safetensors file; can be given several times",
+      adapterList(),
+    )
     .option("--ignore-end", "go on past end-of-text tokens")
     .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");

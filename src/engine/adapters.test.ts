@@ -1,0 +1,91 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openGguf } from "../formats/gguf/file.ts";
+import { createReference } from "../kernels/reference/reference.ts";
+import { readConfig } from "../model/config.ts";
+import { adaptOps } from "../model/lora/apply.ts";
+import { makeAdapter } from "../model/lora/lora.case.ts";
+import { listModules } from "../model/lora/modules.ts";
+import { writeAdapter } from "../model/lora/write.ts";
+import { bindModel } from "../model/registry.ts";
+import { openAdapters } from "./adapters.ts";
+import { createCore } from "./core.ts";
+import type { AdapterChoice } from "./types.ts";
+
+const file = openGguf(join(import.meta.dirname, "../../test/vectors/models/mixtral.gguf"));
+const folder = mkdtempSync(join(tmpdir(), "grok1-adapters-"));
+const sources = [1, 2].map((seed) => ({ name: `a${seed}`, path: join(folder, String(seed)) }));
+beforeAll(async () => {
+  for (const [i, { path }] of sources.entries()) {
+    const { terms } = makeAdapter(listModules(file), { rank: 4, alpha: 8, size: 0.4, seed: i + 1 });
+    await writeAdapter(path, { terms, rank: 4, alpha: 8, base: "base", headSize: readConfig(file).headSize });
+  }
+});
+afterAll(() => {
+  file.close();
+  rmSync(folder, { recursive: true });
+});
+
+function start() {
+  const ops = createReference();
+  const adapted = adaptOps(ops);
+  const adapters = openAdapters(adapted, file, sources);
+  const model = adapters.follow(bindModel(adapted.ops, file));
+  const core = createCore(adapted.ops, model, {
+    ...{ contextLength: 32, cacheTokens: 256, kvType: "f32", batchTokens: 64, adapters },
+  });
+  let id = 0;
+  const generate = async (choice: readonly AdapterChoice[] | undefined, session?: number) => {
+    const tokens: number[] = [];
+    const request = { tokens: [3, 14, 15, 9], maxTokens: 8, ...(choice && { adapters: choice }) };
+    const result = await core.generate(++id, session, { ...request, sampling: { temperature: 0 } }, (more) => {
+      tokens.push(...more);
+    });
+    return { tokens, cached: result.cachedTokens };
+  };
+  return { core, generate };
+}
+
+describe("adapters of requests", () => {
+  it("are each one's own in passes that several share", async () => {
+    const choices = [[], [{ name: "a1" }], [{ name: "a2", scale: 0.7 }], undefined];
+    const alone = [];
+    for (const choice of choices) {
+      const { core, generate } = start();
+      alone.push((await generate(choice)).tokens);
+      await core.close();
+    }
+    expect(new Set(alone.map(String)).size).toBe(4);
+    const { core, generate } = start();
+    const together = await Promise.all(choices.map((choice) => generate(choice)));
+    expect(together.map(({ tokens }) => tokens)).toEqual(alone);
+    await core.close();
+  });
+
+  it("do not go on from a cache that others computed", async () => {
+    const { core, generate } = start();
+    core.openSession(1);
+    const first = await generate([{ name: "a1" }], 1);
+    const same = await generate([{ name: "a1" }], 1);
+    expect([first.cached, same.cached]).toEqual([0, 3]);
+    const other = await generate([{ name: "a2" }], 1);
+    const stronger = await generate([{ name: "a2", scale: 2 }], 1);
+    expect([other.cached, stronger.cached]).toEqual([0, 0]);
+    core.forkSession(1, 2);
+    expect((await generate([{ name: "a2", scale: 2 }], 2)).cached).toBe(3);
+    expect((await generate([{ name: "a1" }], 1)).tokens).toEqual(first.tokens);
+    await core.close();
+  });
+
+  it("are refused when they are not there", async () => {
+    const { core, generate } = start();
+    await expect(generate([{ name: "a3" }])).rejects.toMatchObject({
+      code: "argument",
+      message: expect.stringMatching(/no adapter a3, expected one of a1, a2/),
+    });
+    await expect(generate([{ name: "a1", scale: Number.NaN }])).rejects.toMatchObject({ code: "argument" });
+    await core.close();
+  });
+});

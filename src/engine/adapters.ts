@@ -1,0 +1,57 @@
+import { GrokError } from "../errors.ts";
+import type { Batch } from "../kernels/ops.ts";
+import type { AdaptedOps, AppliedAdapter } from "../model/lora/apply.ts";
+import { readAdapter } from "../model/lora/read.ts";
+import type { Model, ModelFile } from "../model/model.ts";
+import type { AdapterChoice, AdapterSource } from "./types.ts";
+
+/** The adapters that an engine holds, and who uses which. */
+export interface AdapterSet {
+  /** Those of a request; without a choice all, each as it was given. @throws GrokError `argument` for a name that is not there. */
+  select(choice: readonly AdapterChoice[] | undefined): AdapterSelection;
+  /** Says which adapters each sequence of a batch uses; of a batch that nobody spoke of, all use all. */
+  assign(batch: Batch, selections: readonly AdapterSelection[]): void;
+  /** The model, its passes with the adapters of their batch. */
+  follow(model: Model): Model;
+}
+
+export interface AdapterSelection {
+  /** The same for the same adapters at the same strength: keys and values in a cache are good for one such only. */
+  readonly key: string;
+  readonly adapters: readonly AppliedAdapter[];
+}
+
+export const noAdapters: AdapterSelection = { key: "[]", adapters: [] };
+
+/** Reads and binds adapters. @throws GrokError what reading them throws; `argument` for two of one name, or a scale that is none. */
+export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly AdapterSource[]): AdapterSet {
+  const held = new Map<string, AppliedAdapter>();
+  for (const { path, name = path, scale = 1 } of sources) {
+    if (held.has(name)) throw new GrokError("argument", `two adapters have the name ${name}`, { adapter: name });
+    held.set(name, { adapter: ops.bind(readAdapter(path, file)), scale: checkScale(name, scale) });
+  }
+  const assigned = new WeakMap<Batch, readonly AdapterSelection[]>();
+  const select: AdapterSet["select"] = (choice) => {
+    const chosen = (choice ?? [...held].map(([name]) => ({ name }))).map(({ name, scale }: AdapterChoice) => {
+      const found = held.get(name);
+      if (found === undefined) {
+        const names = [...held.keys()].join(", ");
+        throw new GrokError("argument", `there is no adapter ${name}, expected one of ${names}`, { adapter: name });
+      }
+      return { name, adapter: found.adapter, scale: checkScale(name, scale ?? found.scale) };
+    });
+    return { key: JSON.stringify(chosen.map(({ name, scale }) => [name, scale])), adapters: chosen };
+  };
+  const all = select(undefined);
+  return {
+    select,
+    assign: (batch, selections) => void assigned.set(batch, selections),
+    follow: (model) =>
+      ops.follow(model, (batch) => (assigned.get(batch) ?? batch.sequences.map(() => all)).map((one) => one.adapters)),
+  };
+}
+
+function checkScale(name: string, scale: number): number {
+  if (Number.isFinite(scale)) return scale;
+  throw new GrokError("argument", `the scale of adapter ${name} is ${scale}, expected a number`, { adapter: name });
+}
