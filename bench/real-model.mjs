@@ -48,14 +48,22 @@ const chunks = Array.from({ length: Math.min(chunkCount, Math.floor(tokens.lengt
 ]);
 const from = context / 2;
 
-const { status, stdout } = spawnSync(process.execPath, [join(root, "bench/peers/llama-cpp-text.mjs")], {
-  input: JSON.stringify({ model: options.model, threads, context: context + count + 64, prompts, count, chunks, from }),
-  stdio: ["pipe", "pipe", "inherit"],
-  encoding: "utf8",
-  maxBuffer: 1 << 28,
-});
-if (status !== 0) throw new Error(`the peer ended with status ${status}`);
-const peer = JSON.parse(stdout);
+const request = { model: options.model, threads, context: context + count + 64, prompts, count, chunks, from };
+const peer = askPeer(request);
+// How far rounding alone carries: the same engine, the same file, attention summed in another order.
+const peerOtherwise = askPeer({ ...request, chunks: [], flashAttention: false });
+const peerFused = askPeer({ ...request, chunks: [], flashAttention: true });
+
+function askPeer(question) {
+  const { status, stdout } = spawnSync(process.execPath, [join(root, "bench/peers/llama-cpp-text.mjs")], {
+    input: JSON.stringify(question),
+    stdio: ["pipe", "pipe", "inherit"],
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  if (status !== 0) throw new Error(`the peer ended with status ${status}`);
+  return JSON.parse(stdout);
+}
 
 let equal = 0;
 for (const [i, prompt] of prompts.entries()) {
@@ -71,7 +79,13 @@ for (const [i, prompt] of prompts.entries()) {
   );
   console.log(`    ${result.text.replaceAll("\n", " ").slice(0, 150)}`);
 }
-console.log(`greedy text equal on ${equal} of ${questions.length}`);
+const peerEqual = peerFused.greedy.filter(
+  ({ tokens }, i) => `${tokens}` === `${peerOtherwise.greedy[i].tokens}`,
+).length;
+console.log(
+  `greedy text equal to llama.cpp's on ${equal} of ${questions.length}; ` +
+    `llama.cpp with fused attention equals itself without on ${peerEqual}`,
+);
 
 let [sum, theirSum, scored] = [0, 0, 0];
 for (const [i, chunk] of chunks.entries()) {

@@ -1,7 +1,7 @@
 // Asks llama.cpp, through node-llama-cpp, what bench/real-model.mjs compares: greedy continuations and the
 // log-probabilities of a text's tokens. Reads one JSON request on standard input, prints one JSON answer.
 //
-// request: { model, threads, context, prompts: [[ids]], count, chunks: [[ids]] }
+// request: { model, threads, context, flashAttention, prompts: [[ids]], count, chunks: [[ids]], from }
 // answer:  { greedy: [{ tokens, gap: [logit of the first choice minus logit of the second] }], logprobs: [[...]] }
 import { readFileSync } from "node:fs";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
@@ -17,6 +17,7 @@ const model = await llama.loadModel({ modelPath: request.model, gpuLayers: 0 });
 const context = await model.createContext({
   contextSize: request.context,
   batchSize: 512,
+  flashAttention: request.flashAttention ?? "auto",
   threads: { ideal: request.threads, min: request.threads },
 });
 const sequence = context.getSequence();
@@ -44,27 +45,22 @@ for (const prompt of request.prompts) {
   greedy.push({ tokens, gap });
 }
 
+// All logits of a position: the filtered ones come without the sum that would normalise them.
 const logprobs = [];
 for (const chunk of request.chunks) {
   await sequence.clearHistory();
-  const input = chunk.map((token, i) =>
-    i + 1 < chunk.length && i + 1 >= request.from
-      ? [
-          token,
-          {
-            generateNext: { totalLogitWeight: true, logits: { filter: { tokens: [chunk[i + 1]], includeMax: true } } },
-          },
-        ]
-      : token,
-  );
-  const output = await sequence.controlledEvaluate(input);
+  const input = chunk
+    .slice(0, -1)
+    .map((token, i) => (i + 1 >= request.from ? [token, { generateNext: { logits: true } }] : token));
   const row = [];
-  for (let i = 0; i + 1 < chunk.length; i++) {
-    const next = output[i]?.next;
-    if (!next) continue;
-    const max = Math.max(...next.logits.values());
-    row.push(next.logits.get(chunk[i + 1]) - max - Math.log(next.totalLogitWeight));
-  }
+  await sequence.controlledEvaluate(input, {
+    onTokenResult(i, { next }) {
+      const [max] = next.logits.values();
+      let sum = 0;
+      for (const logit of next.logits.values()) sum += Math.exp(logit - max);
+      row.push(next.logits.get(chunk[i + 1]) - max - Math.log(sum));
+    },
+  });
   logprobs.push(row);
 }
 console.log(JSON.stringify({ greedy, logprobs }));
