@@ -4,12 +4,8 @@ import { type TensorToWrite, writeGguf } from "../formats/gguf/write.ts";
 import { encodeRow } from "../tensor/decode.ts";
 import { type TensorType, tensorTypes } from "../tensor/types.ts";
 import type { TrainModel } from "./config.ts";
+import type { ExportType } from "./options.ts";
 import { modelMetadata, type ParameterSpec } from "./parameters.ts";
-
-/** Types that a trained model is written in. */
-export const exportTypes = ["f32", "f16", "q8_0", "q4_0"] as const satisfies readonly TensorType[];
-
-export type ExportType = (typeof exportTypes)[number];
 
 export interface ExportedModel {
   readonly model: TrainModel;

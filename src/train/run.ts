@@ -7,9 +7,10 @@ import { openGradBackend } from "./backend.ts";
 import { checkpointPath, listCheckpoints, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import type { BatchStream } from "./data/stream.ts";
-import { type ExportType, exportModel } from "./export.ts";
+import { exportModel } from "./export.ts";
 import { type EvaluationReport, openLog, type StepReport } from "./log.ts";
 import { plotCurves } from "./loss-plot.ts";
+import { defaultTrainOptions, type ExportType } from "./options.ts";
 import { countParameters, type ParameterCount } from "./parameters.ts";
 import { startProcesses } from "./processes.ts";
 import { createLocalReplicas, type Replicas } from "./replicas.ts";
@@ -31,8 +32,6 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: TrainEvent) => void;
 }
-
-export const defaultTrainOptions = { backend: "auto", processes: 1, type: "f16" } as const;
 
 export type TrainEvent =
   /** A data file is being tokenized. */

@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import type { BackendChoice } from "../../engine/types.ts";
 import type { Budget } from "../../train/budget.ts";
-import { readTrainConfig, type TrainConfig } from "../../train/config.ts";
-import { type ExportType, exportTypes } from "../../train/export.ts";
+import type { TrainConfig } from "../../train/config.ts";
 import type { EvaluationReport, StepReport } from "../../train/log.ts";
-import { defaultTrainOptions, type TrainEvent, type TrainOptions, type TrainResult } from "../../train/run.ts";
+import { defaultTrainOptions, type ExportType, exportTypes } from "../../train/options.ts";
+import type { TrainEvent, TrainOptions, TrainResult } from "../../train/run.ts";
 import { interruptedStatus } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addSettings } from "../settings.ts";
@@ -52,6 +52,7 @@ export function addTrain(program: Command): void {
 }
 
 async function runTrain(path: string, options: TrainCommandOptions): Promise<void> {
+  const { readTrainConfig, train, measureBudget } = await loadTraining();
   const read = readTrainConfig(path);
   const config: TrainConfig = options.out === undefined ? read : { ...read, out: options.out };
   using interrupt = catchInterrupt();
@@ -67,7 +68,6 @@ async function runTrain(path: string, options: TrainCommandOptions): Promise<voi
   };
   try {
     if (options.budget !== undefined) {
-      const { measureBudget } = await import("../../train/budget.ts");
       const budget = await measureBudget(config, options.budget, trainOptions);
       show.clear();
       process.stdout.write(
@@ -75,7 +75,6 @@ async function runTrain(path: string, options: TrainCommandOptions): Promise<voi
       );
       return;
     }
-    const { train } = await import("../../train/run.ts");
     const result = await train(config, trainOptions);
     show.clear();
     if (!result.finished) process.exitCode = interruptedStatus;
@@ -83,6 +82,16 @@ async function runTrain(path: string, options: TrainCommandOptions): Promise<voi
   } finally {
     show.clear();
   }
+}
+
+/** Only when it is asked for: other commands start without it. */
+async function loadTraining() {
+  const [config, run, budget] = await Promise.all([
+    import("../../train/config.ts"),
+    import("../../train/run.ts"),
+    import("../../train/budget.ts"),
+  ]);
+  return { ...config, ...run, ...budget };
 }
 
 /** What goes to standard error: a line that is rewritten at a terminal, and a line for each evaluation. */
