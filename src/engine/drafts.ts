@@ -1,28 +1,6 @@
-import { createLookup, type Guess, type Lookup } from "./lookup.ts";
 import type { Memory } from "./memory.ts";
 import type { Place } from "./pass.ts";
-import {
-  createOdds,
-  createSpeculation,
-  mostDraftTokens,
-  mostSpeculating,
-  type Odds,
-  type SpeculationOptions,
-} from "./speculation.ts";
-
-/** Where a run's drafts come from, and how well they did. */
-export interface DraftSource {
-  readonly lookup: Lookup;
-  readonly odds: Odds;
-  /** What was guessed before the pass that is under way. */
-  guess: Guess | undefined;
-  drafted: number;
-  accepted: number;
-}
-
-export function createDraftSource(): DraftSource {
-  return { lookup: createLookup(), odds: createOdds(), guess: undefined, drafted: 0, accepted: 0 };
-}
+import { createSpeculation, mostDraftTokens, mostSpeculating, type SpeculationOptions } from "./speculation.ts";
 
 /** Puts drafts into passes, and learns from what became of them. */
 export interface Drafting {

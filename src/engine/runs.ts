@@ -2,7 +2,7 @@ import { advanceBeams, type Beam, type BeamSearch, finishBeams } from "../sampli
 import { logSumExp, topLogprobs } from "../sampling/logprobs.ts";
 import type { Sampler } from "../sampling/sampler.ts";
 import { type AdapterSelection, noAdapters } from "./adapters.ts";
-import type { DraftSource } from "./drafts.ts";
+import type { DraftSource } from "./draft-source.ts";
 import { createTimeline, fork, type PagePool, type Timeline, truncate } from "./pages.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "./types.ts";
 
