@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { type LoraTarget, loraTargets } from "../../model/lora/modules.ts";
+import { loraTargets } from "../../model/lora/modules.ts";
 import { type DataFormat, dataFormats, type OverlongPolicy } from "../../train/data/source.ts";
 import {
   defaultFinetuneOptions,
@@ -20,7 +20,7 @@ interface FinetuneCommandOptions extends ModelOptions {
   readonly out: string;
   readonly rank: number;
   readonly alpha?: number;
-  readonly targets: readonly LoraTarget[];
+  readonly targets: readonly string[];
   readonly format?: DataFormat;
   readonly overlong?: OverlongPolicy;
   readonly heldOut: number | string;
@@ -53,7 +53,12 @@ export function addFinetune(program: Command): void {
     .requiredOption("--out <folder>", "where the adapter and the checkpoint go", text())
     .option("--rank <r>", "rank of the adapter; 8 to 64 is usual", integer(1, 65536), defaults.rank)
     .option("--alpha <a>", "the adapter counts alpha / rank times (default: twice the rank)", number(1e-6, 1e6))
-    .option("--targets <list>", `what is adapted, of ${loraTargets.join(", ")}`, targetList(), [...defaults.targets])
+    .option(
+      "--targets <list>",
+      `what is adapted, of ${loraTargets.join(", ")}, or module names such as q_proj`,
+      targetList(),
+      [...defaults.targets],
+    )
     .option(
       "--format <format>",
       `how the data lies in its files: ${Object.keys(dataFormats).join(", ")} (default: by name and first line)`,
@@ -144,8 +149,8 @@ function describe(result: FinetuneResult): string {
   return lines.join("\n");
 }
 
-function targetList(): Reader<LoraTarget[]> {
-  const one = choice(...loraTargets);
+function targetList(): Reader<string[]> {
+  const one = text();
   return (list) => [...new Set(list.split(",").map((name) => one(name.trim())))];
 }
 

@@ -3,7 +3,7 @@ import { GrokError } from "../../errors.ts";
 import type { GradOps, Parameter } from "../../kernels/grad-ops.ts";
 import type { KvCache, Weight } from "../../kernels/ops.ts";
 import type { LowRankTerm } from "../../model/lora/adapter.ts";
-import { type LoraModule, type LoraTarget, listModules } from "../../model/lora/modules.ts";
+import { type LoraModule, listModules, loraTargets } from "../../model/lora/modules.ts";
 import type { Model, ModelFile } from "../../model/model.ts";
 import { bindModel } from "../../model/registry.ts";
 import { createRandom } from "../../sampling/random.ts";
@@ -14,7 +14,8 @@ export interface AdapterShape {
   readonly rank: number;
   /** B A is multiplied by alpha / rank. */
   readonly alpha: number;
-  readonly targets: readonly LoraTarget[];
+  /** Groups (attention, experts, router) or, as in `peft`, the last part of modules' names (q_proj, w1). */
+  readonly targets: readonly string[];
 }
 
 /** A tensor of the model with the modules that lie in it: one, or the experts of a stack in order. */
@@ -27,7 +28,7 @@ interface AdaptedTensor {
 export function adaptedTensors(file: ModelFile, { rank, targets }: AdapterShape): AdaptedTensor[] {
   const tensors = new Map<string, LoraModule[]>();
   for (const module of listModules(file)) {
-    if (module.target === "output" || !targets.includes(module.target)) continue;
+    if (module.target === "output" || !targets.some((target) => isTarget(module, target))) continue;
     const known = tensors.get(module.tensor);
     if (known === undefined) tensors.set(module.tensor, [module]);
     else known.push(module);
@@ -35,10 +36,11 @@ export function adaptedTensors(file: ModelFile, { rank, targets }: AdapterShape)
   const found = [...tensors].map(([tensor, modules]) => ({ tensor, modules }));
   const all = found.flatMap(({ modules }) => modules);
   for (const target of targets) {
-    if (all.some((module) => module.target === target)) continue;
+    if (all.some((module) => isTarget(module, target))) continue;
+    const known = [...new Set([...loraTargets, ...listModules(file).map(nameOf)])].filter((name) => name !== "lm_head");
     throw new GrokError(
       "argument",
-      `${file.path}: the model has nothing for the target ${target} (no experts to choose from)`,
+      `${file.path}: there is nothing for the target ${target}: expected some of ${known.join(", ")} (router and experts where the model has them)`,
       {
         path: file.path,
         target,
@@ -57,6 +59,9 @@ export function adaptedTensors(file: ModelFile, { rank, targets }: AdapterShape)
   }
   return found;
 }
+
+const nameOf = ({ module }: LoraModule) => module.split(".").at(-1)!;
+const isTarget = (module: LoraModule, target: string) => module.target === target || nameOf(module) === target;
 
 /** A frozen model with trainable low-rank terms, on a tape. */
 export interface AdaptedModel {

@@ -123,7 +123,12 @@ describe("fine-tuning", () => {
     ["no file", () => ({ data: [join(folder, "none.jsonl")] }), "io", /none\.jsonl/],
     ["a rank of 0", () => ({ rank: 0 }), "argument", /rank is 0, expected a whole number from 1 to/],
     ["a rank past the matrices", () => ({ rank: 4096 }), "argument", /rank is 4096, expected a whole number/],
-    ["a router without experts", () => ({ targets: ["router"] }), "argument", /llama\.gguf: .*target router/],
+    [
+      "a router without experts",
+      () => ({ targets: ["router"] }),
+      "argument",
+      /llama\.gguf: there is nothing for the target router: expected some of attention/,
+    ],
     ["nothing to resume", () => ({ resume: true }), "argument", /no checkpoint to resume/],
     ["a context past the model's", () => ({ context: 1 << 20 }), "argument", /more than the model's/],
   ];
