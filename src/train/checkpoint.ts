@@ -100,7 +100,7 @@ function read(ops: GradOps, parameter: Parameter, part: ParameterPart) {
 export interface Checkpoint {
   readonly path: string;
   readonly state: CheckpointState;
-  /** Values of a parameter's part; undefined where the checkpoint has none of that name or shape. */
+  /** Values of a parameter's part. @throws GrokError `shape` when there is none of that name and shape. */
   values(part: "values" | "mean" | "variance", name: string, shape: readonly number[]): Float32Array | Float64Array;
   close(): void;
 }
