@@ -27,6 +27,8 @@ vi.mock("node:fs/promises", async (original) => {
 });
 
 afterEach(() => void Object.assign(fault, { file: "", code: "" }));
+// Checkpoints are flushed to the disk, which others may keep busy.
+vi.setConfig({ testTimeout: 120_000 });
 const toy = makeToy();
 afterAll(() => rmSync(toy.folder, { recursive: true, force: true }));
 

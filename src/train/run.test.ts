@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { openGguf } from "../formats/gguf/file.ts";
 import { loadModel } from "../generate/load.ts";
 import { createReference } from "../kernels/reference/reference.ts";
@@ -13,6 +13,8 @@ import type { EvaluationReport, StepReport } from "./log.ts";
 import { type TrainEvent, type TrainOptions, train } from "./run.ts";
 import { lastTensors, makeToy, toyTexts } from "./toy.case.ts";
 
+// Checkpoints are flushed to the disk, which others may keep busy.
+vi.setConfig({ testTimeout: 120_000 });
 const toy = makeToy();
 afterAll(() => rmSync(toy.folder, { recursive: true, force: true }));
 
