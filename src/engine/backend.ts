@@ -5,7 +5,10 @@ import { GrokError } from "../errors.ts";
 import { createNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { createReference } from "../kernels/reference/reference.ts";
+import { checkWhole } from "./request.ts";
 import type { BackendChoice } from "./types.ts";
+
+const backends: readonly BackendChoice[] = ["auto", "native", "reference"];
 
 export interface OpenBackend {
   readonly ops: Ops;
@@ -13,8 +16,18 @@ export interface OpenBackend {
   readonly fallbackReason: string | undefined;
 }
 
-/** @throws GrokError `unsupported` when "native" is asked for and the addon is not there. */
+/**
+ * @throws GrokError `unsupported` when "native" is asked for and the addon is not there; `argument` for a backend that does
+ * not exist, or a number of threads out of its range.
+ */
 export function openBackend(choice: BackendChoice, threads: number): OpenBackend {
+  if (!backends.includes(choice)) {
+    throw new GrokError("argument", `backend is ${String(choice)}, expected ${backends.join(", ")}`, {
+      option: "backend",
+      value: String(choice),
+    });
+  }
+  checkWhole("threads", threads, 1, 1024);
   if (choice === "reference") return { ops: createReference(), fallbackReason: undefined };
   const state = loadAddon();
   if (state.addon !== undefined) return { ops: createNative(state.addon, { threads }), fallbackReason: undefined };

@@ -91,3 +91,23 @@ it("cancels by message, and by signal before or while", async () => {
   expect(status.freePages).toBe(status.pages);
   await engine.close();
 });
+
+it("refuses what are no token ids, before an array of int32 makes others of them", async () => {
+  const { engine } = start();
+  for (const tokens of [[1.5], [2 ** 32 + 1], [-1], [Number.NaN], ["1"], "12", null, 5]) {
+    const given = tokens as number[];
+    for (const asked of [engine.generate({ tokens: given }).result, engine.logits(given), engine.logprobs(given)]) {
+      await expect(asked).rejects.toMatchObject({ code: "argument" });
+    }
+  }
+  await engine.close();
+});
+
+it("opens no session once it is closed", async () => {
+  const { engine } = start();
+  const session = engine.openSession();
+  await engine.close();
+  expect(() => engine.openSession()).toThrow(expect.objectContaining({ code: "argument" }));
+  expect(() => engine.forkSession(session)).toThrow(expect.objectContaining({ code: "argument" }));
+  await engine.closeSession(session);
+});

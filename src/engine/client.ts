@@ -1,5 +1,6 @@
 import { GrokError } from "../errors.ts";
 import { type EngineValue, errorFromData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
+import { tokensOf } from "./request.ts";
 import type {
   BenchOptions,
   BenchResult,
@@ -16,8 +17,9 @@ import type {
 /** An engine as its callers see it, wherever it runs. Sessions and requests are numbers. */
 export interface Engine {
   readonly info: EngineInfo;
+  /** @throws GrokError once the engine is closed, or its thread has ended */
   openSession(): number;
-  /** A session that begins with what another holds; nothing is copied until one of them goes on. */
+  /** A session that begins with what another holds; nothing is copied until one of them goes on. @throws as `openSession` */
   forkSession(session: number): number;
   closeSession(session: number): Promise<void>;
   /** @throws (in `result`) GrokError `argument`, `capacity` (the prompt does not fit), `internal` */
@@ -127,11 +129,13 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
   return {
     info,
     openSession() {
+      if (dead !== undefined) throw dead;
       const session = ++lastSession;
-      if (dead === undefined) port.postMessage({ type: "open", session } satisfies ToEngine);
+      port.postMessage({ type: "open", session } satisfies ToEngine);
       return session;
     },
     forkSession(from) {
+      if (dead !== undefined) throw dead;
       const session = ++lastSession;
       // What goes wrong here shows in the next request to that session.
       ask({ type: "fork", from, session }).value.catch(() => undefined);
@@ -141,14 +145,19 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
       if (dead === undefined) await ask({ type: "release", session }).value;
     },
     generate(request, { session, onTokens } = {}) {
-      const sent = { ...request, tokens: Int32Array.from(request.tokens) };
+      let sent: EngineRequest;
+      try {
+        sent = { ...request, tokens: tokensOf(request.tokens) };
+      } catch (error) {
+        return { result: Promise.reject(error), cancel: () => undefined };
+      }
       const { id, value } = ask({ type: "generate", session, request: sent }, onTokens);
       return { result: value as Promise<EngineResult>, cancel: () => cancel(id) };
     },
-    logits: (tokens, { layers = false, signal } = {}) =>
-      askFor<LogitsResult>({ type: "logits", tokens: Int32Array.from(tokens), layers }, signal),
-    logprobs: (tokens, { from = 1, signal } = {}) =>
-      askFor<Float64Array>({ type: "logprobs", tokens: Int32Array.from(tokens), from }, signal),
+    logits: async (tokens, { layers = false, signal } = {}) =>
+      await askFor<LogitsResult>({ type: "logits", tokens: tokensOf(tokens), layers }, signal),
+    logprobs: async (tokens, { from = 1, signal } = {}) =>
+      await askFor<Float64Array>({ type: "logprobs", tokens: tokensOf(tokens), from }, signal),
     bench: ({ signal, ...rest } = {}) => askFor<BenchResult>({ type: "bench", options: rest }, signal),
     status: () => askFor<EngineStatus>({ type: "status" }, undefined),
     close() {

@@ -635,3 +635,13 @@ describe("jobs", () => {
     expectAllFree(core);
   });
 });
+
+it("a defect in drafting ends the request, not the engine", async () => {
+  // A number that Math.min throws for.
+  const { core } = start({ speculate: { draftTokens: 1n as never } });
+  await expect(collect(core, { tokens: prompt, maxTokens: 4, sampling: greedy })).rejects.toThrow(TypeError);
+  expectAllFree(core);
+  const { tokens } = await collect(core, { tokens: prompt, maxTokens: 4, sampling: greedy, speculate: false });
+  expect(tokens).toEqual(greedyOracle(prompt, 4));
+  await expect(collect(core, { tokens: prompt, speculate: "x" as never })).rejects.toMatchObject({ code: "argument" });
+});

@@ -132,9 +132,9 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     const given = granted.filter(({ run }) => runs.includes(run));
     if (given.length === 0) return;
     const undrafted = given.map(({ run, stream, count }) => placeOf(run, stream, count));
-    const places = drafting?.addDrafts(undrafted, batchTokens) ?? undrafted;
 
     try {
+      const places = drafting?.addDrafts(undrafted, batchTokens) ?? undrafted;
       const began = performance.now();
       const values = await passes.compute(places);
       const seconds = (performance.now() - began) / 1000;
@@ -156,7 +156,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     } catch (error) {
       // A pass that was interrupted on purpose is simply run again, without who cancelled.
       if (error instanceof GrokError && error.code === "cancelled") return;
-      for (const run of new Set(places.map((place) => place.run))) fail(run, error);
+      for (const run of new Set(undrafted.map((place) => place.run))) fail(run, error);
     }
   }
 

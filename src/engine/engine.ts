@@ -9,13 +9,14 @@ import type { EngineInfo, EngineOptions } from "./types.ts";
  * Starts an engine for a model file on a thread of its own, and waits until the weights are bound. The thread keeps the
  * process alive only while something is asked of it: a program that ends without closing its engine still ends.
  *
- * @throws GrokError what opening or binding throws; `internal` when the thread dies.
+ * @throws GrokError what opening or binding throws; `argument` for an option that cannot cross to the thread; `internal` when
+ * the thread dies.
  */
-export function startEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
+export async function startEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
   const cancellations = new SharedArrayBuffer(4);
   const workerData: WorkerStart = { path, options, cancellations };
-  const worker = new Worker(workerPath(), { workerData });
-  return new Promise((resolve, reject) => {
+  const worker = startWorker(workerData);
+  return await new Promise<Engine>((resolve, reject) => {
     let client: Client | undefined;
     const fail = (error: GrokError) => {
       client?.fail(error);
@@ -44,6 +45,16 @@ export function startEngine(path: string, options: EngineOptions = {}): Promise<
       }
     });
   });
+}
+
+function startWorker(workerData: WorkerStart): Worker {
+  try {
+    return new Worker(workerPath(), { workerData });
+  } catch (error) {
+    if ((error as Error).name !== "DataCloneError") throw error;
+    const reason = (error as Error).message;
+    throw new GrokError("argument", `an option cannot be sent to the engine: ${reason}`, {}, error);
+  }
 }
 
 /** The compiled worker, also when this file runs as TypeScript under a test runner: threads load no TypeScript. */

@@ -2,6 +2,7 @@ import { GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { encodedBytes } from "../tensor/types.ts";
+import { checkNames } from "./names.ts";
 import { checkWhole } from "./request.ts";
 import { mostDraftTokens, type SpeculationOptions } from "./speculation.ts";
 import { defaultContextLimit, type EngineOptions } from "./types.ts";
@@ -22,13 +23,10 @@ export function resolveOptions(options: EngineOptions, backend: Ops["backend"], 
   const { contextLength = Math.min(config.contextLength, defaultContextLimit), batchTokens = 512 } = options;
   checkWhole("contextLength", contextLength, 1, config.contextLength);
   checkWhole("batchTokens", batchTokens, 1, 65_536);
-  if (options.threads !== undefined) checkWhole("threads", options.threads, 1, 1024);
   const { cacheTokens = 2 * contextLength } = options;
   checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
   const { speculate = true } = options;
-  if (typeof speculate === "object" && speculate.draftTokens !== undefined) {
-    checkWhole("draftTokens", speculate.draftTokens, 1, mostDraftTokens);
-  }
+  checkSpeculation(speculate);
   const { kvType = backend === "native" ? "f16" : "f32" } = options;
   if (!["f32", "f16", "q8_0", "q4_0"].includes(kvType)) {
     throw new GrokError("argument", `kvType is ${kvType}, expected f32, f16, q8_0 or q4_0`);
@@ -38,3 +36,23 @@ export function resolveOptions(options: EngineOptions, backend: Ops["backend"], 
     bytesOf: (elements) => encodedBytes(kvType, elements),
   };
 }
+
+function checkSpeculation(speculate: unknown): void {
+  if (typeof speculate === "boolean") return;
+  if (typeof speculate !== "object" || speculate === null || Array.isArray(speculate)) {
+    throw new GrokError("argument", `speculate is ${String(speculate)}, expected true, false or an object`, {
+      option: "speculate",
+    });
+  }
+  checkNames("speculate", speculate, speculationNames);
+  const { draftTokens = 1, always = false } = speculate as SpeculationOptions;
+  checkWhole("draftTokens", draftTokens, 1, mostDraftTokens);
+  if (typeof always !== "boolean") {
+    throw new GrokError("argument", `always is ${String(always)}, expected true or false`, { option: "always" });
+  }
+}
+
+const speculationNames = Object.keys({
+  draftTokens: true,
+  always: true,
+} satisfies Record<keyof SpeculationOptions, true>);

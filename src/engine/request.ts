@@ -24,6 +24,12 @@ export function checkRequest(
   checkWhole("logprobs", logprobs, 0, 100);
   checkWhole("beams", beams, 1, Math.min(256, batchTokens, vocab));
   if (beams > 1) refuseSampling(request);
+  const { speculate = false } = request;
+  if (typeof speculate !== "boolean") {
+    throw new GrokError("argument", `speculate is ${String(speculate)}, expected true or false`, {
+      option: "speculate",
+    });
+  }
   const room = contextLength - tokens.length;
   if (room < (maxTokens === 0 ? 0 : 1)) {
     throw new GrokError(
@@ -70,12 +76,29 @@ export function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
   }
 }
 
+/**
+ * Token ids as they are sent. @throws GrokError `argument` for anything that is no id: an array of int32 would make another
+ * one of it.
+ */
+export function tokensOf(prompt: ArrayLike<number>): Int32Array {
+  if (typeof prompt !== "object" || prompt === null || !Number.isInteger(prompt.length)) {
+    throw new GrokError("argument", `the prompt is ${String(prompt)}, expected a list of token ids`);
+  }
+  return Int32Array.from(prompt, (token, index) => {
+    if (Number.isInteger(token) && token >= 0 && token < 2 ** 31) return token;
+    throw new GrokError("argument", `token ${String(token)} at place ${index} is no token id`, {
+      token: String(token),
+      index,
+    });
+  });
+}
+
 /** @throws GrokError `argument` */
 export function checkWhole(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new GrokError("argument", `${name} is ${value}, expected a whole number from ${least} to ${most}`, {
+  throw new GrokError("argument", `${name} is ${String(value)}, expected a whole number from ${least} to ${most}`, {
     option: name,
-    value,
+    value: typeof value === "number" ? value : String(value),
     least,
     most,
   });

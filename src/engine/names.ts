@@ -1,0 +1,38 @@
+import { GrokError } from "../errors.ts";
+
+/**
+ * Refuses options that do not exist: to pass one over in silence would let a slip of the pen do nothing.
+ * @throws GrokError `argument` naming the option and the known one that it is nearest to.
+ */
+export function checkNames(place: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null) {
+    throw new GrokError("argument", `${place}: the options are ${String(options)}, expected an object`);
+  }
+  for (const option of Object.keys(options)) {
+    if (known.includes(option)) continue;
+    const nearest = nearestName(option, known);
+    throw new GrokError("argument", `${place}: there is no option ${option}, did you mean ${nearest}?`, {
+      option,
+      nearest,
+    });
+  }
+}
+
+function nearestName(name: string, known: readonly string[]): string {
+  const distances = known.map((other) => countEdits(name.toLowerCase(), other.toLowerCase()));
+  return known[distances.indexOf(Math.min(...distances))]!;
+}
+
+/** Characters to insert, delete or replace to make `b` of `a` (Levenshtein 1965). */
+function countEdits(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(same, above[j]! + 1, row[j - 1]! + 1));
+    }
+    above = row;
+  }
+  return above[b.length]!;
+}

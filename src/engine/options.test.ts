@@ -1,0 +1,74 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { ModelConfig } from "../model/model.ts";
+import { openBackend } from "./backend.ts";
+import { startEngine } from "./engine.ts";
+import { checkNames } from "./names.ts";
+import { resolveOptions } from "./options.ts";
+import type { EngineOptions } from "./types.ts";
+
+const config = { contextLength: 64 } as ModelConfig;
+const resolve = (options: object) => resolveOptions(options as EngineOptions, "reference", config);
+const refused = (option: string) => expect.objectContaining({ code: "argument", details: { option } });
+const refusedValue = (option: string) =>
+  expect.objectContaining({ code: "argument", details: expect.objectContaining({ option }) });
+
+describe("engine options", () => {
+  it("take speculation as a boolean or an object of whole numbers, and nothing else", () => {
+    for (const speculate of [true, false, {}, { draftTokens: 15 }, { always: true, draftTokens: 1 }]) {
+      expect(resolve({ speculate }).speculate).toEqual(speculate);
+    }
+    for (const speculate of ["x", "", 0, 1, null, [], Symbol("x"), () => 1]) {
+      expect(() => resolve({ speculate })).toThrow(refused("speculate"));
+    }
+    for (const draftTokens of [0, 16, 1.5, Number.NaN, "3", null, {}]) {
+      expect(() => resolve({ speculate: { draftTokens } })).toThrow(refusedValue("draftTokens"));
+    }
+    expect(() => resolve({ speculate: { always: "yes" } })).toThrow(refused("always"));
+    expect(() => resolve({ speculate: { draftToken: 3 } })).toThrow(/draftToken, did you mean draftTokens/);
+  });
+
+  it("refuse backends that do not exist, and impossible numbers of threads", () => {
+    for (const backend of ["nope", "", "Native", undefined, 5]) {
+      expect(() => openBackend(backend as never, 1)).toThrow(refusedValue("backend"));
+    }
+    for (const threads of [0, -1, 1.5, 1025, Number.NaN, "2"]) {
+      expect(() => openBackend("auto", threads as never)).toThrow(refusedValue("threads"));
+    }
+    expect(openBackend("reference", 1).ops.backend).toBe("reference");
+  });
+
+  it("that cannot cross to the thread are refused", async () => {
+    const starting = startEngine("model.gguf", { contextLength: (() => 5) as never });
+    await expect(starting).rejects.toMatchObject({ name: "GrokError", code: "argument" });
+  });
+});
+
+describe("names of options", () => {
+  const known = ["temperature", "topK", "topP", "maxTokens"];
+
+  it("are known, or refused with the nearest one", () => {
+    checkNames("generate", { topK: 1, maxTokens: undefined }, known);
+    for (const [slip, nearest] of [
+      ["tempreature", "temperature"],
+      ["top_p", "topP"],
+      ["max_tokens", "maxTokens"],
+      ["topk", "topK"],
+    ] as const) {
+      expect(() => checkNames("generate", { [slip]: 1 }, known)).toThrow(
+        expect.objectContaining({ code: "argument", details: { option: slip, nearest } }),
+      );
+    }
+    expect(() => checkNames("generate", null, known)).toThrow(expect.objectContaining({ code: "argument" }));
+  });
+
+  it("find their way back from one slip", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...known), fc.nat(20), fc.constantFrom("", "_", "x"), (name, at, put) => {
+        const slip = name.slice(0, at % name.length) + put + name.slice((at % name.length) + 1);
+        fc.pre(slip !== name && !/^top.?$/.test(slip));
+        expect(() => checkNames("generate", { [slip]: 1 }, known)).toThrow(`did you mean ${name}?`);
+      }),
+    );
+  });
+});
