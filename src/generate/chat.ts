@@ -1,3 +1,4 @@
+import { startAfter } from "./generation.ts";
 import type { Chat, ChatMessage, ChatOptions, Generation, LanguageModel } from "./types.ts";
 
 /** Begins a conversation. The session keeps its cache, so each turn computes only what is new. */
@@ -6,27 +7,42 @@ export function createChat(model: LanguageModel, options: ChatOptions & { readon
   const first: readonly ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
   const session = model.session();
   let messages = first;
+  /** Answers under way or waiting, and when the last of them has ended. */
+  let waiting = 0;
+  let last: Promise<void> = Promise.resolve();
+
+  function ask(text: string, options: ChatOptions): Generation {
+    const asked = [...messages, { role: "user", content: text }];
+    messages = asked;
+    const generation = session.chat(asked, options);
+    const result = generation.result.then(
+      (answer) => {
+        if (messages === asked) messages = [...asked, { role: "assistant", content: answer.text }];
+        return answer;
+      },
+      (error) => {
+        // The conversation goes on without the question that failed: it may only have been too long.
+        if (messages === asked) messages = asked.slice(0, -1);
+        throw error;
+      },
+    );
+    result.catch(() => undefined);
+    return { ...generation, result };
+  }
+
   return {
     get messages() {
       return messages;
     },
-    send(text, more = {}): Generation {
-      const asked = [...messages, { role: "user", content: text }];
-      messages = asked;
-      const generation = session.chat(asked, { ...defaults, ...more });
-      const answered = generation.result.then(
-        (result) => {
-          if (messages === asked) messages = [...asked, { role: "assistant", content: result.text }];
-          return result;
-        },
-        (error) => {
-          // The conversation goes on without the question that failed: it may only have been too long.
-          if (messages === asked) messages = asked.slice(0, -1);
-          throw error;
-        },
+    send(text, more = {}) {
+      const options = { ...defaults, ...more };
+      const generation = waiting === 0 ? ask(text, options) : startAfter(last, () => ask(text, options));
+      waiting++;
+      last = generation.result.then(
+        () => void waiting--,
+        () => void waiting--,
       );
-      answered.catch(() => undefined);
-      return { ...generation, result: answered };
+      return generation;
     },
     reset() {
       messages = first;

@@ -1,5 +1,7 @@
 import type { Engine, EngineGeneration } from "../engine/client.ts";
+import { checkNames } from "../engine/names.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/types.ts";
+import { defaultSamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createStopMatcher } from "./stop-strings.ts";
 import type { GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
@@ -42,6 +44,7 @@ export function startGeneration(
   };
 
   async function run(): Promise<GenerateResult> {
+    checkNames("generate", options, generateNames);
     const { stop = [], signal } = options;
     const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, (chunk) => {
       chunks.push(chunk);
@@ -126,6 +129,29 @@ export function startGeneration(
   return { result, cancel, [Symbol.asyncIterator]: iterate };
 }
 
+/** A generation that begins when `before` has ended. Cancelled earlier, it begins and ends at once. */
+export function startAfter(before: Promise<void>, begin: () => Generation): Generation {
+  let running: Generation | undefined;
+  let cancelled = false;
+  const started = before.then(() => {
+    running = begin();
+    if (cancelled) running.cancel();
+    return running;
+  });
+  const result = started.then((generation) => generation.result);
+  result.catch(() => undefined);
+  return {
+    result,
+    cancel() {
+      cancelled = true;
+      running?.cancel();
+    },
+    async *[Symbol.asyncIterator]() {
+      yield* await started;
+    },
+  };
+}
+
 type EngineOutcome = Omit<EngineResult, "finishReason">;
 
 /** What the engine says of a request that never reached it. */
@@ -137,6 +163,13 @@ const nothing: EngineOutcome = {
 function rate(tokens: number, seconds: number): number {
   return tokens > 0 && seconds > 0 ? tokens / seconds : 0;
 }
+
+const { logprobs: _, ...samplingOptions } = defaultSamplingOptions;
+const generateNames = Object.keys({
+  ...samplingOptions,
+  ...{ maxTokens: true, stop: true, logprobs: true, beams: true, lengthPenalty: true, speculate: true, adapters: true },
+  ...{ ignoreEnd: true, special: true, bos: true, signal: true },
+} satisfies Record<keyof GenerateOptions, unknown>);
 
 function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOptions): EngineRequest {
   const {

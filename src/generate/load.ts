@@ -1,5 +1,6 @@
 import type { Engine } from "../engine/client.ts";
 import { startEngine } from "../engine/engine.ts";
+import { checkNames } from "../engine/names.ts";
 import { GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 import { describeModel, type ModelDescription } from "../model/describe.ts";
@@ -14,10 +15,12 @@ import type { LanguageModel, LoadOptions } from "./types.ts";
  * binds the weights, which are mapped and not read.
  *
  * @throws GrokError `io` (no such file), `format` (damaged), `unsupported` (an architecture, tensor type or tokenizer
- * that does not run; the native backend where it is not there), `shape`, `argument` (an option out of its range).
+ * that does not run; the native backend where it is not there), `shape`, `argument` (an option that does not exist or is
+ * out of its range).
  */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
   const began = performance.now();
+  checkNames("loadModel", options, loadNames);
   const { chatTemplate, ...engineOptions } = options;
   const starting = startEngine(path, engineOptions);
   // An error on this side must not leave the other thread, or an unhandled rejection, behind.
@@ -38,6 +41,11 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
     throw error;
   }
 }
+
+const loadNames = Object.keys({
+  ...{ backend: true, threads: true, contextLength: true, cacheTokens: true, kvType: true, batchTokens: true },
+  ...{ adapters: true, speculate: true, chatTemplate: true },
+} satisfies Record<keyof LoadOptions, true>);
 
 function readParts(path: string): {
   description: ModelDescription;

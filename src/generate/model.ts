@@ -1,5 +1,5 @@
 import type { Engine } from "../engine/client.ts";
-import { GrokError } from "../errors.ts";
+import { tokensOf } from "../engine/request.ts";
 import type { ModelDescription } from "../model/describe.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { encodeChat } from "./chat-prompt.ts";
@@ -77,15 +77,4 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     status: () => engine.status(),
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** @throws GrokError `argument` for anything that is no id: stored as it is, it would be cut to another one. */
-function tokensOf(prompt: ArrayLike<number>): Int32Array {
-  if (typeof prompt !== "object" || prompt === null || !Number.isInteger(prompt.length)) {
-    throw new GrokError("argument", `the prompt is ${String(prompt)}, expected a text or a list of token ids`);
-  }
-  return Int32Array.from(prompt, (token, index) => {
-    if (Number.isInteger(token) && token >= 0 && token < 2 ** 31) return token;
-    throw new GrokError("argument", `token ${token} at place ${index} is no token id`, { token, index });
-  });
 }

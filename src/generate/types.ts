@@ -163,7 +163,10 @@ export interface LanguageModel {
 export interface Chat {
   /** All messages so far; an answer is added when it is whole. */
   readonly messages: readonly ChatMessage[];
-  /** Adds the user's message and answers it. A cancelled answer stays in the conversation as far as it came. */
+  /**
+   * Adds the user's message and answers it, after the answers that are still under way. A cancelled answer stays in the
+   * conversation as far as it came.
+   */
   send(text: string, options?: ChatOptions): Generation;
   /** Forgets everything but the system message. */
   reset(): void;

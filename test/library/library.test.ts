@@ -111,10 +111,22 @@ describe("a model on its thread", () => {
     expect(await code(loadModel(join(root, "missing.gguf")))).toBe("io");
     expect(await code(loadModel(join(root, "package.json")))).toBe("format");
     expect(await code(loadModel(baby, { contextLength: 1e9 }))).toBe("argument");
+    expect(await code(loadModel(baby, { backend: "nope" as never }))).toBe("argument");
+    expect(await code(loadModel(baby, { speculate: "x" as never }))).toBe("argument");
+    expect(await code(loadModel(baby, { contextLength: (() => 1) as never }))).toBe("argument");
+    await expect(loadModel(baby, { contextSize: 64 } as never)).rejects.toMatchObject({
+      ...{ code: "argument", details: { option: "contextSize", nearest: "contextLength" } },
+    });
+    await expect(model.generate([1], { tempreature: 0 } as never).result).rejects.toMatchObject({
+      ...{ code: "argument", details: { option: "tempreature", nearest: "temperature" } },
+    });
+    expect(await code(model.logits([1.5]))).toBe("argument");
+    expect(await code(model.logprobs([1, 2 ** 32 + 1]))).toBe("argument");
     const closed = await loadModel(baby, { backend: "reference" });
     const running = closed.generate("a", greedy).result;
     await Promise.all([closed.close(), expect(running).rejects.toMatchObject({ code: "cancelled" })]);
     expect(await code(closed.generate("a").result)).toBe("argument");
+    expect(() => closed.session()).toThrow(expect.objectContaining({ code: "argument" }));
   });
 
   it("keeps a conversation, and its cache", async () => {
@@ -126,6 +138,35 @@ describe("a model on its thread", () => {
     expect(second.usage.cachedTokens).toBeGreaterThan(10);
     chat.reset();
     expect(chat.messages).toEqual([{ role: "system", content: "s" }]);
+  });
+
+  it("answers in order what is sent before the answer is there", async () => {
+    const ask = async (together: boolean) => {
+      await using chat = createChat(model, { ...greedy, maxTokens: 4 });
+      const sent = [];
+      for (const text of ["hi", "yo", "so"]) {
+        sent.push(chat.send(text));
+        if (!together) await sent.at(-1)!.result;
+      }
+      let streamed = "";
+      for await (const { text } of sent[2]!) streamed += text;
+      expect(streamed).toBe((await sent[2]!.result).text);
+      return chat.messages;
+    };
+    const messages = await ask(true);
+    expect(messages).toHaveLength(6);
+    expect(messages).toEqual(await ask(false));
+    // One that is cancelled while it waits, and one that fails, do not hold up the next.
+    await using chat = createChat(model, { ...greedy, maxTokens: 4 });
+    const [first, second, third, last] = ["a", "b", "c", "d"].map((text, i) =>
+      chat.send(text, i === 2 ? { topP: 3 } : {}),
+    );
+    second!.cancel();
+    await expect(third!.result).rejects.toMatchObject({ code: "argument" });
+    expect((await first!.result).finishReason).toBe("length");
+    expect((await second!.result).finishReason).toBe("cancelled");
+    expect((await last!.result).finishReason).toBe("length");
+    expect(chat.messages.filter(({ role }) => role === "user").map(({ content }) => content)).toEqual(["a", "b", "d"]);
   });
 
   it("forks a session", async () => {
