@@ -38,7 +38,8 @@ const isas = {
     },
   },
   arm64: {
-    neon: { probe: [["-march=armv8.2-a+dotprod+fp16"]], cl: ["/arch:armv8.2"] },
+    // simd.h uses Neon where it is told to: the portable kernels are compiled for Arm as well.
+    neon: { probe: [["-march=armv8.2-a+dotprod+fp16", "-DGROK1_NEON"]], cl: ["/arch:armv8.2", "/DGROK1_NEON"] },
     i8mm: { probe: [["-march=armv8.2-a+dotprod+fp16+i8mm"]], cl: ["/arch:armv8.6"] },
   },
 };

@@ -19,9 +19,13 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
   const RowActs acts(weight, workspace.reserve(RowActs(weight, nullptr).bytes(n)));
   const int64_t pieces = acts.pieces(), chunk = rowChunk(weight, weight.rows, pool.size());
   std::atomic<int64_t> nextPiece{0}, nextRow{0};
+  const bool shared = n * pieces > 1;  // one piece is packed before another thread could have come to it
+  if (!shared) acts.pack(products, 0, x, 0);
   pool.run([&](int, int) {
-    for (int64_t i; (i = nextPiece++) < n * pieces;) acts.pack(products, i / pieces, x + i / pieces * ldx, i % pieces);
-    pool.barrier();
+    if (shared) {
+      for (int64_t i; (i = nextPiece++) < n * pieces;) acts.pack(products, i / pieces, x + i / pieces * ldx, i % pieces);
+      pool.barrier();
+    }
     for (int64_t row; (row = nextRow.fetch_add(chunk)) < weight.rows;) {
       const int64_t end = std::min(weight.rows, row + chunk);
       for (int64_t t = 0; t < n; t += kMaxTokensAtOnce) {

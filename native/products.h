@@ -118,9 +118,10 @@ static constexpr int64_t laneStart(int64_t units, int lanes, int lane) {
 }
 
 // Rows of one matrix times a few tokens: out[t * ldo + r] for r < rows <= 4, t < tokens <= 4. `acts[t]` points to ActGroups
-// or, for float weights, to floats padded with zeros to a multiple of 16.
+// or, for float weights, to floats padded with zeros to a multiple of 16. `readable` bytes follow the last row.
 struct RowsCall {
   const uint8_t* data;
+  int64_t readable;
   size_t rowBytes;
   int64_t cols;
   int rows, tokens;

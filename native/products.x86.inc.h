@@ -64,9 +64,10 @@ GROK1_INLINE __m256i dotHalves(const __m256i* w, __m256i subs, const ActGroup& a
   return _mm256_sub_epi32(sum, _mm256_slli_epi32(sums, Q::kTraits.offset == 32 ? 5 : 2));
 }
 
-// Eight lanes of N tokens += one group of a row.
+// Eight lanes of N tokens += one group of a row. `there`, where given, has ones for the blocks that belong to the row: scales of
+// what lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
 template <class Q, int N>
-GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_t g, __m256* lanes) {
+GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there = nullptr) {
   __m256i w[8];
   Q::unpack(p, w);
   if constexpr (Q::kTraits.kind == Kind::block32 || Q::kTraits.kind == Kind::min32) {
@@ -76,6 +77,10 @@ GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_
     }
     __m256 scale, min = _mm256_setzero_ps();
     Q::scales(p, scale, min);
+    if (there != nullptr) {
+      scale = _mm256_and_ps(scale, *there);
+      min = _mm256_and_ps(min, *there);
+    }
     GROK1_UNROLL
     for (int t = 0; t < N; t++) {
       const ActGroup& a = acts[t][g];
@@ -103,6 +108,33 @@ GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_
 
 // How far ahead of its use a row is asked for.
 constexpr int64_t kAhead = 1024;
+// What a whole group that starts inside a row may read behind it.
+constexpr int64_t kOverRead = 512;
+
+// totals[i] += lanes[i][0], then [1], and so on: four at a time side by side.
+template <int COUNT>
+GROK1_INLINE void addLanes(const __m256* lanes, float* totals) {
+  if constexpr (COUNT == 4) {
+    const __m256 a = _mm256_unpacklo_ps(lanes[0], lanes[1]), b = _mm256_unpackhi_ps(lanes[0], lanes[1]);
+    const __m256 c = _mm256_unpacklo_ps(lanes[2], lanes[3]), d = _mm256_unpackhi_ps(lanes[2], lanes[3]);
+    const __m256 turned[4] = {_mm256_shuffle_ps(a, c, 0x44), _mm256_shuffle_ps(a, c, 0xee), _mm256_shuffle_ps(b, d, 0x44),
+                              _mm256_shuffle_ps(b, d, 0xee)};
+    __m128 total = _mm_loadu_ps(totals);
+    GROK1_UNROLL
+    for (int l = 0; l < 4; l++) total = _mm_add_ps(total, _mm256_castps256_ps128(turned[l]));
+    GROK1_UNROLL
+    for (int l = 0; l < 4; l++) total = _mm_add_ps(total, _mm256_extractf128_ps(turned[l], 1));
+    _mm_storeu_ps(totals, total);
+    return;
+  }
+  GROK1_UNROLL
+  for (int i = 0; i < COUNT; i++) {
+    float lane[8];
+    _mm256_storeu_ps(lane, lanes[i]);
+    GROK1_UNROLL
+    for (int l = 0; l < 8; l++) totals[i] += lane[l];
+  }
+}
 
 template <class Q, int R, int N>
 static void quantRows(const RowsCall& call, int firstRow, int firstToken) {
@@ -130,20 +162,20 @@ static void quantRows(const RowsCall& call, int firstRow, int firstToken) {
       }
     }
     if (tail > 0 && groups < last) {
+      const __m256 there = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(tail), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
       GROK1_UNROLL
       for (int r = 0; r < R; r++) {
-        uint8_t padded[Q::kTraits.unit] = {};
-        memcpy(padded, data + size_t(r) * call.rowBytes + groups * Q::kTraits.unit, size_t(tail) * Q::kBlockBytes);
-        addGroup<Q, N>(padded, acts, groups, lanes + r * N);
+        const uint8_t* const p = data + size_t(r) * call.rowBytes + groups * Q::kTraits.unit;
+        if (call.readable >= kOverRead) {
+          addGroup<Q, N>(p, acts, groups, lanes + r * N, &there);
+        } else {
+          uint8_t padded[Q::kTraits.unit] = {};
+          memcpy(padded, p, size_t(tail) * Q::kBlockBytes);
+          addGroup<Q, N>(padded, acts, groups, lanes + r * N);
+        }
       }
     }
-    GROK1_UNROLL
-    for (int i = 0; i < R * N; i++) {
-      float lane[8];
-      _mm256_storeu_ps(lane, lanes[i]);
-      GROK1_UNROLL
-      for (int l = 0; l < 8; l++) totals[i] += lane[l];
-    }
+    addLanes<R * N>(lanes, totals);
   }
   GROK1_UNROLL
   for (int r = 0; r < R; r++) {

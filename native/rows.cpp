@@ -41,6 +41,7 @@ void streamRows(const Products& products, const WeightRef& weight, int64_t row, 
   for (; row < end; row += kMaxRowsAtOnce, out += kMaxRowsAtOnce) {
     call.data = weight.data + size_t(row) * weight.rowBytes;
     call.rows = int(std::min<int64_t>(kMaxRowsAtOnce, end - row));
+    call.readable = (weight.rows - row - call.rows) * int64_t(weight.rowBytes);
     call.out = out;
     products.rows(weight.type, call);
   }

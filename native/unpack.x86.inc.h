@@ -50,6 +50,16 @@ GROK1_INLINE __m256 eightHalves(const uint8_t* p) {
 // Scales and minimums that lie side by side: words 0 and 1 of eight blocks.
 template <int STRIDE>
 GROK1_INLINE void eightPairs(const uint8_t* p, __m256& first, __m256& second) {
+#if defined(__AVX512BW__)
+  if constexpr (STRIDE == 20) {  // four blocks' are in the 64 bytes from p on, four in those from the fifth block on
+    const __m512i index = _mm512_castsi256_si512(_mm256_setr_epi16(0, 10, 20, 30, 32, 42, 52, 62, 1, 11, 21, 31, 33, 43, 53, 63));
+    const __m512i words = _mm512_permutex2var_epi16(_mm512_loadu_si512(p), index, _mm512_loadu_si512(p + 80));
+    const __m512 both = _mm512_cvtph_ps(_mm512_castsi512_si256(words));
+    first = _mm512_castps512_ps256(both);
+    second = _mm512_extractf32x8_ps(both, 1);
+    return;
+  }
+#endif
   const auto word = [p](int b) {
     int bits;
     memcpy(&bits, p + b * STRIDE, 4);
