@@ -71,7 +71,7 @@ void multiplyPanels(const Products& products, const WeightRef& weight, int64_t r
   const int lanes = lanesOf(kind), tile = tiles.tile;
   const int64_t segment = segmentOf(kind), cSize = int64_t(tile) * kPanelRows;
   const size_t panelUnit = panelUnitBytes(kind), tileUnit = tiles.unitBytes(), tileBytes = tiles.tileBytes();
-  const int64_t group = std::max<int64_t>(1, 24 / tile);  // tiles that share a lane of a panel while it is in L1
+  const int64_t group = std::max<int64_t>(1, 24 / tile);  // tiles whose lane stays in L1 together
   const int64_t perByte = kind == Kind::f32 ? 1 : kGroup;
 
   std::fill(c, c + (to - from) * panels * cSize, 0.0f);
@@ -89,12 +89,13 @@ void multiplyPanels(const Products& products, const WeightRef& weight, int64_t r
     }
     for (int64_t g = from; g < to; g += group) {
       const int64_t last = std::min(to, g + group);
-      for (int64_t p = 0; p < panels; p++) {
-        for (int64_t s = 0; s < length; s += segment) {
-          const int64_t units = unitsOf(kind, std::min(segment, length - s)), base = unitsOf(kind, s);
-          for (int lane = 0; lane < lanes; lane++) {
-            const int64_t at = laneStart(units, lanes, lane), count = laneStart(units, lanes, lane + 1) - at;
-            if (count == 0) continue;
+      // A lane of the tiles stays in L1 while the panels' pass by; each sum still meets its segments and lanes in order.
+      for (int64_t s = 0; s < length; s += segment) {
+        const int64_t units = unitsOf(kind, std::min(segment, length - s)), base = unitsOf(kind, s);
+        for (int lane = 0; lane < lanes; lane++) {
+          const int64_t at = laneStart(units, lanes, lane), count = laneStart(units, lanes, lane + 1) - at;
+          if (count == 0) continue;
+          for (int64_t p = 0; p < panels; p++) {
             for (int64_t i = g; i < last; i++) {
               products.multiply(weight.type, scratch + size_t(p) * panelBytes + size_t(base + at) * panelUnit,
                                 tiles.data + size_t(i) * tileBytes + size_t(unitsOf(kind, start) + base + at) * tileUnit,

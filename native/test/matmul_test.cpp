@@ -112,6 +112,26 @@ int main(int argc, char** argv) {
       }
     }
 
+    // A row that is no number leaves its neighbours alone, also where they end within a group of columns.
+    if (size.elements == 32) {
+      const int64_t rows = 24, cols = 576;
+      auto w = randomWeights(type, rows, cols, random);
+      const WeightRef weight = {w.data(), type, rows, cols, w.size() / size_t(rows)};
+      std::vector<float> x(cols), before(rows), after(rows);
+      for (float& v : x) v = random.normal();
+      for (const Isa isa : isas) {
+        auto bad = w;
+        for (size_t at = 6 * weight.rowBytes; at < 7 * weight.rowBytes; at += size_t(size.bytes)) bad[at] = 0, bad[at + 1] = 0x7e;
+        WeightRef spoilt = weight;
+        spoilt.data = bad.data();
+        matmul(*pools[1], isa, weight, x.data(), 1, cols, before.data(), rows, workspace);
+        matmul(*pools[1], isa, spoilt, x.data(), 1, cols, after.data(), rows, workspace);
+        check(std::isnan(after[6]), "a row of no numbers", isa, type, rows, cols, 1, 2, after[6]);
+        after[6] = before[6];
+        check(different(after, before) == 0, "neighbours", isa, type, rows, cols, 1, 2, 0);
+      }
+    }
+
     // Experts.
     for (const int64_t n : {1, 3, 9, 40}) {
       const int64_t width = 256, hidden = size.elements == 1 ? 83 : size.elements == 32 ? 352 : 512, count = 5;
