@@ -6,8 +6,9 @@
 // lanes (8 lanes of blocks, 16 of columns); a lane is summed in order with fused multiply-adds, then the lanes are
 // added to the output in order, segment after segment.
 //
-// Quantized weights meet activations rounded to int8 with one f32 scale per 32 columns (amax / 127, nearest, ties to
-// even); the products within a block are summed exactly as integers.
+// Quantized weights meet activations rounded to int8 with one scale per 32 columns (amax / 127, nearest, ties to even);
+// the products within a block are summed exactly as integers. The scale is kept to 11 bits: ggml stores it as a half, and
+// with the same scale two engines' greedy texts part later, while the error of the 8-bit codes is sixteen times larger.
 #pragma once
 
 #include <cstddef>

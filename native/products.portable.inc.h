@@ -149,7 +149,7 @@ static void quantizeBlock(const float* x, int64_t count, Quantized& q) {
   }
   q = {};
   const float amax = floatOfBits(most);
-  q.scale = amax / 127.0f;
+  q.scale = roundTo11Bits(amax / 127.0f);
   if (most > 0x7f800000 || most == 0x7f800000) q.scale = floatOfBits(0x7fc00000);
   if (!(amax >= 1e-30f) || !(amax <= 3e38f)) {
     if (amax < 1e-30f) q.scale = 0;

@@ -356,7 +356,7 @@ GROK1_INLINE Quantized quantizeBlock(const float* x) {
   const float amax = floatOfBits(uint32_t(_mm_cvtsi128_si32(most)));
 
   Quantized q;
-  q.scale = amax / 127.0f;
+  q.scale = roundTo11Bits(amax / 127.0f);
   if (!(amax >= 1e-30f && amax <= 3e38f)) {  // zeros, or not finite: zeros times 0 or NaN
     q.codes = _mm256_setzero_si256();
     q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);

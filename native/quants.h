@@ -42,6 +42,13 @@ static inline float floatOfBits(uint32_t bits) {
   return value;
 }
 
+// Rounds a float to the 11 significant bits of a half, to the nearest, ties to even, at any exponent.
+static inline float roundTo11Bits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return floatOfBits((bits + 0xfff + (bits >> 13 & 1)) & ~uint32_t(0x1fff));
+}
+
 // IEEE half to single, exact, without hardware help.
 static inline float floatOfHalf(uint16_t half) {
   const uint32_t sign = uint32_t(half & 0x8000) << 16;
