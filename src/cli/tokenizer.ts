@@ -13,7 +13,7 @@ export function openTokenizer(path: string): Tokenizer {
   }
   const file = openGguf(path);
   try {
-    return tokenizerFromGguf(file.metadata);
+    return tokenizerFromGguf(file.metadata, path);
   } finally {
     file.close();
   }

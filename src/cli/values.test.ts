@@ -15,6 +15,7 @@ describe("option values", () => {
       refused(() => integer(1, 9)(wrong), /whole number from 1 to 9/);
     }
     refused(() => integer(0)("-1"), /of at least 0/);
+    refused(() => integer(0)("9007199254740993"), /from 0 to 9007199254740991/);
   });
 
   it("any whole number in the range is read as itself", () => {

@@ -7,7 +7,9 @@ export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): 
   return (text) => {
     const value = Number(text);
     if (!/^[+-]?\d+$/.test(text.trim()) || !Number.isSafeInteger(value) || value < least || value > most) {
-      throw new InvalidArgumentError(`Expected a whole number ${range(least, most, Number.MAX_SAFE_INTEGER)}.`);
+      // The greatest exact number is worth a word only to who went beyond it.
+      const unlimited = value > most ? Number.POSITIVE_INFINITY : Number.MAX_SAFE_INTEGER;
+      throw new InvalidArgumentError(`Expected a whole number ${range(least, most, unlimited)}.`);
     }
     return value;
   };

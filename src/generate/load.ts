@@ -58,7 +58,7 @@ function readParts(path: string): {
     if (template !== undefined && typeof template !== "string") {
       throw new GrokError("format", `${path}: tokenizer.chat_template is not a text`, { path });
     }
-    return { description: describeModel(file), tokenizer: tokenizerFromGguf(file.metadata), template };
+    return { description: describeModel(file), tokenizer: tokenizerFromGguf(file.metadata, path), template };
   } finally {
     file.close();
   }

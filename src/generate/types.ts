@@ -1,3 +1,6 @@
+// So that the declarations check in a program whose own "lib" ends before explicit resource management.
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import type {
   AdapterChoice,
   BenchOptions,

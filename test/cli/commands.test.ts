@@ -75,10 +75,18 @@ describe("run", () => {
 describe("failures: status 1 and one line that names the file", () => {
   const damaged = join(folder, "damaged.gguf");
   const empty = join(folder, "empty.gguf");
+  const picture = join(folder, "picture.png");
+  const pieces = join(folder, "tokenizer.model");
+  const foreign = join(folder, "foreign.gguf");
   beforeAll(() => {
     copyFileSync(baby, damaged);
     truncateSync(damaged, 3000);
     writeFileSync(empty, "");
+    writeFileSync(picture, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "latin1");
+    writeFileSync(pieces, "\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02", "latin1");
+    const bytes = readFileSync(baby);
+    bytes.write("lambo", bytes.indexOf("llama", bytes.indexOf("tokenizer.ggml.model")));
+    writeFileSync(foreign, bytes);
   });
 
   it.each([
@@ -87,6 +95,10 @@ describe("failures: status 1 and one line that names the file", () => {
     ["truncated", ["run", "-m", damaged, "-p", "a"], /damaged\.gguf/],
     ["truncated, inspected", ["inspect", damaged], /damaged\.gguf/],
     ["empty", ["inspect", empty], /empty\.gguf/],
+    ["no model at all", ["inspect", picture], /picture\.png: neither GGUF nor safetensors/],
+    ["a tokenizer, inspected", ["inspect", pieces], /tokenizer\.model: a SentencePiece tokenizer.*grok1 tokenize/],
+    ["an unknown tokenizer", ["run", "-m", foreign, "-p", "a"], /foreign\.gguf: the tokenizer "lambo"/],
+    ["an unknown tokenizer, used alone", ["tokenize", "-m", foreign], /foreign\.gguf: the tokenizer "lambo"/],
     ["truncated, chat", ["chat", "-m", damaged], /damaged\.gguf/],
     ["no tokenizer", ["tokenize", "--tokenizer", join(formats, "all.safetensors")], /all\.safetensors/],
     ["a prompt that is absent", ["run", "-m", baby, "--file", "absent.txt"], /absent\.txt.*no such file/],

@@ -28,10 +28,24 @@ export function addInspect(program: Command): void {
 }
 
 function inspect(path: string): Inspection {
-  // A GGUF file is known by its first four bytes, whatever its name.
-  return readHead(path, 4).toString("latin1") === "GGUF" || path.endsWith(".gguf")
-    ? inspectGguf(path)
-    : inspectSafetensors(path);
+  // A GGUF file is known by its first four bytes, whatever its name; a safetensors file by the "{" of its header, or an
+  // index by that of the whole. A name that promises one of them gets that format's own word on what is wrong.
+  const head = readHead(path, 9).toString("latin1");
+  if (head.startsWith("GGUF") || path.endsWith(".gguf")) return inspectGguf(path);
+  if (head[8] === "{" || head.trimStart().startsWith("{") || /\.(safetensors|json)$/.test(path)) {
+    return inspectSafetensors(path);
+  }
+  throw new GrokError("format", `${path}: ${foreignFile(path, head)}`, { path });
+}
+
+/** What to say of a file that is neither GGUF nor safetensors. */
+function foreignFile(path: string, head: string): string {
+  // A SentencePiece file is a protocol buffer whose first field, the pieces, has the tag 0x0a.
+  if (path.endsWith(".model") && head.startsWith("\n")) {
+    return "a SentencePiece tokenizer, by its looks; grok1 tokenize --tokenizer reads it, inspect expects GGUF or safetensors";
+  }
+  if (head === "") return "the file is empty, expected GGUF or safetensors";
+  return `neither GGUF nor safetensors: it begins with ${JSON.stringify(head.slice(0, 4))}`;
 }
 
 function inspectGguf(path: string): Inspection {
@@ -106,6 +120,6 @@ function plain(value: unknown): MetadataValue {
 }
 
 function summarizeTokenizer(file: GgufFile) {
-  const { info, bos, eos, endOfGeneration, addBos } = tokenizerFromGguf(file.metadata);
+  const { info, bos, eos, endOfGeneration, addBos } = tokenizerFromGguf(file.metadata, file.path);
   return { ...info, bos, eos, endOfGeneration: [...endOfGeneration], addBos };
 }

@@ -52,8 +52,25 @@ export function addRun(program: Command): void {
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
   addSettings(command, [...engineSettings, "speculation", "chatTemplate"]);
   command.action(async (options: RunOptions) => {
+    refuseIdle(command);
     process.exitCode = await run(options);
   });
+}
+
+/** Options that change something only beside another one. */
+const needs = { lengthPenalty: "beams", logprobs: "json", system: "chat", chatTemplate: "chat" } as const;
+
+/**
+ * A flag without effect is a mistake of whoever typed it; environment and config file may well hold what this run does
+ * not use.
+ */
+function refuseIdle(command: Command): void {
+  const flag = (name: string) => command.options.find((option) => option.attributeName() === name)!.long!;
+  for (const [name, needed] of Object.entries(needs)) {
+    if (command.getOptionValueSource(name) === "cli" && command.getOptionValue(needed) === undefined) {
+      throw usageError(`${flag(name)} has no effect without ${flag(needed)}`);
+    }
+  }
 }
 
 async function run(options: RunOptions): Promise<number> {
