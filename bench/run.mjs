@@ -32,6 +32,7 @@ const { values: options } = parseArgs({
 const slice = (experts, type) => ["--layers", "2", "--experts", String(experts), "--type", type];
 const deep = ["--layers", "4", "--width", "1536", "--heads", "12", "--kv-heads", "2", "--hidden", "512"];
 const cases = [
+  { name: "smollm2", title: "SmolLM2-135M, q4_1", file: options.smollm, prefill: 512, decode: 128, start: true },
   {
     name: "slice-q4_0",
     title: "Grok-1 slice, 8 experts, q4_0",
@@ -40,9 +41,6 @@ const cases = [
     decode: 32,
     start: true,
   },
-  { name: "slice-q8_0", title: "Grok-1 slice, 4 experts, q8_0", make: slice(4, "q8_0"), prefill: 512, decode: 32 },
-  { name: "slice-q4_k", title: "Grok-1 slice, 4 experts, q4_K", make: slice(4, "q4_k"), prefill: 512, decode: 32 },
-  { name: "slice-q6_k", title: "Grok-1 slice, 4 experts, q6_K", make: slice(4, "q6_k"), prefill: 512, decode: 32 },
   {
     name: "long-q4_0",
     title: "grok, 4 layers of width 1536, 8,000 tokens, q4_0",
@@ -50,7 +48,9 @@ const cases = [
     prefill: 8000,
     decode: 32,
   },
-  { name: "smollm2", title: "SmolLM2-135M, q4_1", file: options.smollm, prefill: 512, decode: 128, start: true },
+  { name: "slice-q8_0", title: "Grok-1 slice, 4 experts, q8_0", make: slice(4, "q8_0"), prefill: 512, decode: 32 },
+  { name: "slice-q4_k", title: "Grok-1 slice, 4 experts, q4_K", make: slice(4, "q4_k"), prefill: 512, decode: 32 },
+  { name: "slice-q6_k", title: "Grok-1 slice, 4 experts, q6_K", make: slice(4, "q6_k"), prefill: 512, decode: 32 },
 ].filter(({ name }) => !options.only || options.only.includes(name));
 
 const peers = join(root, "bench", "peers");
@@ -59,6 +59,15 @@ if (!existsSync(join(peers, "node_modules", "node-llama-cpp"))) {
   run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts"], { cwd: peers });
 }
 mkdirSync(options.files, { recursive: true });
+
+const machine = {
+  processor: cpus()[0].model.trim(),
+  threads: Number(options.threads),
+  memoryGiB: Math.round(totalmem() / 2 ** 30),
+  system: `${process.platform} ${release().split("-")[0]}, Node ${process.versions.node}`,
+  peer: `llama.cpp through node-llama-cpp ${JSON.parse(readFileSync(join(peers, "package.json"), "utf8")).dependencies["node-llama-cpp"]}`,
+  date: new Date().toISOString().slice(0, 10),
+};
 
 const rows = [];
 for (const bench of cases) {
@@ -122,25 +131,18 @@ for (const bench of cases) {
   }
   rows.push(row);
   console.error(describe(row));
+  if (!options["no-write"] && !options.only) publish();
 }
+console.log(renderTable(machine, rows));
 
-const machine = {
-  processor: cpus()[0].model.trim(),
-  threads: Number(options.threads),
-  memoryGiB: Math.round(totalmem() / 2 ** 30),
-  system: `${process.platform} ${release().split("-")[0]}, Node ${process.versions.node}`,
-  peer: `llama.cpp through node-llama-cpp ${JSON.parse(readFileSync(join(peers, "package.json"), "utf8")).dependencies["node-llama-cpp"]}`,
-  date: new Date().toISOString().slice(0, 10),
-};
-const table = renderTable(machine, rows);
-console.log(table);
-if (!options["no-write"] && !options.only) {
+/** Rows are written as they come, so that a run that is cut leaves what it measured. */
+function publish() {
   const page = join(root, "docs", "performance.md");
   const text = readFileSync(page, "utf8");
   const marked = /(<!-- bench:begin -->\n)[\s\S]*(<!-- bench:end -->)/;
   writeFileSync(
     page,
-    text.replace(marked, (_, begin, end) => `${begin}${table}\n${end}`),
+    text.replace(marked, (_, begin, end) => `${begin}${renderTable(machine, rows)}\n${end}`),
   );
   writeFileSync(join(root, "docs", "performance.svg"), drawChart(rows));
 }
