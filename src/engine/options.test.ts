@@ -66,7 +66,7 @@ describe("names of options", () => {
     fc.assert(
       fc.property(fc.constantFrom(...known), fc.nat(20), fc.constantFrom("", "_", "x"), (name, at, put) => {
         const slip = name.slice(0, at % name.length) + put + name.slice((at % name.length) + 1);
-        fc.pre(slip !== name && !/^top.?$/.test(slip));
+        fc.pre(slip !== name && !/^top.?$/i.test(slip));
         expect(() => checkNames("generate", { [slip]: 1 }, known)).toThrow(`did you mean ${name}?`);
       }),
     );
