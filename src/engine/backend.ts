@@ -44,6 +44,14 @@ export function defaultThreads(): number {
   return Math.max(1, Math.min(allowed, physicalCores() ?? allowed));
 }
 
+/**
+ * At most one thread a processor: threads of a pool meet at every operation, so one that waits for its turn on a processor
+ * holds up all others. A number that is out of range passes, to be refused by `openBackend`.
+ */
+export function usefulThreads(threads: number): number {
+  return threads > 0 && threads <= 1024 ? Math.min(threads, availableParallelism()) : threads;
+}
+
 function physicalCores(): number | undefined {
   const folder = "/sys/devices/system/cpu";
   try {

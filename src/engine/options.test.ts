@@ -1,7 +1,8 @@
+import { availableParallelism } from "node:os";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ModelConfig } from "../model/model.ts";
-import { openBackend } from "./backend.ts";
+import { openBackend, usefulThreads } from "./backend.ts";
 import { startEngine } from "./engine.ts";
 import { checkNames } from "./names.ts";
 import { resolveOptions } from "./options.ts";
@@ -36,6 +37,12 @@ describe("engine options", () => {
       expect(() => openBackend("auto", threads as never)).toThrow(refusedValue("threads"));
     }
     expect(openBackend("reference", 1).ops.backend).toBe("reference");
+  });
+
+  it("never ask for more threads than there are processors", () => {
+    expect(usefulThreads(1)).toBe(1);
+    expect(usefulThreads(1000)).toBe(availableParallelism());
+    expect(usefulThreads(-1)).toBe(-1);
   });
 
   it("that cannot cross to the thread are refused", async () => {

@@ -12,7 +12,7 @@ export type BackendChoice = "auto" | "native" | "reference";
 export interface EngineOptions {
   /** "auto" takes the native backend where the addon was built, and the reference backend where not. Default "auto". */
   readonly backend?: BackendChoice;
-  /** Threads that compute. Default: the physical cores of the machine, as far as they can be told. */
+  /** Threads that compute. Default: the physical cores of the machine, as far as they can be told. Never more than its processors. */
   readonly threads?: number;
   /**
    * Tokens that fit in one session, prompt and answer together. Default: the model's own context length, at most

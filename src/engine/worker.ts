@@ -5,7 +5,7 @@ import { adaptOps } from "../model/lora/apply.ts";
 import { observe } from "../model/observe.ts";
 import { bindModel } from "../model/registry.ts";
 import { openAdapters } from "./adapters.ts";
-import { defaultThreads, openBackend } from "./backend.ts";
+import { defaultThreads, openBackend, usefulThreads } from "./backend.ts";
 import { createCore } from "./core.ts";
 import { makeInterruptible } from "./interrupt.ts";
 import { resolveOptions } from "./options.ts";
@@ -19,7 +19,7 @@ const post = (message: FromEngine) => port.postMessage(message);
 function start({ path, options, cancellations }: WorkerStart): void {
   const began = performance.now();
   const file = openGguf(path);
-  const threads = options.threads ?? defaultThreads();
+  const threads = usefulThreads(options.threads ?? defaultThreads());
   const backend = openBackend(options.backend ?? "auto", threads);
 
   const asked = new Int32Array(cancellations);
