@@ -19,9 +19,7 @@ async function stretchContext(from: string, to: string, contextLength: number): 
       (key) =>
         [
           key,
-          key.endsWith(".context_length")
-            ? { type: "u32" as const, value: contextLength }
-            : file.metadata.encoded(key),
+          key.endsWith(".context_length") ? { type: "u32" as const, value: contextLength } : file.metadata.encoded(key),
         ] as const,
     );
     const tensors = [...file.tensors.values()].map((tensor) => {
