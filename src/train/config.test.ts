@@ -73,6 +73,8 @@ describe("training configuration", () => {
     ["model.used", 5, /model\.used: 5 is more than experts, 4/],
     ["model.architecture", "gpt", /model\.architecture: expected one of grok/],
     ["model.deep", 1, /model\.deep: there is no such entry; known are vocabulary, architecture/],
+    ["about", { license: 5 }, /about\.license: expected a text, found 5/],
+    ["about", { licence: "MIT" }, /about\.licence: there is no such entry; known are author, description, license/],
     ["optimiser", {}, /optimiser: there is no such entry/],
     ["optimizer.rate", -1, /optimizer\.rate: expected a number from 0 to 1, found -1/],
     ["optimizer.betas", [0.9], /optimizer\.betas: expected two numbers/],

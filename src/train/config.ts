@@ -10,6 +10,8 @@ export interface TrainConfig {
   /** The configuration file. */
   readonly path: string;
   readonly model: TrainModel;
+  /** What the exported model says of itself, as `general.*`. */
+  readonly about?: TrainAbout;
   /** A `tokenizer.model` or a GGUF file; its pieces are the model's vocabulary. */
   readonly tokenizer: string;
   /** A Jinja chat template; needed for chat data, and written into the exported model. */
@@ -31,6 +33,13 @@ export interface TrainConfig {
   readonly seed: number;
   readonly evaluation: { readonly interval: number; readonly maxTokens: number };
   readonly checkpoint: { readonly interval: number; readonly keep: number };
+}
+
+export interface TrainAbout {
+  readonly author?: string;
+  readonly description?: string;
+  /** An SPDX licence expression. */
+  readonly license?: string;
 }
 
 export interface TrainModel {
@@ -116,6 +125,7 @@ export function parseTrainConfig(value: unknown, path: string): TrainConfig {
   const folder = dirname(resolve(path));
   const file = (text: string | undefined) => (text === undefined ? undefined : resolve(folder, text));
   const model = readModel(fields.object("model"));
+  const about = readAbout(fields.object("about", {}));
   const optimizer = fields.object("optimizer", {});
   const losses = fields.object("losses", {});
   const evaluation = fields.object("evaluation", {});
@@ -126,6 +136,7 @@ export function parseTrainConfig(value: unknown, path: string): TrainConfig {
   const config: TrainConfig = {
     path,
     model,
+    ...(about !== undefined && { about }),
     tokenizer: file(fields.text("tokenizer"))!,
     ...(chatTemplate !== undefined && { chatTemplate }),
     ...(initial !== undefined && { initial }),
@@ -194,6 +205,15 @@ function readModel(fields: Fields): TrainModel {
   if (model.headSize % 2 !== 0) fields.fail("headSize", `${model.headSize} is odd: rotary embedding turns pairs`);
   if (model.used > model.experts) fields.fail("used", `${model.used} is more than experts, ${model.experts}`);
   return model;
+}
+
+function readAbout(fields: Fields): TrainAbout | undefined {
+  const entries = (["author", "description", "license"] as const).flatMap((key) => {
+    const text = fields.text(key, null);
+    return text === undefined ? [] : [[key, text] as const];
+  });
+  fields.finish();
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 function readBetas(fields: Fields): readonly [number, number] {

@@ -3,12 +3,13 @@ import type { GgufValue } from "../formats/gguf/encode.ts";
 import { type TensorToWrite, writeGguf } from "../formats/gguf/write.ts";
 import { encodeRow } from "../tensor/decode.ts";
 import { type TensorType, tensorTypes } from "../tensor/types.ts";
-import type { TrainModel } from "./config.ts";
+import type { TrainAbout, TrainModel } from "./config.ts";
 import type { ExportType } from "./options.ts";
 import { modelMetadata, type ParameterSpec } from "./parameters.ts";
 
 export interface ExportedModel {
   readonly model: TrainModel;
+  readonly about?: TrainAbout;
   /** `tokenizer.ggml.*`. */
   readonly tokenizer: readonly (readonly [string, GgufValue])[];
   readonly chatTemplate?: string;
@@ -47,6 +48,10 @@ export async function exportModel(path: string, exported: ExportedModel, type: E
       : [["tokenizer.chat_template", { type: "string", value: exported.chatTemplate }]];
   const metadata: (readonly [string, GgufValue])[] = [
     ...modelMetadata(exported.model),
+    ...Object.entries(exported.about ?? {}).map(([key, value]): [string, GgufValue] => [
+      `general.${key}`,
+      { type: "string", value },
+    ]),
     ["general.file_type", { type: "u32", value: fileTypes[type] }],
     ["general.quantization_version", { type: "u32", value: 2 }],
     ...exported.tokenizer,

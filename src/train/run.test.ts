@@ -35,7 +35,8 @@ async function trainInPieces(config: TrainConfig, stops: readonly number[]) {
 }
 
 describe("a run", () => {
-  const config = toy.config({ steps: 60, evaluation: { interval: 30 }, checkpoint: { interval: 30, keep: 2 } });
+  const about = { author: "Ada", description: "A toy.", license: "Apache-2.0" };
+  const config = toy.config({ about, steps: 60, evaluation: { interval: 30 }, checkpoint: { interval: 30, keep: 2 } });
   const events: TrainEvent[] = [];
   const running = train(config, { ...onReference, type: "f32", onEvent: (event) => events.push(event) });
   const reports = () => events.flatMap((event) => (event.type === "step" ? [event.report] : []));
@@ -116,6 +117,11 @@ describe("a run", () => {
       const loaded = await loadModel(path, { backend: "reference" });
       try {
         expect(loaded.description).toMatchObject({ architecture: "grok", name: "toy", config: { contextLength: 16 } });
+        // An answer ends where its marker or the text does.
+        expect([...loaded.tokenizer.endOfGeneration].map((id) => loaded.tokenizer.piece(id))).toEqual([
+          "[EOS]",
+          "<|end|>",
+        ]);
         expect(loaded.chatTemplate).toBe(readFileSync(join(toy.folder, "template.jinja"), "utf8"));
         const answer = await loaded.generate("moon fox sea", { maxTokens: 8, temperature: 0 }).result;
         expect(answer.text.trimStart()).toMatch(/^tree( bird)?/);
@@ -123,6 +129,16 @@ describe("a run", () => {
         await loaded.close();
       }
     }
+  });
+
+  it("exports what the configuration says of the model, and where an answer ends", async () => {
+    const file = openGguf((await running).model!);
+    for (const [key, value] of Object.entries(about)) expect(file.metadata.string(`general.${key}`)).toBe(value);
+    expect(file.metadata.boolean("tokenizer.ggml.add_bos_token")).toBe(true);
+    expect(file.metadata.strings("tokenizer.ggml.tokens")[file.metadata.number("tokenizer.ggml.eot_token_id")]).toBe(
+      "<|end|>",
+    );
+    file.close();
   });
 
   it("is refused where one is, and where there is none to resume", async () => {

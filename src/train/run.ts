@@ -269,6 +269,7 @@ async function runSteps(run: OpenRun, options: TrainOptions, type: ExportType): 
     path,
     {
       model,
+      ...(config.about !== undefined && { about: config.about }),
       tokenizer: setup.tokenizerMetadata,
       ...(setup.chatTemplate !== undefined && { chatTemplate: setup.chatTemplate }),
       specs: setup.specs,
