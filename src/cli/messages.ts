@@ -27,6 +27,8 @@ const english = {
 `,
   welcome: (model: string, context: number) =>
     `${model}, ${context} tokens of context. /help for help, /exit to leave.`,
+  packagedModel:
+    "This is the package's own small model: ask it for a story, in English. -m FILE talks with another one.",
   plainTemplate: "This model has no chat template: it may not be made for conversation.",
   help: `  /help                  this list
   /clear                 forget the conversation
@@ -57,6 +59,7 @@ const english = {
   stopped: "stopped",
   reachedLength: "cut at the greatest length (--max-tokens)",
   contextFull: "The context is full: /clear begins anew, and --context N makes room for more.",
+  beginningLeftOut: "The beginning of the conversation no longer fits into the context: the model sees the rest.",
   againToLeave: "Ctrl-C again leaves; so does /exit.",
   slowBackend: (reason: string) =>
     `The compiled addon is missing (${reason}): this will be slow. grok1 doctor says more.`,
@@ -83,6 +86,8 @@ const spanish: typeof english = {
   grok1 --help            todas las órdenes
 `,
   welcome: (model, context) => `${model}, ${context} tokens de contexto. /help muestra la ayuda, /exit termina.`,
+  packagedModel:
+    "Este es el pequeño modelo del propio paquete: pídale un cuento, mejor en inglés. Con -m ARCHIVO se habla con otro.",
   plainTemplate: "Este modelo no trae plantilla de conversación: quizá no esté hecho para conversar.",
   help: `  /help                  esta lista
   /clear                 olvidar la conversación
@@ -113,6 +118,7 @@ const spanish: typeof english = {
   stopped: "detenida",
   reachedLength: "cortada en la longitud máxima (--max-tokens)",
   contextFull: "El contexto está lleno: /clear empieza de nuevo, y --context N da más lugar.",
+  beginningLeftOut: "El principio de la conversación ya no cabe en el contexto: el modelo ve el resto.",
   againToLeave: "Otra vez Ctrl-C termina; también /exit.",
   slowBackend: (reason) => `Falta el complemento compilado (${reason}): irá despacio. grok1 doctor dice más.`,
 };

@@ -1,5 +1,5 @@
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { AdapterSource, BackendChoice } from "../engine/types.ts";
 import type { LanguageModel } from "../generate/types.ts";
@@ -35,6 +35,11 @@ export function findModel(options: ModelOptions): string | undefined {
   }
   const name = names.filter((candidate) => candidate.endsWith(".gguf")).sort()[0];
   return name === undefined ? undefined : join(defaultModelFolder, name);
+}
+
+/** A line that says which model runs, for who named none. */
+export function describeDefault(path: string): string {
+  return `grok1: ${basename(path)}, the package's own model; -m FILE names another`;
 }
 
 /** @throws GrokError `argument` when no model is named and none is there by default. */

@@ -34,6 +34,30 @@ export function takeLastQuestion(conversation: Conversation): string | undefined
   return question;
 }
 
+/** Tokens kept free for an answer, at most; half of a context that is small. */
+const mostAnswerRoom = 1024;
+
+/**
+ * The messages that are sent: all of them, or without the oldest exchanges when they would leave too little room for an answer
+ * of `maxTokens`. The system message and the last question always stay. `count` gives a conversation's tokens.
+ */
+export function fitMessages(
+  messages: readonly ChatMessage[],
+  count: (messages: readonly ChatMessage[]) => number,
+  contextLength: number,
+  maxTokens = Number.POSITIVE_INFINITY,
+): readonly ChatMessage[] {
+  const most = contextLength - Math.min(maxTokens, mostAnswerRoom, Math.floor(contextLength / 2));
+  const head = messages[0]?.role === "system" ? 1 : 0;
+  let sent = messages;
+  while (count(sent) > most) {
+    const next = sent.findIndex(({ role }, index) => index > head && role === "user");
+    if (next < 0) break;
+    sent = [...sent.slice(0, head), ...sent.slice(next)];
+  }
+  return sent;
+}
+
 /** Writes `{"messages": [{"role", "content"}]}`. @throws GrokError `io` */
 export async function saveConversation(conversation: Conversation, path: string): Promise<void> {
   const text = `${JSON.stringify({ messages: conversation.messages }, undefined, 2)}\n`;

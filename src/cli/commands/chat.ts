@@ -1,8 +1,8 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
-import type { ChatOptions, GenerateResult, Session } from "../../generate/types.ts";
-import { beginConversation, type Conversation } from "../chat/conversation.ts";
+import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel, Session } from "../../generate/types.ts";
+import { beginConversation, type Conversation, fitMessages } from "../chat/conversation.ts";
 import { historyLimit, readHistory, writeHistory } from "../chat/history.ts";
 import { type ChatInput, openPipeInput, openTerminalInput } from "../chat/input.ts";
 import { isSlash, runSlash } from "../chat/slash.ts";
@@ -61,13 +61,14 @@ async function chat(options: ChatCommandOptions): Promise<number> {
   const input = openInput(options);
   try {
     notify(messages.welcome(basename(path), model.info.contextLength));
+    if (options.model === undefined) notify(messages.packagedModel);
     if (model.info.fallbackReason !== undefined) notify(messages.slowBackend(model.info.fallbackReason));
     if (model.chatTemplate === undefined) notify(messages.plainTemplate);
     const generation = {
       ...samplingOf({ ...options }),
       ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
     };
-    return await converse(session, input, beginConversation(options.system, generation), messages);
+    return await converse(model, session, input, beginConversation(options.system, generation), messages);
   } finally {
     if (input.interactive && options.history) writeHistory(historyPath(process.env), input.history());
     input.close();
@@ -93,6 +94,7 @@ function notify(text: string): void {
 }
 
 async function converse(
+  model: LanguageModel,
   session: Session,
   input: ChatInput,
   conversation: Conversation,
@@ -120,13 +122,14 @@ async function converse(
       }
       question = outcome.question;
     }
-    const stopped = await answer(session, input, conversation, question, messages);
+    const stopped = await answer(model, session, input, conversation, question, messages);
     if (stopped && !input.interactive) return interruptedStatus;
   }
 }
 
 /** Streams one answer into the conversation; true when it was stopped by Ctrl-C. */
 async function answer(
+  model: LanguageModel,
   session: Session,
   input: ChatInput,
   conversation: Conversation,
@@ -139,8 +142,12 @@ async function answer(
     controller.abort();
   });
   const asked = [...conversation.messages, { role: "user", content: question }];
+  const options = conversation.options as ChatOptions;
   try {
-    const generation = session.chat(asked, { ...(conversation.options as ChatOptions), signal: controller.signal });
+    const count = (part: readonly ChatMessage[]) => model.encodeChat(part).length;
+    const sent = fitMessages(asked, count, model.info.contextLength, options.maxTokens);
+    if (sent.length < asked.length) notify(messages.beginningLeftOut);
+    const generation = session.chat(sent, { ...options, signal: controller.signal });
     let last = "";
     for await (const { text } of generation) {
       if (text === "") continue;

@@ -4,7 +4,7 @@ import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { readStandardInput, readText } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { type ModelOptions, openModel, requireModel, samplingOf, warnOfFallback } from "../model.ts";
+import { describeDefault, type ModelOptions, openModel, requireModel, samplingOf, warnOfFallback } from "../model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
 import { adapterList, integer, number, repeated, text, tokenBias } from "../values.ts";
@@ -79,6 +79,9 @@ async function run(options: RunOptions): Promise<number> {
   using interrupt = catchInterrupt();
   await using model = await openModel(path, options);
   warnOfFallback(model);
+  if (options.model === undefined && !options.json) {
+    process.stderr.write(`${dim(describeDefault(path), hasColor(process.stderr, process.env))}\n`);
+  }
 
   const generate: GenerateOptions = {
     ...samplingOf({ ...options }),
