@@ -27,11 +27,12 @@ export interface RunOptions {
 export function start(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  main = program,
 ): ChildProcessWithoutNullStreams {
   const clean = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(GROK1_|LC_|LANG|NO_COLOR|FORCE_COLOR)/.test(name)),
   );
-  return spawn(process.execPath, [program, ...args], {
+  return spawn(process.execPath, [main, ...args], {
     cwd: folder,
     env: { ...clean, XDG_CONFIG_HOME: join(folder, "config"), XDG_STATE_HOME: join(folder, "state"), ...env },
   });

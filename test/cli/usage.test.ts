@@ -19,11 +19,9 @@ describe("used wrongly: status 2 and one line that says what was expected", () =
     [["run", "-m", baby, "-p", "a", "--length-penalty", "2"], /--length-penalty has no effect without --beams/],
     [["run", "-m", baby, "-p", "a", "--system", "b"], /--system has no effect without --chat/],
     [["run", "-m", baby, "-p", "a", "--chat-template", "b"], /--chat-template has no effect without --chat/],
-    [["run", "-p", "a"], /no model file.*-m FILE/],
     [["logits", "-m", baby, "--tokens", "1;2", "--out", "x"], /--tokens <ids>.*'1;2'.*token ids/],
     [["logits", "-m", baby, "--tokens", "1,2"], /--out <path>.*not specified/],
     [["logits", "-m", baby, "--tokens", "1,999", "--out", "x"], /999/],
-    [["tokenize", "--jsonl"], /no tokenizer/],
     [["inspect"], /missing required argument 'file'/],
     [["perplexity", "-m", baby], /--file <path>.*not specified/],
   ])("%j", async (args, saying) => {
