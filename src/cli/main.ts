@@ -1,18 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command, Help, type Option } from "commander";
-import { addBench } from "./commands/bench.ts";
-import { addChat } from "./commands/chat.ts";
-import { addDoctor } from "./commands/doctor.ts";
-import { addFinetune } from "./commands/finetune.ts";
-import { addInspect } from "./commands/inspect.ts";
-import { addLogits } from "./commands/logits.ts";
-import { addMerge } from "./commands/merge.ts";
-import { addPerplexity } from "./commands/perplexity.ts";
-import { addRun } from "./commands/run.ts";
-import { addTokenize } from "./commands/tokenize.ts";
-import { addTrain } from "./commands/train.ts";
-import { addTrainTokenizer } from "./commands/train-tokenizer.ts";
 import { configPath, readConfig } from "./config.ts";
 import { failureOf } from "./exit.ts";
 import { applyConfig } from "./settings.ts";
@@ -54,22 +42,26 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
     applyConfig(command, readConfig(path), path);
   });
 
-for (const add of [
-  addRun,
-  addChat,
-  addInspect,
-  addTokenize,
-  addTrainTokenizer,
-  addTrain,
-  addFinetune,
-  addMerge,
-  addLogits,
-  addPerplexity,
-  addBench,
-  addDoctor,
-]) {
-  add(program);
-}
+/** A command's code is read when it is asked for: whoever runs a model does not wait for the code that trains one. */
+const commands = {
+  run: async () => (await import("./commands/run.ts")).addRun,
+  chat: async () => (await import("./commands/chat.ts")).addChat,
+  inspect: async () => (await import("./commands/inspect.ts")).addInspect,
+  tokenize: async () => (await import("./commands/tokenize.ts")).addTokenize,
+  "train-tokenizer": async () => (await import("./commands/train-tokenizer.ts")).addTrainTokenizer,
+  train: async () => (await import("./commands/train.ts")).addTrain,
+  finetune: async () => (await import("./commands/finetune.ts")).addFinetune,
+  merge: async () => (await import("./commands/merge.ts")).addMerge,
+  logits: async () => (await import("./commands/logits.ts")).addLogits,
+  perplexity: async () => (await import("./commands/perplexity.ts")).addPerplexity,
+  bench: async () => (await import("./commands/bench.ts")).addBench,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
+} as const;
+
+const asked = process.argv[2] ?? "";
+// Anything else, such as --help or a slip of the pen, wants to know them all.
+const wanted = Object.hasOwn(commands, asked) ? [asked as keyof typeof commands] : Object.keys(commands);
+for (const name of wanted as (keyof typeof commands)[]) (await commands[name]())(program);
 
 // A setting's description names its sources itself; commander would add the variable once more.
 const describeOption = (option: Option) =>

@@ -4,7 +4,6 @@ import { loadAddon } from "../addon.ts";
 import { GrokError } from "../errors.ts";
 import { createNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
-import { createReference } from "../kernels/reference/reference.ts";
 import { checkWhole } from "./request.ts";
 import type { BackendChoice } from "./types.ts";
 
@@ -20,7 +19,7 @@ export interface OpenBackend {
  * @throws GrokError `unsupported` when "native" is asked for and the addon is not there; `argument` for a backend that does
  * not exist, or a number of threads out of its range.
  */
-export function openBackend(choice: BackendChoice, threads: number): OpenBackend {
+export async function openBackend(choice: BackendChoice, threads: number): Promise<OpenBackend> {
   if (!backends.includes(choice)) {
     throw new GrokError("argument", `backend is ${String(choice)}, expected ${backends.join(", ")}`, {
       option: "backend",
@@ -28,10 +27,12 @@ export function openBackend(choice: BackendChoice, threads: number): OpenBackend
     });
   }
   checkWhole("threads", threads, 1, 1024);
-  if (choice === "reference") return { ops: createReference(), fallbackReason: undefined };
+  // Its code is read only where it computes.
+  const openReference = async () => (await import("../kernels/reference/reference.ts")).createReference();
+  if (choice === "reference") return { ops: await openReference(), fallbackReason: undefined };
   const state = loadAddon();
   if (state.addon !== undefined) return { ops: createNative(state.addon, { threads }), fallbackReason: undefined };
-  if (choice === "auto") return { ops: createReference(), fallbackReason: state.reason };
+  if (choice === "auto") return { ops: await openReference(), fallbackReason: state.reason };
   throw new GrokError("unsupported", `the native backend is not there: ${state.reason}`, { reason: state.reason });
 }
 

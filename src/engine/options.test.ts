@@ -29,14 +29,14 @@ describe("engine options", () => {
     expect(() => resolve({ speculate: { draftToken: 3 } })).toThrow(/draftToken, did you mean draftTokens/);
   });
 
-  it("refuse backends that do not exist, and impossible numbers of threads", () => {
+  it("refuse backends that do not exist, and impossible numbers of threads", async () => {
     for (const backend of ["nope", "", "Native", undefined, 5]) {
-      expect(() => openBackend(backend as never, 1)).toThrow(refusedValue("backend"));
+      await expect(openBackend(backend as never, 1)).rejects.toThrow(refusedValue("backend"));
     }
     for (const threads of [0, -1, 1.5, 1025, Number.NaN, "2"]) {
-      expect(() => openBackend("auto", threads as never)).toThrow(refusedValue("threads"));
+      await expect(openBackend("auto", threads as never)).rejects.toThrow(refusedValue("threads"));
     }
-    expect(openBackend("reference", 1).ops.backend).toBe("reference");
+    expect((await openBackend("reference", 1)).ops.backend).toBe("reference");
   });
 
   it("never ask for more threads than there are processors", () => {

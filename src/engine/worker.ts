@@ -16,11 +16,11 @@ import { serve } from "./serve.ts";
 const port = parentPort!;
 const post = (message: FromEngine) => port.postMessage(message);
 
-function start({ path, options, cancellations }: WorkerStart): void {
+async function start({ path, options, cancellations }: WorkerStart): Promise<void> {
   const began = performance.now();
   const file = openGguf(path);
   const threads = usefulThreads(options.threads ?? defaultThreads());
-  const backend = openBackend(options.backend ?? "auto", threads);
+  const backend = await openBackend(options.backend ?? "auto", threads);
 
   const asked = new Int32Array(cancellations);
   let seen = 0;
@@ -61,7 +61,7 @@ function start({ path, options, cancellations }: WorkerStart): void {
 }
 
 try {
-  start(workerData as WorkerStart);
+  await start(workerData as WorkerStart);
 } catch (error) {
   post({ type: "failed", error: errorToData(error) });
   port.close();

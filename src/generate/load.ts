@@ -1,12 +1,6 @@
-import type { Engine } from "../engine/client.ts";
 import { startEngine } from "../engine/engine.ts";
 import { checkNames } from "../engine/names.ts";
 import { GrokError } from "../errors.ts";
-import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
-import { describeModel, type ModelDescription } from "../model/describe.ts";
-import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { createJinjaTemplate } from "./chat-template.ts";
 import { createLanguageModel } from "./model.ts";
 import type { LanguageModel, LoadOptions } from "./types.ts";
 
@@ -20,22 +14,20 @@ import type { LanguageModel, LoadOptions } from "./types.ts";
  */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
   const began = performance.now();
+  if (typeof path !== "string" || path === "") {
+    throw new GrokError("argument", `loadModel: the path is ${JSON.stringify(path)}, expected a model file's`);
+  }
   checkNames("loadModel", options, loadNames);
   const { chatTemplate, ...engineOptions } = options;
   const starting = startEngine(path, engineOptions);
   // An error on this side must not leave the other thread, or an unhandled rejection, behind.
   starting.catch(() => undefined);
   try {
-    const parts = readParts(path);
-    const source = chatTemplate ?? parts.template;
-    const template = source === undefined ? undefined : createJinjaTemplate(source, path);
-    const engine: Engine = await starting;
-    return createLanguageModel({
-      ...{ path, engine, template, chatTemplate: source },
-      description: parts.description,
-      tokenizer: parts.tokenizer,
-      loadSeconds: (performance.now() - began) / 1000,
-    });
+    // Only now: the other thread reads its own code while this one reads what tokenizers and templates need.
+    const { readParts } = await import("./parts.ts");
+    const parts = readParts(path, chatTemplate);
+    const engine = await starting;
+    return createLanguageModel({ ...parts, path, engine, loadSeconds: (performance.now() - began) / 1000 });
   } catch (error) {
     await starting.then((engine) => engine.close()).catch(() => undefined);
     throw error;
@@ -46,20 +38,3 @@ const loadNames = Object.keys({
   ...{ backend: true, threads: true, contextLength: true, cacheTokens: true, kvType: true, batchTokens: true },
   ...{ adapters: true, speculate: true, chatTemplate: true },
 } satisfies Record<keyof LoadOptions, true>);
-
-function readParts(path: string): {
-  description: ModelDescription;
-  tokenizer: Tokenizer;
-  template: string | undefined;
-} {
-  const file: GgufFile = openGguf(path);
-  try {
-    const template = file.metadata.get("tokenizer.chat_template");
-    if (template !== undefined && typeof template !== "string") {
-      throw new GrokError("format", `${path}: tokenizer.chat_template is not a text`, { path });
-    }
-    return { description: describeModel(file), tokenizer: tokenizerFromGguf(file.metadata, path), template };
-  } finally {
-    file.close();
-  }
-}

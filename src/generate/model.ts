@@ -1,26 +1,19 @@
 import type { Engine } from "../engine/client.ts";
 import { tokensOf } from "../engine/request.ts";
-import type { ModelDescription } from "../model/describe.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { encodeChat } from "./chat-prompt.ts";
-import { type ChatTemplate, plainTemplate } from "./chat-template.ts";
 import { startGeneration } from "./generation.ts";
+import type { ModelParts } from "./parts.ts";
 import type { ChatMessage, ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "./types.ts";
 
 /** What a language model is put together from. */
-export interface LanguageModelParts {
+export interface LanguageModelParts extends ModelParts {
   readonly path: string;
   readonly engine: Engine;
-  readonly description: ModelDescription;
-  readonly tokenizer: Tokenizer;
-  /** Absent: {@link plainTemplate}. */
-  readonly template: ChatTemplate | undefined;
-  readonly chatTemplate: string | undefined;
   readonly loadSeconds: number;
 }
 
 export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
-  const { engine, tokenizer, loadSeconds, template = plainTemplate } = parts;
+  const { engine, tokenizer, template, loadSeconds } = parts;
 
   function encode(text: string, options: Pick<GenerateOptions, "special" | "bos"> = {}): Int32Array {
     const { special = false, bos = tokenizer.addBos } = options;

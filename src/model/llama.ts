@@ -8,7 +8,7 @@
  */
 import { GrokError } from "../errors.ts";
 import type { Batch, KvCache, Matrix, Ops, Rope, Weight } from "../kernels/ops.ts";
-import { decodeRow } from "../tensor/decode.ts";
+import { f32 } from "../tensor/types/f32.ts";
 import { readConfig, settingsOf } from "./config.ts";
 import type { Model, ModelConfig, ModelFile } from "./model.ts";
 import { createRope, readRopeScaling } from "./rope.ts";
@@ -58,8 +58,18 @@ function readRopeFactors(file: ModelFile, dims: number): { factors?: Float32Arra
       { path: file.path, tensor: tensor.name, expected: [dims / 2], found: tensor.shape },
     );
   }
+  // As ggml has it: what divides frequencies is never quantized.
+  if (tensor.type !== "f32") {
+    throw new GrokError(
+      "unsupported",
+      `${file.path}: tensor rope_freqs.weight is of type ${tensor.type}, expected f32`,
+      {
+        ...{ path: file.path, tensor: tensor.name, type: tensor.type },
+      },
+    );
+  }
   const factors = new Float32Array(dims / 2);
-  decodeRow(tensor.type, tensor.slice(0, dims / 2), factors);
+  f32.decode(tensor.slice(0, dims / 2), factors);
   return { factors };
 }
 

@@ -42,7 +42,7 @@ export function tokenizerFromGguf(metadata: TokenizerMetadata, source = "the mod
 function sentencePieceFromGguf(metadata: TokenizerMetadata, source: string): Tokenizer {
   const pieces = readPieces(metadata, "tokens", source);
   const types = readTypes(metadata, pieces, source);
-  const scores = Float32Array.from(readNumbers(metadata, "scores", pieces.count, source));
+  const scores = new Float32Array(readNumbers(metadata, "scores", pieces.count, source));
   for (let id = 0; id < pieces.count; id++) {
     if (pieces.offsets[id] === pieces.offsets[id + 1]) types[id] = pieceTypes.unused;
   }
