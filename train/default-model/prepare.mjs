@@ -8,7 +8,8 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createChoice, makeConversations } from "./conversations.mjs";
-import { requestStories } from "./story-requests.mjs";
+import { makeSpanishStories } from "./spanish-stories.mjs";
+import { requestSpanish, requestStories } from "./story-requests.mjs";
 
 const [corpus, out] = process.argv.slice(2);
 if (corpus === undefined || out === undefined) {
@@ -126,20 +127,28 @@ for (const paragraph of plain(read("classic-children", "aesop-s-fables.txt")).sp
 }
 
 const choice = createChoice(11);
-writeLines(
-  "story-requests.jsonl",
-  requestStories(
-    {
-      stories: trainStories,
-      fables: trainFables,
-      aesop: aesop.filter(({ text }) => text.length > 200),
-      english: storybook.en,
-      spanish: storybook.es,
-    },
-    choice,
-  ),
+const requests = requestStories(
+  {
+    stories: trainStories,
+    fables: trainFables,
+    aesop: aesop.filter(({ text }) => text.length > 200),
+    english: storybook.en,
+    spanish: storybook.es,
+    made: makeSpanishStories(1200, choice),
+  },
+  choice,
 );
-writeLines("conversations.jsonl", makeConversations(4000));
+writeLines("story-requests.jsonl", requests);
+// Conversations tell stories that are short enough for two of them.
+const trained = new Set(trainStories);
+const short = requests
+  .map(({ messages: [{ content: request }, { content: text }] }) => ({ request, text }))
+  .filter(({ text }) => text.length <= 700 && trained.has(text));
+const shortSpanish = makeSpanishStories(600, createChoice(12)).map((story) => ({
+  request: requestSpanish(story, choice),
+  text: story.text,
+}));
+writeLines("conversations.jsonl", makeConversations(6000, { stories: { en: short, es: shortSpanish } }));
 
 const simple = (text) =>
   text.length > 0 && text.length <= 400 && /^[\x20-\x7e\n]*$/.test(text) && !/https?:|```/.test(text);
@@ -154,7 +163,7 @@ const instructions = [
   ),
 ]
   .map(([instruction, input, answer]) => [input ? `${instruction}\n\n${input}` : instruction, answer.trim()].map(plain))
-  .filter(([question, answer]) => simple(question) && simple(answer))
+  .filter(([question, answer]) => simple(question) && simple(answer) && !/language model|\bAI\b/i.test(answer))
   .map(([question, answer]) => ({
     messages: [
       { role: "user", content: question },

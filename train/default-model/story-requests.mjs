@@ -1,4 +1,5 @@
 /** Requests for stories, with the stories that answer them: the request is made from the story's own words. */
+import { hurry } from "./conversations.mjs";
 
 /** Longest story in characters: about 400 tokens, so that request and story fit a context of 512. */
 const longestStory = 1500;
@@ -23,7 +24,9 @@ const frames = {
       "Tell me a short story.",
       "Can you tell me a story?",
       "I want a story, please.",
+      "Please tell me a bedtime story.",
       "story please",
+      "a story",
     ],
     about: [
       "Tell me a story about {}.",
@@ -31,6 +34,8 @@ const frames = {
       "Can you tell me a story about {}?",
       "I would like a story about {}, please.",
       "A story about {}, please!",
+      "Tell me about {}.",
+      "story about {}",
       "Please write a story with {} in it.",
     ],
     words: ["Write a story with the words {}.", "Tell me a short story that has the words {}."],
@@ -46,8 +51,24 @@ const frames = {
     and: "and",
   },
   es: {
-    any: ["Cuéntame un cuento.", "Cuéntame una historia.", "¿Me cuentas un cuento?", "Quiero un cuento, por favor."],
-    about: ["Cuéntame un cuento sobre {}.", "Escribe un cuento corto sobre {}.", "¿Me cuentas una historia sobre {}?"],
+    any: [
+      "Cuéntame un cuento.",
+      "Cuéntame una historia.",
+      "¿Me cuentas un cuento?",
+      "Quiero un cuento, por favor.",
+      "Cuéntame un cuento corto.",
+      "un cuento por favor",
+      "Dime un cuento.",
+    ],
+    about: [
+      "Cuéntame un cuento sobre {}.",
+      "Cuéntame un cuento de {}.",
+      "Cuéntame una historia sobre {}.",
+      "Escribe un cuento corto sobre {}.",
+      "¿Me cuentas una historia sobre {}?",
+      "Quiero un cuento sobre {}.",
+      "un cuento de {}",
+    ],
     titled: ['Cuéntame el cuento "{}".', 'Escribe un cuento que se llame "{}".'],
   },
 };
@@ -90,12 +111,13 @@ function withArticle(word, text) {
 }
 
 /** @returns conversations `{ messages }`, in an order that is the same every time. */
-export function requestStories({ stories, fables, aesop, english, spanish }, { one, next }) {
+export function requestStories({ stories, fables, aesop, english, spanish, made: own }, choice) {
+  const { one, next } = choice;
   const made = [];
   const add = (request, story) => {
     made.push({
       messages: [
-        { role: "user", content: request },
+        { role: "user", content: hurry(request, choice, 0.3) },
         { role: "assistant", content: story },
       ],
     });
@@ -109,13 +131,13 @@ export function requestStories({ stories, fables, aesop, english, spanish }, { o
     const topics = topicsOf(text, counts, total);
     const kind = next();
     if (topics.length === 0 || kind < 0.06) return one(any);
-    if (kind < 0.16 && topics.length > 2)
+    if (kind < 0.12 && topics.length > 2)
       return fill(one(en.words), `${topics.slice(0, 2).join(", ")} ${en.and} ${topics[2]}`);
-    if (kind < 0.24) {
+    if (kind < 0.2) {
       const first = text.match(/^[^.!?\n]{10,120}[.!?]/)?.[0];
       if (first !== undefined && !first.includes('"')) return fill(one(en.begins), first);
     }
-    const named = topics.slice(0, next() < 0.5 ? 1 : 2).map((word) => withArticle(word, text));
+    const named = topics.slice(0, next() < 0.75 ? 1 : 2).map((word) => withArticle(word, text));
     return fill(one(about), named.join(` ${en.and} `));
   };
   for (const text of stories) if (text.length <= longestStory) add(request(text, en.about, en.any), text);
@@ -127,8 +149,17 @@ export function requestStories({ stories, fables, aesop, english, spanish }, { o
     if (text.length < 100 || text.length > longestStory) continue;
     const topic = title.replace(/[¡!¿?.]/g, "").replace(/^(El|La|Los|Las|Un|Una) /, (article) => article.toLowerCase());
     for (const frame of es.titled) add(fill(frame, title), text);
-    for (const frame of es.about) add(fill(frame, topic), text);
-    for (const frame of es.any) add(frame, text);
+    for (let times = 0; times < 3; times++) add(fill(one(es.about), topic), text);
+    add(one(es.any), text);
   }
+  for (const story of own) add(requestSpanish(story, choice), story.text);
   return made;
+}
+
+/** A request in Spanish for a story of our own, by its hero, by something else in it, or for any. */
+export function requestSpanish({ hero, about }, { one, next }) {
+  const kind = next();
+  if (kind < 0.25) return one(frames.es.any);
+  const topic = kind < 0.75 || about === undefined ? hero : kind < 0.9 ? `${hero} y ${about}` : about;
+  return one(frames.es.about).replace("{}", () => topic);
 }
