@@ -92,7 +92,7 @@ napi_value describeMachine(napi_env env, napi_callback_info) {
     }
     check(napi_create_array(env, &usable), "no array could be made");
     count = 0;
-    for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::neon}) {
+    for (const Isa isa : kIsas) {
       if (isaUsable(isa)) check(napi_set_element(env, usable, count++, toJs(env, std::string(isaName(isa)))), "no array could be filled");
     }
     set(env, object, "features", names);
@@ -255,7 +255,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
     Isa isa = bestIsa();
     if (name != "best") {
       bool found = false;
-      for (const Isa each : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::neon}) {
+      for (const Isa each : kIsas) {
         if (name == isaName(each) && isaUsable(each)) isa = each, found = true;
       }
       if (!found) throw Failure("ERR_ARGUMENT", "this processor or this build has no instruction set named " + name);

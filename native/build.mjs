@@ -40,7 +40,11 @@ const isas = {
   arm64: {
     // simd.h uses Neon where it is told to: the portable kernels are compiled for Arm as well.
     neon: { probe: [["-march=armv8.2-a+dotprod+fp16", "-DGROK1_NEON"]], cl: ["/arch:armv8.2", "/DGROK1_NEON"] },
-    i8mm: { probe: [["-march=armv8.2-a+dotprod+fp16+i8mm"]], cl: ["/arch:armv8.6"] },
+    // GCC's scheduler would rather fill registers early than keep the tiles' in them.
+    i8mm: {
+      probe: [["-march=armv8.2-a+dotprod+fp16+i8mm", "-fno-schedule-insns"], ["-march=armv8.2-a+dotprod+fp16+i8mm"]],
+      cl: ["/arch:armv8.6"],
+    },
   },
 };
 

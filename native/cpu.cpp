@@ -144,6 +144,7 @@ const char* isaName(Isa isa) {
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
     case Isa::neon: return "neon";
+    case Isa::i8mm: return "i8mm";
     default: return "scalar";
   }
 }
@@ -163,15 +164,19 @@ bool isaUsable(Isa isa) {
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon: return f.neon && f.dotprod;
 #endif
+#if defined(GROK1_HAVE_I8MM)
+    case Isa::i8mm: return isaUsable(Isa::neon) && f.i8mm;
+#endif
     default: return false;
   }
 }
 
 Isa bestIsa() {
-  for (const Isa isa : {Isa::avx512, Isa::avx2, Isa::neon}) {
-    if (isaUsable(isa)) return isa;
+  Isa best = Isa::scalar;
+  for (const Isa isa : kIsas) {
+    if (isaUsable(isa)) best = isa;
   }
-  return Isa::scalar;
+  return best;
 }
 
 }  // namespace grok1

@@ -16,7 +16,8 @@ const GradKernels& gradKernels(Isa isa) {
     case Isa::avx512: return gradients_avx512::kGradients;
 #endif
 #if defined(GROK1_HAVE_NEON)
-    case Isa::neon: return gradients_neon::kGradients;
+    case Isa::neon:
+    case Isa::i8mm: return gradients_neon::kGradients;
 #endif
     default: return gradients_scalar::kGradients;
   }

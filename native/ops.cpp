@@ -16,7 +16,8 @@ const OpKernels& opKernels(Isa isa) {
     case Isa::avx512: return ops_avx512::kOps;
 #endif
 #if defined(GROK1_HAVE_NEON)
-    case Isa::neon: return ops_neon::kOps;
+    case Isa::neon:
+    case Isa::i8mm: return ops_neon::kOps;
 #endif
     default: return ops_scalar::kOps;
   }

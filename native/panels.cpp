@@ -15,6 +15,9 @@ const Products& productsOf(Isa isa) {
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon: return neonProducts();
 #endif
+#if defined(GROK1_HAVE_I8MM)
+    case Isa::i8mm: return i8mmProducts();
+#endif
     default: return scalarProducts();
   }
 }

@@ -73,8 +73,8 @@ struct alignas(64) ActGroup {
 //   block32: codes [8][16][4] u8, scales [16] f32;  min32: and minimums [16] f32
 //   sub16: codes, scale [16] f32, sub-scales of both halves [2][16] f32;  subMin16: and minimums [2][16] f32
 //   f32: values [16] f32
-// (this and the next are the portable layouts: an instruction set may keep the codes signed, and what it likes in place of
-// sub-scales and of sums, since it both packs and reads them)
+// (this and the next are the portable layouts: an instruction set may keep the codes signed, interleave them otherwise, and keep
+// what it likes in place of sub-scales and of sums, since it both packs and reads them)
 static constexpr size_t panelUnitBytes(Kind kind) {
   switch (kind) {
     case Kind::f32: return 64;
@@ -161,5 +161,6 @@ const Products& scalarProducts();
 const Products& avx2Products();
 const Products& avx512Products();
 const Products& neonProducts();
+const Products& i8mmProducts();
 
 }  // namespace grok1

@@ -1,12 +1,31 @@
-// Unpacking, packing and products by rows in plain C++, for the portable kernels and where an instruction set has nothing
-// better. The file that includes this defines dot16 and the register tiles.
+// Unpacking and packing in C++ without intrinsics, for the portable kernels and for Arm. The file that includes this defines
+// quantizeBlock, products by rows, and the register tiles.
 #include "gate.inc.h"
 #include "products.h"
 
 namespace grok1::GROK1_ISA {
 
-// The sum of 16 products of unsigned codes and activations.
-static int dot16(const uint8_t* codes, const int8_t* acts);
+// Tokens of a tile; how many columns of a row, and of a token, lie together before the next row's or token's follow; and whether
+// offsets are taken off codes as they are packed.
+#if defined(GROK1_I8MM)
+constexpr int kTile = 12, kFloatTile = 12, kRowRun = 8, kTokenRun = 8;
+constexpr bool kSignedCodes = true;
+#elif defined(GROK1_NEON)
+constexpr int kTile = 4, kFloatTile = 12, kRowRun = 4, kTokenRun = 32;
+constexpr bool kSignedCodes = true;
+#else
+constexpr int kTile = 4, kFloatTile = 4, kRowRun = 4, kTokenRun = 32;
+constexpr bool kSignedCodes = false;
+#endif
+
+struct Quantized {
+  int8_t codes[32];
+  float scale;
+  int sum[2];  // of each half
+};
+
+// x [32] in 8 bits; where it is not finite, zeros and a scale that is no number.
+static void quantizeBlock(const float* x, Quantized& q);
 
 // 256 columns of a row: unsigned codes, and scales in the form of the type's kind.
 struct Group {
@@ -17,80 +36,111 @@ struct Group {
   float subMin[16];
 };
 
-static void unpackNibbles(const uint8_t* q, uint8_t* codes) {
-  for (int i = 0; i < 16; i++) {
-    codes[i] = q[i] & 15;
-    codes[16 + i] = q[i] >> 4;
+// 16 codes at a time, in what registers a compiler has for them.
+using Bytes = uint8_t __attribute__((vector_size(16)));
+
+GROK1_INLINE Bytes bytesAt(const uint8_t* p) {
+  Bytes bytes;
+  memcpy(&bytes, p, sizeof bytes);
+  return bytes;
+}
+
+GROK1_INLINE void putBytes(uint8_t* p, Bytes bytes) { memcpy(p, &bytes, sizeof bytes); }
+
+GROK1_INLINE void unpackNibbles(const uint8_t* q, uint8_t* codes) {
+  putBytes(codes, bytesAt(q) & 15);
+  putBytes(codes + 16, bytesAt(q) >> 4);
+}
+
+GROK1_INLINE void unpackFives(const uint8_t* high, const uint8_t* q, uint8_t* codes) {
+  unpackNibbles(q, codes);
+  for (int i = 0; i < 4; i++) {
+    // Byte j keeps bit j; adding 127 then carries it to the top.
+    const uint64_t bits = high[i] * 0x0101010101010101u & 0x8040201008040201u;
+    uint64_t eight;
+    memcpy(&eight, codes + 8 * i, 8);
+    eight |= (bits + 0x7f7f7f7f7f7f7f7fu) >> 3 & 0x1010101010101010u;
+    memcpy(codes + 8 * i, &eight, 8);
   }
 }
 
-static void unpackFives(const uint8_t* high, const uint8_t* q, uint8_t* codes) {
-  unpackNibbles(q, codes);
-  for (int i = 0; i < 32; i++) codes[i] |= (high[i / 8] >> (i % 8) & 1) << 4;
+GROK1_INLINE void unpackIq4(uint8_t* codes, int n) {
+#if defined(GROK1_NEON)
+  const uint8x16_t values = veorq_u8(vld1q_u8((const uint8_t*)iq4Values), vdupq_n_u8(128));
+  for (int i = 0; i < n; i += 16) vst1q_u8(codes + i, vqtbl1q_u8(values, vld1q_u8(codes + i)));
+#else
+  for (int i = 0; i < n; i++) codes[i] = uint8_t(iq4Values[codes[i]] + 128);
+#endif
 }
 
-static void unpackIq4(uint8_t* codes, int n) {
-  for (int i = 0; i < n; i++) codes[i] = uint8_t(iq4Values[codes[i]] + 128);
+GROK1_INLINE float halfOf(const uint8_t* p) {
+#if defined(GROK1_NEON)
+  __fp16 value;
+  memcpy(&value, p, sizeof value);
+  return value;
+#else
+  return halfAt(p);
+#endif
 }
 
 // `blocks` of the 8 blocks are there; the others become zeros. K types always have all 8.
-static void unpackGroup(int type, const uint8_t* p, int blocks, Group& g) {
+GROK1_INLINE void unpackGroup(int type, const uint8_t* p, int blocks, Group& g) {
   if (blocks < 8) memset(&g, 0, sizeof g);
   const int stride = traitsOf(type).unit / 8;
   switch (type) {
     case Q4_0:
     case IQ4_NL:
       for (int b = 0; b < blocks; b++, p += stride) {
-        g.scale[b] = halfAt(p);
+        g.scale[b] = halfOf(p);
         unpackNibbles(p + 2, g.codes + 32 * b);
       }
       if (type == IQ4_NL) unpackIq4(g.codes, 32 * blocks);
       break;
     case Q4_1:
       for (int b = 0; b < blocks; b++, p += stride) {
-        g.scale[b] = halfAt(p);
-        g.min[b] = halfAt(p + 2);
+        g.scale[b] = halfOf(p);
+        g.min[b] = halfOf(p + 2);
         unpackNibbles(p + 4, g.codes + 32 * b);
       }
       break;
     case Q5_0:
       for (int b = 0; b < blocks; b++, p += stride) {
-        g.scale[b] = halfAt(p);
+        g.scale[b] = halfOf(p);
         unpackFives(p + 2, p + 6, g.codes + 32 * b);
       }
       break;
     case Q5_1:
       for (int b = 0; b < blocks; b++, p += stride) {
-        g.scale[b] = halfAt(p);
-        g.min[b] = halfAt(p + 2);
+        g.scale[b] = halfOf(p);
+        g.min[b] = halfOf(p + 2);
         unpackFives(p + 4, p + 8, g.codes + 32 * b);
       }
       break;
     case Q8_0:
       for (int b = 0; b < blocks; b++, p += stride) {
-        g.scale[b] = halfAt(p);
-        for (int i = 0; i < 32; i++) g.codes[32 * b + i] = p[2 + i] ^ 128;
+        g.scale[b] = halfOf(p);
+        for (int i = 0; i < 32; i += 16) putBytes(g.codes + 32 * b + i, bytesAt(p + 2 + i) ^ 128);
       }
       break;
     case Q4_K:
     case Q5_K: {
-      const float d = halfAt(p), dmin = halfAt(p + 2);
+      const float d = halfOf(p), dmin = halfOf(p + 2);
       uint8_t scales[8], mins[8];
       unpackScales6(p + 4, scales, mins);
       const uint8_t *high = p + 16, *q = type == Q5_K ? p + 48 : p + 16;
       for (int b = 0; b < 8; b++) {
         g.scale[b] = d * float(scales[b]);
         g.min[b] = -dmin * float(mins[b]);
-        for (int i = 0; i < 32; i++) {
-          int code = q[32 * (b / 2) + i] >> (b % 2 * 4) & 15;
-          if (type == Q5_K) code |= (high[i] >> b & 1) << 4;
-          g.codes[32 * b + i] = uint8_t(code);
+        for (int i = 0; i < 32; i += 16) {
+          Bytes codes = bytesAt(q + 32 * (b / 2) + i) >> (b % 2 * 4) & 15;
+          if (type == Q5_K) codes |= (bytesAt(high + i) >> b & 1) << 4;
+          putBytes(g.codes + 32 * b + i, codes);
         }
       }
       break;
     }
     case IQ4_XS: {
-      const float d = halfAt(p);
+      const float d = halfOf(p);
       const uint16_t high = load16(p + 2);
       for (int b = 0; b < 8; b++) {
         const int code = (p[4 + b / 2] >> (b % 2 * 4) & 15) | (high >> (2 * b) & 3) << 4;
@@ -101,64 +151,35 @@ static void unpackGroup(int type, const uint8_t* p, int blocks, Group& g) {
       break;
     }
     case Q2_K: {
-      g.d = halfAt(p + 80);
-      const float dmin = halfAt(p + 82);
+      g.d = halfOf(p + 80);
+      const float dmin = halfOf(p + 82);
       for (int j = 0; j < 16; j++) {
         g.sub[j] = p[j] & 15;
         g.subMin[j] = -dmin * float(p[j] >> 4);
       }
-      for (int i = 0; i < 256; i++) g.codes[i] = p[16 + 32 * (i / 128) + i % 32] >> (i % 128 / 32 * 2) & 3;
+      for (int i = 0; i < 256; i += 16) putBytes(g.codes + i, bytesAt(p + 16 + i / 128 * 32 + i % 32) >> (i % 128 / 32 * 2) & 3);
       break;
     }
     case Q3_K: {
-      g.d = halfAt(p + 108);
+      g.d = halfOf(p + 108);
       int8_t scales[16];
       unpackScales3(p + 96, scales);
       for (int j = 0; j < 16; j++) g.sub[j] = scales[j];
-      for (int i = 0; i < 256; i++) {
-        const int low = p[32 + 32 * (i / 128) + i % 32] >> (i % 128 / 32 * 2) & 3;
-        g.codes[i] = uint8_t(low | (p[i % 32] >> (i / 32) & 1) << 2);
+      for (int i = 0; i < 256; i += 16) {
+        const Bytes low = bytesAt(p + 32 + i / 128 * 32 + i % 32) >> (i % 128 / 32 * 2) & 3;
+        putBytes(g.codes + i, low | (bytesAt(p + i % 32) >> (i / 32) & 1) << 2);
       }
       break;
     }
     case Q6_K:
-      g.d = halfAt(p + 208);
+      g.d = halfOf(p + 208);
       for (int j = 0; j < 16; j++) g.sub[j] = int8_t(p[192 + j]);
-      for (int i = 0; i < 256; i++) {
+      for (int i = 0; i < 256; i += 16) {
         const int half = i / 128, part = i % 128 / 32, at = i % 32;
-        const int low = p[64 * half + 32 * (part % 2) + at] >> (part / 2 * 4) & 15;
-        g.codes[i] = uint8_t(low | (p[128 + 32 * half + at] >> (2 * part) & 3) << 4);
+        const Bytes low = bytesAt(p + 64 * half + 32 * (part % 2) + at) >> (part / 2 * 4) & 15;
+        putBytes(g.codes + i, low | (bytesAt(p + 128 + 32 * half + at) >> (2 * part) & 3) << 4);
       }
       break;
-  }
-}
-
-struct Quantized {
-  int8_t codes[32];
-  float scale;
-  int sum[2];
-};
-
-static void quantizeBlock(const float* x, int64_t count, Quantized& q) {
-  uint32_t most = 0;
-  for (int64_t i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, x + i, 4);
-    bits &= 0x7fffffff;
-    if (bits > most) most = bits;
-  }
-  q = {};
-  const float amax = floatOfBits(most);
-  q.scale = roundTo11Bits(amax / 127.0f);
-  if (most > 0x7f800000 || most == 0x7f800000) q.scale = floatOfBits(0x7fc00000);
-  if (!(amax >= 1e-30f) || !(amax <= 3e38f)) {
-    if (amax < 1e-30f) q.scale = 0;
-    return;
-  }
-  const float inverse = 127.0f / amax;
-  for (int64_t i = 0; i < count; i++) {
-    q.codes[i] = int8_t(__builtin_lrintf(x[i] * inverse));
-    q.sum[i / 16] += q.codes[i];
   }
 }
 
@@ -167,7 +188,7 @@ static void quantize(const float* x, int64_t cols, ActGroup* out) {
     memset(out, 0, sizeof *out);
     for (int b = 0; b < 8 && from + 32 * b < cols; b++) {
       Quantized q;
-      quantizeBlock(x + from + 32 * b, 32, q);
+      quantizeBlock(x + from + 32 * b, q);
       for (int i = 0; i < 32; i++) out->codes[b % 4][i / 16][b / 4 * 16 + i % 16] = q.codes[i];
       out->scale[b] = q.scale;
       out->sums[b] = q.sum[0] + q.sum[1];
@@ -186,82 +207,33 @@ static float floatWeight(int type, const uint8_t* row, int64_t k) {
     memcpy(&value, row + 4 * k, 4);
     return value;
   }
-  return type == F16 ? halfAt(row + 2 * k) : floatOfBfloat(load16(row + 2 * k));
+  return type == F16 ? halfOf(row + 2 * k) : floatOfBfloat(load16(row + 2 * k));
 }
-
-static void floatRow(int type, const uint8_t* row, int64_t cols, const float* x, float* out) {
-  float total = 0;
-  for (int64_t from = 0; from < cols; from += kFloatSegment) {
-    float lanes[kFloatLanes] = {};
-    const int64_t end = from + kFloatSegment < cols ? from + kFloatSegment : cols;
-    for (int64_t k = from; k < end; k++) lanes[k % kFloatLanes] = __builtin_fmaf(floatWeight(type, row, k), x[k], lanes[k % kFloatLanes]);
-    for (const float lane : lanes) total += lane;
-  }
-  *out = total;
-}
-
-static void quantRow(int type, const uint8_t* row, int64_t cols, const ActGroup* x, float* out) {
-  const TypeTraits traits = traitsOf(type);
-  float total = 0;
-  for (int64_t segment = 0; segment < cols; segment += kSegment) {
-    float lanes[kLanes] = {};
-    for (int64_t from = segment; from < cols && from < segment + kSegment; from += kGroup, row += traits.unit, x++) {
-      Group g;
-      unpackGroup(type, row, cols - from < kGroup ? int(cols - from) / 32 : 8, g);
-      for (int b = 0; b < 8; b++) {
-        const int dot[2] = {dot16(g.codes + 32 * b, x->codes[b % 4][0] + b / 4 * 16),
-                            dot16(g.codes + 32 * b + 16, x->codes[b % 4][1] + b / 4 * 16)};
-        if (traits.kind == Kind::block32 || traits.kind == Kind::min32) {
-          lanes[b] = __builtin_fmaf(float(dot[0] + dot[1] - traits.offset * x->sums[b]), g.scale[b] * x->scale[b], lanes[b]);
-          if (traits.kind == Kind::min32) lanes[b] = __builtin_fmaf(g.min[b], x->scaledSums[b], lanes[b]);
-        } else {
-          const int whole = g.sub[2 * b] * (dot[0] - traits.offset * x->sums16[2 * b]) +
-                            g.sub[2 * b + 1] * (dot[1] - traits.offset * x->sums16[2 * b + 1]);
-          lanes[b] = __builtin_fmaf(float(whole), g.d * x->scale[b], lanes[b]);
-          if (traits.kind == Kind::subMin16) {
-            lanes[b] = __builtin_fmaf(g.subMin[2 * b], x->scaledEven[b], lanes[b]);
-            lanes[b] = __builtin_fmaf(g.subMin[2 * b + 1], x->scaledOdd[b], lanes[b]);
-          }
-        }
-      }
-    }
-    for (const float lane : lanes) total += lane;
-  }
-  *out = total;
-}
-
-static void rows(int type, const RowsCall& call) {
-  for (int r = 0; r < call.rows; r++) {
-    const uint8_t* row = call.data + size_t(r) * call.rowBytes;
-    for (int t = 0; t < call.tokens; t++) {
-      float* out = call.out + t * call.ldo + r;
-      if (traitsOf(type).kind == Kind::f32) {
-        floatRow(type, row, call.cols, static_cast<const float*>(call.acts[t]), out);
-      } else {
-        quantRow(type, row, call.cols, static_cast<const ActGroup*>(call.acts[t]), out);
-      }
-    }
-  }
-}
-
-constexpr int kTile = 4;
 
 static void packToken(const PackTokenCall& call) {
   const Kind kind = call.kind;
   const int offset = call.offset, t = call.t;
   const float* const x = call.x;
-  const size_t unitBytes = tileUnitBytes(kind, kTile);
+  const size_t unitBytes = tileUnitBytes(kind, kind == Kind::f32 ? kFloatTile : kTile);
   const int lanes = lanesOf(kind);
+  uint8_t* starts[kFloatLanes];
+  for (int l = 0; l < lanes; l++) starts[l] = call.tile + size_t(laneStart(call.segmentUnits, lanes, l)) * unitBytes;
+  // Counted, not divided: a division takes longer than all else that a float column needs.
+  int lane = int(call.firstUnit % lanes);
+  size_t step = size_t(call.firstUnit / lanes) * unitBytes;
   for (int64_t u = 0; u < call.units; u++) {
-    const int64_t at = call.firstUnit + u;
-    uint8_t* to = call.tile + size_t(laneStart(call.segmentUnits, lanes, int(at % lanes)) + at / lanes) * unitBytes;
+    uint8_t* const to = starts[lane] + step;
+    if (++lane == lanes) {
+      lane = 0;
+      step += unitBytes;
+    }
     if (kind == Kind::f32) {
       reinterpret_cast<float*>(to)[t] = u < call.columns ? x[u] : 0;
       continue;
     }
     Quantized q;
-    quantizeBlock(x + 32 * u, 32, q);
-    memcpy(to + 32 * t, q.codes, 32);
+    quantizeBlock(x + 32 * u, q);
+    for (int i = 0; i < 32; i += kTokenRun) memcpy(to + i * kTile + kTokenRun * t, q.codes + i, kTokenRun);
     int32_t* const sums = reinterpret_cast<int32_t*>(to + 32 * kTile);
     float* const floats = reinterpret_cast<float*>(sums);
     if (kind == Kind::block32 || kind == Kind::min32) {
@@ -283,12 +255,14 @@ static void packPanel(int type, const uint8_t* data, size_t rowBytes, int rowCou
   const int64_t units = unitsOf(traits.kind, columns);
   const size_t unitBytes = panelUnitBytes(traits.kind);
   const int lanes = lanesOf(traits.kind);
+  uint8_t* starts[kFloatLanes];
+  for (int l = 0; l < lanes; l++) starts[l] = panel + size_t(laneStart(units, lanes, l)) * unitBytes;
   memset(panel, 0, size_t(units) * unitBytes);
   for (int r = 0; r < rowCount; r++, data += rowBytes) {
     if (traits.kind == Kind::f32) {
-      for (int64_t k = 0; k < columns; k++) {
-        reinterpret_cast<float*>(panel + size_t(laneStart(units, lanes, int(k % lanes)) + k / lanes) * unitBytes)[r] =
-            floatWeight(type, data, k);
+      for (int64_t from = 0, step = 0; from < columns; from += kFloatLanes, step += int64_t(unitBytes)) {
+        const int count = columns - from < kFloatLanes ? int(columns - from) : kFloatLanes;
+        for (int l = 0; l < count; l++) reinterpret_cast<float*>(starts[l] + step)[r] = floatWeight(type, data, from + l);
       }
       continue;
     }
@@ -296,8 +270,12 @@ static void packPanel(int type, const uint8_t* data, size_t rowBytes, int rowCou
     for (int64_t u = 0; u < units; u++) {
       const int b = int(u % 8);
       if (b == 0) unpackGroup(type, data + size_t(u / 8 * traits.unit), units - u < 8 ? int(units - u) : 8, g);
-      uint8_t* to = panel + size_t(laneStart(units, lanes, b) + u / lanes) * unitBytes;
-      for (int i = 0; i < 32; i++) to[i / 4 * 64 + r * 4 + i % 4] = g.codes[32 * b + i];
+      uint8_t* const to = starts[b] + size_t(u / kLanes) * unitBytes;
+      uint8_t* const codes = g.codes + 32 * b;
+      if (kSignedCodes) {
+        for (int i = 0; i < 32; i++) codes[i] = uint8_t(codes[i] - traits.offset);
+      }
+      for (int i = 0; i < 32; i += kRowRun) memcpy(to + i * kPanelRows + kRowRun * r, codes + i, kRowRun);
       float* const floats = reinterpret_cast<float*>(to + 512);
       if (traits.kind == Kind::block32 || traits.kind == Kind::min32) {
         floats[r] = g.scale[b];

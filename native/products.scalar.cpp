@@ -4,10 +4,88 @@
 
 namespace grok1::GROK1_ISA {
 
+static void quantizeBlock(const float* x, Quantized& q) {
+  uint32_t most = 0;
+  for (int i = 0; i < 32; i++) {
+    uint32_t bits;
+    memcpy(&bits, x + i, 4);
+    bits &= 0x7fffffff;
+    if (bits > most) most = bits;
+  }
+  q = {};
+  const float amax = floatOfBits(most);
+  if (!(amax >= 1e-30f && amax <= 3e38f)) {
+    q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
+    return;
+  }
+  q.scale = roundTo11Bits(amax / 127.0f);
+  const float inverse = 127.0f / amax;
+  for (int i = 0; i < 32; i++) {
+    q.codes[i] = int8_t(__builtin_lrintf(x[i] * inverse));
+    q.sum[i / 16] += q.codes[i];
+  }
+}
+
+// The sum of 16 products of unsigned codes and activations.
 static int dot16(const uint8_t* codes, const int8_t* acts) {
   int sum = 0;
   for (int i = 0; i < 16; i++) sum += codes[i] * acts[i];
   return sum;
+}
+
+static void floatRow(int type, const uint8_t* row, int64_t cols, const float* x, float* out) {
+  float total = 0;
+  for (int64_t from = 0; from < cols; from += kFloatSegment) {
+    float lanes[kFloatLanes] = {};
+    const int64_t end = from + kFloatSegment < cols ? from + kFloatSegment : cols;
+    for (int64_t k = from; k < end; k++) lanes[k % kFloatLanes] = __builtin_fmaf(floatWeight(type, row, k), x[k], lanes[k % kFloatLanes]);
+    for (const float lane : lanes) total += lane;
+  }
+  *out = total;
+}
+
+static void quantRow(int type, const uint8_t* row, int64_t cols, const ActGroup* x, float* out) {
+  const TypeTraits traits = traitsOf(type);
+  float total = 0;
+  for (int64_t segment = 0; segment < cols; segment += kSegment) {
+    float lanes[kLanes] = {};
+    for (int64_t from = segment; from < cols && from < segment + kSegment; from += kGroup, row += traits.unit, x++) {
+      Group g;
+      unpackGroup(type, row, cols - from < kGroup ? int(cols - from) / 32 : 8, g);
+      for (int b = 0; b < 8; b++) {
+        const int dot[2] = {dot16(g.codes + 32 * b, x->codes[b % 4][0] + b / 4 * 16),
+                            dot16(g.codes + 32 * b + 16, x->codes[b % 4][1] + b / 4 * 16)};
+        if (traits.kind == Kind::block32 || traits.kind == Kind::min32) {
+          lanes[b] = __builtin_fmaf(float(dot[0] + dot[1] - traits.offset * x->sums[b]), g.scale[b] * x->scale[b], lanes[b]);
+          if (traits.kind == Kind::min32) lanes[b] = __builtin_fmaf(g.min[b], x->scaledSums[b], lanes[b]);
+        } else {
+          const int whole = g.sub[2 * b] * (dot[0] - traits.offset * x->sums16[2 * b]) +
+                            g.sub[2 * b + 1] * (dot[1] - traits.offset * x->sums16[2 * b + 1]);
+          lanes[b] = __builtin_fmaf(float(whole), g.d * x->scale[b], lanes[b]);
+          if (traits.kind == Kind::subMin16) {
+            lanes[b] = __builtin_fmaf(g.subMin[2 * b], x->scaledEven[b], lanes[b]);
+            lanes[b] = __builtin_fmaf(g.subMin[2 * b + 1], x->scaledOdd[b], lanes[b]);
+          }
+        }
+      }
+    }
+    for (const float lane : lanes) total += lane;
+  }
+  *out = total;
+}
+
+static void rows(int type, const RowsCall& call) {
+  for (int r = 0; r < call.rows; r++) {
+    const uint8_t* row = call.data + size_t(r) * call.rowBytes;
+    for (int t = 0; t < call.tokens; t++) {
+      float* out = call.out + t * call.ldo + r;
+      if (traitsOf(type).kind == Kind::f32) {
+        floatRow(type, row, call.cols, static_cast<const float*>(call.acts[t]), out);
+      } else {
+        quantRow(type, row, call.cols, static_cast<const ActGroup*>(call.acts[t]), out);
+      }
+    }
+  }
 }
 
 static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_t units, int tokens, float* c) {

@@ -36,7 +36,7 @@ export interface AddonMapping {
 export interface AddonMachine {
   /** Instruction set extensions of the processor that the kernels know, by their common names. */
   readonly features: readonly string[];
-  /** Instruction sets that are compiled in and usable here: "scalar", "avx2", "avx512", "neon". */
+  /** Instruction sets that are compiled in and usable here: "scalar", "avx2", "avx512", "neon", "i8mm". */
   readonly isas: readonly string[];
   /** The one that is used unless told otherwise. */
   readonly best: string;

@@ -1,11 +1,12 @@
 // Checks the matrix products: every type, instruction set, odd shapes, one token and many, several threads. Each result is
 // compared with a product in double precision, and, bit for bit, with the portable kernels on one thread, a token alone.
 //
-// Build and run: native/test/run.sh (add a compiler prefix and an emulator for another machine).
+// Build and run: native/test/run.sh test [0 for fewer cases] [types, such as q4_0,q8_0] (see there for other machines).
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string>
 
 #include "../matmul.h"
 #include "random.h"
@@ -56,16 +57,18 @@ static int64_t different(const std::vector<float>& a, const std::vector<float>& 
 
 int main(int argc, char** argv) {
   const bool quick = argc > 1 && std::atoi(argv[1]) == 0;
+  const std::string types = argc > 2 ? std::string(",") + argv[2] + "," : "";
   std::vector<std::unique_ptr<ThreadPool>> pools;
   for (int t = 1; t <= 4; t++) pools.push_back(std::make_unique<ThreadPool>(t));
   Random random(7);
   Workspace workspace;
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::neon}) {
+  for (const Isa isa : kIsas) {
     if (isaUsable(isa)) isas.push_back(isa);
   }
 
   for (const int type : kTypes) {
+    if (!types.empty() && types.find(std::string(",") + typeName(type) + ",") == std::string::npos) continue;
     const BlockSize size = blockSize(type);
     double worst = 0;
     struct Shape {

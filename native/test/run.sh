@@ -13,7 +13,7 @@ mkdir -p "$build"
 flags="-O3 -std=c++20 -Wall -Wextra -Wno-maybe-uninitialized -Wno-uninitialized -ffp-contract=off -pthread $FLAGS"
 case $machine in
   x86_64*) isas="avx2 avx512"; have="-DGROK1_HAVE_AVX2 -DGROK1_HAVE_AVX512" ;;
-  aarch64*) isas="neon"; have="-DGROK1_HAVE_NEON" ;;
+  aarch64*) isas="neon i8mm"; have="-DGROK1_HAVE_NEON -DGROK1_HAVE_I8MM" ;;
 esac
 compile() { # source, more flags
   object=$build/$(basename "$1" .cpp).o
@@ -29,6 +29,7 @@ compile() { # source, more flags
       avx2) more="-mavx2 -mfma -mf16c -mbmi2" ;;
       avx512) more="-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni" ;;
       neon) more="-march=armv8.2-a+dotprod+fp16" ;;
+      i8mm) more="-march=armv8.2-a+dotprod+fp16+i8mm -fno-schedule-insns" ;;
     esac
     compile "$root/native/products.$isa.cpp" "$more"
   done
