@@ -79,7 +79,9 @@ describe(`the packaged model${reason}`, () => {
     expect(statSync(packaged).size).toBeLessThanOrEqual(16e6);
     expect(readdirSync(join(root, "models")).filter((name) => name.endsWith(".gguf"))).toHaveLength(1);
     const card = readFileSync(join(root, "models/README.md"), "utf8");
-    expect(card).not.toMatch(/FIGURE|TODO/);
+    expect(card).toMatch(/\| tinystories \| 275 \| \d+ \| 0\.\d+ \|/);
+    expect(card).toContain("\n## Samples\n");
+    expect(statSync(join(root, "models/loss.svg")).size).toBeGreaterThan(0);
     expect(readFileSync(join(root, "models/ATTRIBUTIONS.md"), "utf8")).toContain("African Storybook");
     const file = openGguf(packaged);
     expect(file.metadata.string("general.license")).not.toBe("");
