@@ -52,6 +52,25 @@ describe("recipe of the default model", () => {
     for (const { sum, answer } of sums) expect(answer).toMatch(new RegExp(`\\b${sum}\\.$`));
   });
 
+  it("makes stories in Spanish: all different, in whole words, the same each time", async () => {
+    const { createChoice } = (await import(join(recipe, "conversations.mjs"))) as {
+      createChoice: (seed: number) => unknown;
+    };
+    const { makeSpanishStories } = (await import(join(recipe, "spanish-stories.mjs"))) as {
+      makeSpanishStories: (count: number, choice: unknown) => { hero: string; about?: string; text: string }[];
+    };
+    const made = makeSpanishStories(500, createChoice(1));
+    expect(makeSpanishStories(500, createChoice(1))).toEqual(made);
+    expect(new Set(made.map(({ text }) => text)).size).toBe(500);
+    for (const { hero, about, text } of made) {
+      expect(text).toContain(hero);
+      // What a request asks for is told of, with its own article.
+      if (about !== undefined && about !== "la lluvia") expect(text).toContain(about.replace(/^(un|una) /, ""));
+      expect(text).not.toMatch(/undefined|[{}$]|\b[ad]e? el\b| {2}|\b(una [a-z]+o|un [a-z]+a) que (vivía|se llamaba)/);
+      expect(text.length).toBeLessThan(850);
+    }
+  });
+
   const reason = existsSync(corpus) ? "" : " (skipped: ../shared/data/corpus is not there)";
   it.skipIf(reason !== "")(
     `prepares the data, with nothing held out in what is trained on${reason}`,
