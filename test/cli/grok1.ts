@@ -22,24 +22,28 @@ export interface Outcome {
 export interface RunOptions {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs the program, given to it as further arguments. */
+  readonly wrapper?: readonly string[];
 }
 
 export function start(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   main = program,
+  wrapper: readonly string[] = [],
 ): ChildProcessWithoutNullStreams {
   const clean = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(GROK1_|LC_|LANG|NO_COLOR|FORCE_COLOR)/.test(name)),
   );
-  return spawn(process.execPath, [main, ...args], {
+  const [command, ...rest] = [...wrapper, process.execPath, main, ...args] as [string, ...string[]];
+  return spawn(command, rest, {
     cwd: folder,
     env: { ...clean, XDG_CONFIG_HOME: join(folder, "config"), XDG_STATE_HOME: join(folder, "state"), ...env },
   });
 }
 
-export async function grok1(args: readonly string[], { input = "", env }: RunOptions = {}): Promise<Outcome> {
-  const child = start(args, env);
+export async function grok1(args: readonly string[], { input = "", env, wrapper }: RunOptions = {}): Promise<Outcome> {
+  const child = start(args, env, program, wrapper);
   // A command that never reads its input may have left before all of it is written.
   child.stdin.on("error", () => {});
   child.stdin.end(input);
