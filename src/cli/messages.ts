@@ -34,6 +34,7 @@ const english = {
   /clear                 forget the conversation
   /system TEXT           tell the model how to behave, from a new conversation on; without TEXT, show it
   /set OPTION VALUE      set an option for the answers to come; without arguments, show them all
+  /lora NAME[:SCALE]     answer with this adapter of those given with --lora (or several); off: none; all; alone: list
   /save FILE             write the conversation to a file (JSON)
   /load FILE             go on with a conversation from a file
   /retry                 answer the last question again
@@ -49,6 +50,9 @@ const english = {
   optionDefault: "default",
   optionUnknown: (name: string, known: string) => `There is no option ${name}. Options: ${known}.`,
   optionInvalid: (name: string, value: string, why: string) => `${name}: ${value} does not do. ${why}`,
+  noAdapters: "The model was loaded without adapters: --lora FILE loads one.",
+  adapterOff: "off",
+  adapterUnknown: (name: string, known: string) => `There is no adapter ${name}. Adapters: ${known}.`,
   saved: (path: string, count: number) => `${count} messages written to ${path}.`,
   loaded: (path: string, count: number) => `${count} messages read from ${path}.`,
   needsFile: (command: string) => `${command} needs a file name.`,
@@ -93,6 +97,7 @@ const spanish: typeof english = {
   /clear                 olvidar la conversación
   /system TEXTO          decir al modelo cómo comportarse, en una conversación nueva; sin TEXTO, mostrarlo
   /set OPCIÓN VALOR      cambiar una opción para las próximas respuestas; sin argumentos, mostrarlas todas
+  /lora NOMBRE[:ESCALA]  responder con este adaptador de los dados con --lora (o varios); off: ninguno; all: todos; solo: lista
   /save ARCHIVO          guardar la conversación en un archivo (JSON)
   /load ARCHIVO          seguir con la conversación de un archivo
   /retry                 responder otra vez a la última pregunta
@@ -108,6 +113,9 @@ const spanish: typeof english = {
   optionDefault: "predeterminado",
   optionUnknown: (name, known) => `No hay opción ${name}. Opciones: ${known}.`,
   optionInvalid: (name, value, why) => `${name}: ${value} no sirve. ${why}`,
+  noAdapters: "El modelo se cargó sin adaptadores: --lora ARCHIVO carga uno.",
+  adapterOff: "no se usa",
+  adapterUnknown: (name, known) => `No hay adaptador ${name}. Adaptadores: ${known}.`,
   saved: (path, count) => `${count} mensajes guardados en ${path}.`,
   loaded: (path, count) => `${count} mensajes leídos de ${path}.`,
   needsFile: (command) => `${command} necesita un nombre de archivo.`,

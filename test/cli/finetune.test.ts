@@ -70,6 +70,36 @@ describe("finetune", () => {
     }
   });
 
+  it("chat answers with the adapter that was chosen last", async () => {
+    const adapters = ["--lora", join(folder, "taught"), "--lora", join(folder, "of-attention")];
+    await finetune("of-attention", "--steps", "9", "--targets", "attention");
+    const turns = [
+      "hello",
+      "/clear",
+      "/lora taught",
+      "hello",
+      "/clear",
+      "/lora off",
+      "hello",
+      "/clear",
+      "/lora",
+      "/lora x",
+    ];
+    const options = ["--backend", "reference", "--temperature", "0", "-n", "4", "--lang", "en"];
+    const chat = (args: string[], input: string[]) =>
+      grok1(["chat", "-m", base, ...options, ...args], { input: `${input.join("\n")}\n` });
+    const [switched, ...alone] = await Promise.all([
+      chat(adapters, turns),
+      chat(adapters, ["hello"]),
+      chat(adapters.slice(0, 2), ["hello"]),
+      chat([], ["hello"]),
+    ]);
+    expect(switched.stdout).toBe(alone.map(({ stdout }) => stdout).join(""));
+    expect(new Set(alone.map(({ stdout }) => stdout)).size).toBe(3);
+    expect(switched.stderr).toMatch(/taught 1\nof-attention off\n(.*\n)*taught off\nof-attention off\n/);
+    expect(switched.stderr).toMatch(/There is no adapter x\. Adapters: taught, of-attention\./);
+  });
+
   it("says what it does on standard error, and the outcome on standard output", async () => {
     const { status, stdout, stderr } = await finetune("said", "--steps", "2", "--held-out", data, "--memory", "2G");
     expect(status).toBe(2);

@@ -2,17 +2,24 @@ import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { GrokError } from "../../errors.ts";
 import type { ChatMessage } from "../../generate/types.ts";
 import { readText } from "../files.ts";
+import type { NamedAdapter } from "./adapters.ts";
 
 /** What has been said, and with which options the next answer is made. */
 export interface Conversation {
   /** The system message first, where there is one. */
   messages: ChatMessage[];
-  /** Sampling options and `maxTokens`, by name; those that nobody set are absent. */
+  /** Sampling options, `maxTokens` and the `adapters` chosen, by name; those that nobody set are absent. */
   options: Record<string, unknown>;
+  /** What can be chosen from: the adapters that the model was loaded with. */
+  readonly adapters: readonly NamedAdapter[];
 }
 
-export function beginConversation(system: string | undefined, options: Record<string, unknown>): Conversation {
-  return { messages: system ? [{ role: "system", content: system }] : [], options };
+export function beginConversation(
+  system: string | undefined,
+  options: Record<string, unknown>,
+  adapters: readonly NamedAdapter[] = [],
+): Conversation {
+  return { messages: system ? [{ role: "system", content: system }] : [], options, adapters };
 }
 
 export function systemOf(conversation: Conversation): string | undefined {

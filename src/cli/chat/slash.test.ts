@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { messagesFor } from "../messages.ts";
+import { nameAdapters } from "./adapters.ts";
 import { beginConversation, type Conversation } from "./conversation.ts";
 import { isSlash, runSlash } from "./slash.ts";
 
@@ -45,6 +46,29 @@ describe("slash commands", () => {
     expect(conversation.options).toEqual({ topK: 40 });
     expect(await say("/set warmth 1")).toMatch(/no option warmth.*temperature/);
     expect(await say("/set")).toContain("topK 40");
+  });
+
+  it("/lora switches between the adapters that are there", async () => {
+    expect(await say("/lora")).toMatch(/without adapters: --lora/);
+    const sources = [{ path: "lib/pirate", scale: 0.5 }, { path: "lib/poet one/adapter_model.safetensors" }];
+    conversation = beginConversation(undefined, { temperature: 0 }, nameAdapters(sources));
+    expect(await say("/lora")).toBe("pirate 0.5\npoet one 1");
+    expect(conversation.options).toEqual({ temperature: 0 });
+    expect(await say("/lora poet one:-2")).toBe("pirate off\npoet one -2");
+    expect(conversation.options.adapters).toEqual([{ name: "poet one", scale: -2 }]);
+    expect(await say("/lora poet")).toBe("There is no adapter poet. Adapters: pirate, poet one.");
+    expect(await say("/lora pirate:strong")).toMatch(/no adapter pirate:strong/);
+    expect(conversation.options.adapters).toEqual([{ name: "poet one", scale: -2 }]);
+    expect(await say("/lora pirate lib/pirate:2")).toBe("pirate 2\npoet one off");
+    expect(await say("/lora off")).toBe("pirate off\npoet one off");
+    expect(conversation.options.adapters).toEqual([]);
+    expect(await say("/lora all")).toBe("pirate 0.5\npoet one 1");
+    expect(conversation.options).toEqual({ temperature: 0 });
+  });
+
+  it("adapters of folders with one name go by their paths", () => {
+    const named = nameAdapters([{ path: "a/x" }, { path: "b/x" }, { path: "c/y/" }, { path: "." }]);
+    expect(named.map(({ name }) => name)).toEqual(["a/x", "b/x", "y", "."]);
   });
 
   it("/save and /load are each other's inverse", async () => {

@@ -2,6 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { GrokError } from "../../errors.ts";
 import type { Messages } from "../messages.ts";
 import { readSetting, type SettingName, samplingSettings } from "../settings.ts";
+import { chooseAdapters } from "./adapters.ts";
 import {
   type Conversation,
   clearConversation,
@@ -17,7 +18,7 @@ export type SlashOutcome =
   | { readonly kind: "ask"; readonly question: string }
   | { readonly kind: "exit" };
 
-const commands = ["/help", "/clear", "/system", "/set", "/save", "/load", "/retry", "/exit"];
+const commands = ["/help", "/clear", "/system", "/set", "/lora", "/save", "/load", "/retry", "/exit"];
 const settable: readonly SettingName[] = [...samplingSettings, "maxTokens"];
 
 /** Whether a turn is a command: a slash and a word. A path such as /etc/hosts is not. */
@@ -45,6 +46,8 @@ export async function runSlash(turn: string, conversation: Conversation, message
       return say(messages.systemSet);
     case "/set":
       return say(setOption(argument, conversation, messages));
+    case "/lora":
+      return say(chooseAdapters(argument, conversation, messages));
     case "/retry": {
       const question = takeLastQuestion(conversation);
       return question === undefined ? say(messages.nothingToRetry) : { kind: "ask", question };

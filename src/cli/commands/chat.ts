@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
 import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel, Session } from "../../generate/types.ts";
+import { nameAdapters } from "../chat/adapters.ts";
 import { beginConversation, type Conversation, fitMessages } from "../chat/conversation.ts";
 import { historyLimit, readHistory, writeHistory } from "../chat/history.ts";
 import { type ChatInput, openPipeInput, openTerminalInput } from "../chat/input.ts";
@@ -56,7 +57,8 @@ async function chat(options: ChatCommandOptions): Promise<number> {
     process.stdout.write(messages.noModel(defaultModelFolder, configPath(process.env)));
     return 0;
   }
-  await using model = await openModel(path, options);
+  const adapters = nameAdapters(options.lora ?? []);
+  await using model = await openModel(path, { ...options, lora: adapters });
   await using session = model.session();
   const input = openInput(options);
   try {
@@ -68,7 +70,8 @@ async function chat(options: ChatCommandOptions): Promise<number> {
       ...samplingOf({ ...options }),
       ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
     };
-    return await converse(model, session, input, beginConversation(options.system, generation), messages);
+    const conversation = beginConversation(options.system, generation, adapters);
+    return await converse(model, session, input, conversation, messages);
   } finally {
     if (input.interactive && options.history) writeHistory(historyPath(process.env), input.history());
     input.close();
