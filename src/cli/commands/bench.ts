@@ -7,18 +7,24 @@ import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts
 import { integer } from "../values.ts";
 
 interface BenchCommandOptions extends ModelOptions {
-  readonly prompt: number;
+  readonly prompt?: number;
   readonly generate: number;
   readonly repeat: number;
   readonly json?: true;
 }
+
+const usualPrompt = 512;
 
 export function addBench(program: Command): void {
   const command = program
     .command("bench")
     .description("How fast a model runs here, and how near that is to what the memory allows.");
   addSettings(command, ["model"])
-    .option("-p, --prompt <n>", "tokens to prefill", integer(1, 2 ** 24), 512)
+    .option(
+      "-p, --prompt <n>",
+      `tokens to prefill (default: ${usualPrompt}, or what fits the model's context)`,
+      integer(1, 2 ** 24),
+    )
     .option("-n, --generate <n>", "tokens to decode after them, one by one", integer(1, 2 ** 24), 32)
     .option("-r, --repeat <n>", "runs, after one to warm up; medians are reported", integer(1, 1000), 5)
     .option("--json", "print one JSON document");
@@ -29,15 +35,14 @@ export function addBench(program: Command): void {
 async function bench(options: BenchCommandOptions): Promise<void> {
   const path = requireModel(options);
   using interrupt = catchInterrupt();
-  await using model = await openModel(path, {
-    ...options,
-    context: options.context ?? Math.max(8, options.prompt + options.generate),
-  });
+  const asked = options.prompt === undefined ? undefined : Math.max(8, options.prompt + options.generate);
+  const context = options.context ?? asked;
+  await using model = await openModel(path, { ...options, ...(context !== undefined && { context }) });
   warnOfFallback(model);
   const progress = createProgress(process.stderr, process.env);
   progress.show(`measuring ${options.repeat + 1} runs ...`);
   const result = await measureSpeed(model, {
-    prefill: options.prompt,
+    prefill: options.prompt ?? Math.max(1, Math.min(usualPrompt, model.info.contextLength - options.generate)),
     decode: options.generate,
     repeats: options.repeat,
     signal: interrupt.signal,
