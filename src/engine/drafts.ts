@@ -30,6 +30,8 @@ export function createDrafting(memory: Memory, options: SpeculationOptions): Dra
         const { tokens, match } = drafts.guess;
         return { tokens, length: tokens.length, chance: drafts.odds.of(match) };
       });
+      // Most steps of most texts: nothing to think about.
+      if (guesses.every(({ length }) => length === 0)) return places;
       const counts = speculation.choose(guesses, batchTokens);
       return places.map((place, i) => {
         if (counts[i] === 0) return place;

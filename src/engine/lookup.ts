@@ -27,6 +27,7 @@ export const longestMatch = 16;
 /** Places looked at for a guess. */
 const mostPlaces = 32;
 const tableSize = 4096;
+const hashShift = 32 - Math.log2(tableSize);
 
 const none: Guess = { tokens: [], match: 0 };
 
@@ -38,7 +39,7 @@ export function createLookup(): Lookup {
   let indexed = 0;
 
   const hash = (end: number) =>
-    (Math.imul(known[end - 1]!, 0x9e3779b1) ^ Math.imul(known[end - 2]!, 0x85ebca6b)) >>> (32 - Math.log2(tableSize));
+    (Math.imul(known[end - 1]!, 0x9e3779b1) ^ Math.imul(known[end - 2]!, 0x85ebca6b)) >>> hashShift;
 
   function matchAt(place: number): number {
     let length = 0;

@@ -43,9 +43,9 @@ export const mostDraftTokens = 15;
 export const mostSpeculating = 4;
 
 /** Share of the time of passes without drafts that may be lost. */
-const share = 0.01;
+const share = 0.005;
 /** Credit at first, and at most, in passes of one row. */
-const firstCredit = 3;
+const firstCredit = 1;
 const mostCredit = 16;
 /** What another row is taken to cost before it is measured, as a share of a pass with one. */
 const guessedSlope = 0.3;
@@ -67,17 +67,22 @@ export function createSpeculation(options: SpeculationOptions = {}): Speculation
       if (always) return take(draftTokens);
       const base = costs.of(sequences);
       if (base === undefined || credit === undefined) return take(0);
-      let best = take(0);
+      let longest = 0;
+      for (const { length } of guesses) longest = Math.max(longest, Math.min(length, room, draftTokens));
+      let best = 0;
       let bestRate = (sequences / base) * leastGain;
-      for (let most = 1; most <= draftTokens; most++) {
-        const counts = take(most);
-        const drafted = counts.reduce((sum, count) => sum + count, 0);
+      for (let most = 1; most <= longest; most++) {
+        let drafted = 0;
+        let expected = sequences;
+        for (const { length, chance } of guesses) {
+          const count = Math.min(length, most, room);
+          drafted += count;
+          expected += expectRight(chance, count);
+        }
         const cost = costs.of(sequences + drafted)!;
-        if (drafted === 0 || cost - base > credit) continue;
-        const expected = counts.reduce((sum, count, i) => sum + expectRight(guesses[i]!.chance, count), sequences);
-        if (expected / cost > bestRate) [best, bestRate] = [counts, expected / cost];
+        if (cost - base <= credit && expected / cost > bestRate) [best, bestRate] = [most, expected / cost];
       }
-      return best;
+      return take(best);
     },
     passed(rows, sequences, tokens, seconds) {
       costs.add(rows, seconds);
@@ -93,30 +98,33 @@ export function createSpeculation(options: SpeculationOptions = {}): Speculation
 
 /** Seconds of a pass by its rows; between and beyond what was measured, a straight line. */
 function createCosts() {
-  const samples = new Map<number, number[]>();
-  /** [rows, median seconds], ascending by rows. */
-  let points: (readonly [number, number])[] = [];
+  /** Ascending by rows; the seconds are the median of the last samples. */
+  const points: { readonly rows: number; readonly samples: number[]; seconds: number }[] = [];
   return {
     add(rows: number, seconds: number) {
-      const list = samples.get(rows) ?? [];
-      list.push(seconds);
-      if (list.length > remembered) list.shift();
-      samples.set(rows, list);
-      points = [...samples]
-        .map(([count, values]) => [count, [...values].sort((a, b) => a - b)[values.length >> 1]!] as const)
-        .sort((a, b) => a[0] - b[0]);
+      let at = 0;
+      while (at < points.length && points[at]!.rows < rows) at++;
+      if (points[at]?.rows !== rows) points.splice(at, 0, { rows, samples: [], seconds });
+      const point = points[at]!;
+      point.samples.push(seconds);
+      if (point.samples.length > remembered) point.samples.shift();
+      point.seconds = point.samples.slice().sort((a, b) => a - b)[point.samples.length >> 1]!;
     },
     /** Undefined while nothing is known. */
     of(rows: number): number | undefined {
       const first = points[0];
       if (first === undefined) return undefined;
-      const [x0, y0] = points.findLast(([count]) => count <= rows) ?? [0, 0];
       // Fewer rows than ever seen.
-      if (x0 === 0) return (first[1] * (1 + guessedSlope * (rows - 1))) / (1 + guessedSlope * (first[0] - 1));
-      const above = points.find(([count]) => count > rows);
-      if (above !== undefined) return y0 + ((above[1] - y0) * (rows - x0)) / (above[0] - x0);
+      if (rows < first.rows) {
+        return (first.seconds * (1 + guessedSlope * (rows - 1))) / (1 + guessedSlope * (first.rows - 1));
+      }
+      let at = 0;
+      while (at + 1 < points.length && points[at + 1]!.rows <= rows) at++;
+      const { rows: x0, seconds: y0 } = points[at]!;
+      const above = points[at + 1];
+      if (above !== undefined) return y0 + ((above.seconds - y0) * (rows - x0)) / (above.rows - x0);
       // More rows than ever seen: it grows on as it did so far.
-      const slope = points.length > 1 ? Math.max(0, (y0 - first[1]) / (x0 - first[0])) : (guessedSlope * y0) / x0;
+      const slope = at > 0 ? Math.max(0, (y0 - first.seconds) / (x0 - first.rows)) : (guessedSlope * y0) / x0;
       return y0 + slope * (rows - x0);
     },
   };
@@ -125,8 +133,8 @@ function createCosts() {
 export function createOdds(): Odds {
   const fade = 0.98;
   const buckets = Array.from({ length: Math.ceil(Math.log2(longestMatch)) + 1 }, (_, i) => {
-    // What is thought at first, as if seen: two tokens, more of them right after longer matches.
-    const chance = 0.3 + 0.1 * i;
+    // What is thought at first, as if seen: two tokens, more of them right after longer matches. Short ones are often chance.
+    const chance = 0.1 + 0.15 * i;
     return { right: 2 * chance, seen: 2 };
   });
   const bucketOf = (match: number) => buckets[Math.min(buckets.length - 1, Math.floor(Math.log2(Math.max(1, match))))]!;
