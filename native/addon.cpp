@@ -1,5 +1,6 @@
 // What JavaScript sees: src/addon.ts describes it. Only glue; the work is in backend.cpp, cache.cpp and the kernels.
 #include <algorithm>
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -237,6 +238,26 @@ napi_value rotary(napi_env env, napi_callback_info info) {
   });
 }
 
+// watch(numbers: Int32Array): two numbers in memory that threads share
+napi_value watch(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    static_assert(sizeof(std::atomic<int32_t>) == sizeof(int32_t) && std::atomic<int32_t>::is_always_lock_free);
+    const Arguments<1> args(env, info);
+    auto* handle = static_cast<BackendHandle*>(args.state);
+    Backend& backend = handle->open();
+    napi_typedarray_type kind;
+    size_t length;
+    void* data;
+    check(napi_get_typedarray_info(env, args.values[0], &kind, &length, &data, nullptr, nullptr), "expected an Int32Array");
+    if (kind != napi_int32_array || length != 2) throw Failure("ERR_ARGUMENT", "expected an Int32Array of two");
+    napi_ref held;
+    check(napi_create_reference(env, args.values[0], 1, &held), "numbers could not be held");
+    handle->held.push_back(held);
+    backend.watch(static_cast<const std::atomic<int32_t>*>(data));
+    return nullptr;
+  });
+}
+
 napi_value closeBackend(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<0> args(env, info);
@@ -270,6 +291,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"view", view},
         {"weight", weight},
         {"rotary", rotary},
+        {"watch", watch},
         {"close", closeBackend},
         {"resize", Method<&Backend::resize>::call},
         {"cache", Method<&Backend::addCache>::call},

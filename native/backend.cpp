@@ -135,6 +135,7 @@ void Backend::matmul(int32_t out, int32_t x, int64_t n, int32_t weightId) {
   float* const to = slot(out, n, w.rows);
   if (from == to) misuse("a product over its operand");
   if (n > 0) grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, workspace_);
+  refuseCancelled();
 }
 
 int32_t Backend::addRope(int32_t headSize, bool adjacent, std::vector<double> frequencies, double magnitude) {
@@ -294,6 +295,7 @@ void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t
     grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, activation == 0 ? Gating::gelu : Gating::silu, to,
                    workspace_);
   }
+  refuseCancelled();
 }
 
 }  // namespace grok1

@@ -22,6 +22,10 @@ class Backend {
   int threads() const { return pool_.size(); }
   Isa isa() const { return isa_; }
 
+  // Products and attention give up, with ERR_CANCELLED, as soon as the first of these two numbers exceeds the second. They must
+  // outlive the backend.
+  void watch(const std::atomic<int32_t>* numbers) { pool_.watch(numbers); }
+
   // The control block, of at least `length` int32.
   std::shared_ptr<Memory> control(int64_t length);
   // Makes slot `id` (a new one for -1) hold at least `elements` floats; returns its id.
@@ -148,6 +152,11 @@ class Backend {
   void sortChoices(const float* picks, int64_t n, int32_t used, int64_t experts);
   template <class F>
   void eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperatureLength, F&& body);
+
+  // After work that a cancellation may have cut short.
+  void refuseCancelled() const {
+    if (pool_.cancelled()) throw Failure("ERR_CANCELLED", "cancelled");
+  }
 
   // Splits [0, n) over the threads in multiples of `unit` when the work, in floats, is worth it.
   template <class F>

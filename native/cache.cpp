@@ -245,11 +245,12 @@ void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t l
   }
   pool_.run([&](int thread, int threads) {
     const int64_t count = int64_t(items_.size());
-    for (int64_t i = pool_.next(); i < count; i = pool_.next()) ops_.attend(call, items_[i], scratch + scratchFloats * thread);
+    for (int64_t i; !pool_.cancelled() && (i = pool_.next()) < count;) ops_.attend(call, items_[i], scratch + scratchFloats * thread);
     if (merges_.empty()) return;
     pool_.barrier();
     mergeSome(thread, threads);
   });
+  refuseCancelled();
 }
 
 }  // namespace grok1

@@ -81,7 +81,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
     }
     pool.barrier();
 
-    for (int64_t item; (item = nextHidden++) < active * hiddenItems;) {
+    for (int64_t item; !pool.cancelled() && (item = nextHidden++) < active * hiddenItems;) {
       const size_t a = size_t(item / hiddenItems);
       const int64_t from = item % hiddenItems * hiddenItem, until = std::min(hidden, from + hiddenItem);
       const WeightRef &gateOf = refs.gate[gathered.ids[a]], &upOf = refs.up[gathered.ids[a]];
@@ -109,7 +109,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
     }
     pool.barrier();
 
-    for (int64_t item; (item = nextWidth++) < widthItems;) {
+    for (int64_t item; !pool.cancelled() && (item = nextWidth++) < widthItems;) {
       const int64_t row = item * widthItem, end = std::min(width, row + widthItem);
       for (int64_t t = 0; t < n; t++) std::fill(out + t * width + row, out + t * width + end, 0.0f);
       for (size_t a = 0; a < size_t(active); a++) {
@@ -195,7 +195,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
       pool.barrier();
 
       const int64_t tileCount = gateTiles.count(it.tokens), upCount = upTiles.count(it.tokens);
-      for (int64_t item; (item = counters[s].hidden++) < hiddenItems;) {
+      for (int64_t item; !pool.cancelled() && (item = counters[s].hidden++) < hiddenItems;) {
         const int64_t panel = item * pair, panels = std::min(pair, hiddenPanels - panel), row = panel * kPanelRows;
         multiplyPanels(products, refs.gate[it.expert], row, panels, gateBlocking.columns, gateTiles, 0, tileCount, it.tokens, scratch, c);
         multiplyPanels(products, refs.up[it.expert], row, panels, upBlocking.columns, upTiles, 0, upCount, it.tokens, scratch, c2);
@@ -213,7 +213,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
       pool.barrier();
 
       const int64_t downCount = downTiles.count(it.tokens);
-      for (int64_t item; (item = counters[s].down++) < downItems;) {
+      for (int64_t item; !pool.cancelled() && (item = counters[s].down++) < downItems;) {
         const int64_t panel = item * downBlocking.panels, panels = std::min(downBlocking.panels, widthPanels - panel);
         multiplyPanels(products, refs.down[it.expert], panel * kPanelRows, panels, downBlocking.columns, downTiles, 0, downCount,
                        it.tokens, scratch, c);

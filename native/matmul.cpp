@@ -26,7 +26,7 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
       for (int64_t i; (i = nextPiece++) < n * pieces;) acts.pack(products, i / pieces, x + i / pieces * ldx, i % pieces);
       pool.barrier();
     }
-    for (int64_t row; (row = nextRow.fetch_add(chunk)) < weight.rows;) {
+    for (int64_t row; !pool.cancelled() && (row = nextRow.fetch_add(chunk)) < weight.rows;) {
       const int64_t end = std::min(weight.rows, row + chunk);
       for (int64_t t = 0; t < n; t += kMaxTokensAtOnce) {
         const void* tokens[kMaxTokensAtOnce];
@@ -63,7 +63,7 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
       uint8_t* const scratch = memory + tileMemory + (panelMemory + cMemory) * size_t(thread);
       float* const c = reinterpret_cast<float*>(scratch + panelMemory);
       pool.barrier();
-      for (int64_t item; (item = nextItem++) < groups * parts;) {
+      for (int64_t item; !pool.cancelled() && (item = nextItem++) < groups * parts;) {
         const int64_t panel = item / parts * blocking.panels, part = item % parts;
         const int64_t panels = std::min(blocking.panels, allPanels - panel);
         const int64_t from = tileCount * part / parts, to = tileCount * (part + 1) / parts;

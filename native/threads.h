@@ -39,6 +39,16 @@ class ThreadPool {
     finish();
   }
 
+  // Two numbers that another thread may write to: once the first exceeds the second, what is under way is no longer wanted.
+  // They must outlive the pool, or be replaced by nullptr.
+  void watch(const std::atomic<int32_t>* numbers) { watched_ = numbers; }
+
+  // Whether what is under way is no longer wanted. Loops over pieces of work ask before each piece; the threads still meet at
+  // every barrier, and who started the work asks again at its end, because what it computed is then no result.
+  bool cancelled() const {
+    return watched_ != nullptr && watched_[0].load(std::memory_order_relaxed) > watched_[1].load(std::memory_order_relaxed);
+  }
+
   // Inside run: returns when every thread of the pool has called it.
   void barrier();
 
@@ -62,6 +72,7 @@ class ThreadPool {
   int size_ = 1;
   Job job_ = nullptr;
   void* context_ = nullptr;
+  const std::atomic<int32_t>* watched_ = nullptr;
   bool stopping_ = false;
   std::vector<std::thread> workers_;
 

@@ -62,6 +62,11 @@ export interface AddonBackend {
   view(id: number): ArrayBuffer;
   /** Binds one [rows, cols] matrix, or one for each expert; the arrays are held, not copied. */
   weight(ggmlType: number, rows: number, cols: number, parts: Uint8Array[]): number;
+  /**
+   * Products and attention throw ERR_CANCELLED once the first of these two numbers exceeds the second, which they look at
+   * between pieces of their work: what another thread writes to shared memory ends a call that is under way.
+   */
+  watch(numbers: Int32Array): void;
   rotary(headSize: number, adjacent: boolean, frequencies: Float64Array, magnitude: number): number;
   /** `type` is the place in "f32", "f16", "q8_0", "q4_0". */
   cache(layers: number, kvHeads: number, headSize: number, pages: number, pageTokens: number, type: number): number;

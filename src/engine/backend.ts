@@ -16,10 +16,11 @@ export interface OpenBackend {
 }
 
 /**
+ * `cancel`: as in `NativeOptions`.
  * @throws GrokError `unsupported` when "native" is asked for and the addon is not there; `argument` for a backend that does
  * not exist, or a number of threads out of its range.
  */
-export async function openBackend(choice: BackendChoice, threads: number): Promise<OpenBackend> {
+export async function openBackend(choice: BackendChoice, threads: number, cancel?: Int32Array): Promise<OpenBackend> {
   if (!backends.includes(choice)) {
     throw new GrokError("argument", `backend is ${String(choice)}, expected ${backends.join(", ")}`, {
       option: "backend",
@@ -31,7 +32,8 @@ export async function openBackend(choice: BackendChoice, threads: number): Promi
   const openReference = async () => (await import("../kernels/reference/reference.ts")).createReference();
   if (choice === "reference") return { ops: await openReference(), fallbackReason: undefined };
   const state = loadAddon();
-  if (state.addon !== undefined) return { ops: createNative(state.addon, { threads }), fallbackReason: undefined };
+  if (state.addon !== undefined)
+    return { ops: createNative(state.addon, { threads, ...(cancel && { cancel }) }), fallbackReason: undefined };
   if (choice === "auto") return { ops: await openReference(), fallbackReason: state.reason };
   throw new GrokError("unsupported", `the native backend is not there: ${state.reason}`, { reason: state.reason });
 }

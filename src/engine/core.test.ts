@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
 import { type Core, type CoreOptions, createCore } from "./core.ts";
 import { createFakeModel, type FakeOptions, fakeLogits, greedyOracle } from "./fake-model.case.ts";
-import { makeInterruptible } from "./interrupt.ts";
+import { cancellationBytes, createCancellations, makeInterruptible } from "./interrupt.ts";
 import { computeLogits, computeLogprobs, runBench } from "./jobs.ts";
 import type { EngineRequest } from "./types.ts";
 
@@ -327,17 +327,30 @@ describe("cancellation", () => {
     expectAllFree(core);
   });
 
+  it("of a model that computes no numbers fails with the model's name, and of wrong options with theirs", async () => {
+    for (const spread of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const { core } = start({ source: "some.gguf" }, { spread });
+      for (const sampling of [greedy, { temperature: 1 }]) {
+        const failed = collect(core, { tokens: prompt, sampling });
+        await expect(failed).rejects.toMatchObject({ code: "format", message: expect.stringMatching(/^some\.gguf: /) });
+      }
+      expectAllFree(core);
+    }
+    const biased = collect(start().core, { tokens: prompt, sampling: { logitBias: { 11: 1 } } });
+    await expect(biased).rejects.toMatchObject({ code: "argument" });
+  });
+
   it("interrupts a pass between two layers when nobody else is in it", async () => {
-    let requested = false;
     const fake = createFakeModel();
-    const { ops, interrupt } = makeInterruptible(fake.ops, () => requested);
+    const interrupt = createCancellations(new SharedArrayBuffer(cancellationBytes));
+    const ops = makeInterruptible(fake.ops, interrupt);
     let passes = 0;
     fake.before = () => {
       passes++;
       if (passes === 3) {
-        requested = true;
+        Atomics.add(interrupt.numbers, 0, 1);
         setImmediate(() => {
-          requested = false;
+          interrupt.seen();
           core.cancel(79);
         });
       }

@@ -1,6 +1,7 @@
 import { GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
+import { canChoose } from "../sampling/logits.ts";
 import { createSampler } from "../sampling/sampler.ts";
 import { type AdapterSet, noAdapters } from "./adapters.ts";
 import { createDraftSource } from "./draft-source.ts";
@@ -54,6 +55,8 @@ export interface CoreOptions {
   /** Default true. */
   readonly speculate?: boolean | SpeculationOptions;
   readonly pageTokens?: number;
+  /** What the model was read from, for messages. */
+  readonly source?: string;
   /** Absent: requests have none to choose from. The model given follows them. */
   readonly adapters?: AdapterSet | undefined;
   /** The way out of a pass that serves one request alone. */
@@ -169,9 +172,10 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     const { run, stream, draft } = place;
     const before = stream.tokens.length;
     let right = 0;
+    const rowAt = (index: number) => logits.subarray(index * vocab, (index + 1) * vocab);
     try {
       for (; runs.includes(run) && !run.cancelled; right++) {
-        const row = logits.subarray(right * vocab, (right + 1) * vocab);
+        const row = rowAt(right);
         const reason = run.limit === 0 ? run.limitReason : receive(run, stream, row, pool, nextId);
         if (reason !== undefined) {
           end(run, reason);
@@ -182,7 +186,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
         stream.timeline.length++;
       }
     } catch (error) {
-      fail(run, error);
+      fail(run, canChoose(rowAt(right)) ? error : noNumbers(options.source));
     }
     if (draft.length > 0) truncate(pool, stream.timeline, stream.timeline.length);
     drafting?.learn(place, stream.tokens[before], right);
@@ -391,6 +395,11 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       memory.close();
     },
   };
+}
+
+/** The model's own arithmetic went wrong, and not what a caller asked for. */
+function noNumbers(source = "the model"): GrokError {
+  return new GrokError("format", `${source}: computes what are no numbers: a weight is damaged`, { source });
 }
 
 function selectAdapters(held: AdapterSet | undefined, { adapters }: EngineRequest) {

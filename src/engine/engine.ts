@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { GrokError } from "../errors.ts";
 import { type Client, connect, type Engine } from "./client.ts";
+import { cancellationBytes } from "./interrupt.ts";
 import { errorFromData, type FromEngine, type WorkerStart } from "./protocol.ts";
 import type { EngineInfo, EngineOptions } from "./types.ts";
 
@@ -13,7 +14,7 @@ import type { EngineInfo, EngineOptions } from "./types.ts";
  * the thread dies.
  */
 export async function startEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
-  const cancellations = new SharedArrayBuffer(4);
+  const cancellations = new SharedArrayBuffer(cancellationBytes);
   const workerData: WorkerStart = { path, options, cancellations };
   const worker = startWorker(workerData);
   return await new Promise<Engine>((resolve, reject) => {

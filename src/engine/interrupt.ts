@@ -2,24 +2,60 @@ import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
 
 /**
- * A way out of a pass between two layers. A thread that computes reads no messages; it can look at one shared number.
- * Armed only while a pass serves a single request: others should not pay for a neighbour's cancellation.
+ * A way out of a pass. A thread that computes reads no messages; it can look at shared memory, between two layers and,
+ * on the native backend, between two pieces of a product. Armed only while a pass serves a single request: others should
+ * not pay for a neighbour's cancellation.
  */
 export interface Interrupt {
   armed: boolean;
 }
 
-/** `ops` whose `at` throws GrokError `cancelled` when the interrupt is armed and requested. */
-export function makeInterruptible(ops: Ops, requested: () => boolean): { ops: Ops; interrupt: Interrupt } {
-  const interrupt: Interrupt = { armed: false };
+export interface Cancellations extends Interrupt {
+  /**
+   * Two int32: cancellations ever asked for, which another thread counts, and how many of them a pass goes on in spite of. It is
+   * left when the first exceeds the second.
+   */
+  readonly numbers: Int32Array<SharedArrayBuffer>;
+  /** Of those asked for, one more message was read: it no longer ends a pass. */
+  seen(): void;
+}
+
+/** Memory for {@link createCancellations}. */
+export const cancellationBytes = 8;
+
+const none = 2 ** 31 - 1;
+
+export function createCancellations(shared: SharedArrayBuffer): Cancellations {
+  const numbers = new Int32Array(shared);
+  let read = 0;
+  let armed = false;
+  const allow = () => Atomics.store(numbers, 1, armed ? read : none);
+  allow();
   return {
-    interrupt,
-    ops: {
-      ...ops,
-      at(layer) {
-        if (interrupt.armed && requested()) throw new GrokError("cancelled", "the pass was interrupted");
-        ops.at(layer);
-      },
+    numbers,
+    get armed() {
+      return armed;
+    },
+    set armed(value) {
+      armed = value;
+      allow();
+    },
+    seen() {
+      read++;
+      allow();
+    },
+  };
+}
+
+/** `ops` whose `at` throws GrokError `cancelled` when a pass is to be left. */
+export function makeInterruptible(ops: Ops, { numbers }: Cancellations): Ops {
+  return {
+    ...ops,
+    at(layer) {
+      if (Atomics.load(numbers, 0) > Atomics.load(numbers, 1)) {
+        throw new GrokError("cancelled", "the pass was interrupted");
+      }
+      ops.at(layer);
     },
   };
 }

@@ -67,7 +67,7 @@ export function createPasses(
       return forward(batch, new Set(places.map(({ run }) => run)).size === 1);
     },
     chunkFor(requests) {
-      // One request alone can be left between two layers, and large chunks read the weights least often.
+      // One request alone can be left in the middle of a pass, and large chunks read the weights least often.
       if (requests <= 1) return batchTokens;
       return Math.min(batchTokens, Math.max(smallestChunk, Math.floor((speed * passSeconds) / 32) * 32));
     },

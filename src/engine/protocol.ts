@@ -15,7 +15,7 @@ import type {
 export interface WorkerStart {
   readonly path: string;
   readonly options: EngineOptions;
-  /** One int32 in shared memory: how many cancellations were ever asked for. */
+  /** `cancellationBytes` that both threads see; the first int32 counts the cancellations asked for. */
   readonly cancellations: SharedArrayBuffer;
 }
 

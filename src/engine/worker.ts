@@ -7,7 +7,7 @@ import { bindModel } from "../model/registry.ts";
 import { openAdapters } from "./adapters.ts";
 import { defaultThreads, openBackend, usefulThreads } from "./backend.ts";
 import { createCore } from "./core.ts";
-import { makeInterruptible } from "./interrupt.ts";
+import { createCancellations, makeInterruptible } from "./interrupt.ts";
 import { resolveOptions } from "./options.ts";
 import { errorToData, type FromEngine, type WorkerStart } from "./protocol.ts";
 import { serve } from "./serve.ts";
@@ -20,25 +20,23 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const began = performance.now();
   const file = openGguf(path);
   const threads = usefulThreads(options.threads ?? defaultThreads());
-  const backend = await openBackend(options.backend ?? "auto", threads);
-
-  const asked = new Int32Array(cancellations);
-  let seen = 0;
-  const { ops: plain, interrupt } = makeInterruptible(backend.ops, () => Atomics.load(asked, 0) > seen);
+  const interrupt = createCancellations(cancellations);
+  const backend = await openBackend(options.backend ?? "auto", threads, interrupt.numbers);
+  const plain = makeInterruptible(backend.ops, interrupt);
   const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
   const ops = adapted?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const bind = (bound: Ops) => adapters?.follow(bindModel(bound, file)) ?? bindModel(bound, file);
   const model = bind(ops);
   const settings = resolveOptions(options, ops.backend, model.config);
-  const core = createCore(ops, model, { ...settings, interrupt, adapters });
+  const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path });
 
   const { layers, kvHeads, headSize } = model.config;
   serve(port, {
     core,
     ops,
     bindObserved: (see) => bind(observe(ops, see)),
-    onCancel: () => seen++,
+    onCancel: interrupt.seen,
     onClose: () => {
       ops.close();
       file.close();

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { Addon, AddonBackend } from "../../addon.ts";
-import { GrokError } from "../../errors.ts";
+import { type ErrorCode, GrokError } from "../../errors.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
 import { checkApart, checkSize } from "../reference/matrix.ts";
 import { type Control, createControl } from "./control.ts";
@@ -12,6 +12,11 @@ export interface NativeOptions {
   readonly threads?: number;
   /** One of the addon's `machine().isas`; the best this processor has unless said. */
   readonly isa?: string;
+  /**
+   * Two int32, in memory that threads share: an operation that computes for long throws GrokError `cancelled` soon after the
+   * first exceeds the second. Its result is then none, and the backend is ready for the next operation.
+   */
+  readonly cancel?: Int32Array;
 }
 
 interface NativeCache extends KvCache {
@@ -47,8 +52,9 @@ export interface NativeBackend {
 
 /** As {@link createNative}. */
 export function openNative(addon: Addon, options: NativeOptions = {}): NativeBackend {
-  const { threads = availableParallelism(), isa = "best" } = options;
+  const { threads = availableParallelism(), isa = "best", cancel } = options;
   const native = guardCalls(guard(() => addon.createBackend(threads, isa))());
+  if (cancel !== undefined) native.watch(cancel);
   const scratch = createScratch(native);
   const control = createControl(native);
   const rotaries = new WeakMap<Rope, number>();
@@ -259,6 +265,12 @@ export function checkBatch(operation: string, batch: Batch, x: Matrix): void {
   checkSize(operation, "rows of the batch's sequences", x.rows, covered);
 }
 
+const kinds: ReadonlyMap<string | undefined, ErrorCode> = new Map([
+  ["ERR_MEMORY", "capacity"],
+  ["ERR_INTERNAL", "internal"],
+  ["ERR_CANCELLED", "cancelled"],
+]);
+
 /** The addon's errors as GrokErrors: what it refuses is a caller's mistake, what it cannot allocate is a lack of memory. */
 function guard<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => R {
   return (...args) => {
@@ -266,8 +278,7 @@ function guard<A extends unknown[], R>(call: (...args: A) => R): (...args: A) =>
       return call(...args);
     } catch (error) {
       const { code, message } = error as { code?: string; message?: string };
-      const kind = code === "ERR_MEMORY" ? "capacity" : code === "ERR_INTERNAL" ? "internal" : "argument";
-      throw new GrokError(kind, `native backend: ${message}`, {}, error);
+      throw new GrokError(kinds.get(code) ?? "argument", `native backend: ${message}`, {}, error);
     }
   };
 }
