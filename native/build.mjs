@@ -55,14 +55,18 @@ try {
 } catch (error) {
   mkdirSync(out, { recursive: true });
   const reason = error instanceof BuildError ? error.message : String(error?.stack ?? error);
-  writeFileSync(join(out, "why-not.txt"), `${reason}\n`);
+  const note = join(out, "why-not.txt");
+  // Said already: what runs without the addon says so itself, each time.
+  const known = quiet && existsSync(note) && readFileSync(note, "utf8") === `${reason}\n`;
+  writeFileSync(note, `${reason}\n`);
   rmSync(join(out, "build-info.json"), { force: true });
   // An addon from older sources must not serve newer callers.
   rmSync(join(out, "grok1.node"), { force: true });
-  process.stderr.write(
-    `warning: the native addon could not be built (${reason.split("\n")[0]}); grok1 will run on its much slower TypeScript backend. ` +
-      "Install a C++20 compiler (GCC 11, Clang 14, Visual Studio 2022 or newer) and run: node native/build.mjs\n",
-  );
+  if (!known)
+    process.stderr.write(
+      `warning: the native addon could not be built (${reason.split("\n")[0]}); grok1 will run on its much slower TypeScript backend. ` +
+        "Install a C++20 compiler (GCC 11, Clang 14, Visual Studio 2022 or newer) and run: node native/build.mjs\n",
+    );
 }
 
 async function build() {

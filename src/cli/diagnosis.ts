@@ -16,6 +16,8 @@ export interface Diagnosis extends Machine {
   readonly freeDiskBytes: number | undefined;
   readonly configFile: string;
   readonly configFound: boolean;
+  /** Why other commands refuse the config file. */
+  readonly configProblem: string | undefined;
   /** What would help, most important first. */
   readonly advice: readonly string[];
 }

@@ -38,6 +38,8 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
       ),
   })
   .hook("preAction", (_, command) => {
+    // It reads the file itself, and reports what is wrong with it.
+    if (command.name() === "doctor") return;
     const path = configPath(process.env);
     applyConfig(command, readConfig(path), path);
   });

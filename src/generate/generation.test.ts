@@ -69,6 +69,14 @@ it("gives whole characters, the same text however it is cut into tokens, and tok
   );
 });
 
+it("leaves out the bytes of a character that a limit cut", async () => {
+  for (const cut of [1, 2, 3]) {
+    const result = await startGeneration(place([utf8("é"), utf8("😀").subarray(0, cut)]), () => Int32Array.of(0), {})
+      .result;
+    expect([result.text, result.tokens]).toEqual(["é", [0, 1]]);
+  }
+});
+
 it("takes a token that the tokenizer has no piece for as saying nothing", async () => {
   const short = place([utf8("a"), utf8("b"), utf8("c")]);
   const tokenizer = { ...short.tokenizer, vocabSize: 2 };

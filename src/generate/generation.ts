@@ -250,9 +250,8 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
     },
     end() {
       if (stopped) return;
-      const last = matcher.push(decoder.end());
-      stopped = last.stopped;
-      release(stopped ? last.text : last.text + matcher.end(), !stopped);
+      // The bytes of a character that never became whole are left out, as other engines do.
+      release(matcher.end(), true);
     },
     result: (withLogprobs: boolean) => ({
       text,

@@ -25,3 +25,13 @@ export function largest(logits: Logits): number {
   }
   return found;
 }
+
+/** Whether a token can be chosen by these logits: none is NaN or +Infinity, and not all are -Infinity. */
+export function canChoose(logits: Logits): boolean {
+  let most = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) {
+    if (Number.isNaN(logit)) return false;
+    if (logit > most) most = logit;
+  }
+  return Number.isFinite(most);
+}

@@ -41,6 +41,13 @@ describe("run", () => {
     expect(document.tokens).toHaveLength(8);
     expect(document.logprobs).toHaveLength(8);
     expect(document.logprobs[0].top).toHaveLength(2);
+    expect(document.logprobs.map((entry: { token: number }) => entry.token)).toEqual(document.tokens);
+    const opened = openGguf(baby);
+    const { bytes } = tokenizerFromGguf(opened.metadata);
+    opened.close();
+    for (const { token, text, bytes: odd } of [...document.logprobs, ...document.logprobs[0].top]) {
+      expect(odd ?? [...Buffer.from(text)]).toEqual([...bytes(token)]);
+    }
     expect(document.usage.completionTokens).toBe(8);
     expect(document.timings.decodeSeconds).toBeGreaterThan(0);
     expect(fromFile.stdout).toBe(text.stdout);
@@ -181,8 +188,11 @@ describe("tokenize", () => {
       ['{"txt": 1}', /line 2: expected an object with "text"/],
       ["null", /line 2: expected an object/],
     ] as const) {
-      const { status, stderr } = await grok1(["tokenize", "-m", baby, "--jsonl"], { input: `{"text":"a"}\n${line}\n` });
+      const { status, stdout, stderr } = await grok1(["tokenize", "-m", baby, "--jsonl"], {
+        input: `{"text":"a"}\n${line}\n`,
+      });
       expect(stderr).toMatch(saying);
+      expect(JSON.parse(stdout)).toMatchObject({ decoded: "a" });
       expect(status).toBe(1);
     }
   });

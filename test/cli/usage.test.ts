@@ -88,10 +88,23 @@ describe("where a setting comes from", () => {
     ['{"temperature": [1]}', /config\.json: "temperature" expects/],
   ])("a config file %s is used wrongly", async (content, saying) => {
     write(content);
-    const { status, stderr } = await grok1(["run", "-m", baby, "-p", "a"]);
+    const [{ status, stderr }, doctor] = await Promise.all([
+      grok1(["run", "-m", baby, "-p", "a"]),
+      grok1(["doctor", "--json"]),
+    ]);
     write("{}");
+    const { configProblem, advice } = JSON.parse(doctor.stdout);
+    expect(configProblem).toMatch(saying);
+    expect(advice[0]).toMatch(saying);
+    expect([doctor.stderr, doctor.status]).toEqual(["", 0]);
     expect(stderr).toMatch(saying);
     expect(stderr.trimEnd()).not.toContain("\n");
+    expect(status).toBe(2);
+  });
+
+  it("a value that the model has no room for is named by its flag", async () => {
+    const { status, stderr } = await grok1(["run", "-m", baby, "-p", "a", "--context", "1000000"]);
+    expect(stderr).toMatch(/^grok1: --context is 1000000, expected a whole number from 1 to /);
     expect(status).toBe(2);
   });
 });

@@ -110,6 +110,7 @@ describe("a model on its thread", () => {
     expect(await code(model.chat([]).result)).toBe("argument");
     expect(await code(loadModel(join(root, "missing.gguf")))).toBe("io");
     expect(await code(loadModel(join(root, "package.json")))).toBe("format");
+    for (const path of [undefined, "", 7]) expect(await code(loadModel(path as never))).toBe("argument");
     expect(await code(loadModel(baby, { contextLength: 1e9 }))).toBe("argument");
     expect(await code(loadModel(baby, { backend: "nope" as never }))).toBe("argument");
     expect(await code(loadModel(baby, { speculate: "x" as never }))).toBe("argument");

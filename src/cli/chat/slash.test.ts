@@ -28,6 +28,11 @@ describe("slash commands", () => {
     expect(["/etc/hosts", "/ 2", "a /help", "1/2"].some(isSlash)).toBe(false);
   });
 
+  it("are the same in capitals", async () => {
+    expect(await say("/HELP")).toBe(await say("/help"));
+    expect(await say("/Nope")).toMatch(/no command \/Nope/);
+  });
+
   it("/clear keeps the system message, /system replaces it", async () => {
     await say("/clear");
     expect(conversation.messages).toEqual([{ role: "system", content: "Be brief." }]);

@@ -28,7 +28,8 @@ export function isSlash(turn: string): boolean {
 
 /** Carries out a slash command on the conversation. What goes wrong is said, not thrown. */
 export async function runSlash(turn: string, conversation: Conversation, messages: Messages): Promise<SlashOutcome> {
-  const [, name, rest] = /^(\S+)\s*([\s\S]*)$/.exec(turn)!;
+  const [, typed, rest] = /^(\S+)\s*([\s\S]*)$/.exec(turn)!;
+  const name = typed!.toLowerCase();
   const argument = rest!.trim();
   const say = (text: string): SlashOutcome => ({ kind: "done", text });
   switch (name) {
@@ -58,8 +59,8 @@ export async function runSlash(turn: string, conversation: Conversation, message
     default:
       return say(
         messages.unknownCommand(
-          name!,
-          commands.find((known) => known.startsWith(name!.slice(0, 3))),
+          typed!,
+          commands.find((known) => known.startsWith(name.slice(0, 3))),
         ),
       );
   }

@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { loadAddon } from "../../addon.ts";
-import { configPath } from "../config.ts";
+import { GrokError } from "../../errors.ts";
+import { configPath, readConfig } from "../config.ts";
 import { advise, type Diagnosis, reportAddon } from "../diagnosis.ts";
 import { freeDisk, readMachine } from "../machine.ts";
 import { findModel, type ModelOptions } from "../model.ts";
-import { addSettings } from "../settings.ts";
+import { addSettings, applyConfig } from "../settings.ts";
 import { bold, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
 
 export function addDoctor(program: Command): void {
@@ -14,12 +15,25 @@ export function addDoctor(program: Command): void {
     .description("What was built, what this computer has, and what would make it faster.");
   addSettings(command, ["model"]).option("--json", "print one JSON document");
   command.action(async (options: ModelOptions & { readonly json?: true }) => {
-    const diagnosis = await diagnose(options, program.version() ?? "");
+    const problem = configProblem(command);
+    const diagnosis = await diagnose({ ...options, ...command.opts() }, program.version() ?? "", problem);
     process.stdout.write(options.json ? `${jsonDocument(diagnosis)}\n` : render(diagnosis));
   });
 }
 
-async function diagnose(options: ModelOptions, version: string): Promise<Diagnosis> {
+/** What every other command refuses the config file for. */
+function configProblem(command: Command): string | undefined {
+  const path = configPath(process.env);
+  try {
+    applyConfig(command, readConfig(path), path);
+    return undefined;
+  } catch (error) {
+    if (error instanceof GrokError) return error.message;
+    throw error;
+  }
+}
+
+async function diagnose(options: ModelOptions, version: string, problem: string | undefined): Promise<Diagnosis> {
   const { defaultThreads } = await import("../../engine/backend.ts");
   const machine = readMachine();
   const addon = reportAddon(loadAddon());
@@ -34,7 +48,8 @@ async function diagnose(options: ModelOptions, version: string): Promise<Diagnos
     freeDiskBytes: freeDisk(model !== undefined && existsSync(model) ? model : process.cwd()),
     configFile,
     configFound: existsSync(configFile),
-    advice: advise(machine, addon),
+    configProblem: problem,
+    advice: [...(problem === undefined ? [] : [`Mend the config file: ${problem}`]), ...advise(machine, addon)],
   };
 }
 
@@ -61,13 +76,16 @@ function render(found: Diagnosis): string {
     ["clock", found.clockGovernor ?? ""],
     ["free on disk", optional(found.freeDiskBytes)],
     ["model", found.model ?? "none named"],
-    ["config file", `${found.configFile}${found.configFound ? "" : " (not there)"}`],
+    [
+      "config file",
+      `${found.configFile}${found.configProblem ? " (refused)" : found.configFound ? "" : " (not there)"}`,
+    ],
   ].filter(([, value]) => value !== "");
   const title = bold("What would help", hasColor(process.stdout, process.env));
   const advice =
     found.advice.length === 0
       ? "\nNothing to improve.\n"
-      : `\n${title}\n${found.advice.map((line) => `- ${line}\n`).join("")}`;
+      : `\n${title}\n${found.advice.map((line) => `- ${escapeLine(line)}\n`).join("")}`;
   return table(rows.map(([name, value]) => [name!, escapeLine(value!)])) + advice;
 }
 

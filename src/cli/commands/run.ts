@@ -1,6 +1,8 @@
+import { isUtf8 } from "node:buffer";
 import { type Command, Option } from "commander";
 import type { FinishReason } from "../../engine/types.ts";
 import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { readStandardInput, readText } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
@@ -113,7 +115,7 @@ async function run(options: RunOptions): Promise<number> {
     }
   }
   const result = await generation.result;
-  if (options.json) process.stdout.write(`${jsonDocument(documentOf(path, prompt, result))}\n`);
+  if (options.json) process.stdout.write(`${jsonDocument(documentOf(path, prompt, result, model.tokenizer))}\n`);
   else if (terminal && last !== "" && !last.endsWith("\n")) process.stdout.write("\n");
   if (process.stderr.isTTY && !options.json) process.stderr.write(`${summaryOf(result)}\n`);
   return statusOf(result.finishReason);
@@ -130,9 +132,16 @@ async function readPrompt(options: RunOptions): Promise<string> {
   return prompt;
 }
 
-function documentOf(model: string, prompt: string, result: GenerateResult) {
+function documentOf(model: string, prompt: string, result: GenerateResult, tokenizer: Tokenizer) {
   const { text, tokens, finishReason, usage, timings, logprobs } = result;
-  return { model, prompt, text, tokens, finishReason, usage, timings, ...(logprobs && { logprobs }) };
+  const named = ({ token, logprob }: { readonly token: number; readonly logprob: number }) => {
+    const bytes = token < tokenizer.vocabSize ? Buffer.from(tokenizer.bytes(token)) : Buffer.alloc(0);
+    const shown = bytes.toString("utf8");
+    // Part of a character only: the text alone would not say which.
+    return { token, text: shown, ...(!isUtf8(bytes) && { bytes: [...bytes] }), logprob };
+  };
+  const entries = logprobs?.map((entry) => ({ ...named(entry), top: entry.top.map(named) }));
+  return { model, prompt, text, tokens, finishReason, usage, timings, ...(entries && { logprobs: entries }) };
 }
 
 function summaryOf({ usage, timings, finishReason }: GenerateResult): string {

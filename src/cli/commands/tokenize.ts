@@ -46,17 +46,20 @@ const gatherLength = 1 << 18;
 async function tokenizeLines(tokenizer: Tokenizer, encoding: EncodeOptions): Promise<void> {
   let output = "";
   let number = 0;
-  for await (const line of inputLines()) {
-    number++;
-    if (line.trim() === "") continue;
-    const ids = tokenizer.encode(textOf(line, number), encoding);
-    output += `{"ids":[${ids.join(",")}],"decoded":${JSON.stringify(tokenizer.decode(ids))}}\n`;
-    if (output.length >= gatherLength) {
+  try {
+    for await (const line of inputLines()) {
+      number++;
+      if (line.trim() === "") continue;
+      const ids = tokenizer.encode(textOf(line, number), encoding);
+      output += `{"ids":[${ids.join(",")}],"decoded":${JSON.stringify(tokenizer.decode(ids))}}\n`;
+      if (output.length < gatherLength) continue;
       await write(output);
       output = "";
     }
+  } finally {
+    // Also what came before a bad line.
+    await write(output);
   }
-  await write(output);
 }
 
 /** Lines of standard input. Decoded a chunk at a time: a line reader that emits an event a line costs more than encoding. */
