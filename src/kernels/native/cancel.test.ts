@@ -6,8 +6,8 @@ import type { Batch, Matrix, Routing } from "../ops.ts";
 import { createNative } from "./native.ts";
 
 const state = loadAddon();
-const width = 1024;
-const hidden = 2048;
+const width = 256;
+const hidden = 512;
 const experts = 4;
 
 function wave(count: number, step: number): Float32Array {
