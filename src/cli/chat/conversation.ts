@@ -1,8 +1,8 @@
 import { writeAtomic } from "../../bytes/atomic-write.ts";
+import type { AdapterSource } from "../../engine/types.ts";
 import { GrokError } from "../../errors.ts";
 import type { ChatMessage } from "../../generate/types.ts";
 import { readText } from "../files.ts";
-import type { NamedAdapter } from "./adapters.ts";
 
 /** What has been said, and with which options the next answer is made. */
 export interface Conversation {
@@ -11,13 +11,13 @@ export interface Conversation {
   /** Sampling options, `maxTokens` and the `adapters` chosen, by name; those that nobody set are absent. */
   options: Record<string, unknown>;
   /** What can be chosen from: the adapters that the model was loaded with. */
-  readonly adapters: readonly NamedAdapter[];
+  readonly adapters: readonly Required<AdapterSource>[];
 }
 
 export function beginConversation(
   system: string | undefined,
   options: Record<string, unknown>,
-  adapters: readonly NamedAdapter[] = [],
+  adapters: readonly Required<AdapterSource>[] = [],
 ): Conversation {
   return { messages: system ? [{ role: "system", content: system }] : [], options, adapters };
 }
