@@ -89,21 +89,24 @@ GROK1_INLINE void lookUpWide(__m512i* w) {  // to values + 128
   for (int i = 0; i < 4; i++) w[i] = _mm512_shuffle_epi8(values, w[i]);
 }
 
-// The first word of each block of two rows, as floats. Loads are shifted so that the words wanted fall beside each other's.
+// The first word of each block of two rows, as floats: of each row from one register, which loads fill at places that are free.
+// (Masked loads would do in fewer, both rows in one register, but from memory they are slower than loads that are then blended.)
 template <int STRIDE, Order ORDER>
 GROK1_INLINE __m512 sixteenHalves(const uint8_t* p, const uint8_t* q) {
-  constexpr int step = STRIDE / 2, per = STRIDE == 18 ? 4 : 2, loads = 8 / per;  // blocks a load; loads a row
-  static_assert(step * (per - 1) + 2 * loads <= 32);
-  constexpr uint32_t first = per == 4 ? 1u | 1u << 9 | 1u << 18 | 1u << 27 : 1u | 1u << 17;
-  __m512i v = _mm512_setzero_si512();
-  GROK1_UNROLL
-  for (int i = 0; i < 2 * loads; i++) {
-    v = _mm512_mask_loadu_epi16(v, first << i, (i < loads ? p : q) + i % loads * per * STRIDE - 2 * i);
-  }
+  static_assert(STRIDE == 18 || STRIDE == 34);
+  // Of 18 bytes: words 0, 9, 18 and 27 of the first load, 4, 13, 22 and 31 of the second; of 34: 0 and 17, 1 and 18, 2 and 19, ...
   static constexpr Words places = wordsOf([](int i) {
-    return i > 15 ? 0 : step * (blockAt(ORDER, i) % per) + loads * rowAt(ORDER, i) + blockAt(ORDER, i) / per;
+    const int block = blockAt(ORDER, i % 16), row = 32 * rowAt(ORDER, i % 16);
+    return row + (STRIDE == 18 ? 9 * block % 32 : 17 * (block % 2) + block / 2);
   });
-  return _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(vectorOf(places), v)));
+  const auto gather = [](const uint8_t* p) {
+    const __m512i v = _mm512_loadu_si512(p);
+    if constexpr (STRIDE == 18) return _mm512_mask_blend_epi16(1u << 4 | 1u << 13 | 1u << 22 | 1u << 31, v, _mm512_loadu_si512(p + 64));
+    const __m512i first = _mm512_mask_blend_epi16(1u << 1 | 1u << 18, v, _mm512_loadu_si512(p + 66));
+    const __m512i last = _mm512_mask_blend_epi16(1u << 3 | 1u << 20, _mm512_loadu_si512(p + 132), _mm512_loadu_si512(p + 198));
+    return _mm512_mask_blend_epi16(1u << 2 | 1u << 3 | 1u << 19 | 1u << 20, first, last);
+  };
+  return _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutex2var_epi16(gather(p), vectorOf(places), gather(q))));
 }
 
 // Pairs of halves, a scale and a minimum.
@@ -168,13 +171,12 @@ struct Wide<Q4_1> : WideBase<Q4_1, Order::pairs> {
 
 template <>
 struct Wide<Q5_0> : WideBase<Q5_0, Order::pairs> {
-  // Scale and bits of each block: words 0 to 2, of three blocks a load; block b is at word 11 (b % 3) + 3 (b / 3).
+  // Scale and bits of each block: words 0 to 2 of 11, taken from where three loads do not cover each other's.
   GROK1_INLINE __m512i heads(const uint8_t* p) {
-    constexpr uint32_t first = 7u | 7u << 11 | 7u << 22;
-    const __m512i v = _mm512_maskz_loadu_epi16(first, p);
-    return _mm512_mask_loadu_epi16(_mm512_mask_loadu_epi16(v, first << 3, p + 60), (first & 0x3fffff) << 6, p + 120);
+    const __m512i v = _mm512_mask_blend_epi16(7u << 6 | 7u << 17 | 7u << 28, _mm512_loadu_si512(p), _mm512_loadu_si512(p + 54));
+    return _mm512_mask_blend_epi16(7u << 14 | 7u << 25, v, _mm512_loadu_si512(p + 104));
   }
-  static constexpr int placeOf(int block) { return 11 * (block % 3) + 3 * (block / 3); }
+  static constexpr int placeOf(int block) { return 11 * block - (block < 3 ? 0 : block < 6 ? 27 : 52); }
   GROK1_INLINE void unpack(const uint8_t* p, __m512i* w) {
     unpackPairs<22>(p + 6, w);
     static constexpr Words places = wordsOf([](int i) { return placeOf(bitsBlock(i % 16)) + 1 + bitsHalf(i % 16); });
@@ -190,9 +192,8 @@ template <>
 struct Wide<Q5_1> : WideBase<Q5_1, Order::pairs> {
   // Scale, minimum and bits of each block: doublewords 0 and 1, of three blocks a load; block b is at 6 (b % 3) + 2 (b / 3).
   GROK1_INLINE __m512i heads(const uint8_t* p) {
-    constexpr uint32_t first = 3u | 3u << 6 | 3u << 12;
-    const __m512i v = _mm512_maskz_loadu_epi32(__mmask16(first), p);
-    return _mm512_mask_loadu_epi32(_mm512_mask_loadu_epi32(v, __mmask16(first << 2), p + 64), __mmask16((first & 0xfff) << 4), p + 128);
+    const __m512i v = _mm512_mask_blend_epi32(3u << 2 | 3u << 8 | 3u << 14, _mm512_loadu_si512(p), _mm512_loadu_si512(p + 64));
+    return _mm512_mask_blend_epi32(3u << 4 | 3u << 10, v, _mm512_loadu_si512(p + 128));
   }
   static constexpr int placeOf(int block) { return 6 * (block % 3) + 2 * (block / 3); }
   GROK1_INLINE void unpack(const uint8_t* p, __m512i* w) {
