@@ -310,6 +310,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"gated", Method<&Backend::gated>::call},
         {"route", Method<&Backend::route>::call},
         {"experts", Method<&Backend::experts>::call},
+        {"addLowRank", Method<&Backend::addLowRank>::call},
         {"parameter", Method<&Backend::addParameter>::call},
         {"adapted", Method<&Backend::addAdapted>::call},
         {"product", Method<&Backend::product>::call},

@@ -270,7 +270,7 @@ void Backend::route(int32_t probabilities, int32_t chosen, int32_t weights, int3
 }
 
 void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
-                      int32_t down, int32_t activation) {
+                      int32_t down, int32_t activation, int32_t terms) {
   const Weight &g = weight(gate), &u = weight(up), &d = weight(down);
   const int64_t count = int64_t(g.parts.size());
   if (g.rows != u.rows || g.cols != u.cols || g.rows != d.cols || g.cols != d.rows || int64_t(u.parts.size()) != count ||
@@ -290,12 +290,53 @@ void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t
       if (chosen_[j] == chosen_[i]) misuse("an expert chosen twice for one row");
     }
   }
-  const ExpertRefs refs{count, g.parts.data(), u.parts.data(), d.parts.data()};
+  ExpertTerms beside;
+  const int32_t* const list = ints(4 * int64_t(terms));
+  for (int32_t i = 0; i < terms; i++) {
+    const int32_t place = list[4 * i];
+    if (place < 0 || place > 2) misuse("low-rank terms beside a matrix that experts do not have");
+    const Weight &base = place == 0 ? g : place == 1 ? u : d, &a = weight(list[4 * i + 1]), &b = weight(list[4 * i + 2]);
+    checkLowRank(base, a, b);
+    (place == 0 ? beside.gate : place == 1 ? beside.up : beside.down).push_back({a.parts.data(), b.parts.data(), slot(list[4 * i + 3], n, 1)});
+  }
+  const ExpertRefs refs{count, g.parts.data(), u.parts.data(), d.parts.data(), terms > 0 ? &beside : nullptr};
   if (n > 0) {
     grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, activation == 0 ? Gating::gelu : Gating::silu, to,
                    workspace_);
   }
   refuseCancelled();
+}
+
+void Backend::checkLowRank(const Weight& base, const Weight& a, const Weight& b) const {
+  if (a.type != F32 || b.type != F32) misuse("low-rank terms are of 32-bit floats");
+  if (a.parts.size() != base.parts.size() || b.parts.size() != base.parts.size() || a.cols != base.cols || b.rows != base.rows ||
+      a.rows != b.cols) {
+    misuse("low-rank terms that do not fit what they stand beside");
+  }
+}
+
+void Backend::addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b, int32_t scales) {
+  const Weight &first = weight(a), &second = weight(b);
+  const int64_t rank = first.rows, rows = second.rows;
+  if (first.type != F32 || second.type != F32 || first.parts.size() != 1 || second.parts.size() != 1 || second.cols != rank) {
+    misuse("low-rank factors that do not fit together");
+  }
+  const float *const from = slot(x, n, first.cols), *const factors = slot(scales, n, 1);
+  float* const to = slot(y, n, rows);
+  if (from == to) misuse("a product over its operand");
+  if (n <= 0) return;
+  float* const between = reinterpret_cast<float*>(lowRank_.reserve(size_t(n * (rank + rows) + 16) * sizeof(float)));
+  float* const sum = between + (n * rank + 15) / 16 * 16;
+  grok1::matmul(pool_, isa_, first.parts[0], from, n, first.cols, between, rank, workspace_);
+  for (int64_t t = 0; t < n; t++) {
+    for (int64_t r = 0; r < rank; r++) between[t * rank + r] *= factors[t];
+  }
+  grok1::matmul(pool_, isa_, second.parts[0], between, n, rank, sum, rows, workspace_);
+  for (int64_t t = 0; t < n; t++) {
+    // A row without the adapter keeps its bits.
+    if (factors[t] == 0) continue;
+    for (int64_t r = 0; r < rows; r++) to[t * rows + r] += sum[t * rows + r];
+  }
 }
 
 }  // namespace grok1

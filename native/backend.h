@@ -55,8 +55,11 @@ class Backend {
   void gated(int32_t out, int32_t activation, int32_t gate, int32_t up, int64_t elements);
   void route(int32_t probabilities, int32_t chosen, int32_t weights, int32_t logits, int64_t n, int32_t experts, int32_t used,
              bool renormalize);
+  // control: for each of the low-rank terms the matrix beside which it stands (0 gate, 1 up, 2 down), a, b, scales
   void experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
-               int32_t down, int32_t activation);
+               int32_t down, int32_t activation, int32_t terms);
+  // y[t] += b (scales[t] (a x[t]))
+  void addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b, int32_t scales);
 
   // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix, set or, with `add`, added to; -1: it is not wanted.
   // `values` and `gradient` are matrices of `count` [rows, cols] each; the weight reads the values in place.
@@ -142,6 +145,7 @@ class Backend {
   template <class F>
   void eachTurn(RopeTable& table, int64_t n, int64_t cols, F&& body);
   const float* gainOf(Weight& weight);
+  void checkLowRank(const Weight& base, const Weight& a, const Weight& b) const;
   const Weight& multiplier(int32_t id, int64_t expert = 0);
   float* gradientOf(const Weight& weight, int64_t expert);
   // Of one expert's matrix: y = x Wᵀ, and its rule; ldx, ldy and ldd are the distances of rows.

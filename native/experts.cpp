@@ -46,6 +46,50 @@ void accumulate(float weight, const float* y, float* out, int64_t rows) {
   for (int64_t r = 0; r < rows; r++) out[r] = std::fma(weight, y[r], out[r]);
 }
 
+constexpr int64_t paddedRow(int64_t n) { return (n + kFloatLanes - 1) / kFloatLanes * kFloatLanes; }
+
+// The low-rank terms of one of the three matrices, between their two factors: for each assignment `stride` floats, term after
+// term, padded as float activations are.
+struct Terms {
+  const LowRankRefs* list = nullptr;
+  size_t count = 0;
+  int64_t stride = 0;
+
+  explicit Terms(const std::vector<LowRankRefs>* terms) {
+    if (terms == nullptr) return;
+    list = terms->data();
+    count = terms->size();
+    for (size_t i = 0; i < count; i++) stride += paddedRow(list[i].a->rows);
+  }
+  size_t bytes(int64_t assigned) const { return size_t(assigned * stride) * sizeof(float); }
+
+  // between = scale (A x)
+  void inner(const Products& products, int64_t expert, int64_t token, const void* x, float* between) const {
+    for (size_t i = 0; i < count; i++) {
+      const WeightRef& a = list[i].a[expert];
+      const float scale = list[i].scales[token];
+      streamRows(products, a, 0, a.rows, &x, 1, between, a.rows);
+      for (int64_t r = 0; r < a.rows; r++) between[r] *= scale;
+      std::fill(between + a.rows, between + paddedRow(a.rows), 0.0f);
+      between += paddedRow(a.rows);
+    }
+  }
+
+  // y[r - row] += (B between)[r] for rows [row, end), of which there are at most kMost. A token without the adapter keeps its bits.
+  static constexpr int64_t kMost = 32;
+  void outer(const Products& products, int64_t expert, int64_t token, int64_t row, int64_t end, const float* between, float* y) const {
+    for (size_t i = 0; i < count; i++) {
+      if (list[i].scales[token] != 0) {
+        alignas(64) float sum[kMost];
+        const void* x = between;
+        streamRows(products, list[i].b[expert], row, end, &x, 1, sum, kMost);
+        for (int64_t r = 0; r < end - row; r++) y[r] += sum[r];
+      }
+      between += paddedRow(list[i].a->rows);
+    }
+  }
+};
+
 constexpr int64_t kHiddenChunk = 32;  // rows of gate and up, or of down, that go through a thread's stack at a time
 
 void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
@@ -57,14 +101,28 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
   // Gate and up may differ in type, and then in what they read.
   RowActs gateActs(gate, nullptr), upActs(up, nullptr), downActs(down, nullptr);
   const bool shared = gateActs.floats == upActs.floats;
+  const Terms gateTerms(refs.terms ? &refs.terms->gate : nullptr), upTerms(refs.terms ? &refs.terms->up : nullptr),
+      downTerms(refs.terms ? &refs.terms->down : nullptr);
+  const bool adapted = gateTerms.count + upTerms.count > 0;
+  RowActs plainActs(adapted ? (gateTerms.count > 0 ? *gateTerms.list->a : *upTerms.list->a) : gate, nullptr);
   const size_t hiddenStride = (size_t(hidden) + 15) & ~size_t(15);
   const size_t sizes[] = {gateActs.bytes(n), shared ? 0 : upActs.bytes(n), hiddenStride * sizeof(float) * size_t(assigned),
-                          downActs.bytes(assigned)};
-  uint8_t* memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + sizes[3]);
+                          downActs.bytes(assigned), adapted ? plainActs.bytes(n) : 0};
+  uint8_t* memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4] + gateTerms.bytes(assigned) +
+                                      upTerms.bytes(assigned) + downTerms.bytes(assigned));
   gateActs.data = memory;
   upActs.data = shared ? gateActs.data : memory + sizes[0];
   float* const hiddens = reinterpret_cast<float*>(memory + sizes[0] + sizes[1]);
   downActs.data = memory + sizes[0] + sizes[1] + sizes[2];
+  plainActs.data = downActs.data + sizes[3];
+  float* const gateInner = reinterpret_cast<float*>(plainActs.data + sizes[4]);
+  float* const upInner = gateInner + assigned * gateTerms.stride;
+  float* const downInner = upInner + assigned * upTerms.stride;
+  std::vector<int64_t> expertOf;
+  if (refs.terms != nullptr) {
+    for (size_t a = 0; a < size_t(active); a++) expertOf.resize(size_t(gathered.start[a + 1]), gathered.ids[a]);
+    for (int64_t i = 0; i < assigned; i++) std::fill(hiddens + i * int64_t(hiddenStride) + hidden, hiddens + (i + 1) * int64_t(hiddenStride), 0.0f);
+  }
 
   const int64_t pieces = gateActs.pieces(), downPieces = downActs.pieces();
   const int64_t hiddenItem = std::max(kHiddenChunk, rowChunk(gate, hidden * active, pool.size()) / kHiddenChunk * kHiddenChunk);
@@ -72,14 +130,24 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
   const int64_t widthItem = std::min(kHiddenChunk, rowChunk(down, width, pool.size()));
   const int64_t widthItems = (width + widthItem - 1) / widthItem;
 
-  std::atomic<int64_t> nextPiece{0}, nextHidden{0}, nextDownPiece{0}, nextWidth{0};
+  std::atomic<int64_t> nextPiece{0}, nextInner{0}, nextHidden{0}, nextDownPiece{0}, nextDownInner{0}, nextWidth{0};
   pool.run([&](int, int) {
     for (int64_t i; (i = nextPiece++) < n * pieces;) {
       const float* row = x + i / pieces * gate.cols;
       gateActs.pack(products, i / pieces, row, i % pieces);
       if (!shared) upActs.pack(products, i / pieces, row, i % pieces);
+      if (adapted) plainActs.pack(products, i / pieces, row, i % pieces);
     }
     pool.barrier();
+
+    if (adapted) {
+      for (int64_t item; (item = nextInner++) < 2 * assigned;) {
+        const int64_t i = item / 2, token = gathered.all[size_t(i)].token;
+        const Terms& terms = item % 2 == 0 ? gateTerms : upTerms;
+        terms.inner(products, expertOf[size_t(i)], token, plainActs.token(token), (item % 2 == 0 ? gateInner : upInner) + i * terms.stride);
+      }
+      pool.barrier();
+    }
 
     for (int64_t item; !pool.cancelled() && (item = nextHidden++) < active * hiddenItems;) {
       const size_t a = size_t(item / hiddenItems);
@@ -96,6 +164,9 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
           for (int t = 0; t < count; t++) tokens[t] = upActs.token(gathered.all[size_t(i + t)].token);
           streamRows(products, upOf, row, end, tokens, count, u[0], kHiddenChunk);
           for (int t = 0; t < count; t++) {
+            const int64_t token = gathered.all[size_t(i + t)].token;
+            gateTerms.outer(products, gathered.ids[a], token, row, end, gateInner + (i + t) * gateTerms.stride, g[t]);
+            upTerms.outer(products, gathered.ids[a], token, row, end, upInner + (i + t) * upTerms.stride, u[t]);
             products.gate(int(gating), g[t], u[t], g[t], kHiddenChunk);
             std::memcpy(hiddens + size_t(i + t) * hiddenStride + row, g[t], size_t(end - row) * sizeof(float));
           }
@@ -106,6 +177,12 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
 
     for (int64_t i; (i = nextDownPiece++) < assigned * downPieces;) {
       downActs.pack(products, i / downPieces, hiddens + size_t(i / downPieces) * hiddenStride, i % downPieces);
+    }
+    if (downTerms.count > 0) {
+      for (int64_t i; (i = nextDownInner++) < assigned;) {
+        downTerms.inner(products, expertOf[size_t(i)], gathered.all[size_t(i)].token, hiddens + size_t(i) * hiddenStride,
+                        downInner + i * downTerms.stride);
+      }
     }
     pool.barrier();
 
@@ -121,6 +198,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
           streamRows(products, refs.down[gathered.ids[a]], row, end, tokens, count, y[0], kHiddenChunk);
           for (int t = 0; t < count; t++) {
             const Assignment& to = gathered.all[size_t(i + t)];
+            downTerms.outer(products, gathered.ids[a], to.token, row, end, downInner + (i + t) * downTerms.stride, y[t]);
             accumulate(to.weight, y[t], out + to.token * width + row, end - row);
           }
         }
@@ -141,6 +219,11 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
 
   Tiles gateTiles(products, gate, nullptr), upTiles(products, up, nullptr), downTiles(products, down, nullptr);
   const bool shared = gateTiles.fits(upTiles);
+  const Terms gateTerms(refs.terms ? &refs.terms->gate : nullptr), upTerms(refs.terms ? &refs.terms->up : nullptr),
+      downTerms(refs.terms ? &refs.terms->down : nullptr);
+  const bool adapted = gateTerms.count + upTerms.count > 0;
+  RowActs plainActs(adapted ? (gateTerms.count > 0 ? *gateTerms.list->a : *upTerms.list->a) : gate, nullptr);
+  const int64_t hiddenStride = paddedRow(hidden);
   const Blocking gateBlocking(gate, threads), upBlocking(up, threads), downBlocking(down, threads);
   // Two panels fill a block of 32 hidden columns.
   const int64_t pair = std::max<int64_t>(2, std::min(gateBlocking.panels, upBlocking.panels));
@@ -155,10 +238,17 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
   const size_t cMemory = round(size_t(padded * std::max(pair, downBlocking.panels) * kPanelRows) * sizeof(float));
   const size_t threadMemory = panelMemory + 2 * cMemory;
   const size_t sizes[] = {gateTiles.bytes(slab), shared ? 0 : upTiles.bytes(slab), downTiles.bytes(slab)};
-  uint8_t* const memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(threads));
+  const size_t termMemory = (adapted ? plainActs.bytes(slab) : 0) + gateTerms.bytes(slab) + upTerms.bytes(slab) + downTerms.bytes(slab) +
+                            (downTerms.count > 0 ? size_t(slab * hiddenStride) * sizeof(float) : 0);
+  uint8_t* const memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(threads) + termMemory);
   gateTiles.data = memory;
   upTiles.data = shared ? memory : memory + sizes[0];
   downTiles.data = memory + sizes[0] + sizes[1];
+  plainActs.data = memory + sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(threads);
+  float* const gateInner = reinterpret_cast<float*>(plainActs.data + (adapted ? plainActs.bytes(slab) : 0));
+  float* const upInner = gateInner + slab * gateTerms.stride;
+  float* const downInner = upInner + slab * upTerms.stride;
+  float* const hiddens = downInner + slab * downTerms.stride;
 
   // Slabs of one expert's tokens, expert after expert.
   struct Slab {
@@ -171,7 +261,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
     }
   }
   struct alignas(64) Counters {
-    std::atomic<int64_t> pack{0}, hidden{0}, down{0};
+    std::atomic<int64_t> pack{0}, inner{0}, hidden{0}, downInner{0}, down{0};
   };
   std::vector<Counters> counters(slabs.size());
   const int64_t hiddenPanels = (hidden + kPanelRows - 1) / kPanelRows, widthPanels = (width + kPanelRows - 1) / kPanelRows;
@@ -191,8 +281,16 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
         const float* row = x + assigned[i].token * cols;
         gateTiles.pack(products, i, row, 0, cols);
         if (!shared) upTiles.pack(products, i, row, 0, cols);
+        for (int64_t piece = 0; adapted && piece < plainActs.pieces(); piece++) plainActs.pack(products, i, row, piece);
       }
       pool.barrier();
+      if (adapted) {
+        for (int64_t i; (i = counters[s].inner++) < it.tokens;) {
+          gateTerms.inner(products, it.expert, assigned[i].token, plainActs.token(i), gateInner + i * gateTerms.stride);
+          upTerms.inner(products, it.expert, assigned[i].token, plainActs.token(i), upInner + i * upTerms.stride);
+        }
+        pool.barrier();
+      }
 
       const int64_t tileCount = gateTiles.count(it.tokens), upCount = upTiles.count(it.tokens);
       for (int64_t item; !pool.cancelled() && (item = counters[s].hidden++) < hiddenItems;) {
@@ -203,14 +301,25 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
         for (int64_t i = 0; i < it.tokens; i++) {
           alignas(64) float values[8 * kPanelRows];
           for (int64_t p = 0; p < panels; p++) {
-            const float* g = c + ((i / gateTiles.tile * panels + p) * gateTiles.tile + i % gateTiles.tile) * kPanelRows;
-            const float* u = c2 + ((i / upTiles.tile * panels + p) * upTiles.tile + i % upTiles.tile) * kPanelRows;
+            float* g = c + ((i / gateTiles.tile * panels + p) * gateTiles.tile + i % gateTiles.tile) * kPanelRows;
+            float* u = c2 + ((i / upTiles.tile * panels + p) * upTiles.tile + i % upTiles.tile) * kPanelRows;
+            const int64_t first = row + p * kPanelRows, end = std::min(hidden, first + kPanelRows);
+            gateTerms.outer(products, it.expert, assigned[i].token, first, end, gateInner + i * gateTerms.stride, g);
+            upTerms.outer(products, it.expert, assigned[i].token, first, end, upInner + i * upTerms.stride, u);
             products.gate(int(gating), g, u, values + p * kPanelRows, kPanelRows);
           }
           downTiles.pack(products, i, values, row, columns);
+          if (downTerms.count > 0) std::memcpy(hiddens + i * hiddenStride + row, values, size_t(columns) * sizeof(float));
         }
       }
       pool.barrier();
+      if (downTerms.count > 0) {
+        for (int64_t i; (i = counters[s].downInner++) < it.tokens;) {
+          std::fill(hiddens + i * hiddenStride + hidden, hiddens + (i + 1) * hiddenStride, 0.0f);
+          downTerms.inner(products, it.expert, assigned[i].token, hiddens + i * hiddenStride, downInner + i * downTerms.stride);
+        }
+        pool.barrier();
+      }
 
       const int64_t downCount = downTiles.count(it.tokens);
       for (int64_t item; !pool.cancelled() && (item = counters[s].down++) < downItems;) {
@@ -219,9 +328,10 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
                        it.tokens, scratch, c);
         for (int64_t i = 0; i < it.tokens; i++) {
           for (int64_t p = 0; p < panels; p++) {
-            const int64_t row = (panel + p) * kPanelRows;
-            accumulate(assigned[i].weight, c + ((i / downTiles.tile * panels + p) * downTiles.tile + i % downTiles.tile) * kPanelRows,
-                       out + assigned[i].token * width + row, std::min<int64_t>(kPanelRows, width - row));
+            const int64_t row = (panel + p) * kPanelRows, end = std::min(width, row + kPanelRows);
+            float* y = c + ((i / downTiles.tile * panels + p) * downTiles.tile + i % downTiles.tile) * kPanelRows;
+            downTerms.outer(products, it.expert, assigned[i].token, row, end, downInner + i * downTerms.stride, y);
+            accumulate(assigned[i].weight, y, out + assigned[i].token * width + row, end - row);
           }
         }
       }

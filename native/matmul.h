@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include "cpu.h"
 #include "threads.h"
@@ -67,6 +68,17 @@ bool canMultiply(int type);
 void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, int64_t n, int64_t ldx, float* out,
             int64_t ldo, Workspace& workspace);
 
+// Low-rank terms beside a matrix of each expert: y[t] += B_e (scales[t] (A_e x[t])), with A [rank, in] and B [out, rank] in float32.
+struct LowRankRefs {
+  const WeightRef* a;
+  const WeightRef* b;
+  const float* scales;
+};
+
+struct ExpertTerms {
+  std::vector<LowRankRefs> gate, up, down;  // in the order in which they are added
+};
+
 // Arrays of `experts` matrices: gate and up [hidden, width], down [width, hidden]. Entries of experts that no token chose
 // are not read and may be anything.
 struct ExpertRefs {
@@ -74,6 +86,7 @@ struct ExpertRefs {
   const WeightRef* gate;
   const WeightRef* up;
   const WeightRef* down;
+  const ExpertTerms* terms = nullptr;
 };
 
 enum class Gating : int { gelu = 0, silu = 1 };  // GELU by its tanh approximation

@@ -120,7 +120,9 @@ export interface AddonBackend {
     up: number,
     down: number,
     activation: number,
+    terms: number,
   ): void;
+  addLowRank(y: number, x: number, n: number, a: number, b: number, scales: number): void;
   // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix: set or, with `add`, added to; -1 where it is not wanted.
   /** `count` [rows, cols] matrices in `values`, read in place; gradients are added to `gradient`. A weight. */
   parameter(values: number, gradient: number, count: number, rows: number, cols: number): number;

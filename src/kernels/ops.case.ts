@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
 import type { TensorType } from "../tensor/types.ts";
 import { attentionConformance } from "./attention.case.ts";
+import { lowRankConformance } from "./low-rank.case.ts";
 import type { Matrix, Ops, Rope } from "./ops.ts";
 import {
   activate,
@@ -64,6 +65,7 @@ export function conformance(name: string, create: () => Ops, budgets: Budgets, s
     rotations(() => ops, budgets);
     routes(() => ops, budgets);
     experts(() => ops, budgets);
+    lowRankConformance(() => ops, budgets);
     attentionConformance(() => ops, budgets);
     refusals(() => ops);
   });
@@ -343,6 +345,16 @@ function refusals(get: () => Ops): void {
       addRows: () => ops.add("o", x, z),
       gated: () => ops.gated("o", "gelu", x, y),
       matmul: () => ops.matmul("o", x, weight),
+      addLowRank: () =>
+        ops.addLowRank(y, x, { a: weight, b: weight, scales: load(ops, "s", 2, 1, new Float32Array(2)) }),
+      addLowRankScales: () => {
+        const factors = [new Float32Array(6), new Float32Array(5)] as const;
+        const [a, b] = [
+          ops.weight(floatTensor("a", [1, 6], factors[0])),
+          ops.weight(floatTensor("b", [5, 1], factors[1])),
+        ];
+        return ops.addLowRank(y, x, { a, b, scales: load(ops, "s", 3, 1, new Float32Array(3)) });
+      },
       rmsNorm: () => ops.rmsNorm("o", x, gain, 1e-5),
       ropeHeads: () => ops.rope("o", x, Int32Array.of(0, 1), rope),
       ropePositions: () => ops.rope("o", x, Int32Array.of(0), { ...rope, headSize: 6 }),

@@ -51,6 +51,12 @@ export interface Ops {
   matmul(name: string, x: Matrix, weight: Weight): Matrix;
 
   /**
+   * y[t] += B (scales[t] A x[t]): what a low-rank adapter adds to a product y = x Wᵀ (Hu et al., LoRA, 2021), written into y, which is
+   * returned. A row whose scale is 0 keeps its bits. 1e-5.
+   */
+  addLowRank(y: Matrix, x: Matrix, term: LowRank): Matrix;
+
+  /**
    * Rotary embedding over heads of `headSize` laid side by side in a row: x[n, heads * headSize].
    * Pairs are (i, i + dims/2) for "half" (Grok, NeoX) or (2i, 2i + 1) for "adjacent" (Llama GGUF files); pair i turns by
    * position * frequencies[i]; both members are multiplied by `magnitude`. Dimensions past `2 * frequencies.length` are
@@ -95,7 +101,8 @@ export interface Ops {
   /**
    * Sum over a row's chosen experts e of weight_e * down_e(activation(gate_e x) * (up_e x)): x [n, width], stacks gate and up
    * [experts, hidden, width], down [experts, width, hidden]: [n, width]. Only what was chosen is computed, and an expert's
-   * weights are read once a call. A promise where a backend has to wait for an expert's bytes. 1e-5.
+   * weights are read once a call. Each product of a row has the terms of its expert added, as {@link Ops.addLowRank} does, in
+   * their order. A promise where a backend has to wait for an expert's bytes. 1e-5.
    */
   experts(
     name: string,
@@ -103,6 +110,7 @@ export interface Ops {
     routing: Routing,
     stacks: ExpertStacks,
     activation: Activation,
+    terms?: ExpertTerms,
   ): Matrix | Promise<Matrix>;
 
   /** Frees everything the backend holds. Calls after that throw. */
@@ -207,4 +215,21 @@ export interface ExpertStacks {
   readonly gate: Weight;
   readonly up: Weight;
   readonly down: Weight;
+}
+
+/** The two factors of a low-rank term, of 32-bit floats, and how strongly each row uses it. */
+export interface LowRank {
+  /** [rank, in], or for a stack of experts [experts, rank, in]. */
+  readonly a: Weight;
+  /** [out, rank], or [experts, out, rank]. */
+  readonly b: Weight;
+  /** [n, 1] */
+  readonly scales: Matrix;
+}
+
+/** Low-rank terms beside each matrix of a stack of experts. */
+export interface ExpertTerms {
+  readonly gate: readonly LowRank[];
+  readonly up: readonly LowRank[];
+  readonly down: readonly LowRank[];
 }

@@ -169,6 +169,9 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
 
     kvCache: (spec) => ({ spec }),
     freeKvCache() {},
+    addLowRank() {
+      throw new GrokError("unsupported", "adapters in training are parameters, not terms beside products");
+    },
     copyPage() {
       throw new GrokError("unsupported", "in training sequences have no pages to copy");
     },

@@ -203,10 +203,11 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
       const [balanced, squared] = scratch.values(losses) as unknown as [number, number];
       return { balance: balanced, zLoss: squared, dLogits: to.matrix };
     },
-    experts(name, x, routing, stacks, activation) {
+    experts(name, x, routing, stacks, activation, terms) {
       if (!(trained(stacks.gate) || trained(stacks.up) || trained(stacks.down))) {
-        return ops.experts(name, x, routing, stacks, activation);
+        return ops.experts(name, x, routing, stacks, activation, terms);
       }
+      if (terms !== undefined) throw new GrokError("unsupported", "experts: terms beside parameters");
       checkApart("experts", name, x);
       const { gate, up, down } = expertWeights("experts", x, routing, stacks);
       const out = result(name, x.rows, x.cols);

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import type { Addon, AddonBackend } from "../../addon.ts";
 import { type ErrorCode, GrokError } from "../../errors.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
-import { checkApart, checkSize } from "../reference/matrix.ts";
+import { checkApart, checkLowRank, checkSize } from "../reference/matrix.ts";
 import { type Control, createControl } from "./control.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
 import { bindWeight, boundWeight } from "./weight.ts";
@@ -135,6 +135,14 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
       native.matmul(out.id, id, x.rows, bound.id);
       return out;
     },
+    addLowRank(y, x, { a, b, scales }) {
+      const [first, second] = [boundWeight(native, a), boundWeight(native, b)];
+      checkLowRank("addLowRank", first, second, { matrices: 1, rows: y.cols, cols: x.cols });
+      checkSize("addLowRank", `rows of ${y.name}`, x.rows, y.rows);
+      checkSize("addLowRank", `values of ${scales.name}`, x.rows, scales.rows * scales.cols);
+      native.addLowRank(idOf(y), idOf(x), x.rows, first.id, second.id, idOf(scales));
+      return y;
+    },
     rope(name, x, positions, rope) {
       checkSize("rope", `positions of ${x.name}`, x.rows, positions.length);
       checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
@@ -218,7 +226,7 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
       native.route(probabilities.id, chosen.id, weights.id, id, rows, cols, used, renormalize);
       return { rows, used, probabilities, chosen, weights };
     },
-    experts(name, x, routing, stacks, activation) {
+    experts(name, x, routing, stacks, activation, terms) {
       checkApart("experts", name, x);
       const gate = boundWeight(native, stacks.gate);
       const up = boundWeight(native, stacks.up);
@@ -234,7 +242,18 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
       const [input, chosen, weights] = [idOf(x), idOf(routing.chosen), idOf(routing.weights)];
       const out = result(name, x.rows, x.cols);
       const kind = activation === "gelu" ? 0 : 1;
-      native.experts(out.id, input, x.rows, chosen, weights, routing.used, gate.id, up.id, down.id, kind);
+      const beside: number[] = [];
+      for (const [place, base] of [gate, up, down].entries()) {
+        for (const { a, b, scales } of terms?.[expertParts[place]!] ?? []) {
+          const [first, second] = [boundWeight(native, a), boundWeight(native, b)];
+          checkLowRank("experts", first, second, base);
+          checkSize("experts", `values of ${scales.name}`, x.rows, scales.rows * scales.cols);
+          beside.push(place, first.id, second.id, idOf(scales));
+        }
+      }
+      if (beside.length > 0) control.list(Int32Array.from(beside));
+      const { used } = routing;
+      native.experts(out.id, input, x.rows, chosen, weights, used, gate.id, up.id, down.id, kind, beside.length / 4);
       return out;
     },
 
@@ -246,6 +265,8 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
   };
   return { ops, native, scratch, control, result, rotary: rotaryOf };
 }
+
+const expertParts = ["gate", "up", "down"] as const;
 
 function bindCache(native: AddonBackend, spec: KvCacheSpec): NativeCache {
   const { layers, kvHeads, headSize, pages, pageTokens, type } = spec;

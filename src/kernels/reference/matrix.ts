@@ -1,5 +1,5 @@
 import { GrokError } from "../../errors.ts";
-import type { Matrix } from "../ops.ts";
+import type { Matrix, Weight } from "../ops.ts";
 
 /** A matrix of the reference backend: row-major float64 values. */
 export interface ReferenceMatrix extends Matrix {
@@ -64,4 +64,20 @@ export function checkApart(operation: string, name: string, ...operands: readonl
       });
     }
   }
+}
+
+/** @throws GrokError `shape` for factors [rank, in] and [out, rank] that do not fit a matrix [out, in], or each matrix of a stack. */
+export function checkLowRank(operation: string, a: Weight & Sides, b: Weight & Sides, base: Sides): void {
+  for (const factor of [a, b]) {
+    checkSize(operation, `matrices of ${factor.tensor.name}`, base.matrices, factor.matrices);
+  }
+  checkSize(operation, `columns of ${a.tensor.name}`, base.cols, a.cols);
+  checkSize(operation, `rows of ${b.tensor.name}`, base.rows, b.rows);
+  checkSize(operation, `columns of ${b.tensor.name}`, a.rows, b.cols);
+}
+
+interface Sides {
+  readonly matrices: number;
+  readonly rows: number;
+  readonly cols: number;
 }

@@ -1,11 +1,11 @@
 import { GrokError } from "../../errors.ts";
-import type { Batch, Matrix, Ops } from "../ops.ts";
+import type { Batch, LowRank, Matrix, Ops } from "../ops.ts";
 import { attend } from "./attention.ts";
 import { addInto, gate, normalize, scaleInto, softcapInto } from "./elementwise.ts";
-import { mixExperts } from "./experts.ts";
+import { addLowRankTerm, mixExperts, type ReferenceTerms } from "./experts.ts";
 import { boundCache, copyCachePage, createKvCache, storeRows } from "./kv-cache.ts";
 import { multiply } from "./matmul.ts";
-import { checkApart, checkSize, createScratch, valuesOf } from "./matrix.ts";
+import { checkApart, checkLowRank, checkSize, createScratch, valuesOf } from "./matrix.ts";
 import { rotate } from "./rope.ts";
 import { choose, softmaxRows } from "./route.ts";
 import { bindWeight, boundWeight, createDecodedCache } from "./weight.ts";
@@ -85,6 +85,13 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       return out;
     },
 
+    addLowRank(y, x, term) {
+      const bound = boundTerm("addLowRank", term, { matrices: 1, rows: y.cols, cols: x.cols }, x.rows);
+      checkSize("addLowRank", `rows of ${y.name}`, x.rows, y.rows);
+      addLowRankTerm(valuesOf(y), valuesOf(x), x.rows, bound, 0);
+      return y;
+    },
+
     rope(name, x, positions, rope) {
       checkSize("rope", `positions of ${x.name}`, x.rows, positions.length);
       checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
@@ -162,7 +169,7 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       return { rows, used, probabilities, chosen, weights };
     },
 
-    experts(name, x, routing, stacks, activation) {
+    experts(name, x, routing, stacks, activation, terms) {
       checkApart("experts", name, x);
       const bound = { gate: boundWeight(stacks.gate), up: boundWeight(stacks.up), down: boundWeight(stacks.down) };
       checkSize("experts", "rows of the routing", x.rows, routing.rows);
@@ -174,7 +181,10 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       }
       const out = result(name, x.rows, x.cols);
       const [chosen, weights] = [valuesOf(routing.chosen), valuesOf(routing.weights)];
-      mixExperts(out.data, valuesOf(x), x.rows, chosen, weights, routing.used, bound, activation);
+      const termsOf = (part: keyof typeof bound) =>
+        terms?.[part].map((term) => boundTerm("experts", term, bound[part], x.rows)) ?? [];
+      const beside: ReferenceTerms = { gate: termsOf("gate"), up: termsOf("up"), down: termsOf("down") };
+      mixExperts(out.data, valuesOf(x), x.rows, chosen, weights, routing.used, bound, activation, beside);
       return out;
     },
 
@@ -183,6 +193,18 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       scratch.clear();
     },
   };
+}
+
+function boundTerm(
+  operation: string,
+  { a, b, scales }: LowRank,
+  base: Parameters<typeof checkLowRank>[3],
+  rows: number,
+) {
+  const term = { a: boundWeight(a), b: boundWeight(b), scales: valuesOf(scales) };
+  checkLowRank(operation, term.a, term.b, base);
+  checkSize(operation, `values of ${scales.name}`, rows, term.scales.length);
+  return term;
 }
 
 export function checkIndex(operation: string, what: string, index: number, count: number): void {

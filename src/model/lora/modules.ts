@@ -11,6 +11,8 @@ export interface LoraModule {
   readonly tensor: string;
   /** Place in the stack; absent for a matrix by itself. */
   readonly expert?: number;
+  /** Experts in that stack. */
+  readonly experts?: number;
   /** Module as transformers names it, such as `model.layers.0.self_attn.q_proj`. */
   readonly module: string;
   /** "experts" is also the feed-forward block of a dense model; "output": the head, which is read but not trained here. */
@@ -73,9 +75,10 @@ export function listModules(file: ModelFile): LoraModule[] {
     add("ffn_gate_inp", names.router, "router", experts, width);
     for (let expert = 0; expert < experts; expert++) {
       const inner = `${names.experts}.${expert}`;
-      add("ffn_gate_exps", `${inner}.${names.gate}`, "experts", expertHidden, width, { expert });
-      add("ffn_up_exps", `${inner}.${names.up}`, "experts", expertHidden, width, { expert });
-      add("ffn_down_exps", `${inner}.${names.down}`, "experts", width, expertHidden, { expert });
+      const place = { expert, experts };
+      add("ffn_gate_exps", `${inner}.${names.gate}`, "experts", expertHidden, width, place);
+      add("ffn_up_exps", `${inner}.${names.up}`, "experts", expertHidden, width, place);
+      add("ffn_down_exps", `${inner}.${names.down}`, "experts", width, expertHidden, place);
     }
   }
   if (file.tensors.has("output.weight")) {

@@ -44,6 +44,7 @@ export function createDryOps(): DryOps {
     rows: (name, x, indices) => make(name, indices.length, x.cols),
     rmsNorm: alike,
     matmul: (name, x, weight) => make(name, x.rows, outOf(weight.tensor)),
+    addLowRank: (y) => y,
     rope: alike,
     kvCache: (spec) => ({ spec }),
     freeKvCache() {},
