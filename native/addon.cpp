@@ -186,10 +186,10 @@ napi_value view(napi_env env, napi_callback_info info) {
   });
 }
 
-// weight(type, rows, cols, parts: Uint8Array[])
+// weight(type, rows, cols, parts: Uint8Array[], terms)
 napi_value weight(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
-    const Arguments<4> args(env, info);
+    const Arguments<5> args(env, info);
     auto* handle = static_cast<BackendHandle*>(args.state);
     Backend& backend = handle->open();
     const int32_t type = fromJs<int32_t>(env, args.values[0]);
@@ -215,7 +215,7 @@ napi_value weight(napi_env env, napi_callback_info info) {
       parts.push_back(static_cast<const uint8_t*>(data));
     }
     napi_ref held;
-    const int32_t id = backend.addWeight(type, rows, cols, std::move(parts));
+    const int32_t id = backend.addWeight(type, rows, cols, std::move(parts), fromJs<int32_t>(env, args.values[4]));
     check(napi_create_reference(env, args.values[3], 1, &held), "weights could not be held");
     handle->held.push_back(held);
     return toJs(env, double(id));

@@ -65,16 +65,17 @@ Backend::Weight& Backend::weight(int32_t id) {
   return weights_[id];
 }
 
-int32_t Backend::addWeight(int type, int64_t rows, int64_t cols, std::vector<const uint8_t*> parts) {
+int32_t Backend::addWeight(int type, int64_t rows, int64_t cols, std::vector<const uint8_t*> parts, int terms) {
   const BlockSize block = blockSize(type);
   if (block.elements == 0) misuse("no kernels for tensor type " + std::to_string(type));
   if (rows < 1 || cols < 1 || cols % block.elements != 0 || parts.empty()) misuse("a weight of impossible shape");
+  if (terms != 1 && terms != 2) misuse("activations are rounded to one term or two");
   Weight w;
   w.type = type;
   w.rows = rows;
   w.cols = cols;
   const size_t rowBytes = size_t(cols / block.elements) * size_t(block.bytes);
-  for (const uint8_t* data : parts) w.parts.push_back({data, type, rows, cols, rowBytes});
+  for (const uint8_t* data : parts) w.parts.push_back({data, type, rows, cols, rowBytes, terms});
   weights_.push_back(std::move(w));
   return int32_t(weights_.size() - 1);
 }

@@ -33,7 +33,7 @@ class Backend {
   std::shared_ptr<Memory> memory(int32_t id) const;
 
   // `parts` holds one pointer for each expert's [rows, cols] matrix.
-  int32_t addWeight(int type, int64_t rows, int64_t cols, std::vector<const uint8_t*> parts);
+  int32_t addWeight(int type, int64_t rows, int64_t cols, std::vector<const uint8_t*> parts, int terms = 1);
   // [dims / 2] radians a position.
   int32_t addRope(int32_t headSize, bool adjacent, std::vector<double> frequencies, double magnitude);
   int32_t addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int32_t pages, int32_t pageTokens, int32_t type);

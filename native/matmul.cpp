@@ -14,9 +14,15 @@ bool canMultiply(int type) { return blockSize(type).elements > 0; }
 // Up to this many tokens, rows are streamed once for all; beyond, packing them pays.
 static constexpr int64_t kFewTokens = 4;
 
+static constexpr int64_t kSumRows = 32;  // whose terms go through a thread's stack at a time
+
+static int termsOf(const WeightRef& weight) { return traitsOf(weight.type).kind == Kind::f32 ? 1 : weight.terms; }
+
 static void multiplyRows(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
                          int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
-  const RowActs acts(weight, workspace.reserve(RowActs(weight, nullptr).bytes(n)));
+  const int terms = termsOf(weight);
+  const RowActs acts(weight, workspace.reserve(RowActs(weight, nullptr, terms).bytes(n)), terms);
+  const int64_t tokensAtOnce = kMaxTokensAtOnce / terms;
   const int64_t pieces = acts.pieces(), chunk = rowChunk(weight, weight.rows, pool.size());
   std::atomic<int64_t> nextPiece{0}, nextRow{0};
   const bool shared = n * pieces > 1;  // one piece is packed before another thread could have come to it
@@ -28,11 +34,22 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
     }
     for (int64_t row; !pool.cancelled() && (row = nextRow.fetch_add(chunk)) < weight.rows;) {
       const int64_t end = std::min(weight.rows, row + chunk);
-      for (int64_t t = 0; t < n; t += kMaxTokensAtOnce) {
+      for (int64_t t = 0; t < n; t += tokensAtOnce) {
         const void* tokens[kMaxTokensAtOnce];
-        const int count = int(std::min<int64_t>(kMaxTokensAtOnce, n - t));
-        for (int i = 0; i < count; i++) tokens[i] = acts.token(t + i);
-        streamRows(products, weight, row, end, tokens, count, out + t * ldo + row, ldo);
+        const int count = int(std::min(tokensAtOnce, n - t));
+        for (int i = 0; i < count * terms; i++) tokens[i] = acts.token(t + i / terms, i % terms);
+        if (terms == 1) {
+          streamRows(products, weight, row, end, tokens, count, out + t * ldo + row, ldo);
+          continue;
+        }
+        for (int64_t r = row; r < end; r += kSumRows) {
+          const int64_t rows = std::min(kSumRows, end - r);
+          float y[kMaxTokensAtOnce][kSumRows];
+          streamRows(products, weight, r, r + rows, tokens, 2 * count, y[0], kSumRows);
+          for (int i = 0; i < count; i++) {
+            for (int64_t j = 0; j < rows; j++) out[(t + i) * ldo + r + j] = y[2 * i][j] + y[2 * i + 1][j];
+          }
+        }
       }
     }
   });
@@ -40,9 +57,9 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
 
 static void multiplyTiles(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
                           int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
-  const int threads = pool.size();
+  const int threads = pool.size(), terms = termsOf(weight);
   const Blocking blocking(weight, threads);
-  Tiles tiles(products, weight, nullptr);
+  Tiles tiles(products, weight, nullptr, terms);
   const int64_t slab = std::min(n, kSlab), count = tiles.count(slab), cSize = int64_t(tiles.tile) * kPanelRows;
   const size_t tileMemory = tiles.bytes(slab);
   const size_t panelMemory = (Blocking::scratchBytes(weight, threads) + 63) & ~size_t(63);
@@ -53,7 +70,7 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
   const int64_t allPanels = (weight.rows + kPanelRows - 1) / kPanelRows;
   const int64_t groups = (allPanels + blocking.panels - 1) / blocking.panels;
   // A product with few rows is split by tokens as well.
-  const int64_t parts = groups >= 2 * threads || threads == 1 ? 1 : std::min<int64_t>(count, (4 * threads + groups - 1) / groups);
+  const int64_t parts = groups >= 2 * threads || threads == 1 ? 1 : std::min<int64_t>(count / terms, (4 * threads + groups - 1) / groups);
 
   for (int64_t t0 = 0; t0 < n; t0 += kSlab) {
     const int64_t tokens = std::min(n - t0, kSlab), tileCount = tiles.count(tokens);
@@ -66,15 +83,18 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
       for (int64_t item; !pool.cancelled() && (item = nextItem++) < groups * parts;) {
         const int64_t panel = item / parts * blocking.panels, part = item % parts;
         const int64_t panels = std::min(blocking.panels, allPanels - panel);
-        const int64_t from = tileCount * part / parts, to = tileCount * (part + 1) / parts;
+        const int64_t from = tileCount / terms * part / parts * terms, to = tileCount / terms * (part + 1) / parts * terms;
         if (from == to) continue;
         multiplyPanels(products, weight, panel * kPanelRows, panels, blocking.columns, tiles, from, to, tokens, scratch, c);
-        for (int64_t t = from * tiles.tile; t < std::min(tokens, to * tiles.tile); t++) {
-          const float* from16 = c + (t / tiles.tile - from) * panels * cSize + t % tiles.tile * kPanelRows;
+        for (int64_t t = from / terms * tiles.tile; t < std::min(tokens, to / terms * tiles.tile); t++) {
+          const float* from16 = c + (t / tiles.tile * terms - from) * panels * cSize + t % tiles.tile * kPanelRows;
           float* const to16 = out + (t0 + t) * ldo + panel * kPanelRows;
           for (int64_t p = 0; p < panels; p++, from16 += cSize) {
             const int64_t rows = std::min<int64_t>(kPanelRows, weight.rows - (panel + p) * kPanelRows);
             std::memcpy(to16 + p * kPanelRows, from16, size_t(rows) * sizeof(float));
+            if (terms == 1) continue;
+            const float* const second = from16 + panels * cSize;
+            for (int64_t r = 0; r < rows; r++) to16[p * kPanelRows + r] += second[r];
           }
         }
       }

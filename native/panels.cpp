@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "rows.h"
+
 namespace grok1 {
 
 const Products& productsOf(Isa isa) {
@@ -23,8 +25,19 @@ const Products& productsOf(Isa isa) {
 }
 
 void Tiles::pack(const Products& products, int64_t token, const float* x, int64_t from, int64_t columns) const {
+  packTerm(products, token, 0, x, from, columns);
+  if (terms == 1) return;
+  float rest[kRestPiece];
+  for (int64_t k = 0; k < columns; k += kRestPiece) {
+    const int64_t count = std::min(columns - k, kRestPiece);
+    roundingRest(products, x + k, count, rest);
+    packTerm(products, token, 1, rest, from + k, count);
+  }
+}
+
+void Tiles::packTerm(const Products& products, int64_t token, int term, const float* x, int64_t from, int64_t columns) const {
   const int64_t segment = segmentOf(kind);
-  uint8_t* const base = data + size_t(token / tile) * tileBytes();
+  uint8_t* const base = data + size_t(token / tile * terms + term) * tileBytes();
   for (const int64_t end = from + columns; from < end;) {
     const int64_t start = from / segment * segment, length = std::min(segment, cols - start);
     const int64_t count = std::min(end - from, start + length - from);
@@ -102,7 +115,7 @@ void multiplyPanels(const Products& products, const WeightRef& weight, int64_t r
             for (int64_t i = g; i < last; i++) {
               products.multiply(weight.type, scratch + size_t(p) * panelBytes + size_t(base + at) * panelUnit,
                                 tiles.data + size_t(i) * tileBytes + size_t(unitsOf(kind, start) + base + at) * tileUnit,
-                                count, int(std::min<int64_t>(tile, tokens - i * tile)),
+                                count, tiles.held(i, tokens),
                                 c + ((i - from) * panels + p) * cSize);
             }
           }

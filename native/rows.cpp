@@ -5,17 +5,38 @@
 
 namespace grok1 {
 
-RowActs::RowActs(const WeightRef& weight, uint8_t* memory)
-    : floats(traitsOf(weight.type).kind == Kind::f32), cols(weight.cols), data(memory) {
+// The code times the scale is exact, and so are nearly all of the differences.
+static void subtract(const float* x, const ActGroup* groups, int64_t count, float* rest) {
+  for (int64_t i = 0; i < count; i++) {
+    const ActGroup& group = groups[i / kGroup];
+    const int64_t block = i % kGroup / kBlock, at = i % kBlock;
+    rest[i] = x[i] - group.scale[block] * float(group.codes[block % 4][at / 16][block / 4 * 16 + at % 16]);
+  }
+}
+
+void roundingRest(const Products& products, const float* x, int64_t count, float* rest) {
+  ActGroup groups[kRestPiece / kGroup];
+  products.quantize(x, count, groups);
+  subtract(x, groups, count, rest);
+}
+
+RowActs::RowActs(const WeightRef& weight, uint8_t* memory, int terms)
+    : floats(traitsOf(weight.type).kind == Kind::f32), terms(terms), cols(weight.cols), data(memory) {
   const int64_t groups = (cols + kGroup - 1) / kGroup, padded = (cols + kFloatLanes - 1) / kFloatLanes * kFloatLanes;
-  tokenBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * sizeof(ActGroup);
+  termBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * sizeof(ActGroup);
 }
 
 void RowActs::pack(const Products& products, int64_t t, const float* x, int64_t piece) const {
   const int64_t from = piece * kPiece, count = std::min(cols - from, kPiece);
-  uint8_t* const to = data + tokenBytes * size_t(t);
+  uint8_t* const to = data + termBytes * size_t(t * terms);
   if (!floats) {
-    products.quantize(x + from, count, reinterpret_cast<ActGroup*>(to) + from / kGroup);
+    ActGroup* const groups = reinterpret_cast<ActGroup*>(to) + from / kGroup;
+    products.quantize(x + from, count, groups);
+    if (terms == 2) {
+      float rest[kPiece];
+      subtract(x + from, groups, count, rest);
+      products.quantize(rest, count, reinterpret_cast<ActGroup*>(to + termBytes) + from / kGroup);
+    }
     return;
   }
   float* const values = reinterpret_cast<float*>(to) + from;

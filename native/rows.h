@@ -6,23 +6,28 @@
 
 namespace grok1 {
 
+// What rounding leaves of x [count], whole blocks, by pieces of at most kRestPiece.
+inline constexpr int64_t kRestPiece = 2048;
+void roundingRest(const Products& products, const float* x, int64_t count, float* rest);
+
 // Activations of a few tokens as Products::rows reads them.
 struct RowActs {
   bool floats;
+  int terms;
   int64_t cols;
-  size_t tokenBytes;
+  size_t termBytes;
   uint8_t* data;
 
-  RowActs(const WeightRef& weight, uint8_t* memory);
-  size_t bytes(int64_t tokens) const { return tokenBytes * size_t(tokens); }
-  const void* token(int64_t t) const { return data + tokenBytes * size_t(t); }
+  RowActs(const WeightRef& weight, uint8_t* memory, int terms = 1);
+  size_t bytes(int64_t tokens) const { return termBytes * size_t(tokens * terms); }
+  const void* token(int64_t t, int term = 0) const { return data + termBytes * size_t(t * terms + term); }
 
   // A token is packed in pieces, which threads share out.
   int64_t pieces() const { return (cols + kPiece - 1) / kPiece; }
   void pack(const Products& products, int64_t t, const float* x, int64_t piece) const;
 
  private:
-  static constexpr int64_t kPiece = 2048;
+  static constexpr int64_t kPiece = kRestPiece;
 };
 
 // Rows a thread takes at a time, of `rows` in all: enough bytes to stream, small enough to share out evenly.

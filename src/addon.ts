@@ -60,8 +60,11 @@ export interface AddonBackend {
   resize(id: number, elements: number): number;
   /** A matrix's present memory: call once after each growth. */
   view(id: number): ArrayBuffer;
-  /** Binds one [rows, cols] matrix, or one for each expert; the arrays are held, not copied. */
-  weight(ggmlType: number, rows: number, cols: number, parts: Uint8Array[]): number;
+  /**
+   * Binds one [rows, cols] matrix, or one for each expert; the arrays are held, not copied. matmul() with a quantized type
+   * rounds activations to a sum of `terms` (1 or 2) blocks of 8 bits.
+   */
+  weight(ggmlType: number, rows: number, cols: number, parts: Uint8Array[], terms: number): number;
   /**
    * Products and attention throw ERR_CANCELLED once the first of these two numbers exceeds the second, which they look at
    * between pieces of their work: what another thread writes to shared memory ends a call that is under way.

@@ -27,6 +27,8 @@ export interface Budgets {
   readonly half: number;
   /** Products with quantized weights. */
   readonly quantized: number;
+  /** Products with quantized weights bound `fine`. */
+  readonly fine: number;
   /** Attention over an f32 cache. */
   readonly attention: number;
   /** Attention over a cache of another type, beside exact attention over values rounded to that type. */
@@ -193,22 +195,39 @@ function products(get: () => Ops, budgets: Budgets): void {
     }
   });
 
-  it("gives a row the same product alone and in company, and zero for zero", async () => {
+  it.each(["f32", "q4_0", "q4_1", "q8_0", "q6_k"] as const)("keep activations finely on request: %s", async (type) => {
     const ops = get();
-    const random = createRandom(8);
-    const { tensor } = randomTensor(random, "w", "q4_0", [64, 256]);
-    const weight = ops.weight(tensor);
-    const x = random.normal(9 * 256);
-    x.fill(0, 0, 256);
-    const all = await values(ops, ops.matmul("y", load(ops, "x", 9, 256, x), weight));
-    expect(all.slice(0, 64).every((value) => value === 0)).toBe(true);
-    const bound = Math.max(1e-12, budgets.quantized);
-    for (let row = 1; row < 9; row++) {
-      const one = load(ops, "x", 1, 256, x.slice(row * 256, row * 256 + 256));
-      const alone = await values(ops, ops.matmul("z", one, weight));
-      expect(relativeError(alone, all.slice(row * 64, row * 64 + 64))).toBeLessThan(bound);
+    const random = createRandom(9);
+    const [inputs, outputs] = [768, 70];
+    const { tensor, values: w } = randomTensor(random, "w", type, [outputs, inputs]);
+    const weight = ops.weight(tensor, { fine: true });
+    for (const n of [1, 3, 30]) {
+      const x = random.normal(n * inputs);
+      for (let i = 0; i < x.length; i += 100) x[i] = x[i]! * 30; // which leaves their neighbours few of 8 bits
+      const found = await values(ops, ops.matmul("y", load(ops, "x", n, inputs, x), weight));
+      expect(relativeError(found, product(x, w, n, inputs, outputs))).toBeLessThan(budgets.fine);
     }
   });
+
+  it.each([false, true])(
+    "gives a row the same product alone and in company, and zero for zero (fine: %s)",
+    async (fine) => {
+      const ops = get();
+      const random = createRandom(8);
+      const { tensor } = randomTensor(random, "w", "q4_0", [64, 256]);
+      const weight = ops.weight(tensor, { fine });
+      const x = random.normal(9 * 256);
+      x.fill(0, 0, 256);
+      const all = await values(ops, ops.matmul("y", load(ops, "x", 9, 256, x), weight));
+      expect(all.slice(0, 64).every((value) => value === 0)).toBe(true);
+      const bound = Math.max(1e-12, budgets.quantized);
+      for (let row = 1; row < 9; row++) {
+        const one = load(ops, "x", 1, 256, x.slice(row * 256, row * 256 + 256));
+        const alone = await values(ops, ops.matmul("z", one, weight));
+        expect(relativeError(alone, all.slice(row * 64, row * 64 + 64))).toBeLessThan(bound);
+      }
+    },
+  );
 }
 
 function rotations(get: () => Ops, budgets: Budgets): void {

@@ -11,10 +11,19 @@ const budgets: Record<"reference" | "native", Budgets> = {
     product: 1e-12,
     half: 1e-12,
     quantized: 1e-12,
+    fine: 1e-12,
     attention: 1e-12,
     roundedAttention: 1e-12,
   },
-  native: { elementwise: 1e-6, product: 1e-5, half: 1e-3, quantized: 1.5e-2, attention: 1e-5, roundedAttention: 1e-2 },
+  native: {
+    elementwise: 1e-6,
+    product: 1e-5,
+    half: 1e-3,
+    quantized: 1.5e-2,
+    fine: 2e-4,
+    attention: 1e-5,
+    roundedAttention: 1e-2,
+  },
 };
 
 for (const { name, create, skip } of backends) {

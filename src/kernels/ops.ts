@@ -14,7 +14,7 @@ import type { Tensor } from "../tensor/tensor.ts";
  * - Shapes are checked: a mismatch throws GrokError `shape`.
  *
  * Error bounds in the comments are relative, ‖ours − exact‖/‖exact‖, for f32 weights; products with quantized weights
- * on fast backends also round activations to 8 bits a block (about 5e-3).
+ * on fast backends also round activations to 8 bits a block (about 5e-3), or where {@link WeightOptions.fine} to 15 (3e-5).
  */
 export interface Ops {
   readonly backend: "reference" | "native";
@@ -36,7 +36,7 @@ export interface Ops {
    * Binds a tensor for use. Nothing is copied or repacked: the mapped bytes are read in place. 1, 2 or 3 axes.
    * @throws GrokError `unsupported` naming tensor and type when the backend cannot compute with the type.
    */
-  weight(tensor: Tensor): Weight;
+  weight(tensor: Tensor, options?: WeightOptions): Weight;
 
   /** Row t of `table` [vocab, width] for every token t, times `scale`: [n, width]. Exact up to one rounding. */
   embed(name: string, table: Weight, tokens: Int32Array, scale: number): Matrix;
@@ -124,6 +124,11 @@ export interface Matrix {
   readonly name: string;
   readonly rows: number;
   readonly cols: number;
+}
+
+export interface WeightOptions {
+  /** Whether {@link Ops.matmul} keeps more of the activations than 8 bits, for up to twice the arithmetic. Default false. */
+  readonly fine?: boolean;
 }
 
 /** A tensor bound to a backend. Opaque. */

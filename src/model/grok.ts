@@ -19,7 +19,7 @@ import type { Batch, KvCache, Matrix, Ops, Rope, Weight } from "../kernels/ops.t
 import { readConfig, settingsOf } from "./config.ts";
 import type { Model, ModelConfig, ModelFile } from "./model.ts";
 import { createRope } from "./rope.ts";
-import { type Binder, createBinder } from "./weights.ts";
+import { type Binder, createBinder, fine } from "./weights.ts";
 
 /** What the model does beyond its measures; Grok-1's values where the file is silent. */
 interface GrokArguments extends ModelConfig {
@@ -84,8 +84,8 @@ function bindAttention(bind: Binder, block: string, args: GrokArguments): Attent
   return {
     norm: bind.weight(`${block}.attn_norm.weight`, [width]),
     q: bind.weight(`${block}.attn_q.weight`, [heads * headSize, width]),
-    k: bind.weight(`${block}.attn_k.weight`, [kvHeads * headSize, width]),
-    v: bind.weight(`${block}.attn_v.weight`, [kvHeads * headSize, width]),
+    k: bind.weight(`${block}.attn_k.weight`, [kvHeads * headSize, width], fine),
+    v: bind.weight(`${block}.attn_v.weight`, [kvHeads * headSize, width], fine),
     output: bind.weight(`${block}.attn_output.weight`, [width, heads * headSize]),
     outputNorm: bind.weight(`${block}.attn_output_norm.weight`, [width]),
   };
@@ -189,8 +189,8 @@ async function runLayer(
 export function bindGrok(ops: Ops, file: ModelFile): Model {
   const args = readArguments(file);
   const bind = createBinder(ops, file);
-  const embedding = bind.weight("token_embd.weight", [args.vocab, args.width]);
-  const output = bind.optional("output.weight", [args.vocab, args.width]) ?? embedding;
+  const embedding = bind.weight("token_embd.weight", [args.vocab, args.width], fine);
+  const output = bind.optional("output.weight", [args.vocab, args.width], fine) ?? embedding;
   const outputNorm = bind.weight("output_norm.weight", [args.width]);
   const layers = Array.from({ length: args.layers }, (_, index): Layer => {
     const block = `blk.${index}`;

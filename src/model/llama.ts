@@ -12,7 +12,7 @@ import { f32 } from "../tensor/types/f32.ts";
 import { readConfig, settingsOf } from "./config.ts";
 import type { Model, ModelConfig, ModelFile } from "./model.ts";
 import { createRope, readRopeScaling } from "./rope.ts";
-import { type Binder, createBinder } from "./weights.ts";
+import { type Binder, createBinder, fine } from "./weights.ts";
 
 interface LlamaArguments extends ModelConfig {
   readonly epsilon: number;
@@ -86,8 +86,8 @@ function bindAttention(bind: Binder, block: string, args: LlamaArguments): Atten
   return {
     norm: bind.weight(`${block}.attn_norm.weight`, [width]),
     q: bind.weight(`${block}.attn_q.weight`, [heads * headSize, width]),
-    k: bind.weight(`${block}.attn_k.weight`, [kvHeads * headSize, width]),
-    v: bind.weight(`${block}.attn_v.weight`, [kvHeads * headSize, width]),
+    k: bind.weight(`${block}.attn_k.weight`, [kvHeads * headSize, width], fine),
+    v: bind.weight(`${block}.attn_v.weight`, [kvHeads * headSize, width], fine),
     output: bind.weight(`${block}.attn_output.weight`, [width, heads * headSize]),
   };
 }
@@ -180,8 +180,8 @@ async function runLayer(
 export function bindLlama(ops: Ops, file: ModelFile): Model {
   const args = readArguments(file);
   const bind = createBinder(ops, file);
-  const embedding = bind.weight("token_embd.weight", [args.vocab, args.width]);
-  const output = bind.optional("output.weight", [args.vocab, args.width]) ?? embedding;
+  const embedding = bind.weight("token_embd.weight", [args.vocab, args.width], fine);
+  const output = bind.optional("output.weight", [args.vocab, args.width], fine) ?? embedding;
   const outputNorm = bind.weight("output_norm.weight", [args.width]);
   const layers = Array.from({ length: args.layers }, (_, index): Layer => {
     const block = `blk.${index}`;

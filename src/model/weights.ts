@@ -1,15 +1,21 @@
 import { GrokError } from "../errors.ts";
-import type { Ops, Weight } from "../kernels/ops.ts";
+import type { Ops, Weight, WeightOptions } from "../kernels/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelFile } from "./model.ts";
+
+/**
+ * For the products that 8 bits of activations harm most for what they cost: keys, values (a third of the harm in a few percent
+ * of the arithmetic) and logits (a quarter, and a prompt asks for one token's). docs/performance.md has the figures.
+ */
+export const fine: WeightOptions = { fine: true };
 
 /** Turns names into bound weights with checked shapes, once. Shapes are row-major: [out, in]. */
 export interface Binder {
   has(name: string): boolean;
   /** @throws GrokError `shape` when the tensor is missing or of another shape. */
-  weight(name: string, shape: readonly number[]): Weight;
+  weight(name: string, shape: readonly number[], options?: WeightOptions): Weight;
   /** The weight, or undefined when the file has no tensor of that name. */
-  optional(name: string, shape: readonly number[]): Weight | undefined;
+  optional(name: string, shape: readonly number[], options?: WeightOptions): Weight | undefined;
   /** A stack [experts, out, in]: one tensor `blk.N.NAME_exps.weight`, or, in older files, one a expert. */
   stack(block: string, name: string, shape: readonly number[]): Weight;
 }
@@ -52,8 +58,8 @@ export function createBinder(ops: Ops, file: ModelFile): Binder {
   const has = (name: string) => file.tensors.has(name) || file.opaque?.has(name) === true;
   return {
     has,
-    weight: (name, shape) => ops.weight(find(name, shape)),
-    optional: (name, shape) => (has(name) ? ops.weight(find(name, shape)) : undefined),
+    weight: (name, shape, options) => ops.weight(find(name, shape), options),
+    optional: (name, shape, options) => (has(name) ? ops.weight(find(name, shape), options) : undefined),
     stack(block, name, shape) {
       const whole = `${block}.${name}_exps.weight`;
       if (has(whole) || !has(`${block}.${name}.0.weight`)) return ops.weight(find(whole, shape));

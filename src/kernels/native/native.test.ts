@@ -149,7 +149,7 @@ describe.skipIf(!state.addon)(title, () => {
     const native = addon.createBackend(2, "best") as unknown as Record<string, (...args: unknown[]) => unknown>;
     native.resize!(-1, 64);
     native.resize!(-1, 64);
-    native.weight!(0, 4, 4, [new Uint8Array(64)]);
+    native.weight!(0, 4, 4, [new Uint8Array(64)], 1);
     native.cache!(1, 1, 4, 2, 4, 0);
     native.rotary!(4, false, new Float64Array(2), 1);
     const values = fc.oneof(
@@ -205,7 +205,7 @@ describe.skipIf(!state.addon)(title, () => {
     const collect = runInNewContext("gc") as () => void;
     const drop = () => {
       const bytes = new Uint8Array(64);
-      addon.createBackend(2, "best").weight(0, 4, 4, [bytes]);
+      addon.createBackend(2, "best").weight(0, 4, 4, [bytes], 1);
       return new WeakRef(bytes);
     };
     const dropped = Array.from({ length: 5 }, drop);

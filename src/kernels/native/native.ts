@@ -97,9 +97,9 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
     },
     read: scratch.values,
 
-    weight(tensor) {
+    weight(tensor, options) {
       if (!open) throw new GrokError("argument", "the backend was closed");
-      return bindWeight(addon, native, tensor);
+      return bindWeight(addon, native, tensor, options);
     },
 
     embed(name, table, tokens, factor) {

@@ -2,7 +2,7 @@ import type { Addon, AddonBackend } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { encodedBytes, tensorTypes } from "../../tensor/types.ts";
-import type { Weight } from "../ops.ts";
+import type { Weight, WeightOptions } from "../ops.ts";
 
 /** A tensor bound to a native backend: one [rows, cols] matrix, or one for each expert. */
 export interface NativeWeight extends Weight {
@@ -21,7 +21,12 @@ const mostBytes = 2 ** 32 - 1;
  * @throws GrokError `unsupported` for a type without kernels, `shape` for no or more than 3 axes, `format` where rows do not fill
  * whole blocks.
  */
-export function bindWeight(addon: Addon, native: AddonBackend, tensor: Tensor): NativeWeight {
+export function bindWeight(
+  addon: Addon,
+  native: AddonBackend,
+  tensor: Tensor,
+  { fine = false }: WeightOptions = {},
+): NativeWeight {
   const { name, type, shape, source } = tensor;
   const { ggml } = tensorTypes[type];
   if (shape.length < 1 || shape.length > 3) {
@@ -53,7 +58,7 @@ export function bindWeight(addon: Addon, native: AddonBackend, tensor: Tensor): 
   const parts = stacked
     ? Array.from({ length: matrices }, (_, expert) => tensor.slice(expert, expert + 1))
     : [tensor.slice(0, shape[0]!)];
-  return { tensor, native, matrices, rows, cols, id: native.weight(ggml, rows, cols, parts) };
+  return { tensor, native, matrices, rows, cols, id: native.weight(ggml, rows, cols, parts, fine ? 2 : 1) };
 }
 
 /** @throws GrokError `argument` for a weight that another backend bound. */
