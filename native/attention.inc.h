@@ -174,6 +174,26 @@ static int findBlock(const KvLayer& layer, const AttentionItem& item, int positi
   return position;
 }
 
+// Caches of these types hold keys and values turned by a Hadamard matrix, which spreads what is large in one dimension over all,
+// so that blocks round finely; queries and results are turned too, which leaves their products as they were.
+static bool isTurned(KvType type) { return type == KvType::q8_0 || type == KvType::q4_0; }
+
+// x [size] times the normalized Hadamard matrix, in runs of the largest power of two that divides the size. Its own inverse.
+static void turn(float* x, int size) {
+  const int run = size & -size;
+  for (int step = 1; step < run; step *= 2) {
+    for (int from = 0; from < size; from += 2 * step) {
+      for (int i = from; i < from + step; i++) {
+        const float a = x[i], b = x[i + step];
+        x[i] = a + b;
+        x[i + step] = a - b;
+      }
+    }
+  }
+  const float factor = 1 / sqrtf(float(run));
+  for (int i = 0; i < size; i++) x[i] *= factor;
+}
+
 static float temperatureOf(const AttentionCall& call, const AttentionItem& item, int r) {
   return call.temperatures == nullptr ? 1.0f : call.temperatures[item.row + r / call.group];
 }
@@ -182,6 +202,7 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   const KvLayer& layer = call.layer;
   const int size = layer.headSize, group = call.group, rows = item.count * group;
   const int64_t width = padTo16(size), groups = (rows + kTileRows - 1) / kTileRows;
+  const bool turned = isTurned(layer.type);
 
   float* const queries = scratch;                               // packed [groups][size][kTileRows]
   float* const scores = queries + groups * kTileRows * size;    // [rows][kKeyBlock]
@@ -196,6 +217,11 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
     const float factor = call.softcap > 0 ? call.scale / call.softcap : call.scale * temperatureOf(call, item, r);
     const float* q = call.q + (int64_t(item.row + r / group) * call.heads + item.head * group + r % group) * size;
     float* packed = queries + int64_t(r / kTileRows) * kTileRows * size + r % kTileRows;
+    if (turned) {
+      memcpy(keys, q, size_t(size) * 4);  // which the first block of keys overwrites
+      turn(keys, size);
+      q = keys;
+    }
     for (int d = 0; d < size; d++) packed[d * kTileRows] = q[d] * factor;
     highest[r] = kLowest;
     totals[r] = 0;
@@ -273,7 +299,8 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   }
 
   for (int r = 0; r < rows; r++) {
-    const float* const o = sums + r * width;
+    float* const o = sums + r * width;
+    if (turned) turn(o, size);
     if (item.partial < 0) {
       float* out = call.out + (int64_t(item.row + r / group) * call.heads + item.head * group + r % group) * size;
       const float inverse = 1 / totals[r];
@@ -332,6 +359,15 @@ static void storeKv(const KvLayer& layer, int page, int slot, int head, const fl
   uint8_t* token = base + layer.valueBytes + slot * layer.tokenBytes;
   const int size = layer.headSize, lane = slot % 16;
   int8_t q[32];
+  float both[2 * kMostHeadSize];
+  if (isTurned(layer.type)) {
+    memcpy(both, k, size_t(size) * 4);
+    memcpy(both + size, v, size_t(size) * 4);
+    turn(both, size);
+    turn(both + size, size);
+    k = both;
+    v = both + size;
+  }
   switch (layer.type) {
     case KvType::f32:
       for (int d = 0; d < size; d++) ((float*)tile)[d * 16 + lane] = k[d];

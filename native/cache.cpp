@@ -29,7 +29,7 @@ int32_t Backend::addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int
   }
   const KvType kind = KvType(type);
   if (kind >= KvType::q8_0 && headSize % 32 != 0) misuse("a quantized cache needs a head size that is a multiple of 32");
-  if (headSize > 4096 || kvHeads > 65536 || pageTokens > (1 << 20)) misuse("a cache of impossible shape");
+  if (headSize > kMostHeadSize || kvHeads > 65536 || pageTokens > (1 << 20)) misuse("a cache of impossible shape");
   KvLayer layer{};
   layer.headSize = headSize;
   layer.kvHeads = kvHeads;

@@ -26,6 +26,8 @@ struct KvLayer {
   KvType type;
 };
 
+constexpr int kMostHeadSize = 4096;
+
 // One piece of an attention call: some rows of one sequence, one key/value head, a range of keys.
 struct AttentionItem {
   const int32_t* pages;

@@ -78,8 +78,8 @@ function grow(random: Random, shape: Shape, parts: readonly [Timeline, number][]
     sequences.push({ start: row, count, pages: timeline.pages });
     for (let i = 0; i < count; i++, row++) {
       positions[row] = timeline.keys.length;
-      timeline.keys.push(roundThrough(type, k.slice(row * cols, (row + 1) * cols)));
-      timeline.values.push(roundThrough(type, v.slice(row * cols, (row + 1) * cols)));
+      timeline.keys.push(roundThrough(type, k.slice(row * cols, (row + 1) * cols), headSize));
+      timeline.values.push(roundThrough(type, v.slice(row * cols, (row + 1) * cols), headSize));
     }
   }
   return { batch: { tokens: new Int32Array(n), positions, sequences, outputs: new Int32Array(0) }, q, k, v };

@@ -142,11 +142,25 @@ export function rotateRow(row: ArrayLike<number>, position: number, rope: Rope):
   return out;
 }
 
-/** A row of keys or values as a cache of `type` holds it. */
-export function roundThrough(type: KvType, row: Float32Array): Float32Array {
+/** A row of heads of keys or values as a cache of `type` holds it: a quantized one rounds Hadamard transforms of them. */
+export function roundThrough(type: KvType, row: Float32Array, headSize: number): Float32Array {
+  const quantized = type === "q8_0" || type === "q4_0";
   const rounded = new Float32Array(row.length);
-  decodeRow(type, encodeRow(type, row), rounded);
-  return rounded;
+  decodeRow(type, encodeRow(type, quantized ? hadamard(row, headSize) : row), rounded);
+  return quantized ? hadamard(rounded, headSize) : rounded;
+}
+
+/** By the definition: H[i][j] = (-1)^(ones of i & j) / sqrt(n), n the largest power of two that divides a head's size. */
+function hadamard(row: Float32Array, headSize: number): Float32Array {
+  let n = 1;
+  while (headSize % (2 * n) === 0) n *= 2;
+  return row.map((_, at) => {
+    const [start, i] = [at - (at % n), at % n];
+    let sum = 0;
+    for (let j = 0; j < n; j++)
+      sum += row[start + j]! * ((i & j).toString(2).replaceAll("0", "").length % 2 === 0 ? 1 : -1);
+    return sum / Math.sqrt(n);
+  });
 }
 
 /** Attention of one query row [heads * headSize] at `position` over keys and values [position + 1][kvHeads * headSize]. */

@@ -4,7 +4,8 @@ import type { Batch, BatchSequence, KvCache, KvCacheSpec } from "../ops.ts";
 
 /**
  * Keys and values a layer, each [pages * pageTokens, kvHeads * headSize]. Values are kept in float32 after having been
- * rounded through the cache's type, so that what a type costs in accuracy shows here exactly.
+ * rounded through the cache's type, so that what a type costs in accuracy shows here exactly. Quantized types round a head
+ * times a Hadamard matrix, which spreads what is large in one dimension over all; here it is turned back at once.
  */
 export interface ReferenceKvCache extends KvCache {
   readonly keys: Float32Array[];
@@ -50,14 +51,38 @@ export function cacheRow(spec: KvCacheSpec, sequence: BatchSequence, position: n
 export function storeRows(cache: ReferenceKvCache, memory: Float32Array, rows: Float64Array, batch: Batch): void {
   const { spec } = cache;
   const cols = spec.kvHeads * spec.headSize;
+  const quantized = spec.type.startsWith("q");
   const rounded = new Float32Array(cols);
+  const turned = new Float64Array(cols);
   for (const sequence of batch.sequences) {
     for (let row = sequence.start; row < sequence.start + sequence.count; row++) {
-      rounded.set(rows.subarray(row * cols, (row + 1) * cols));
+      turned.set(rows.subarray(row * cols, (row + 1) * cols));
+      if (quantized) turn(turned, spec.headSize);
+      rounded.set(turned);
       if (spec.type !== "f32") decodeRow(spec.type, encodeRow(spec.type, rounded), rounded);
+      if (quantized) {
+        turned.set(rounded);
+        turn(turned, spec.headSize);
+        rounded.set(turned);
+      }
       memory.set(rounded, cacheRow(spec, sequence, batch.positions[row]!) * cols);
     }
   }
+}
+
+/** x times the normalized Hadamard matrix, in runs of the largest power of two that divides `headSize`. Its own inverse. */
+function turn(x: Float64Array, headSize: number): void {
+  const run = headSize & -headSize;
+  for (let step = 1; step < run; step *= 2) {
+    for (let i = 0; i < x.length; i++) {
+      if ((i & step) !== 0) continue;
+      const [a, b] = [x[i]!, x[i + step]!];
+      x[i] = a + b;
+      x[i + step] = a - b;
+    }
+  }
+  const factor = 1 / Math.sqrt(run);
+  for (let i = 0; i < x.length; i++) x[i] = x[i]! * factor;
 }
 
 /** Copies one page over another, in all layers. */
