@@ -338,6 +338,7 @@ void Backend::addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b, 
     if (factors[t] == 0) continue;
     for (int64_t r = 0; r < rows; r++) to[t * rows + r] += sum[t * rows + r];
   }
+  refuseCancelled();
 }
 
 }  // namespace grok1

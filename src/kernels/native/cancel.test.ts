@@ -62,6 +62,20 @@ it.skipIf(!state.addon)(
         [`experts ${rows}`, () => ops.experts(`experts ${rows}`, x, routing, stacks, "gelu")],
       ];
     });
+    const term = (rows: number) => ({
+      ...{ a: ops.weight(floats("a", [16, width])), b: ops.weight(floats("b", [hidden, 16])) },
+      scales: matrix(`scales ${rows}`, rows, 1),
+    });
+    for (const rows of [1, 64]) {
+      const [x, factors] = [matrix(`x ${rows}`, rows, width), term(rows)];
+      const name = `low rank ${rows}`;
+      kinds.push([name, () => ops.addLowRank(ops.matmul(name, x, weight), x, factors)]);
+      // The product before it was whole: what is added must say itself that it was cut short.
+      const y = matrix(`y ${rows}`, rows, hidden);
+      Atomics.store(numbers, 0, 1);
+      expect(() => ops.addLowRank(y, x, factors), name).toThrow(expect.objectContaining({ code: "cancelled" }));
+      Atomics.store(numbers, 0, 0);
+    }
     const q = matrix("q", 512, 256);
     kinds.push(["attention", () => ops.attention("attention", q, cache, 0, batch, { heads: 4, scale: 0.125 })]);
 
