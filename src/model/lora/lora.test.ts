@@ -241,6 +241,13 @@ describe("adapter files", () => {
     ["wildcards", { alpha_pattern: { "q.*": 1 } }, "unsupported", /a pattern with wildcards/],
     ["no JSON", "{", "format", /adapter_config\.json: not JSON/],
     ["a list", "[]", "format", /expected a JSON object/],
+    [
+      "a deep alpha",
+      `{"peft_type": "LORA", "lora_alpha": ${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+      ...(["format", /lora_alpha is a list, expected a number/] as const),
+    ],
+    ["an alpha that takes 32 bits' range", { lora_alpha: 1e300 }, "format", /leaves the range of 32-bit floats/],
+    ["a long configuration", " ".repeat(16_000_001), "format", /16000001 bytes, expected at most 16000000/],
   ];
   it.each(refusals)("are refused with %s", async (_, change, code, message) => {
     const file = open("llama");
@@ -277,6 +284,18 @@ describe("adapter files", () => {
     expect(() => readAdapter(out, mixtral)).toThrow(refused("unsupported", /lora_embedding_A/));
     await write([{ ...entry, name: "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" }]);
     expect(() => readAdapter(out, mixtral)).toThrow(refused("format", /lacks its lora_B/));
+    const { target } = terms[0]!;
+    const pair = ["A", "B"].map((part) => {
+      const shape = part === "A" ? [1, target.in] : [target.out, 1];
+      const name = `base_model.model.${target.module}.lora_${part}.weight`;
+      return { name, dtype: "I64" as const, shape, data: new Uint8Array(8 * Math.max(...shape)) };
+    });
+    await write(pair);
+    expect(() => readAdapter(out, mixtral)).toThrow(
+      refused("unsupported", /lora_B\.weight is of dtype I64, expected F16/),
+    );
+    await write([...pair, { ...pair[0]!, name: pair[0]!.name.replace(".weight", ".default.weight") }]);
+    expect(() => readAdapter(out, mixtral)).toThrow(refused("format", /are the same matrix/));
     const [first] = terms;
     const bad = first!.a.map(() => Number.NaN);
     await writeAdapter(out, {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
+import type { Dtype } from "../../formats/safetensors/dtypes.ts";
 import { openSafetensors, type SafetensorsEntry } from "../../formats/safetensors/file.ts";
 import { readConfig } from "../config.ts";
 import type { ModelFile } from "../model.ts";
@@ -43,7 +44,14 @@ export function readAdapter(path: string, model: ModelFile): LoraAdapter {
         });
       }
       const pair = pairs.get(match[1]!) ?? {};
-      pair[match[2] === "A" ? "a" : "b"] = entry;
+      const part = match[2] === "A" ? "a" : "b";
+      if (pair[part] !== undefined) {
+        throw new GrokError("format", `${file}: ${name} and ${pair[part].name} are the same matrix`, {
+          path: file,
+          tensor: name,
+        });
+      }
+      pair[part] = entry;
       pairs.set(match[1]!, pair);
     }
     if (pairs.size === 0) throw new GrokError("format", `${file}: there is no adapter in the file`, { path: file });
@@ -101,14 +109,24 @@ function readTerm(
       ordered.set(values.subarray(from, from + rank), row * rank);
     }
   }
-  return {
-    target,
-    rank,
-    scale: alpha / (config.rankStabilised ? Math.sqrt(rank) : rank),
-    a: floats(path, a),
-    b: ordered,
-  };
+  const scale = alpha / (config.rankStabilised ? Math.sqrt(rank) : rank);
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  if (!Number.isFinite(Math.fround(scale * largest))) {
+    throw new GrokError(
+      "format",
+      `${path}: tensor ${b.name} times its scale ${scale} leaves the range of 32-bit floats`,
+      {
+        path,
+        tensor: b.name,
+        scale,
+      },
+    );
+  }
+  return { target, rank, scale, a: floats(path, a), b: ordered };
 }
+
+/** Far above any in use: with an alpha for each of ten thousand matrices it has less than one million. */
+const maxConfigBytes = 16_000_000;
 
 const isNamed = (module: string, name: string) => module === name || module.endsWith(`.${name}`);
 
@@ -121,8 +139,17 @@ function checkShape(path: string, { name, shape }: SafetensorsEntry, expected: r
   );
 }
 
-/** A value that is no number would spoil rows that do not even use the adapter. */
+const floatTypes: readonly Dtype[] = ["F16", "BF16", "F32", "F64"];
+
+/** A value that is no number, or none in 32 bits, would make every answer fail. */
 function floats(path: string, entry: SafetensorsEntry): Float32Array {
+  if (!floatTypes.includes(entry.dtype)) {
+    throw new GrokError(
+      "unsupported",
+      `${path}: tensor ${entry.name} is of dtype ${entry.dtype}, expected ${floatTypes.join(", ")}`,
+      { path, tensor: entry.name, dtype: entry.dtype },
+    );
+  }
   const values = Float32Array.from(entry.values() as ArrayLike<number>);
   const bad = values.findIndex((value) => !Number.isFinite(value));
   if (bad < 0) return values;
@@ -139,8 +166,13 @@ function readAdapterConfig(path: string): AdapterConfig {
   }
   let content: unknown;
   try {
+    const { size } = statSync(path);
+    if (size > maxConfigBytes) {
+      throw new GrokError("format", `${path}: ${size} bytes, expected at most ${maxConfigBytes}`, { path });
+    }
     content = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
+    if (error instanceof GrokError) throw error;
     if (error instanceof SyntaxError)
       throw new GrokError("format", `${path}: not JSON: ${error.message}`, { path }, error);
     throw ioError("read", path, error);
@@ -152,24 +184,30 @@ function readAdapterConfig(path: string): AdapterConfig {
   const refuse = (what: string): never => {
     throw new GrokError("unsupported", `${path}: ${what}, which grok1 does not run`, { path });
   };
-  if (config.peft_type !== "LORA") refuse(`peft_type is ${JSON.stringify(config.peft_type)}, not LORA`);
+  if (config.peft_type !== "LORA") refuse(`peft_type is ${shown(config.peft_type)}, not LORA`);
   for (const key of ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"]) {
     if (config[key] === true) refuse(`${key} is set`);
   }
-  if (config.bias !== undefined && config.bias !== "none") refuse(`bias is ${JSON.stringify(config.bias)}`);
+  if (config.bias !== undefined && config.bias !== "none") refuse(`bias is ${shown(config.bias)}`);
   for (const key of ["modules_to_save", "target_parameters", "trainable_token_indices"]) {
     const value = config[key];
     if (value !== undefined && value !== null && (value as ArrayLike<unknown>).length !== 0) refuse(`${key} is set`);
   }
   const number = (key: string, value: unknown): number => {
     if (typeof value === "number" && Number.isFinite(value)) return value;
-    throw new GrokError("format", `${path}: ${key} is ${JSON.stringify(value)}, expected a number`, { path, key });
+    throw new GrokError("format", `${path}: ${key} is ${shown(value)}, expected a number`, { path, key });
   };
   const alphas = Object.entries((config.alpha_pattern ?? {}) as Readonly<Record<string, unknown>>).map(
     ([name, value]): [string, number] => {
-      if (!/^[\w.]+$/.test(name)) refuse(`alpha_pattern has ${JSON.stringify(name)}, a pattern with wildcards`);
+      if (!/^[\w.]+$/.test(name)) refuse(`alpha_pattern has ${shown(name)}, a pattern with wildcards`);
       return [name, number(`alpha_pattern of ${name}`, value)];
     },
   );
   return { alpha: number("lora_alpha", config.lora_alpha), rankStabilised: config.use_rslora === true, alphas };
+}
+
+/** A value in a message, which a hostile file must not make long, nor so deep that it cannot be written. */
+function shown(value: unknown): string {
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  return typeof value === "string" ? JSON.stringify(value.slice(0, 100)) : String(value);
 }
