@@ -366,6 +366,36 @@ describe("cancellation", () => {
     expect(tokens.length).toBeLessThanOrEqual(3);
     expectAllFree(core);
   });
+
+  it("of a request that waits leaves the job before it whole", async () => {
+    const fake = createFakeModel();
+    const interrupt = createCancellations(new SharedArrayBuffer(cancellationBytes));
+    const ops = makeInterruptible(fake.ops, interrupt);
+    let passes = 0;
+    fake.before = () => {
+      passes++;
+      if (passes === 1) {
+        Atomics.add(interrupt.numbers, 0, 1);
+        setImmediate(() => {
+          interrupt.seen();
+          core.cancel(81);
+        });
+      }
+      ops.at(0);
+    };
+    const { contextLength } = fake.model.config;
+    const core = createCore(ops, fake.model, {
+      ...{ contextLength, cacheTokens: 64, kvType: "f32", batchTokens: 16, interrupt },
+    });
+    const tokens = Int32Array.from(prompt);
+    const job = core.exclusive(80, (host) => computeLogprobs(host, tokens, 1));
+    const waiting = collect(core, { tokens: prompt, sampling: greedy }, undefined, 81);
+    const undisturbed = await start().core.exclusive(82, (host) => computeLogprobs(host, tokens, 1));
+    expect(await job).toEqual(undisturbed);
+    expect(passes).toBeGreaterThan(1);
+    expect((await waiting).finishReason).toBe("cancelled");
+    expectAllFree(core);
+  });
 });
 
 describe("sessions", () => {

@@ -158,7 +158,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       drafting?.passed(places, tokens, seconds);
     } catch (error) {
       // A pass that was interrupted on purpose is simply run again, without who cancelled.
-      if (error instanceof GrokError && error.code === "cancelled") return;
+      if (isInterruption(error)) return;
       for (const run of new Set(undrafted.map((place) => place.run))) fail(run, error);
     }
   }
@@ -280,17 +280,24 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       ...{ contextLength, batchTokens, vocab, chunk: () => passes.chunkFor(1) },
       clear: () => truncate(pool, timeline, 0),
       async forward(tokens, outputs, bound = model) {
-        await pause();
-        if (job.cancelled || closed) throw new GrokError("cancelled", "cancelled by the caller");
-        while (memory.extend(timeline, tokens.length) < tokens.length) {
-          if (makeRoom(pool, sessions.values(), runs, undefined)) continue;
-          throw new GrokError("capacity", "the cache has too few pages", { pages: pool.pages, free: pool.free });
+        for (;;) {
+          await pause();
+          if (job.cancelled || closed) throw new GrokError("cancelled", "cancelled by the caller");
+          while (memory.extend(timeline, tokens.length) < tokens.length) {
+            if (makeRoom(pool, sessions.values(), runs, undefined)) continue;
+            throw new GrokError("capacity", "the cache has too few pages", { pages: pool.pages, free: pool.free });
+          }
+          const positions = tokens.map((_, i) => timeline.length + i);
+          const sequences = [{ start: 0, count: tokens.length, pages: Int32Array.from(timeline.pages) }];
+          try {
+            const values = await passes.forward({ tokens, positions, sequences, outputs }, true, bound);
+            timeline.length += tokens.length;
+            return values;
+          } catch (error) {
+            // Whose cancellation it was is known once messages were let in: a pass is run again for a job that goes on.
+            if (!isInterruption(error)) throw error;
+          }
         }
-        const positions = tokens.map((_, i) => timeline.length + i);
-        const sequences = [{ start: 0, count: tokens.length, pages: Int32Array.from(timeline.pages) }];
-        const values = await passes.forward({ tokens, positions, sequences, outputs }, true, bound);
-        timeline.length += tokens.length;
-        return values;
       },
     };
   }
@@ -396,6 +403,8 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     },
   };
 }
+
+const isInterruption = (error: unknown) => error instanceof GrokError && error.code === "cancelled";
 
 /** The model's own arithmetic went wrong, and not what a caller asked for. */
 function noNumbers(source = "the model"): GrokError {
