@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -11,6 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { GrokError } from "../errors.ts";
 import { writeAtomic } from "./atomic-write.ts";
@@ -118,6 +121,53 @@ describe("writeAtomic", () => {
     await expect(writeAtomic(path, source, { signal: stop.signal })).rejects.toMatchObject({ code: "cancelled" });
     expect(finished).toBe(true);
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  /** Begins to write `path` in a process of its own, and comes back when its temporary file is there. */
+  async function writeElsewhere() {
+    const module = pathToFileURL(join(import.meta.dirname, "../../dist/bytes/atomic-write.js")).href;
+    const code = `import { writeAtomic } from ${JSON.stringify(module)};
+      const endless = async function* () { for (;;) { yield new Uint8Array(3 << 20); console.log("written"); await new Promise((r) => setTimeout(r, 50)); } };
+      await writeAtomic(${JSON.stringify(path)}, endless());`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", code], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    const [leftover] = readdirSync(folder).filter((name) => name.endsWith(".partial"));
+    const kill = async () => {
+      const ended = once(child, "exit");
+      child.kill("SIGKILL");
+      await ended;
+    };
+    return { leftover: leftover!, kill };
+  }
+
+  it("takes away what a killed process left of the same file, and nothing of one that lives", async () => {
+    const { leftover, kill } = await writeElsewhere();
+    try {
+      await writeAtomic(path, text(["while it writes"]));
+      expect(readdirSync(folder).sort()).toEqual([leftover, "out"].sort());
+    } finally {
+      await kill();
+    }
+    expect(readdirSync(folder)).toContain(leftover);
+    await writeAtomic(join(folder, "other"), text(["another file"]));
+    expect(readdirSync(folder)).toContain(leftover);
+    // Another machine's process can have this number too.
+    const [, stem, machine, rest] = /^(\.out)\.([0-9a-f]{8})\.(.*)$/.exec(leftover)!;
+    const elsewhere = `${stem}.${machine === "00000000" ? "11111111" : "00000000"}.${rest}`;
+    for (const name of [elsewhere, `${leftover}.txt`]) writeFileSync(join(folder, name), "kept");
+    await writeAtomic(path, text(["afterwards"]));
+    expect(readFileSync(path, "utf8")).toBe("afterwards");
+    expect(readdirSync(folder).sort()).toEqual([elsewhere, `${leftover}.txt`, "other", "out"].sort());
+  });
+
+  it("writes files with the longest names there are", async () => {
+    for (const name of ["x".repeat(255), "字".repeat(85)]) {
+      await writeAtomic(join(folder, name), text(["long"]));
+      expect(readFileSync(join(folder, name), "utf8")).toBe("long");
+    }
+    expect(readdirSync(folder)).toHaveLength(2);
   });
 
   it("follows a link and keeps the file's mode", async () => {

@@ -1,5 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { type FileHandle, open, readdir, readlink, realpath, rename, rm, stat } from "node:fs/promises";
+import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { GrokError } from "../errors.ts";
 import { ioError } from "./io-error.ts";
@@ -17,17 +18,18 @@ const gatherBytes = 1 << 20;
 /**
  * Writes a file so that its name only ever means a whole file: into a temporary file in the same folder, flushed to the
  * disk and renamed. When anything fails half-way, the source of the chunks included, the temporary file is removed and
- * what stood under the name is untouched. A link is followed: the file that it names is replaced.
+ * what stood under the name is untouched. A link is followed: the file that it names is replaced. What a process that was killed
+ * left of writing the same file is taken away.
  *
  * @throws GrokError `io` (no space, no permission, not a regular file), `cancelled`; what the chunks' source throws passes unchanged.
  */
 export async function writeAtomic(path: string, chunks: Chunks, options: AtomicWriteOptions = {}): Promise<void> {
   const existing = await lookUp(path);
   const target = existing?.path ?? path;
-  const temporary = join(
-    dirname(target),
-    `.${basename(target).slice(0, 100)}.${randomBytes(6).toString("hex")}.partial`,
-  );
+  // Short enough that the whole is a name where the target is one, whatever alphabet it is written in.
+  const prefix = `.${basename(target).slice(0, 40)}.${await describeMachine()}.`;
+  await removeLeftovers(dirname(target), prefix);
+  const temporary = join(dirname(target), `${prefix}${process.pid}.${randomBytes(6).toString("hex")}.partial`);
   const attempt = async <T>(action: string, result: Promise<T>): Promise<T> => {
     try {
       return await result;
@@ -82,6 +84,32 @@ async function writeChunks(
     }
   }
   await write(pending.subarray(0, used));
+}
+
+/**
+ * Whom a process number means something to: eight digits that differ between machines, and between containers, that
+ * share a folder.
+ */
+async function describeMachine(): Promise<string> {
+  const numbers = await readlink("/proc/self/ns/pid").catch(() => "");
+  return createHash("sha256").update(`${hostname()} ${numbers}`).digest("hex").slice(0, 8);
+}
+
+/** Removes the temporary files of this machine's processes that are no more. That it cannot is no failure of the writing. */
+async function removeLeftovers(folder: string, prefix: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const pid = name.startsWith(prefix) && /^([1-9]\d*)\.[0-9a-f]{12}\.partial$/.exec(name.slice(prefix.length))?.[1];
+    if (pid && !isAlive(Number(pid))) await rm(join(folder, name), { force: true }).catch(() => undefined);
+  }
+}
+
+/** Also where nobody can say. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
 }
 
 async function lookUp(path: string): Promise<{ path: string; mode: number } | undefined> {
