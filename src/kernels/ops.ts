@@ -141,7 +141,11 @@ export interface KvCache {
   readonly spec: KvCacheSpec;
 }
 
-/** Element type of a key/value cache. Quantized types run along a head's elements. */
+/**
+ * Element type of a key/value cache. Quantized types run along a head's elements, times the normalized Hadamard matrix of the
+ * largest power of two that divides the head's size: that spreads what is large in one element over all, and products of
+ * queries and keys that are both turned stay as they were.
+ */
 export type KvType = "f32" | "f16" | "q8_0" | "q4_0";
 
 export interface KvCacheSpec {

@@ -4,8 +4,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelFile } from "./model.ts";
 
 /**
- * For the products that 8 bits of activations harm most for what they cost: keys, values (a third of the harm in a few percent
- * of the arithmetic) and logits (a quarter, and a prompt asks for one token's). docs/performance.md has the figures.
+ * For the products that 8 bits of activations harm most for what they cost: keys and values (a quarter of the harm in a few percent
+ * of the arithmetic) and logits (a fifth, and a prompt asks for one token's). docs/performance.md has the figures.
  */
 export const fine: WeightOptions = { fine: true };
 
