@@ -129,7 +129,9 @@ say();
 say("## Samples");
 say();
 say("None was chosen: the same prompts each time, greedy, then with the usual settings and seed 1.");
-const show = (result) => `${quote(result.text)}${result.finishReason === "stop" ? "" : ` [${result.finishReason}]`}`;
+/** What never ends is shown by its beginning. */
+const show = ({ text, finishReason }) =>
+  quote(finishReason === "stop" ? text : `${text.slice(0, 160)} … [until the context is full]`);
 for (const prompt of prompts) {
   say();
   say(`**${prompt}**`);
