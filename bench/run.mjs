@@ -41,6 +41,9 @@ const cases = [
     decode: 32,
     start: true,
   },
+  { name: "slice-q8_0", title: "Grok-1 slice, 4 experts, q8_0", make: slice(4, "q8_0"), prefill: 512, decode: 32 },
+  { name: "slice-q4_k", title: "Grok-1 slice, 4 experts, q4_K", make: slice(4, "q4_k"), prefill: 512, decode: 32 },
+  { name: "slice-q6_k", title: "Grok-1 slice, 4 experts, q6_K", make: slice(4, "q6_k"), prefill: 512, decode: 32 },
   {
     name: "long-q4_0",
     title: "grok, 4 layers of width 1536, 8,000 tokens, q4_0",
@@ -48,9 +51,6 @@ const cases = [
     prefill: 8000,
     decode: 32,
   },
-  { name: "slice-q8_0", title: "Grok-1 slice, 4 experts, q8_0", make: slice(4, "q8_0"), prefill: 512, decode: 32 },
-  { name: "slice-q4_k", title: "Grok-1 slice, 4 experts, q4_K", make: slice(4, "q4_k"), prefill: 512, decode: 32 },
-  { name: "slice-q6_k", title: "Grok-1 slice, 4 experts, q6_K", make: slice(4, "q6_k"), prefill: 512, decode: 32 },
 ].filter(({ name }) => !options.only || options.only.includes(name));
 
 const peers = join(root, "bench", "peers");
