@@ -111,7 +111,7 @@ interface Child {
 }
 
 function createChild(): Child {
-  const process: ChildProcess = fork(programPath(), { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const child: ChildProcess = fork(programPath(), { stdio: ["ignore", "ignore", "inherit", "ipc"] });
   let waiting: { resolve: (answer: FromReplica) => void; reject: (error: GrokError) => void } | undefined;
   let ended: GrokError | undefined;
   const settle = (error: GrokError) => {
@@ -119,14 +119,14 @@ function createChild(): Child {
     waiting?.reject(ended);
     waiting = undefined;
   };
-  process.on("message", (message: FromReplica) => {
+  child.on("message", (message: FromReplica) => {
     if (message.type === "failed") return settle(errorFromData(message.error));
     waiting?.resolve(message);
     waiting = undefined;
   });
-  process.on("error", (error) => settle(new GrokError("internal", `a replica's process: ${error.message}`, {}, error)));
+  child.on("error", (error) => settle(new GrokError("internal", `a replica's process: ${error.message}`, {}, error)));
   const exited = new Promise<void>((resolve) => {
-    process.on("exit", (status, signal) => {
+    child.on("exit", (status, signal) => {
       settle(new GrokError("internal", `a replica's process ended (${signal ?? `status ${status}`})`));
       resolve();
     });
@@ -136,10 +136,10 @@ function createChild(): Child {
       new Promise((resolve, reject) => {
         if (ended !== undefined) return reject(ended);
         waiting = { resolve, reject };
-        process.send(message);
+        child.send(message);
       }),
     async close() {
-      if (process.exitCode === null && process.signalCode === null) process.kill();
+      if (child.exitCode === null && child.signalCode === null) child.kill();
       await exited;
     },
   };
