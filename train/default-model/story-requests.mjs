@@ -34,7 +34,6 @@ const frames = {
       "Can you tell me a story about {}?",
       "I would like a story about {}, please.",
       "A story about {}, please!",
-      "Tell me about {}.",
       "story about {}",
       "Please write a story with {} in it.",
     ],
