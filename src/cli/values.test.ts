@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { choice, integer, number, repeated, text, tokenBias, tokenList } from "./values.ts";
+import { adapterList, choice, integer, number, repeated, text, tokenBias, tokenList } from "./values.ts";
 
 const refused = (read: () => unknown, saying: RegExp) => {
   expect(read).toThrow(InvalidArgumentError);
@@ -50,5 +50,24 @@ describe("option values", () => {
     for (const wrong of ["42", "=1", "a=1", "1=inf", "1=NaN"]) refused(() => read(wrong, undefined), /TOKEN=BIAS/);
     expect(repeated(text())("b", ["a"])).toEqual(["a", "b"]);
     refused(() => text()(""), /some text/);
+  });
+
+  it("adapters have a scale where a number follows the last colon, and no senseless one", () => {
+    const read = (entry: string) => adapterList()(entry, undefined)[0];
+    for (const [entry, path, scale] of [
+      ["lib/poet", "lib/poet", 1],
+      ["poet:0.5", "poet", 0.5],
+      ["poet:-1e-2", "poet", -0.01],
+      ["poet:0", "poet", 0],
+      ["poet:1000", "poet", 1000],
+      ["C:poet", "C:poet", 1],
+      ["a:2:3", "a:2", 3],
+    ] as const) {
+      expect(read(entry)).toEqual({ path, scale });
+    }
+    for (const wrong of ["x:1e300", "x:1e999", "x:-1001", "x:NaN", "x:inf", "x:-Infinity"]) {
+      refused(() => read(wrong), /a scale from -1000 to 1000/);
+    }
+    refused(() => read(""), /FILE:SCALE/);
   });
 });

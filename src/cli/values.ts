@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "commander";
+import { maxAdapterScale } from "../model/lora/adapter.ts";
 
 /** Readers of option values. Each says in its error what would have been accepted; commander adds the option and the value. */
 export type Reader<T = unknown> = (text: string) => T;
@@ -96,8 +97,19 @@ export function adapterList(): (
   before: readonly { path: string; scale: number }[] | undefined,
 ) => { path: string; scale: number }[] {
   return (entry, before) => {
-    const match = /^(.+):([+-]?(?:\d+\.?\d*|\.\d+))$/.exec(entry);
     if (entry === "") throw new InvalidArgumentError("Expected FILE or FILE:SCALE.");
-    return [...(before ?? []), match ? { path: match[1]!, scale: Number(match[2]) } : { path: entry, scale: 1 }];
+    const { name, scale = 1 } = splitScale(entry);
+    if (!(Math.abs(scale) <= maxAdapterScale)) throw new InvalidArgumentError(scaleRange);
+    return [...(before ?? []), { path: name, scale }];
   };
+}
+
+export const scaleRange = `Expected a scale from ${-maxAdapterScale} to ${maxAdapterScale}.`;
+
+/** "NAME:SCALE" in its parts; NaN for a scale that says so, none where no number follows the last colon. */
+export function splitScale(entry: string): { readonly name: string; readonly scale?: number } {
+  const match = /^(.+):([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?))$/i.exec(entry);
+  if (match === null) return { name: entry };
+  const value = match[2]!.toLowerCase();
+  return { name: match[1]!, scale: /inf/.test(value) ? Number.POSITIVE_INFINITY : Number(value) };
 }

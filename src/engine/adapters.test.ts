@@ -12,7 +12,7 @@ import { writeAdapter } from "../model/lora/write.ts";
 import { bindModel } from "../model/registry.ts";
 import { openAdapters } from "./adapters.ts";
 import { createCore } from "./core.ts";
-import type { AdapterChoice } from "./types.ts";
+import type { AdapterChoice, AdapterSource } from "./types.ts";
 
 const file = openGguf(join(import.meta.dirname, "../../test/vectors/models/mixtral.gguf"));
 const folder = mkdtempSync(join(tmpdir(), "grok1-adapters-"));
@@ -28,10 +28,10 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-function start() {
+function start(given: readonly AdapterSource[] = sources) {
   const ops = createReference();
   const adapted = adaptOps(ops);
-  const adapters = openAdapters(adapted, file, sources);
+  const adapters = openAdapters(adapted, file, given);
   const model = adapters.follow(bindModel(adapted.ops, file));
   const core = createCore(adapted.ops, model, {
     ...{ contextLength: 32, cacheTokens: 256, kvType: "f32", batchTokens: 64, adapters },
@@ -85,7 +85,36 @@ describe("adapters of requests", () => {
       code: "argument",
       message: expect.stringMatching(/no adapter a3, expected one of a1, a2/),
     });
-    await expect(generate([{ name: "a1", scale: Number.NaN }])).rejects.toMatchObject({ code: "argument" });
+    await core.close();
+  });
+
+  it("are refused at a scale that is no strength", async () => {
+    const { core, generate } = start();
+    for (const scale of [Number.NaN, Number.POSITIVE_INFINITY, 1e300, -1001]) {
+      const refused = {
+        code: "argument",
+        message: expect.stringMatching(/scale of adapter a1 is .*from -1000 to 1000/),
+      };
+      await expect(generate([{ name: "a1", scale }])).rejects.toMatchObject(refused);
+      const ops = adaptOps(createReference());
+      expect(() => openAdapters(ops, file, [{ name: "a1", path: "none", scale }])).toThrow(
+        expect.objectContaining(refused),
+      );
+    }
+    expect((await generate([{ name: "a1", scale: 0 }])).tokens).toEqual((await generate([])).tokens);
+    await core.close();
+  });
+
+  it("are blamed when they leave no numbers", async () => {
+    const path = join(folder, "strong");
+    const { terms } = makeAdapter(listModules(file), { rank: 4, size: 1e18 });
+    await writeAdapter(path, { terms, rank: 4, alpha: 8, base: "base", headSize: readConfig(file).headSize });
+    const { core, generate } = start([{ name: "a3", path, scale: 1000 }]);
+    await expect(generate([{ name: "a3" }])).rejects.toMatchObject({
+      code: "format",
+      message: expect.stringMatching(/no numbers: .*adapters are too strong/),
+    });
+    expect((await generate([])).tokens).toHaveLength(8);
     await core.close();
   });
 });

@@ -1,5 +1,6 @@
 import { GrokError } from "../errors.ts";
 import type { Batch } from "../kernels/ops.ts";
+import { checkAdapterScale } from "../model/lora/adapter.ts";
 import type { AdaptedOps, AppliedAdapter } from "../model/lora/apply.ts";
 import { readAdapter } from "../model/lora/read.ts";
 import type { Model, ModelFile } from "../model/model.ts";
@@ -28,7 +29,8 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
   const held = new Map<string, AppliedAdapter>();
   for (const { path, name = path, scale = 1 } of sources) {
     if (held.has(name)) throw new GrokError("argument", `two adapters have the name ${name}`, { adapter: name });
-    held.set(name, { adapter: ops.bind(readAdapter(path, file)), scale: checkScale(name, scale) });
+    checkAdapterScale(name, scale);
+    held.set(name, { adapter: ops.bind(readAdapter(path, file)), scale });
   }
   const assigned = new WeakMap<Batch, readonly AdapterSelection[]>();
   const select: AdapterSet["select"] = (choice) => {
@@ -38,7 +40,7 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
         const names = [...held.keys()].join(", ");
         throw new GrokError("argument", `there is no adapter ${name}, expected one of ${names}`, { adapter: name });
       }
-      return { name, adapter: found.adapter, scale: checkScale(name, scale ?? found.scale) };
+      return { name, adapter: found.adapter, scale: checkAdapterScale(name, scale ?? found.scale) };
     });
     return { key: JSON.stringify(chosen.map(({ name, scale }) => [name, scale])), adapters: chosen };
   };
@@ -49,9 +51,4 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
     follow: (model) =>
       ops.follow(model, (batch) => (assigned.get(batch) ?? batch.sequences.map(() => all)).map((one) => one.adapters)),
   };
-}
-
-function checkScale(name: string, scale: number): number {
-  if (Number.isFinite(scale)) return scale;
-  throw new GrokError("argument", `the scale of adapter ${name} is ${scale}, expected a number`, { adapter: name });
 }

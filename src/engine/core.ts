@@ -186,7 +186,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
         stream.timeline.length++;
       }
     } catch (error) {
-      fail(run, canChoose(rowAt(right)) ? error : noNumbers(options.source));
+      fail(run, canChoose(rowAt(right)) ? error : noNumbers(run.adapters.adapters.length > 0, options.source));
     }
     if (draft.length > 0) truncate(pool, stream.timeline, stream.timeline.length);
     drafting?.learn(place, stream.tokens[before], right);
@@ -407,8 +407,9 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
 const isInterruption = (error: unknown) => error instanceof GrokError && error.code === "cancelled";
 
 /** The model's own arithmetic went wrong, and not what a caller asked for. */
-function noNumbers(source = "the model"): GrokError {
-  return new GrokError("format", `${source}: computes what are no numbers: a weight is damaged`, { source });
+function noNumbers(adapted: boolean, source = "the model"): GrokError {
+  const why = adapted ? "a weight is damaged, or its adapters are too strong" : "a weight is damaged";
+  return new GrokError("format", `${source}: computes what are no numbers: ${why}`, { source });
 }
 
 function selectAdapters(held: AdapterSet | undefined, { adapters }: EngineRequest) {

@@ -42,7 +42,7 @@ export interface AdapterSource {
   readonly path: string;
   /** What requests call it. Default: the path. */
   readonly name?: string;
-  /** Multiplies what the adapter adds; may be negative. Default 1. */
+  /** Multiplies what the adapter adds; may be negative, from -1000 to 1000. Default 1. */
   readonly scale?: number;
 }
 

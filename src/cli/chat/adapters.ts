@@ -1,6 +1,8 @@
 import { basename, dirname } from "node:path";
 import type { AdapterChoice, AdapterSource } from "../../engine/types.ts";
+import { maxAdapterScale } from "../../model/lora/adapter.ts";
 import type { Messages } from "../messages.ts";
+import { scaleRange, splitScale } from "../values.ts";
 import type { Conversation } from "./conversation.ts";
 
 /** An adapter that the model was loaded with. */
@@ -32,6 +34,7 @@ export function chooseAdapters(argument: string, conversation: Conversation, mes
     for (const word of words) {
       const found = findAdapter(word, adapters);
       if (found === undefined) return messages.adapterUnknown(word, adapters.map(({ name }) => name).join(", "));
+      if (!(Math.abs(found.scale) <= maxAdapterScale)) return messages.optionInvalid(found.name, word, scaleRange);
       chosen.set(found.name, found);
     }
     options.adapters = [...chosen.values()];
@@ -50,7 +53,7 @@ function findAdapter(entry: string, adapters: readonly NamedAdapter[]): Required
   const named = (name: string) => adapters.find((each) => each.name === name || each.path === name);
   const exact = named(entry);
   if (exact !== undefined) return { name: exact.name, scale: exact.scale };
-  const match = /^(.+):([+-]?(?:\d+\.?\d*|\.\d+))$/.exec(entry);
-  const found = match === null ? undefined : named(match[1]!);
-  return found && { name: found.name, scale: Number(match![2]) };
+  const { name, scale } = splitScale(entry);
+  const found = scale === undefined ? undefined : named(name);
+  return found && { name: found.name, scale: scale! };
 }

@@ -64,6 +64,8 @@ describe("slash commands", () => {
     expect(await say("/lora poet")).toBe("There is no adapter poet. Adapters: pirate, poet one.");
     expect(await say("/lora pirate:strong")).toMatch(/no adapter pirate:strong/);
     expect(conversation.options.adapters).toEqual([{ name: "poet one", scale: -2 }]);
+    expect(await say("/lora pirate:1e300")).toMatch(/pirate:1e300 .*a scale from -1000 to 1000/);
+    expect(conversation.options.adapters).toEqual([{ name: "poet one", scale: -2 }]);
     expect(await say("/lora pirate lib/pirate:2")).toBe("pirate 2\npoet one off");
     expect(await say("/lora off")).toBe("pirate off\npoet one off");
     expect(conversation.options.adapters).toEqual([]);

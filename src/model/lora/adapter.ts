@@ -1,3 +1,4 @@
+import { GrokError } from "../../errors.ts";
 import type { LoraModule } from "./modules.ts";
 
 /** B A * scale for one matrix, rows in the order of the GGUF file. */
@@ -10,6 +11,22 @@ export interface LowRankTerm {
   readonly a: Float32Array;
   /** [out, rank] */
   readonly b: Float32Array;
+}
+
+/**
+ * The strongest that an adapter's own scale may be multiplied by. Strengths of use are around 1; far above this no model's arithmetic
+ * holds, and its answers would be no numbers.
+ */
+export const maxAdapterScale = 1000;
+
+/** @throws GrokError `argument` for a scale that is no number, or a senseless one. */
+export function checkAdapterScale(name: string, scale: number): number {
+  if (Math.abs(scale) <= maxAdapterScale) return scale;
+  throw new GrokError(
+    "argument",
+    `the scale of adapter ${name} is ${scale}, expected a number from ${-maxAdapterScale} to ${maxAdapterScale}`,
+    { adapter: name, scale },
+  );
 }
 
 /** A low-rank adapter (Hu et al., LoRA, 2021) for a model. */

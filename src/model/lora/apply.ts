@@ -14,8 +14,8 @@ export interface AppliedAdapter {
 /** An adapter whose matrices a backend holds. Opaque. */
 export interface BoundAdapter {
   readonly path: string;
-  /** By tensor; of experts, stacks of all of them. */
-  readonly terms: ReadonlyMap<string, Omit<LowRank, "scales">>;
+  /** By tensor; of experts, a stack of all of them for each rank that any has. */
+  readonly terms: ReadonlyMap<string, readonly Omit<LowRank, "scales">[]>;
 }
 
 /**
@@ -49,8 +49,8 @@ export function adaptOps(base: Ops): AdaptedOps {
 
   const termsOf = (tensor: string, rows: number): LowRank[] =>
     used.flatMap((each, i) => {
-      const term = each.adapter.terms.get(tensor);
-      if (term === undefined) return [];
+      const terms = each.adapter.terms.get(tensor);
+      if (terms === undefined) return [];
       if (each.scales.length !== rows) {
         throw new GrokError("internal", `adapters: ${rows} rows for ${tensor} in a pass of ${each.scales.length}`);
       }
@@ -58,7 +58,8 @@ export function adaptOps(base: Ops): AdaptedOps {
         each.matrix = base.matrix(`lora.scales ${i}`, rows, 1);
         base.write(each.matrix, each.scales);
       }
-      return [{ ...term, scales: each.matrix }];
+      const scales = each.matrix;
+      return terms.map((term) => ({ ...term, scales }));
     });
 
   const termsOfExperts = ({ gate, up, down }: ExpertStacks, rows: number) => {
@@ -92,13 +93,10 @@ export function adaptOps(base: Ops): AdaptedOps {
   return {
     ops,
     bind({ path, terms }) {
-      const byTensor = new Map<string, LowRankTerm[]>();
-      for (const term of terms) {
-        const known = byTensor.get(term.target.tensor);
-        if (known === undefined) byTensor.set(term.target.tensor, [term]);
-        else known.push(term);
-      }
-      const bound = [...byTensor].map(([tensor, of]) => [tensor, bindTerm(base, path, tensor, of)] as const);
+      const bound = [...groupBy(terms, ({ target }) => target.tensor)].map(
+        ([tensor, of]) =>
+          [tensor, [...groupBy(of, ({ rank }) => rank).values()].map((same) => bindTerms(base, path, same))] as const,
+      );
       return { path, terms: new Map(bound) };
     },
     follow: (model, adaptersOf) => ({
@@ -116,27 +114,33 @@ export function adaptOps(base: Ops): AdaptedOps {
 }
 
 /**
- * The factors of a tensor, its scale taken into B. Experts' are stacks with room for the largest rank; those that the adapter leaves
- * alone are zeros.
+ * The factors of a tensor's terms of one rank, the scales taken into B. Experts without such a term share one matrix of zeros, so
+ * that what is held is never more than twice what the adapter has, whatever the ranks of single experts.
  */
-function bindTerm(base: Ops, path: string, tensor: string, terms: readonly LowRankTerm[]): Omit<LowRank, "scales"> {
-  const { target } = terms[0]!;
-  const rank = Math.max(...terms.map((term) => term.rank));
-  const experts = target.experts === undefined ? [] : [target.experts];
-  const count = target.experts ?? 1;
-  const as = new Float32Array(count * rank * target.in);
-  const bs = new Float32Array(count * target.out * rank);
-  for (const { target: own, rank: ownRank, scale, a, b } of terms) {
-    const place = own.expert ?? 0;
-    as.set(a, place * rank * own.in);
-    for (let row = 0; row < own.out; row++) {
-      const to = (place * own.out + row) * rank;
-      for (let r = 0; r < ownRank; r++) bs[to + r] = scale * b[row * ownRank + r]!;
-    }
+function bindTerms(base: Ops, path: string, terms: readonly LowRankTerm[]): Omit<LowRank, "scales"> {
+  const { target, rank } = terms[0]!;
+  const weight = (part: string, rows: number, cols: number, valuesOf: (term: LowRankTerm) => Float32Array) => {
+    const experts = terms.length < (target.experts ?? 1) ? new Float32Array(rows * cols) : undefined;
+    const matrices: (Float32Array | undefined)[] = new Array(target.experts ?? 1).fill(experts);
+    for (const term of terms) matrices[term.target.expert ?? 0] = valuesOf(term);
+    const shape = target.experts === undefined ? [rows, cols] : [target.experts, rows, cols];
+    return base.weight(memoryTensor(`${target.tensor}.${part}`, path, shape, matrices as Float32Array[]));
+  };
+  return {
+    a: weight("lora_A", rank, target.in, ({ a }) => a),
+    b: weight("lora_B", target.out, rank, ({ b, scale }) => b.map((value) => scale * value)),
+  };
+}
+
+function groupBy<K, T>(all: readonly T[], keyOf: (one: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const one of all) {
+    const key = keyOf(one);
+    const known = groups.get(key);
+    if (known === undefined) groups.set(key, [one]);
+    else known.push(one);
   }
-  const weight = (part: string, sides: readonly number[], values: Float32Array) =>
-    base.weight(memoryTensor(`${tensor}.${part}`, path, [...experts, ...sides], values));
-  return { a: weight("lora_A", [rank, target.in], as), b: weight("lora_B", [target.out, rank], bs) };
+  return groups;
 }
 
 function scaleRows(batch: Batch, adapters: readonly (readonly AppliedAdapter[])[]): RowScales[] {
@@ -151,8 +155,21 @@ function scaleRows(batch: Batch, adapters: readonly (readonly AppliedAdapter[])[
   return [...all].map(([adapter, scales]) => ({ adapter, scales }));
 }
 
-function memoryTensor(name: string, source: string, shape: readonly number[], values: Float32Array): Tensor {
-  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const step = bytes.length / shape[0]!;
-  return { name, type: "f32", shape, source, slice: (start, end) => bytes.subarray(start * step, end * step) };
+/** Of one matrix, or a stack of them, each of which is read by itself. */
+function memoryTensor(
+  name: string,
+  source: string,
+  shape: readonly number[],
+  matrices: readonly Float32Array[],
+): Tensor {
+  const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
+  const slice = (start: number, end: number) => {
+    if (shape.length === 3) {
+      if (end === start + 1) return bytesOf(matrices[start]!);
+      throw new GrokError("internal", `matrices ${start} to ${end} of ${name} do not lie side by side`);
+    }
+    const rowBytes = shape[1]! * Float32Array.BYTES_PER_ELEMENT;
+    return bytesOf(matrices[0]!).subarray(start * rowBytes, end * rowBytes);
+  };
+  return { name, type: "f32", shape, source, slice };
 }

@@ -130,6 +130,23 @@ describe.each(backends)("adapters on the $backend backend", ({ make, bound, skip
       ops.close();
     });
 
+    it("may have a rank of its own for each matrix, and none for some", async () => {
+      const ops = make();
+      const adapted = adaptOps(ops);
+      const { terms } = makeAdapter(modules, { rank: 3 });
+      const longer = makeAdapter(modules, { rank: 11, seed: 4 }).terms;
+      const mixed = {
+        path: "mixed",
+        terms: terms.flatMap((term, i) => (i % 3 === 0 ? [] : i % 3 === 1 ? term : longer[i]!)),
+      };
+      const use = [{ adapter: adapted.bind(mixed), scale: 1 }];
+      const found = await run(adapted, file, [{ tokens: prompts[0]!, adapters: use }], true);
+      const merged = mergedFile(file, [{ adapter: mixed, scale: 1 }]);
+      const expected = await run(adapted, merged, [{ tokens: prompts[0]!, adapters: [] }], true);
+      expect(relativeError(found, expected)).toBeLessThan(bound);
+      ops.close();
+    });
+
     it("are each sequence's own in a batch", async () => {
       const ops = make();
       const adapted = adaptOps(ops);
@@ -160,6 +177,28 @@ describe.each(backends)("adapters on the $backend backend", ({ make, bound, skip
       ops.close();
     });
   });
+});
+
+it("an expert's large rank takes no room for the others", () => {
+  const file = open("mixtral");
+  const modules = listModules(file).filter(({ module }) => module.includes("layers.0") && module.endsWith(".w1"));
+  const [small, large] = [makeAdapter(modules, { rank: 2 }).terms, makeAdapter(modules, { rank: 4000 }).terms];
+  const base = createReference();
+  const held = new Set<ArrayBufferLike>();
+  const ops: Ops = {
+    ...base,
+    weight(tensor, options) {
+      for (let i = 0; i < tensor.shape[0]!; i++) held.add(tensor.slice(i, i + 1).buffer);
+      return base.weight(tensor, options);
+    },
+  };
+  adaptOps(ops).bind({ path: "uneven", terms: [large[0]!, ...small.slice(1)] });
+  const bytes = [...held].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const own = 4 * [large[0]!, ...small.slice(1)].reduce((sum, { a, b }) => sum + a.length + b.length, 0);
+  expect(modules.length).toBeGreaterThan(2);
+  expect(bytes).toBeLessThanOrEqual(2 * own);
+  base.close();
+  file.close();
 });
 
 describe("adapter files", () => {
@@ -223,7 +262,14 @@ describe("adapter files", () => {
         },
       ]),
     );
-    const config = { peft_type: "LORA", r: 4, lora_alpha: 8, use_rslora: true, alpha_pattern: { v_proj: 10 } };
+    const config = {
+      peft_type: "LORA",
+      r: 4,
+      lora_alpha: 8,
+      use_rslora: true,
+      alpha_pattern: { v_proj: 10 },
+      rank_pattern: { v_proj: 5 },
+    };
     writeFileSync(join(out, "adapter_config.json"), JSON.stringify(config));
     expect(readAdapter(out, file).terms.map(({ rank, scale }) => [rank, scale])).toEqual([
       [4, 8 / Math.sqrt(4)],
@@ -239,6 +285,25 @@ describe("adapter files", () => {
     ["modules saved whole", { modules_to_save: ["lm_head"] }, "unsupported", /modules_to_save is set/],
     ["an alpha that is no number", { lora_alpha: "8" }, "format", /lora_alpha is "8", expected a number/],
     ["wildcards", { alpha_pattern: { "q.*": 1 } }, "unsupported", /a pattern with wildcards/],
+    ["another rank", { r: 4 }, "shape", /\.safetensors: .*q_proj\.lora_A.* has rank 3, and .*config\.json says 4$/],
+    [
+      "another rank of one matrix",
+      { rank_pattern: { "1.mlp.up_proj": 2 } },
+      ...(["shape", /1\.mlp\.up_proj\.lora_A\.weight has rank 3, and .*config\.json says 2$/] as const),
+    ],
+    ["ranks that wildcards cannot give", { r: 4, rank_pattern: { "q.*": 5 } }, "shape", /has rank 3, and .* 5 or 4$/],
+    ["no rank", { r: undefined }, "format", /r is undefined, expected a whole number from 1/],
+    ["a broken rank", { r: 2.5 }, "format", /r is 2\.5, expected a whole number/],
+    ["a rank of 0 in a pattern", { rank_pattern: { x: 0 } }, "format", /rank_pattern of "x" is 0, expected a whole/],
+    ["a list of patterns", { rank_pattern: [3] }, "format", /rank_pattern is a list, expected an object/],
+    ["a text as a switch", { use_rslora: "no" }, "format", /use_rslora is "no", expected true or false/],
+    [
+      "other targets",
+      { target_modules: ["k_proj", "proj"] },
+      "format",
+      /self_attn\.q_proj is none of the target_modules of/,
+    ],
+    ["a number as targets", { target_modules: 3 }, "format", /target_modules is 3, expected a list of names/],
     ["no JSON", "{", "format", /adapter_config\.json: not JSON/],
     ["a list", "[]", "format", /expected a JSON object/],
     [
@@ -286,9 +351,9 @@ describe("adapter files", () => {
     expect(() => readAdapter(out, mixtral)).toThrow(refused("format", /lacks its lora_B/));
     const { target } = terms[0]!;
     const pair = ["A", "B"].map((part) => {
-      const shape = part === "A" ? [1, target.in] : [target.out, 1];
+      const shape = part === "A" ? [3, target.in] : [target.out, 3];
       const name = `base_model.model.${target.module}.lora_${part}.weight`;
-      return { name, dtype: "I64" as const, shape, data: new Uint8Array(8 * Math.max(...shape)) };
+      return { name, dtype: "I64" as const, shape, data: new Uint8Array(8 * 3 * Math.max(...shape)) };
     });
     await write(pair);
     expect(() => readAdapter(out, mixtral)).toThrow(

@@ -4,8 +4,8 @@ import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { type SafetensorToWrite, writeSafetensors } from "../../formats/safetensors/write.ts";
 import type { LowRankTerm } from "./adapter.ts";
+import { adapterConfigFile, adapterFile } from "./config.ts";
 import { permutedRow } from "./modules.ts";
-import { adapterConfigFile, adapterFile } from "./read.ts";
 
 export interface AdapterToWrite {
   /** As in training: all of one rank, scaled by `alpha / rank`. */

@@ -9,7 +9,7 @@ import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import { createJinjaTemplate, plainTemplate } from "../../generate/chat-template.ts";
 import type { GradOps } from "../../kernels/grad-ops.ts";
 import { describeModel } from "../../model/describe.ts";
-import { adapterFile } from "../../model/lora/read.ts";
+import { adapterFile } from "../../model/lora/config.ts";
 import { writeAdapter } from "../../model/lora/write.ts";
 import { elementCount } from "../../tensor/tensor.ts";
 import { tokenizerFromGguf } from "../../tokenizer/gguf.ts";

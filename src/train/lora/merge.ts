@@ -4,7 +4,7 @@ import { GrokError } from "../../errors.ts";
 import { tensorChunks } from "../../formats/file-tensor.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import { type TensorToWrite, writeGguf } from "../../formats/gguf/write.ts";
-import type { LowRankTerm } from "../../model/lora/adapter.ts";
+import { checkAdapterScale, type LowRankTerm } from "../../model/lora/adapter.ts";
 import { readAdapter } from "../../model/lora/read.ts";
 import { canEncode, decodeRow, encodeRow } from "../../tensor/decode.ts";
 import { elementCount, type Tensor } from "../../tensor/tensor.ts";
@@ -95,6 +95,7 @@ type ScaledTerm = Pick<LowRankTerm, "rank" | "scale" | "a" | "b"> & { readonly e
 function collectTerms(file: GgufFile, adapters: MergeOptions["adapters"]): Map<string, ScaledTerm[]> {
   const terms = new Map<string, ScaledTerm[]>();
   for (const { path, scale: factor = 1 } of adapters) {
+    checkAdapterScale(path, factor);
     for (const { target, rank, scale, a, b } of readAdapter(path, file).terms) {
       const { expert = 0 } = target;
       const single = target.tensor.replace("_exps.weight", `.${expert}.weight`);
