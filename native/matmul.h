@@ -16,11 +16,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
+#include <memory>
 #include <vector>
 
 #include "cpu.h"
+#include "memory.h"
 #include "threads.h"
 
 namespace grok1 {
@@ -37,38 +37,24 @@ struct WeightRef {
 // Scratch memory that grows and is reused; one caller at a time. Contents do not survive growth.
 class Workspace {
  public:
-  Workspace() = default;
-  ~Workspace() { release(); }
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-
-  // At least `bytes`, aligned to 64. Throws std::bad_alloc.
+  // At least `bytes`, aligned to 64. Throws Failure when there is not enough memory.
   uint8_t* reserve(size_t bytes) {
-    if (bytes > size_) {
-      release();
-      const size_t size = bytes + bytes / 4;
-      base_ = std::malloc(size + 64);
-      if (base_ == nullptr) throw std::bad_alloc();
-      size_ = size;
+    if (!memory_ || bytes > memory_->size()) {
+      memory_.reset();
+      memory_ = std::make_unique<Memory>(bytes + bytes / 4);
     }
-    return reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(base_) + 63) & ~uintptr_t(63));
+    return memory_->data();
   }
 
  private:
-  void release() {
-    std::free(base_);
-    base_ = nullptr;
-    size_ = 0;
-  }
-  void* base_ = nullptr;
-  size_t size_ = 0;
+  std::unique_ptr<Memory> memory_;
 };
 
 // Whether the kernels compute with weights of this ggml type.
 bool canMultiply(int type);
 
 // out[t, r] = sum over k of x[t, k] W[r, k]: x [n, cols] with rows `ldx` floats apart, out [n, rows] with rows `ldo` floats
-// apart. `cols` must fill whole blocks of the type. Throws std::bad_alloc only, before any work.
+// apart. `cols` must fill whole blocks of the type. Throws Failure for lack of memory only, before any work.
 void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, int64_t n, int64_t ldx, float* out,
             int64_t ldo, Workspace& workspace);
 
@@ -97,7 +83,7 @@ enum class Gating : int { gelu = 0, silu = 1 };  // GELU by its tanh approximati
 
 // out[t] = sum over j of weights[t, j] * down_e(activation(gate_e x[t]) * (up_e x[t])), e = chosen[t, j], summed in
 // ascending order of e: x and out [n, width] contiguous, chosen and weights [n, used]; every chosen[t, j] is in
-// [0, experts), and a row's experts differ. Throws std::bad_alloc only, before any work.
+// [0, experts), and a row's experts differ. Throws Failure for lack of memory only, before any work.
 void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
              const float* weights, int used, Gating gating, float* out, Workspace& workspace);
 

@@ -14,8 +14,8 @@ struct Failure : std::runtime_error {
   const char* code;
 };
 
-// Zeroed memory aligned to 64 bytes, with 64 spare bytes behind; from 1 MiB on mapped page by page as it is touched, in large
-// pages where the system gives them. Throws Failure when there is not enough.
+// Zeroed memory aligned to 64 bytes, with 64 spare bytes behind; from 1 MiB on mapped page by page as it is touched, from 2 MiB on
+// aligned for large pages, which it takes where the system gives them. Throws Failure when there is not enough.
 class Memory {
  public:
   explicit Memory(size_t bytes);
@@ -29,10 +29,11 @@ class Memory {
  private:
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
-  size_t mapped_ = 0;  // 0: from the heap
+  void* mapping_ = nullptr;  // none: from the heap
+  size_t mapped_ = 0;
 };
 
-// A file mapped read-only.
+// A file mapped read-only. What is not in the system's page cache yet is read into large pages where file systems have them.
 class Mapping {
  public:
   // Throws Failure with the system's code (ENOENT, ...).

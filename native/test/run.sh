@@ -23,7 +23,7 @@ compile() { # source, more flags
   fi
 }
 {
-  for name in cpu threads quants panels rows matmul experts products.scalar; do compile "$root/native/$name.cpp"; done
+  for name in cpu memory threads quants panels rows matmul experts products.scalar; do compile "$root/native/$name.cpp"; done
   for isa in $isas; do
     case $isa in
       avx2) more="-mavx2 -mfma -mf16c -mbmi2" ;;

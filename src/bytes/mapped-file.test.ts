@@ -56,6 +56,14 @@ vi.mock("../addon.ts", async (original) => {
   return { ...module, loadAddon: () => stand.loadAddon() };
 });
 
+function hasLargePages(): boolean {
+  try {
+    return !readFileSync("/sys/kernel/mm/transparent_hugepage/enabled", "utf8").includes("[never]");
+  } catch {
+    return false;
+  }
+}
+
 describe.each(ways)("openMapped through $name", ({ skip, open }) => {
   it.skipIf(skip)("gives the file's bytes for any ranges in any order", () => {
     const range = fc
@@ -107,6 +115,16 @@ describe("openMapped", () => {
   it("maps when the addon is there, and reads otherwise", () => {
     expect(openMapped(path).mapped).toBe(real !== undefined);
     expect(openMapped(path, { map: false }).mapped).toBe(false);
+  });
+
+  it.skipIf(real === undefined || !hasLargePages())("asks for large pages where the system has them", () => {
+    const name = join(folder, "large");
+    writeFileSync(name, content);
+    const file = openMapped(name);
+    const areas = readFileSync("/proc/self/smaps", "utf8").split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/);
+    const area = areas.find((text) => text.split("\n")[0]!.endsWith(name));
+    expect(area).toMatch(/^VmFlags:.* hg\b/m);
+    file.close();
   });
 
   it("opens an empty file", () => {

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
@@ -10,6 +11,16 @@ import { createReference } from "../reference/reference.ts";
 import { createNative } from "./native.ts";
 
 const state = loadAddon();
+
+function hasLargePages(): boolean {
+  return existsSync(thp) && !readFileSync(thp, "utf8").includes("[never]");
+}
+const thp = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+function largePageBytes(): number {
+  return Number(/AnonHugePages: +(\d+) kB/.exec(readFileSync("/proc/self/smaps_rollup", "utf8"))![1]) * 1024;
+}
+
 const title = state.addon ? "native backend" : `native backend (skipped: ${state.reason})`;
 
 describe.skipIf(!state.addon)(title, () => {
@@ -223,6 +234,15 @@ describe.skipIf(!state.addon)(title, () => {
     const second = ops.read(ops.matrix("x", 1, 120)) as Float32Array;
     expect(second.buffer).toBe(first.buffer);
     expect((ops.read(ops.matrix("x", 1, 1000)) as Float32Array).buffer).not.toBe(first.buffer);
+  });
+
+  it.skipIf(!hasLargePages())("keeps large matrices in large pages where the system has them", () => {
+    const ops = open();
+    const before = largePageBytes();
+    const matrix = ops.matrix("m", 2048, 4096);
+    ops.write(matrix, new Float32Array(2048 * 4096).fill(1));
+    // 32 MiB, and the matrix's memory begins at a large page. A system short of whole ones may give fewer.
+    expect(largePageBytes() - before).toBeGreaterThan(2 ** 24);
   });
 
   it("measures a bandwidth that a memory can have", () => {
