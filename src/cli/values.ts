@@ -91,6 +91,15 @@ export function duration(): Reader<number> {
   };
 }
 
+/** "512M", "2G", "1.5G": bytes, by powers of 1024. */
+export function size(): Reader<number> {
+  return (value) => {
+    const match = /^(\d+(?:\.\d+)?)([KMGT])(?:i?B)?$/i.exec(value.trim());
+    if (!match) throw new InvalidArgumentError("Expected a size such as 512M or 2G.");
+    return Math.floor(Number(match[1]) * 1024 ** ("KMGT".indexOf(match[2]!.toUpperCase()) + 1));
+  };
+}
+
 /** A repeatable `FILE[:SCALE]`. A colon that no number follows belongs to the file's name. */
 export function adapterList(): (
   text: string,

@@ -25,6 +25,7 @@ export type ToReplica =
       readonly processes: number;
       readonly folder: string;
       readonly state: StreamState;
+      readonly recompute: boolean;
     }
   | { readonly type: "step" };
 
@@ -41,6 +42,7 @@ export interface ProcessOptions {
   /** With this one. */
   readonly processes: number;
   readonly state: StreamState;
+  readonly recompute: boolean;
 }
 
 export const valuesFile = (folder: string) => join(folder, "values");
@@ -66,8 +68,8 @@ export async function startProcesses(trainer: Trainer, options: ProcessOptions):
   try {
     await Promise.all(
       children.map((child, i) => {
-        const { backend, threads, state } = options;
-        return child.ask({ type: "start", config, backend, threads, rank: i + 1, processes, folder, state });
+        const { backend, threads, state, recompute } = options;
+        return child.ask({ type: "start", config, backend, threads, rank: i + 1, processes, folder, state, recompute });
       }),
     );
   } catch (error) {

@@ -20,7 +20,7 @@ async function begin(start: Work["start"]): Promise<Work> {
   const setup = await prepareTraining(start.config);
   const { ops } = openGradBackend(start.backend, start.threads);
   const zeros = ({ shape }: { shape: readonly number[] }) => new Float32Array(shape.reduce((a, b) => a * b, 1));
-  const trainer = createTrainer(ops, start.config, { ...setup, values: zeros });
+  const trainer = createTrainer(ops, start.config, { ...setup, values: zeros, recompute: start.recompute });
   const stream = setup.stream();
   stream.restore(start.state);
   return { trainer, stream, start };

@@ -13,6 +13,7 @@ import { plotCurves } from "./loss-plot.ts";
 import { defaultTrainOptions, type ExportType } from "./options.ts";
 import { countParameters, type ParameterCount } from "./parameters.ts";
 import { startProcesses } from "./processes.ts";
+import { planTraining, type TrainMemory } from "./recompute.ts";
 import { createLocalReplicas, type Replicas } from "./replicas.ts";
 import { checkSameModel, openInitial, prepareTraining, type TrainSetup } from "./setup.ts";
 import { createTrainer, describeUse, type HeldOutScore, type Trainer } from "./trainer.ts";
@@ -28,6 +29,11 @@ export interface TrainOptions {
   readonly resume?: boolean;
   /** Type of the exported model. Default "f16". */
   readonly type?: ExportType;
+  /**
+   * Bytes of memory to stay within, of all processes together: where activations do not fit, layers are computed again, to the same
+   * result. Default: no bound, everything is kept.
+   */
+  readonly memory?: number;
   /** Ends the run after the step in hand, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: TrainEvent) => void;
@@ -47,6 +53,8 @@ export interface TrainStart {
   readonly parameters: ParameterCount;
   readonly backend: "native" | "reference";
   readonly fallbackReason: string | undefined;
+  /** Absent without a bound. */
+  readonly memory?: TrainMemory;
   /** Tokens of one epoch, by source. */
   readonly epochTokens: Readonly<Record<string, number>>;
 }
@@ -81,7 +89,7 @@ export interface OpenRun {
  * @throws GrokError naming the file, entry or option at fault.
  */
 export async function openRun(config: TrainConfig, options: TrainOptions): Promise<OpenRun> {
-  const { processes, backend } = { ...defaultTrainOptions, ...options };
+  const { processes, backend, memory: bound } = { ...defaultTrainOptions, ...options };
   if (processes > config.replicas) {
     throw new GrokError(
       "argument",
@@ -103,9 +111,14 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
       checkSameModel(checkpoint, setup);
       stream.restore(checkpoint.state.stream);
     }
+    const memory =
+      bound === undefined
+        ? undefined
+        : await planTraining(config, setup.specs, { backend: ops.backend, processes, bound });
+    const recompute = memory?.recompute ?? false;
     const initial = checkpoint ? undefined : openInitial(config);
     const values = initial?.values ?? (({ name, shape }) => checkpoint!.values("values", name, shape));
-    const trainer = createTrainer(ops, config, { ...setup, values });
+    const trainer = createTrainer(ops, config, { ...setup, values, recompute });
     initial?.close();
     if (checkpoint) {
       for (const parameter of trainer.parameters) {
@@ -118,13 +131,14 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
     const replicas =
       processes === 1
         ? createLocalReplicas(trainer)
-        : await startProcesses(trainer, { config, backend, threads, processes, state });
+        : await startProcesses(trainer, { config, backend, threads, processes, state, recompute });
     return {
       ...{ setup, trainer, stream, replicas },
       start: {
         step: checkpoint?.state.step ?? 0,
         parameters: countParameters(config.model, setup.vocab),
         ...{ backend: ops.backend, fallbackReason },
+        ...(memory !== undefined && { memory }),
         epochTokens: Object.fromEntries(
           setup.corpora.map(({ source }, i) => [source.name, stream.epochTokens[i]!] as const),
         ),

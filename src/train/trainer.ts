@@ -50,17 +50,32 @@ export interface TrainerOptions {
   readonly values: (spec: ParameterSpec) => Float32Array | Float64Array;
   /** [vocab] UTF-8 bytes that each token stands for. */
   readonly tokenBytes: Uint16Array;
+  /** Compute activations a second time on the way back, in place of keeping them. Default false. */
+  readonly recompute?: boolean;
+}
+
+/** A model whose weights are all parameters, on a tape. */
+export function bindTrained(
+  ops: GradOps,
+  sizes: TrainConfig["model"],
+  parameters: readonly Parameter[],
+  options: { readonly recompute: boolean; readonly observe?: (ops: Ops) => Ops },
+) {
+  const { recompute, observe = (each) => each } = options;
+  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+  const tape = createTape(ops, { bind: (tensor) => byName.get(tensor.name)!, recompute });
+  const file = memoryModel(sizes, new Map(parameters.map((parameter) => [parameter.name, parameter.tensor])));
+  const model = bindModel(observe(tape.ops), file);
+  return { tape, model, cache: model.kvCache({ pages: 0, pageTokens: 1, type: "f32" }) };
 }
 
 export function createTrainer(ops: GradOps, config: TrainConfig, options: TrainerOptions): Trainer {
   const { model: sizes, optimizer, losses } = config;
   const parameters = options.specs.map((spec) => ops.parameter(spec.name, spec.shape, options.values(spec)));
-  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
-  const tape = createTape(ops, { bind: (tensor) => byName.get(tensor.name)! });
-  const use = countChoices(tape.ops, sizes.layers, sizes.experts);
-  const file = memoryModel(sizes, new Map(parameters.map((parameter) => [parameter.name, parameter.tensor])));
-  const model = bindModel(use.ops, file);
-  const cache = model.kvCache({ pages: 0, pageTokens: 1, type: "f32" });
+  const use = createChoiceCount(sizes.layers, sizes.experts);
+  const { tape, model, cache } = bindTrained(ops, sizes, parameters, {
+    ...{ recompute: options.recompute ?? false, observe: use.observe },
+  });
   const matrices = parameters.filter(({ shape }) => shape.length > 1);
   const gains = parameters.filter(({ shape }) => shape.length === 1);
 
@@ -120,15 +135,15 @@ export function createTrainer(ops: GradOps, config: TrainConfig, options: Traine
   };
 }
 
-/** Operations that count how often the router chose each expert. */
-function countChoices(ops: Ops, layers: number, experts: number) {
+/** Counts how often the router chose each expert. */
+function createChoiceCount(layers: number, experts: number) {
   let counts = new Array<number>(layers * experts).fill(0);
   let waiting: Promise<void>[] = [];
   let layer = -1;
   const add = (values: ArrayLike<number>, at: number) => {
     for (let i = 0; i < values.length; i++) counts[at * experts + values[i]!]!++;
   };
-  const counting: Ops = {
+  const observe = (ops: Ops): Ops => ({
     ...ops,
     at(index) {
       layer = index;
@@ -142,9 +157,9 @@ function countChoices(ops: Ops, layers: number, experts: number) {
       else add(values, at);
       return routing;
     },
-  };
+  });
   return {
-    ops: counting,
+    observe,
     reset() {
       counts = new Array<number>(layers * experts).fill(0);
       waiting = [];

@@ -33,6 +33,20 @@ describe("train", () => {
     expect(await grok1(["run", "-m", model, "-p", "fox", "-n", "2"])).toMatchObject({ status: 0 });
   });
 
+  it("says how it fits the memory that it may take, or that it does not", async () => {
+    const fits = await grok1(["train", write("bounded.json"), "--memory", "64G"]);
+    expect(fits).toMatchObject({
+      status: 0,
+      stderr: expect.stringMatching(/memory: about .* of .*, activations kept/),
+    });
+    const not = await grok1(["train", write("narrow.json"), "--memory", "10M"]);
+    expect(not).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/MiB of memory are needed at least .*10 MiB/),
+    });
+    expect(existsSync(join(toy.folder, "narrow"))).toBe(false);
+  });
+
   it.each([1, 2])("saves at Ctrl-C with %i processes, and goes on from there", async (processes) => {
     const name = `long-${processes}`;
     const long = {

@@ -13,7 +13,7 @@ import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../model.ts";
 import { addSettings } from "../settings.ts";
 import { createProgress, formatBytes, formatCount, formatSeconds, jsonDocument } from "../terminal.ts";
-import { choice, integer, number, type Reader, repeated, text } from "../values.ts";
+import { choice, integer, number, type Reader, repeated, size, text } from "../values.ts";
 
 interface FinetuneCommandOptions extends ModelOptions {
   readonly data: readonly string[];
@@ -162,14 +162,5 @@ function shareOrFile(): Reader<number | string> {
     if (Number.isNaN(share)) return value;
     if (share >= 0 && share < 1) return share;
     throw new InvalidArgumentError("Expected a share of at least 0 and below 1, or a file.");
-  };
-}
-
-/** "512M", "2G", "1.5G": bytes, by powers of 1024. */
-function size(): Reader<number> {
-  return (value) => {
-    const match = /^(\d+(?:\.\d+)?)([KMGT])(?:i?B)?$/i.exec(value.trim());
-    if (!match) throw new InvalidArgumentError("Expected a size such as 512M or 2G.");
-    return Math.floor(Number(match[1]) * 1024 ** ("KMGT".indexOf(match[2]!.toUpperCase()) + 1));
   };
 }

@@ -8,14 +8,23 @@ import type { TrainEvent, TrainOptions, TrainResult } from "../../train/run.ts";
 import { interruptedStatus } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addSettings } from "../settings.ts";
-import { createProgress, escapeLine, formatCount, formatSeconds, jsonDocument, table } from "../terminal.ts";
-import { choice, duration, integer, text } from "../values.ts";
+import {
+  createProgress,
+  escapeLine,
+  formatBytes,
+  formatCount,
+  formatSeconds,
+  jsonDocument,
+  table,
+} from "../terminal.ts";
+import { choice, duration, integer, size, text } from "../values.ts";
 
 interface TrainCommandOptions {
   readonly resume?: true;
   readonly out?: string;
   readonly budget?: number;
   readonly processes: number;
+  readonly memory?: number;
   readonly type: ExportType;
   readonly backend?: BackendChoice;
   readonly threads?: number;
@@ -46,6 +55,11 @@ export function addTrain(program: Command): void {
       choice(...exportTypes),
       defaultTrainOptions.type,
     )
+    .option(
+      "--memory <size>",
+      "memory to stay within, such as 2G: layers are computed twice where that is needed, to the same result",
+      size(),
+    )
     .option("--json", "print one JSON document");
   addSettings(command, ["backend", "threads"]);
   command.action(runTrain);
@@ -61,6 +75,7 @@ async function runTrain(path: string, options: TrainCommandOptions): Promise<voi
     ...(options.backend !== undefined && { backend: options.backend }),
     ...(options.threads !== undefined && { threads: options.threads }),
     ...(options.resume && { resume: true }),
+    ...(options.memory !== undefined && { memory: options.memory }),
     processes: options.processes,
     type: options.type,
     signal: interrupt.signal,
@@ -116,6 +131,12 @@ function createDisplay(config: TrainConfig, path: string) {
         say(
           `${escapeLine(path)}: ${formatCount(all)} parameters, ${formatCount(used)} used by a token; ${from}, into ${escapeLine(config.out)}`,
         );
+        if (event.memory !== undefined) {
+          const { estimate, bound, recompute } = event.memory;
+          say(
+            `memory: about ${formatBytes(estimate)} of ${formatBytes(bound)}, activations ${recompute ? "computed again layer by layer" : "kept"}`,
+          );
+        }
       } else if (event.type === "step") progress.show(describeStep(event.report, config.steps, event.secondsLeft));
       else if (event.type === "evaluation") say(describeEvaluation(event.report));
     },

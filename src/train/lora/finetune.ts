@@ -19,10 +19,11 @@ import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import { type HeldOutSet, heldOutSets } from "../data/held-out.ts";
 import type { DataFormat, OverlongPolicy } from "../data/source.ts";
 import { type BatchStream, createBatchStream } from "../data/stream.ts";
+import { readMemory } from "../memory.ts";
 import { rateAt } from "../schedule.ts";
 import { type AdaptedModel, type AdapterShape, adaptedTensors, adaptModel } from "./adapted-model.ts";
 import { type FinetuneState, hasCheckpoint, openFinetuneCheckpoint, writeFinetuneCheckpoint } from "./checkpoint.ts";
-import { type MemoryPlan, planMemory, readMemory } from "./memory.ts";
+import { type MemoryPlan, planMemory } from "./memory.ts";
 import { sourceOf } from "./source.ts";
 
 export interface FinetuneOptions {

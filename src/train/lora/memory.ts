@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
-import { GrokError } from "../../errors.ts";
-import type { Batch, Ops } from "../../kernels/ops.ts";
+import type { Ops } from "../../kernels/ops.ts";
 import type { ModelFile } from "../../model/model.ts";
+import { createDryOps } from "../dry-ops.ts";
+import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "../memory.ts";
 import { type AdapterShape, adaptModel } from "./adapted-model.ts";
-import { createDryOps } from "./dry-ops.ts";
 
 /** How a fine-tuning fits its memory. */
 export interface MemoryPlan {
@@ -32,9 +31,6 @@ export interface MemoryRequest {
   readonly mayShrink: boolean;
 }
 
-/** What the collector leaves lying about, and the kernels' own scratch memory, beside 5 % of all. */
-const slackBytes = 2 ** 26;
-
 /**
  * Decides beforehand what is kept and what is computed again: everything kept where that fits, else each layer recomputed, else
  * passes of half the rows, as often as needed down to one context. The estimate comes from a pass through the model
@@ -48,7 +44,7 @@ export async function planMemory(file: ModelFile, request: MemoryRequest): Promi
   for (let { batchTokens, accumulation } = request; ; ) {
     for (const recompute of [false, true]) {
       const bytes = await countBytes(file, { ...request, batchTokens }, recompute);
-      const estimate = Math.ceil(1.05 * (before + bytes) + slackBytes);
+      const estimate = expectedPeak(before, bytes);
       least = Math.min(least, estimate);
       if (estimate <= bound) return { recompute, batchTokens, accumulation, estimate, bound };
     }
@@ -57,48 +53,18 @@ export async function planMemory(file: ModelFile, request: MemoryRequest): Promi
     accumulation = Math.ceil((accumulation * batchTokens) / half);
     batchTokens = half;
   }
-  const mega = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  throw new GrokError(
-    "capacity",
-    `${mega(least)} of memory are needed at least (rank ${request.shape.rank}, context ${context}), and the bound is ${mega(bound)}: allow more, or choose a shorter context or a smaller rank`,
-    { least, bound },
-  );
+  const { rank } = request.shape;
+  throw tooLittle(least, bound, `rank ${rank}, context ${context}`, "a shorter context or a smaller rank");
 }
 
 /** Bytes of activations, gradients and parameters of one pass there and back. */
 async function countBytes(file: ModelFile, request: MemoryRequest, recompute: boolean): Promise<number> {
   const dry = createDryOps();
-  const { tape, model, cache } = adaptModel(dry.ops, file, request.shape, { seed: 0, recompute, draw: false });
+  const adapted = adaptModel(dry.ops, file, request.shape, { seed: 0, recompute, draw: false });
   const rows = request.batchTokens;
   const outputs = Math.max(1, Math.min(rows, Math.ceil(rows * request.outputShare)));
-  const count = (length: number) => Int32Array.from({ length }, (_, i) => i);
-  const batch: Batch = {
-    tokens: new Int32Array(rows),
-    positions: count(rows),
-    sequences: [{ start: 0, count: rows, pages: new Int32Array(0) }],
-    outputs: count(outputs),
-  };
-  const logits = await model.forward(batch, cache);
-  await tape.backward(logits, new Int32Array(outputs), new Float64Array(outputs));
-  const elementBytes = request.backend === "native" ? 4 : 8;
+  const elements = await countPass(dry, adapted, rows, outputs);
+  const elementBytes = elementBytesOf(request.backend);
   // A parameter is its values, its gradient and two moments; its first values are in memory a second time.
-  return elementBytes * dry.elements() + (4 * elementBytes + 4) * dry.parameterElements();
-}
-
-export interface MemoryUse {
-  /** Bytes in memory that belong to the process alone: without mapped files, where the system tells (Linux), else all. */
-  readonly anonymous: number;
-  /** Largest number of bytes ever in memory, mapped files' pages with them. */
-  readonly peakResident: number;
-}
-
-export function readMemory(): MemoryUse {
-  const peakResident = process.resourceUsage().maxRSS * 1024;
-  try {
-    const found = /^RssAnon:\s*(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"));
-    if (found !== null) return { anonymous: Number(found[1]) * 1024, peakResident };
-  } catch {
-    // Another system: the whole stands for the part.
-  }
-  return { anonymous: process.memoryUsage.rss(), peakResident };
+  return elementBytes * elements + (4 * elementBytes + 4) * dry.parameterElements();
 }

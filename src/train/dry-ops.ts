@@ -1,7 +1,7 @@
-import { GrokError } from "../../errors.ts";
-import type { GradOps, Into, Parameter } from "../../kernels/grad-ops.ts";
-import type { Matrix } from "../../kernels/ops.ts";
-import { elementCount, type Tensor } from "../../tensor/tensor.ts";
+import { GrokError } from "../errors.ts";
+import type { GradOps, Into, Parameter } from "../kernels/grad-ops.ts";
+import type { Matrix } from "../kernels/ops.ts";
+import { elementCount, type Tensor } from "../tensor/tensor.ts";
 
 /** Operations that compute nothing and remember how much memory their results would take. */
 export interface DryOps {

@@ -1,0 +1,99 @@
+import { rmSync } from "node:fs";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import { loadAddon } from "../addon.ts";
+import { openGradBackend } from "./backend.ts";
+import { drawValues } from "./parameters.ts";
+import { planTraining } from "./recompute.ts";
+import { type TrainEvent, type TrainOptions, train } from "./run.ts";
+import { prepareTraining } from "./setup.ts";
+import { lastTensors, makeToy } from "./toy.case.ts";
+import { createTrainer } from "./trainer.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
+const toy = makeToy();
+afterAll(() => rmSync(toy.folder, { recursive: true, force: true }));
+const { addon } = loadAddon();
+
+const sides = {
+  layers: 8,
+  width: 64,
+  heads: 2,
+  kvHeads: 1,
+  headSize: 32,
+  experts: 4,
+  used: 2,
+  hidden: 64,
+  context: 16,
+};
+const changes = {
+  model: { name: "toy", ...sides },
+  batchTokens: 6144,
+  steps: 2,
+  replicas: 2,
+  optimizer: { rate: 0.01, warmup: 1 },
+};
+
+describe("computing activations again", () => {
+  it.each(["reference", "native"] as const)("gives the same gradients on the %s backend", async (backend) => {
+    if (backend === "native" && addon === undefined) return;
+    const config = toy.config();
+    const setup = await prepareTraining(config);
+    const found = [];
+    for (const recompute of [false, true]) {
+      const { ops } = openGradBackend(backend, 2);
+      const trainer = createTrainer(ops, config, { ...setup, values: (spec) => drawValues(spec, 7), recompute });
+      const step = setup.stream().next();
+      const sums = await trainer.accumulate(step.shards[0]!.batches, step);
+      found.push({ sums, gradients: trainer.parameters.map((each) => [...ops.readParameter(each, "gradient")]) });
+      ops.close();
+    }
+    expect(found[1]).toEqual(found[0]);
+    expect(found[0]!.gradients.every((values) => values.some((value) => value !== 0))).toBe(true);
+  });
+
+  it("happens where activations do not fit the bound, which is refused when it still does not", async () => {
+    const config = toy.config({ ...changes, batchTokens: 2 ** 20 });
+    const { specs } = await prepareTraining(config);
+    const common = { backend: "native", processes: 1 } as const;
+    const kept = await planTraining(config, specs, { ...common, bound: 2 ** 50 });
+    expect(kept.recompute).toBe(false);
+    const again = await planTraining(config, specs, { ...common, bound: 0.98 * kept.estimate });
+    expect(again.recompute).toBe(true);
+    expect(again.estimate).toBeLessThan(0.5 * kept.estimate);
+    await expect(planTraining(config, specs, { ...common, bound: 0.9 * again.estimate })).rejects.toMatchObject({
+      code: "capacity",
+      message: expect.stringMatching(/config\.json: batchTokens 1048576.*fewer batchTokens with more accumulation/),
+    });
+    const two = await planTraining(config, specs, { ...common, processes: 2, bound: 2 ** 50 });
+    expect(two.estimate / kept.estimate).toBeCloseTo(2, 1);
+    const wide = await planTraining(config, specs, { ...common, backend: "reference", bound: 2 ** 50 });
+    expect(wide.estimate / kept.estimate).toBeCloseTo(2, 1);
+  });
+
+  it.skipIf(addon === undefined)(
+    "leaves a run what it is, to the bit, whatever the bound and the processes",
+    async () => {
+      const runs = [];
+      for (const { fit, processes } of [
+        { fit: undefined, processes: 1 },
+        { fit: "kept", processes: 1 },
+        { fit: "again", processes: 1 },
+        { fit: "again", processes: 2 },
+      ]) {
+        const config = toy.config(changes);
+        const events: TrainEvent[] = [];
+        const options: TrainOptions = { backend: "native", processes, onEvent: (event) => events.push(event) };
+        // What the process holds already differs from time to time: the bound is half-way.
+        const { specs } = await prepareTraining(config);
+        const plan = (bound: number) => planTraining(config, specs, { backend: "native", processes, bound });
+        const kept = (await plan(2 ** 50)).estimate;
+        const memory = fit === "kept" ? 2 * kept : (kept + (await plan(0.98 * kept)).estimate) / 2;
+        await train(config, { ...options, ...(fit && { memory }) });
+        const start = events.find((event) => event.type === "start")!;
+        runs.push({ recompute: start.memory?.recompute, tensors: lastTensors(config) });
+      }
+      expect(runs.map(({ recompute }) => recompute)).toEqual([undefined, false, true, true]);
+      for (const { tensors } of runs) expect(tensors).toEqual(runs[0]!.tensors);
+    },
+  );
+});

@@ -1,0 +1,50 @@
+import type { Ops } from "../kernels/ops.ts";
+import type { TrainConfig } from "./config.ts";
+import { createDryOps } from "./dry-ops.ts";
+import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "./memory.ts";
+import type { ParameterSpec } from "./parameters.ts";
+import { bindTrained } from "./trainer.ts";
+
+/** How a training run fits its memory. */
+export interface TrainMemory {
+  /** Whether a layer's activations are computed a second time on the way back, in place of being kept: the same result, to the bit. */
+  readonly recompute: boolean;
+  /** Expected peak in bytes, of all processes together. */
+  readonly estimate: number;
+  readonly bound: number;
+}
+
+/**
+ * Decides beforehand whether activations are kept, which is quicker, or computed again. The size of passes stays as configured:
+ * another packing would be another run.
+ * @throws GrokError `capacity` when even the latter does not fit `bound` bytes.
+ */
+export async function planTraining(
+  { path, model, batchTokens, replicas }: TrainConfig,
+  specs: readonly ParameterSpec[],
+  {
+    backend,
+    processes,
+    bound,
+  }: { readonly backend: Ops["backend"]; readonly processes: number; readonly bound: number },
+): Promise<TrainMemory> {
+  const elementBytes = elementBytesOf(backend);
+  const before = readMemory().anonymous;
+  let least = Number.POSITIVE_INFINITY;
+  for (const recompute of [false, true]) {
+    const dry = createDryOps();
+    const parameters = specs.map(({ name, shape }) => dry.ops.parameter(name, shape, new Float32Array(0)));
+    const elements = await countPass(
+      dry,
+      bindTrained(dry.ops, model, parameters, { recompute }),
+      batchTokens,
+      batchTokens,
+    );
+    // Values, gradient, two moments, and the sum over replicas.
+    const parts = replicas > 1 ? 5 : 4;
+    const estimate = processes * expectedPeak(before, elementBytes * (elements + parts * dry.parameterElements()));
+    if (estimate <= bound) return { recompute, estimate, bound };
+    least = Math.min(least, estimate);
+  }
+  throw tooLittle(least, bound, `${path}: batchTokens ${batchTokens}`, "fewer batchTokens with more accumulation");
+}
