@@ -132,6 +132,46 @@ static double bandwidth(ThreadPool& pool, const std::vector<uint8_t>& memory) { 
   return double(pieces * piece) / time;
 }
 
+// Median microseconds of f(i), for i from 0 on.
+template <class F>
+static double medianOf(int count, F f) {
+  std::vector<double> times;
+  for (int i = 0; i < count; i++) {
+    const double start = now();
+    f(i);
+    times.push_back(now() - start);
+  }
+  std::nth_element(times.begin(), times.begin() + count / 2, times.end());
+  return times[size_t(count) / 2] * 1e6;
+}
+
+// What every operation of a small model pays, and the products of one (SmolLM2-135M), over weights that come from memory in turn.
+static void smallOperations(ThreadPool& pool, Isa isa, Random& random) {
+  const auto nothing = [](int, int) {};
+  std::printf("empty job: start and join %.2f us", medianOf(20000, [&](int) { pool.run(nothing); }));
+  std::printf(", with a barrier %.2f us\n", medianOf(20000, [&](int) { pool.run([&](int, int) { pool.barrier(); }); }));
+  struct {
+    int64_t rows, cols;
+    int terms;
+  } const shapes[] = {{192, 576, 1}, {192, 576, 2}, {576, 576, 1}, {1536, 576, 1}, {576, 1536, 1}};
+  Workspace workspace;
+  std::printf("q4_1 products of one token:");
+  for (const auto& shape : shapes) {
+    const auto one = randomWeights(Q4_1, shape.rows, shape.cols, random);
+    const size_t count = (size_t(128) << 20) / one.size();
+    Memory many(count * one.size());
+    for (size_t i = 0; i < count; i++) std::memcpy(many.data() + i * one.size(), one.data(), one.size());
+    std::vector<float> x(size_t(shape.cols)), out(size_t(shape.rows));
+    for (float& v : x) v = random.normal();
+    const double time = medianOf(int(count), [&](int i) {
+      const WeightRef weight = {many.data() + size_t(i) * one.size(), Q4_1, shape.rows, shape.cols, one.size() / size_t(shape.rows), shape.terms};
+      matmul(pool, isa, weight, x.data(), 1, shape.cols, out.data(), shape.rows, workspace);
+    });
+    std::printf(" [%lld, %lld]%s %.1f us", (long long)shape.rows, (long long)shape.cols, shape.terms == 2 ? " in two terms" : "", time);
+  }
+  std::printf("\n");
+}
+
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
   const std::string wanted = argc > 2 ? argv[2] : "", types = argc > 3 ? argv[3] : "";
@@ -146,7 +186,9 @@ int main(int argc, char** argv) {
   const double read = bandwidth(pool, memory), fma = floatPeak(pool);
   std::printf("%d threads: read %.1f GB/s, f32 peak %.0f GFLOP/s, 8-bit peak avx2 %.0f", threads, read / 1e9, fma / 1e9, bytePeak(pool, false) / 1e9);
   if (isaUsable(Isa::avx512)) std::printf(", avx512 %.0f", bytePeak(pool, true) / 1e9);
-  std::printf(" GOP/s\nprefill [%lld, %lld] by [%lld]; decode over 160 MB of rows\n", (long long)tokens, (long long)cols, (long long)rows);
+  std::printf(" GOP/s\n");
+  smallOperations(pool, bestIsa(), random);
+  std::printf("prefill [%lld, %lld] by [%lld]; decode over 160 MB of rows\n", (long long)tokens, (long long)cols, (long long)rows);
   std::printf("%-7s %-7s %14s %10s %14s %8s\n", "isa", "type", "GFLOP/s", "n=4 GB/s", "decode GB/s", "of read");
 
   for (const Isa isa : {Isa::avx2, Isa::avx512}) {

@@ -19,7 +19,7 @@ constexpr int32_t kFewRows = kQueryRows / 2;
 // tokens then gives the bits that one token at a time would.
 constexpr int32_t kDraftRows = 16;
 // Multiply-adds below which a second thread costs more than it saves.
-constexpr int64_t kWorthSplitting = 128 * 1024;
+constexpr int64_t kWorthSplitting = 32 * 1024;
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 
 #include "panels.h"
 #include "rows.h"
+#include "shares.h"
 
 namespace grok1 {
 
@@ -21,19 +22,21 @@ static int termsOf(const WeightRef& weight) { return traitsOf(weight.type).kind 
 static void multiplyRows(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
                          int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
   const int terms = termsOf(weight);
-  const RowActs acts(weight, workspace.reserve(RowActs(weight, nullptr, terms).bytes(n)), terms);
+  const size_t actBytes = RowActs(weight, nullptr, terms).bytes(n);
+  uint8_t* const memory = workspace.reserve(actBytes + Shares::bytes(pool.size()));
+  const RowActs acts(weight, memory, terms);
   const int64_t tokensAtOnce = kMaxTokensAtOnce / terms;
-  const int64_t pieces = acts.pieces(), chunk = rowChunk(weight, weight.rows, pool.size());
-  std::atomic<int64_t> nextPiece{0}, nextRow{0};
+  const int64_t pieces = acts.pieces();
+  Shares shares(memory + actBytes, pool.size(), weight.rows, rowChunk(weight, weight.rows, pool.size()), kMaxRowsAtOnce);
+  std::atomic<int64_t> nextPiece{0};
   const bool shared = n * pieces > 1;  // one piece is packed before another thread could have come to it
   if (!shared) acts.pack(products, 0, x, 0);
-  pool.run([&](int, int) {
+  pool.run([&](int thread, int) {
     if (shared) {
       for (int64_t i; (i = nextPiece++) < n * pieces;) acts.pack(products, i / pieces, x + i / pieces * ldx, i % pieces);
       pool.barrier();
     }
-    for (int64_t row; !pool.cancelled() && (row = nextRow.fetch_add(chunk)) < weight.rows;) {
-      const int64_t end = std::min(weight.rows, row + chunk);
+    for (int64_t row, end; !pool.cancelled() && shares.take(thread, row, end);) {
       for (int64_t t = 0; t < n; t += tokensAtOnce) {
         const void* tokens[kMaxTokensAtOnce];
         const int count = int(std::min(tokensAtOnce, n - t));

@@ -147,6 +147,64 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
   }
 }
 
+// Lanes += the `tail` blocks that rows end with, two at a time: a whole group's work for a few blocks would be most of it.
+template <class Q, int PAIRS, int N>
+GROK1_INLINE void addTail(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m512* lanes, int tail) {
+  constexpr Kind kind = Q::kTraits.kind;
+  // Sums come as blocks 0 and 1 of the first row, of the second, and so on; each pair of rows takes them to its places.
+  static constexpr Words places = wordsOf([](int i) { return blockAt(Q::kOrder, i % 16); });
+  static constexpr Words froms = wordsOf([](int i) { return 2 * rowAt(Q::kOrder, i % 16) + blockAt(Q::kOrder, i % 16) % 2; });
+  const __m512i place = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(vectorOf(places)));
+  const __m512i from = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(vectorOf(froms)));
+  for (int block = 0; block < tail; block += 2) {
+    const int most = tail < block + 2 ? tail : block + 2;
+    const __mmask16 there = _mm512_cmpge_epi32_mask(place, _mm512_set1_epi32(block)) & _mm512_cmplt_epi32_mask(place, _mm512_set1_epi32(most));
+    const uint8_t* p[4];
+    GROK1_UNROLL
+    for (int r = 0; r < 4; r++) p[r] = rows[r % (2 * PAIRS)] + block * Q::kBlockBytes;
+    TailCodes codes[PAIRS];
+    GROK1_UNROLL
+    for (int i = 0; i < PAIRS; i++) codes[i] = Q::tail(p[2 * i], p[2 * i + 1]);
+    __m256 scale, min = _mm256_setzero_ps();
+    Q::tailScales(p, scale, min);
+    GROK1_UNROLL
+    for (int t = 0; t < N; t++) {
+      const ActGroup& a = acts[t][g];
+      __m512i x[2], s[PAIRS];
+      GROK1_UNROLL
+      for (int h = 0; h < 2; h++) {
+        const __m128i first = _mm_load_si128((const __m128i*)(a.codes[block % 4][h] + block / 4 * 16));
+        const __m128i second = _mm_load_si128((const __m128i*)(a.codes[block % 4 + 1][h] + block / 4 * 16));
+        x[h] = _mm512_broadcast_i64x4(_mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1));
+      }
+      GROK1_UNROLL
+      for (int i = 0; i < PAIRS; i++) {
+        s[i] = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), codes[i].halves[0], x[0]), codes[i].halves[1], x[1]);
+      }
+      const __m512i half = addHalves32(s[0], s[PAIRS - 1]);
+      const __m512i sums = _mm512_add_epi32(half, _mm512_shuffle_epi32(half, _MM_PERM_BADC));
+      const auto both = [&](const void* blocks) { return _mm256_castpd_ps(_mm256_broadcast_sd((const double*)blocks + block / 2)); };
+      __m256i whole = _mm512_castsi512_si256(_mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0), sums));
+      if constexpr (kind == Kind::block32) {
+        constexpr int offset = Q::kTraits.offset, shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
+        whole = _mm256_sub_epi32(whole, _mm256_slli_epi32(_mm256_castps_si256(both(a.sums)), shift));
+      }
+      const __m512 products = _mm512_castps256_ps512(_mm256_cvtepi32_ps(whole));
+      const __m512 scales = _mm512_castps256_ps512(_mm256_mul_ps(scale, both(a.scale)));
+      GROK1_UNROLL
+      for (int i = 0; i < PAIRS; i++) {
+        const __m512i index = i == 0 ? from : _mm512_add_epi32(from, _mm512_set1_epi32(4));
+        __m512& lane = lanes[i * N + t];
+        lane = _mm512_mask3_fmadd_ps(_mm512_permutexvar_ps(index, products), _mm512_permutexvar_ps(index, scales), lane, there);
+        if (kind == Kind::min32) {
+          const __m512 mins = _mm512_permutexvar_ps(index, _mm512_castps256_ps512(min));
+          lane = _mm512_mask3_fmadd_ps(mins, _mm512_permutexvar_ps(index, _mm512_castps256_ps512(both(a.scaledSums))), lane, there);
+        }
+      }
+    }
+  }
+}
+
 // `count` rows, at most 2 * PAIRS: the last stands in for those that are missing.
 template <int TYPE, int PAIRS, int N>
 static void quantRows(const RowsCall& call, int firstRow, int count) {
@@ -179,8 +237,6 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
       addGroup<Q, PAIRS, N, true>(p, acts, g, lanes, 0xffff);
     }
     if (tail > 0 && groups < last) {
-      __mmask16 there = 0;
-      for (int i = 0; i < 16; i++) there = __mmask16(there | (blockAt(Q::kOrder, i) < tail) << i);
       uint8_t padded[R][Q::kTraits.unit];
       const uint8_t* p[R];
       for (int r = 0; r < R; r++) {
@@ -189,7 +245,13 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
         memset(padded[r], 0, sizeof padded[r]);
         p[r] = (const uint8_t*)memcpy(padded[r], p[r], size_t(tail) * Q::kBlockBytes);
       }
-      addGroup<Q, PAIRS, N, false>(p, acts, groups, lanes, there);
+      if constexpr (Q::kTail) {
+        addTail<Q, PAIRS, N>(p, acts, groups, lanes, tail);
+      } else {
+        __mmask16 there = 0;
+        for (int i = 0; i < 16; i++) there = __mmask16(there | (blockAt(Q::kOrder, i) < tail) << i);
+        addGroup<Q, PAIRS, N, false>(p, acts, groups, lanes, there);
+      }
     }
     __m256 turned[R * N];
     GROK1_UNROLL
@@ -212,8 +274,10 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
 
 template <int TYPE, int N>
 GROK1_INLINE void quantRowsFor(const RowsCall& call) {
-  if (N == 1 && call.rows > 2) {
-    quantRows<TYPE, 2, 1>(call, 0, call.rows);
+  // Four rows at a time where both tokens' activations still fit the registers beside them.
+  constexpr bool four = N == 1 || (N == 2 && Wide<TYPE>::kOrder == Order::pairs);
+  if (four && call.rows > 2) {
+    quantRows<TYPE, four ? 2 : 1, N>(call, 0, call.rows);
   } else {
     for (int r = 0; r < call.rows; r += 2) quantRows<TYPE, 1, N>(call, r, call.rows - r < 2 ? 1 : 2);
   }

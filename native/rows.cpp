@@ -6,11 +6,15 @@
 namespace grok1 {
 
 // The code times the scale is exact, and so are nearly all of the differences.
-static void subtract(const float* x, const ActGroup* groups, int64_t count, float* rest) {
-  for (int64_t i = 0; i < count; i++) {
-    const ActGroup& group = groups[i / kGroup];
-    const int64_t block = i % kGroup / kBlock, at = i % kBlock;
-    rest[i] = x[i] - group.scale[block] * float(group.codes[block % 4][at / 16][block / 4 * 16 + at % 16]);
+static void subtract(const float* x, const ActGroup* groups, int64_t count, float* __restrict rest) {
+  for (int64_t block = 0; block < count / kBlock; block++, x += kBlock, rest += kBlock) {
+    const ActGroup& group = groups[block / kLanes];
+    const int64_t b = block % kLanes;
+    const float scale = group.scale[b];
+    for (int half = 0; half < 2; half++) {
+      const int8_t* const codes = group.codes[b % 4][half] + b / 4 * 16;
+      for (int i = 0; i < 16; i++) rest[half * 16 + i] = x[half * 16 + i] - scale * float(codes[i]);
+    }
   }
 }
 

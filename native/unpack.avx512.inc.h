@@ -138,7 +138,29 @@ GROK1_INLINE void scales6(const uint8_t* p, const uint8_t* q, __m512& scale, __m
   min = _mm512_mul_ps(spread<Order::pairs>(factors, 1, 3), _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_unpackhi_epi16(a, b))));
 }
 
-// unpack: codes in the type's order; scales: of both rows' blocks.
+// Blocks p, q of one row and r, s of another (fewer than a group has, at the end of rows): halves 0 of their codes, then halves 1.
+struct TailCodes {
+  __m512i halves[2];
+};
+GROK1_INLINE __m512i four128(const uint8_t* p, const uint8_t* q, const uint8_t* r, const uint8_t* s) {
+  const __m512i v = _mm512_inserti32x4(_mm512_castsi128_si512(_mm_loadu_si128((const __m128i*)p)), _mm_loadu_si128((const __m128i*)q), 1);
+  return _mm512_inserti32x4(_mm512_inserti32x4(v, _mm_loadu_si128((const __m128i*)r), 2), _mm_loadu_si128((const __m128i*)s), 3);
+}
+template <int STRIDE>
+GROK1_INLINE TailCodes tailOf4(const uint8_t* p, const uint8_t* q) {
+  const __m512i v = four128(p, p + STRIDE, q, q + STRIDE);
+  return {{low4(v), high4(v)}};
+}
+// The first doublewords of two blocks of each of four rows.
+template <int STRIDE>
+GROK1_INLINE __m256i tailHeads(const uint8_t* const* rows) {
+  return _mm256_setr_epi32(load32(rows[0]), load32(rows[0] + STRIDE), load32(rows[1]), load32(rows[1] + STRIDE), load32(rows[2]),
+                           load32(rows[2] + STRIDE), load32(rows[3]), load32(rows[3] + STRIDE));
+}
+GROK1_INLINE __m256 tailHalves(__m256i heads) { return _mm256_cvtph_ps(_mm256_cvtepi32_epi16(heads)); }
+
+// unpack: codes in the type's order; scales: of both rows' blocks. kTail: whether two blocks of rows, tail and tailScales, are
+// taken apart by themselves for less than a whole group.
 template <int TYPE>
 struct Wide;
 
@@ -148,12 +170,16 @@ struct WideBase {
   static constexpr TypeTraits kTraits = traitsOf(TYPE);
   static constexpr int kBlockBytes = kTraits.unit / 8;
   static constexpr Order kOrder = ORDER;
+  static constexpr bool kTail = false;
 };
 
 template <>
 struct Wide<Q4_0> : WideBase<Q4_0, Order::pairs> {
   GROK1_INLINE void unpack(const uint8_t* p, __m512i* w) { unpackPairs<18>(p + 2, w); }
   GROK1_INLINE void scales(const uint8_t* p, const uint8_t* q, __m512& scale, __m512&) { scale = sixteenHalves<18, kOrder>(p, q); }
+  static constexpr bool kTail = true;
+  GROK1_INLINE TailCodes tail(const uint8_t* p, const uint8_t* q) { return tailOf4<18>(p + 2, q + 2); }
+  GROK1_INLINE void tailScales(const uint8_t* const* rows, __m256& scale, __m256&) { scale = tailHalves(tailHeads<18>(rows)); }
 };
 
 template <>
@@ -165,6 +191,13 @@ struct Wide<Q4_1> : WideBase<Q4_1, Order::pairs> {
     const __m512i first = _mm512_permutex2var_epi32(_mm512_loadu_si512(p), index, _mm512_loadu_si512(p + 80));
     const __m512i second = _mm512_permutex2var_epi32(_mm512_loadu_si512(q), index, _mm512_loadu_si512(q + 80));
     splitHalves(_mm512_mask_blend_epi32(0xcccc, first, second), scale, min);
+  }
+  static constexpr bool kTail = true;
+  GROK1_INLINE TailCodes tail(const uint8_t* p, const uint8_t* q) { return tailOf4<20>(p + 4, q + 4); }
+  GROK1_INLINE void tailScales(const uint8_t* const* rows, __m256& scale, __m256& min) {
+    const __m256i heads = tailHeads<20>(rows);
+    scale = tailHalves(heads);
+    min = tailHalves(_mm256_srli_epi32(heads, 16));
   }
 };
 
@@ -213,6 +246,12 @@ struct Wide<Q8_0> : WideBase<Q8_0, Order::whole> {
     for (int j = 0; j < 4; j++) w[j] = _mm512_xor_si512(two(p + 34 * j + 2, p + 34 * (j + 4) + 2), _mm512_set1_epi8(-128));
   }
   GROK1_INLINE void scales(const uint8_t* p, const uint8_t* q, __m512& scale, __m512&) { scale = sixteenHalves<34, kOrder>(p, q); }
+  static constexpr bool kTail = true;
+  GROK1_INLINE TailCodes tail(const uint8_t* p, const uint8_t* q) {
+    const __m512i sign = _mm512_set1_epi8(-128);
+    return {{_mm512_xor_si512(four128(p + 2, p + 36, q + 2, q + 36), sign), _mm512_xor_si512(four128(p + 18, p + 52, q + 18, q + 52), sign)}};
+  }
+  GROK1_INLINE void tailScales(const uint8_t* const* rows, __m256& scale, __m256&) { scale = tailHalves(tailHeads<34>(rows)); }
 };
 
 template <>
