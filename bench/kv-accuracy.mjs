@@ -1,84 +1,120 @@
-// What each type of key/value cache costs: KL divergence of next-token distributions from those with an f32 cache, and perplexity.
+// What each type of key/value cache costs, ours and llama.cpp's: KL divergence of next-token distributions from those with an f32
+// cache of the same engine, and perplexity.
 //
-// usage: node bench/kv-accuracy.mjs --model model.gguf --text wiki.test.raw [--chunks 20] [--context 512] [--threads 2]
+// usage: node bench/kv-accuracy.mjs --model model.gguf --text wiki.test.raw [--chunks 40] [--context 512] [--every 4]
+//        [--rows FILE] [--threads 2] [--quantized] [--no-peer]
 //
 // Products with quantized weights round activations to 8 bits, and any change, however small, makes them round elsewhere: two
-// runs that differ in nothing of weight are then some 0.003 nats apart. Give a model with f32 or f16 weights to see the cache alone.
-import { readFileSync } from "node:fs";
+// runs that differ in nothing of weight are then some 0.003 nats apart. So weights are decoded to f32, to see the cache alone;
+// --quantized leaves them as they are. With --rows the chunks done are kept, and a later run with the same
+// options goes on from there; an interrupt prints the table of what there is. --no-peer leaves llama.cpp out: it has no quantized
+// caches for architectures that it runs without fused attention, `grok` among them.
 import { parseArgs } from "node:util";
 import { loadModel } from "../dist/index.js";
+import {
+  compare,
+  decodedCopy,
+  describeText,
+  mean,
+  normalize,
+  openRows,
+  perplexityChange,
+  readText,
+  spreadChunks,
+  standardError,
+} from "./distributions.mjs";
+import { startPeer } from "./peers/ask.mjs";
 
 const { values: options } = parseArgs({
   options: {
     model: { type: "string" },
     text: { type: "string" },
-    chunks: { type: "string", default: "20" },
+    chunks: { type: "string", default: "40" },
     context: { type: "string", default: "512" },
+    every: { type: "string", default: "4" },
     threads: { type: "string", default: "2" },
+    rows: { type: "string" },
+    "no-peer": { type: "boolean", default: false },
+    quantized: { type: "boolean", default: false },
   },
 });
-const [chunks, context, threads] = [options.chunks, options.context, options.threads].map(Number);
-const open = (kvType) => loadModel(options.model, { kvType, threads, contextLength: context });
+const [chunkCount, context, every, threads] = [options.chunks, options.context, options.every, options.threads].map(
+  Number,
+);
+const path = options.quantized ? options.model : await decodedCopy(options.model);
+const types = ["f32", "f16", "q8_0", "q4_0"];
+const models = [];
+for (const kvType of types) models.push(await loadModel(path, { kvType, threads, contextLength: context }));
+const peer = options["no-peer"]
+  ? undefined
+  : startPeer({ model: path, threads, context, caches: types, flashAttention: true });
 
-/** log-probabilities of a row of logits, in place. */
-function normalize(row) {
-  let most = Number.NEGATIVE_INFINITY;
-  for (const x of row) if (x > most) most = x;
-  let sum = 0;
-  for (const x of row) sum += Math.exp(x - most);
-  const normalizer = most + Math.log(sum);
-  for (let i = 0; i < row.length; i++) row[i] -= normalizer;
-}
-
-async function logprobsOf(model, tokens) {
-  const { logits } = await model.logits(tokens);
-  const vocab = logits.shape[1];
-  return Array.from({ length: tokens.length }, (_, i) => {
-    const row = logits.values.subarray(i * vocab, (i + 1) * vocab);
-    normalize(row);
-    return row;
-  });
-}
-
-const types = ["f16", "q8_0", "q4_0"];
-const exact = await open("f32");
-const others = await Promise.all(types.map(open));
-const tokens = exact.encode(readFileSync(options.text, "utf8"));
-const results = types.map(() => ({ divergences: [], loss: 0, same: 0 }));
-let [exactLoss, scored] = [0, 0];
-for (let c = 0; c < Math.min(chunks, Math.floor(tokens.length / context)); c++) {
-  const part = tokens.slice(c * context, (c + 1) * context);
-  const expected = await logprobsOf(exact, part);
-  for (let i = context / 2; i + 1 < part.length; i++, scored++) exactLoss -= expected[i][part[i + 1]];
-  for (const [t, model] of others.entries()) {
-    const found = await logprobsOf(model, part);
-    for (const [i, row] of found.entries()) {
-      const truth = expected[i];
-      let divergence = 0;
-      let [best, bestTruth] = [0, 0];
-      for (let token = 0; token < row.length; token++) {
-        divergence += Math.exp(truth[token]) * (truth[token] - row[token]);
-        if (row[token] > row[best]) best = token;
-        if (truth[token] > truth[bestTruth]) bestTruth = token;
-      }
-      results[t].divergences.push(divergence);
-      if (best === bestTruth) results[t].same++;
-      if (i >= context / 2 && i + 1 < part.length) results[t].loss -= row[part[i + 1]];
+/** Per cache type: { logprobs of the tokens but the first, divergences, same }. */
+async function readOurs(chunk) {
+  let truth;
+  const caches = [];
+  for (const model of models) {
+    const { logits } = await model.logits(chunk);
+    const vocab = logits.shape[1];
+    truth ??= logits.values;
+    const found = { logprobs: [], divergences: [], same: 0 };
+    for (let i = every - 1; i + 1 < chunk.length; i += every) {
+      const row = logits.values.subarray(i * vocab, (i + 1) * vocab);
+      normalize(row);
+      const { divergence, same } = compare(truth.subarray(i * vocab, (i + 1) * vocab), row);
+      found.divergences.push(divergence);
+      if (same) found.same++;
+      found.logprobs.push(row[chunk[i + 1]]);
     }
+    caches.push(found);
   }
+  return caches;
 }
-for (const model of [exact, ...others]) await model.close();
 
-const exactPerplexity = Math.exp(exactLoss / scored);
-console.log("| cache | mean KL | 99th percentile | same best token | perplexity | change |");
-console.log("|---|---:|---:|---:|---:|---:|");
-console.log(`| f32 | 0 | 0 | 100 % | ${exactPerplexity.toFixed(4)} | |`);
-for (const [t, { divergences, loss, same }] of results.entries()) {
-  const sorted = divergences.sort((a, b) => a - b);
-  const mean = sorted.reduce((sum, x) => sum + x, 0) / sorted.length;
-  const perplexity = Math.exp(loss / scored);
-  console.log(
-    `| ${types[t]} | ${mean.toExponential(2)} | ${sorted[Math.floor(0.99 * sorted.length)].toExponential(2)} | ` +
-      `${((100 * same) / sorted.length).toFixed(2)} % | ${perplexity.toFixed(4)} | ${(100 * (perplexity / exactPerplexity - 1)).toFixed(3)} % |`,
-  );
+let stopped = false;
+process.once("SIGINT", () => {
+  stopped = true;
+});
+const chunks = spreadChunks(models[0].encode(readText(options.text)), context, chunkCount);
+const { rows, add } = openRows(options.rows);
+while (rows.length < chunks.length && !stopped) {
+  const chunk = chunks[rows.length];
+  // Both at once: llama.cpp's logits are copied on one thread for most of its time.
+  const theirs = peer?.ask({ compare: [...chunk], every });
+  const ours = await readOurs(chunk);
+  add({ ours, theirs: (await theirs)?.caches });
+  console.error(`${rows.length} of ${chunks.length}`);
+}
+peer?.end();
+for (const model of models) await model.close();
+
+const digits = (value, error) =>
+  value.toPrecision(Math.max(1, Math.min(3, 1 + Math.floor(Math.log10(value / error)) || 1)));
+function cells(results, t) {
+  const divergences = results.map((caches) => mean(caches[t].divergences));
+  const all = results.flatMap((caches) => caches[t].divergences).sort((a, b) => a - b);
+  const same = results.reduce((sum, caches) => sum + caches[t].same, 0) / all.length;
+  const losses = (of) => results.map((caches) => -mean(caches[of].logprobs));
+  const perplexity = Math.exp(mean(losses(t))).toFixed(3);
+  if (t === 0) return ["0", "0", "100 %", perplexity, ""];
+  const [divergence, error] = [mean(divergences), standardError(divergences)];
+  return [
+    `${digits(divergence, error)} ± ${error.toPrecision(1)}`,
+    all[Math.floor(0.99 * all.length)].toPrecision(2),
+    `${(100 * same).toFixed(1)} %`,
+    perplexity,
+    perplexityChange(losses(t), losses(0)),
+  ];
+}
+console.log(
+  `${describeText(options.text, rows.length, context)}, read after every ${every} tokens; weights ${options.quantized ? "as in the file" : "in f32"}.`,
+);
+const columns = ["mean KL", "99th percentile", "same best token", "perplexity", "change"];
+const engines = [["grok1", rows.map(({ ours }) => ours)]];
+if (peer) engines.push(["llama.cpp", rows.map(({ theirs }) => theirs)]);
+const heads = engines.flatMap(([who]) => columns.map((name, i) => (i ? name : `${who}: ${name}`)));
+console.log(`| cache | ${heads.join(" | ")} |`);
+console.log(`|---|${"---:|".repeat(heads.length)}`);
+for (const [t, type] of types.entries()) {
+  console.log(`| ${[type, ...engines.flatMap(([, results]) => cells(results, t))].join(" | ")} |`);
 }

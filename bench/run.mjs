@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { drawChart } from "./chart.mjs";
+import { installPeer } from "./peers/ask.mjs";
 import { median } from "./tokens.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -54,10 +55,7 @@ const cases = [
 ].filter(({ name }) => !options.only || options.only.includes(name));
 
 const peers = join(root, "bench", "peers");
-if (!existsSync(join(peers, "node_modules", "node-llama-cpp"))) {
-  console.error("Installing the peer (once) …");
-  run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts"], { cwd: peers });
-}
+installPeer();
 mkdirSync(options.files, { recursive: true });
 
 const machine = {
@@ -200,13 +198,11 @@ function json(command, args) {
   return JSON.parse(run(command, args));
 }
 
-function run(command, args, { cwd } = {}) {
+function run(command, args) {
   const { status, stdout } = spawnSync(command, args, {
-    cwd,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],
     maxBuffer: 1 << 26,
-    shell: process.platform === "win32" && command === "npm",
   });
   if (status !== 0) throw new Error(`${command} ${args.slice(0, 2).join(" ")} ended with status ${status}`);
   return stdout;

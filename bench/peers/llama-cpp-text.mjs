@@ -1,34 +1,41 @@
-// Asks llama.cpp, through node-llama-cpp, what bench/real-model.mjs compares: greedy continuations and the
-// log-probabilities of a text's tokens. Reads one JSON request on standard input, prints one JSON answer.
+// Asks llama.cpp, through node-llama-cpp, what the accuracy benches compare. One JSON document a line comes in on standard input: the
+// setup, then questions; one a question goes out.
 //
-// request: { model, threads, context, flashAttention, prompts: [[ids]], count, chunks: [[ids]], from }
-// answer:  { greedy: [{ tokens, gap: [logit of the first choice minus logit of the second] }], logprobs: [[...]] }
-import { readFileSync } from "node:fs";
+// setup:    { model, threads, context, flashAttention, caches: [type of keys and values of each context] }
+// question: { prompt: [ids], count }  greedy continuation: { tokens, gap: [logit of the first choice minus logit of the second] }
+//           { chunk: [ids] }          log-probabilities of the chunk's tokens but the first: { logprobs }
+//           { compare: [ids], every } all caches, beside the first, after every so many tokens: { caches: [{ logprobs, divergences, same }] }
+import { createInterface } from "node:readline";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { compare, normalize } from "../distributions.mjs";
 
-const request = JSON.parse(readFileSync(0, "utf8"));
-const llama = await getLlama({
-  gpu: false,
-  build: "never",
-  maxThreads: request.threads,
-  logLevel: LlamaLogLevel.error,
-});
-const model = await llama.loadModel({ modelPath: request.model, gpuLayers: 0 });
-const context = await model.createContext({
-  contextSize: request.context,
-  batchSize: 512,
-  flashAttention: request.flashAttention ?? "auto",
-  threads: { ideal: request.threads, min: request.threads },
-});
-const sequence = context.getSequence();
+// Whoever interrupts a bench wants the answer under way; the end of the input ends this.
+process.on("SIGINT", () => {});
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const setup = JSON.parse((await lines.next()).value);
+const { threads } = setup;
+const llama = await getLlama({ gpu: false, build: "never", maxThreads: threads, logLevel: LlamaLogLevel.error });
+const model = await llama.loadModel({ modelPath: setup.model, gpuLayers: 0 });
+const sequences = [];
+for (const cache of setup.caches ?? ["f16"]) {
+  const context = await model.createContext({
+    contextSize: setup.context,
+    batchSize: 512,
+    flashAttention: setup.flashAttention ?? "auto",
+    threads: { ideal: threads, min: threads },
+    experimentalKvCacheKeyType: cache.toUpperCase(),
+    experimentalKvCacheValueType: cache.toUpperCase(),
+  });
+  sequences.push(context.getSequence());
+}
 
-const greedy = [];
-for (const prompt of request.prompts) {
+async function continueGreedily({ prompt, count }) {
+  const [sequence] = sequences;
   await sequence.clearHistory();
   const tokens = [];
   const gap = [];
   let next = prompt;
-  while (tokens.length < request.count) {
+  while (tokens.length < count) {
     const input = next.map((token, i) =>
       i < next.length - 1
         ? token
@@ -42,26 +49,64 @@ for (const prompt of request.prompts) {
     if (model.isEogToken(best)) break;
     next = [best];
   }
-  greedy.push({ tokens, gap });
+  return { tokens, gap };
 }
 
-// All logits of a position: the filtered ones come without the sum that would normalise them.
-const logprobs = [];
-for (const chunk of request.chunks) {
+/** The chosen token's logit (the largest), the next one's and the sum of all: sorting and copying all logits takes longer than the model. */
+async function scoreChunk({ chunk }) {
+  const [sequence] = sequences;
   await sequence.clearHistory();
-  const input = chunk
-    .slice(0, -1)
-    .map((token, i) => (i + 1 >= request.from ? [token, { generateNext: { logits: true } }] : token));
-  const row = [];
+  const input = chunk.slice(0, -1).map((token, i) => [
+    token,
+    {
+      generateNext: {
+        token: true,
+        totalLogitWeight: true,
+        logits: { filter: { tokens: [chunk[i + 1]], includeSelected: true } },
+        options: { temperature: 0 },
+      },
+    },
+  ]);
+  const logprobs = [];
   await sequence.controlledEvaluate(input, {
     onTokenResult(i, { next }) {
-      const [max] = next.logits.values();
-      let sum = 0;
-      for (const logit of next.logits.values()) sum += Math.exp(logit - max);
-      row.push(next.logits.get(chunk[i + 1]) - max - Math.log(sum));
+      const { logits, token, totalLogitWeight } = next;
+      logprobs[i] = logits.get(chunk[i + 1]) - logits.get(token) - Math.log(totalLogitWeight);
     },
   });
-  logprobs.push(row);
+  return { logprobs };
 }
-console.log(JSON.stringify({ greedy, logprobs }));
+
+async function compareCaches({ compare: chunk, every }) {
+  const truth = [];
+  const caches = [];
+  for (const [c, sequence] of sequences.entries()) {
+    await sequence.clearHistory();
+    const found = { logprobs: [], divergences: [], same: 0 };
+    // All logits of a position: they come sorted, which takes long.
+    const input = chunk.map((token, i) =>
+      i + 1 < chunk.length && (i + 1) % every === 0 ? [token, { generateNext: { logits: true } }] : token,
+    );
+    await sequence.controlledEvaluate(input, {
+      onTokenResult(i, { next }) {
+        const row = new Float32Array(next.logits.size);
+        for (const [id, logit] of next.logits) row[id] = logit;
+        normalize(row);
+        if (c === 0) truth.push(row);
+        const { divergence, same } = compare(truth[found.divergences.length], row);
+        found.divergences.push(divergence);
+        if (same) found.same++;
+        found.logprobs.push(row[chunk[i + 1]]);
+      },
+    });
+    caches.push(found);
+  }
+  return { caches };
+}
+
+for await (const line of lines) {
+  const question = JSON.parse(line);
+  const answer = question.prompt ? continueGreedily : question.chunk ? scoreChunk : compareCaches;
+  console.log(JSON.stringify(await answer(question)));
+}
 process.exit(0);
