@@ -1,7 +1,7 @@
 // How close a real model's quantized run comes to an exact one, beside llama.cpp on the same file: perplexity, and the texts that
 // greedy decoding gives for ten prompts.
 //
-// usage: node bench/real-model.mjs --model smollm2.gguf --text wiki.test.raw [--parts perplexity,greedy] [--context 512] [--chunks 100]
+// usage: node bench/real-model.mjs --model smollm2.gguf --text wiki.test.raw [--parts perplexity,greedy] [--context 512] [--chunks 120]
 //        [--peer-every 4] [--rows FILE] [--reference-tokens 64] [--count 100] [--threads 2]
 //
 // Exact are the same weights decoded to f32, with an f32 cache, on the native backend; how far that is from the reference backend is
@@ -31,7 +31,7 @@ const { values: options } = parseArgs({
     text: { type: "string" },
     parts: { type: "string", default: "perplexity,greedy" },
     context: { type: "string", default: "512" },
-    chunks: { type: "string", default: "100" },
+    chunks: { type: "string", default: "120" },
     rows: { type: "string" },
     "peer-every": { type: "string", default: "4" },
     "reference-tokens": { type: "string", default: "64" },
