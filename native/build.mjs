@@ -22,29 +22,22 @@ const out = flag("--out") ? process.argv[process.argv.indexOf("--out") + 1] : jo
 const objects = join(out, "obj");
 const windows = process.platform === "win32";
 
-// The instruction sets of each architecture. GCC and Clang take `flags`, and `probe` are tried in turn where older compilers
-// lack some; cl always knows all intrinsics, and only /arch matters.
+// The instruction sets of each architecture, and their flags; those of a list are tried in turn where older compilers lack some.
 const isas = {
   x64: {
-    avx2: { probe: [["-mavx2", "-mfma", "-mf16c"]], cl: ["/arch:AVX2"] },
-    avxvnni: { probe: [["-mavx2", "-mfma", "-mf16c", "-mavxvnni"]], cl: ["/arch:AVX2"] },
-    avx512: {
-      probe: [
-        "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512".split(
-          " ",
-        ),
-      ],
-      cl: ["/arch:AVX512"],
-    },
+    avx2: [["-mavx2", "-mfma", "-mf16c"]],
+    avxvnni: [["-mavx2", "-mfma", "-mf16c", "-mavxvnni"]],
+    avx512: [
+      "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mprefer-vector-width=512".split(
+        " ",
+      ),
+    ],
   },
   arm64: {
     // simd.h uses Neon where it is told to: the portable kernels are compiled for Arm as well.
-    neon: { probe: [["-march=armv8.2-a+dotprod+fp16", "-DGROK1_NEON"]], cl: ["/arch:armv8.2", "/DGROK1_NEON"] },
+    neon: [["-march=armv8.2-a+dotprod+fp16", "-DGROK1_NEON"]],
     // GCC's scheduler would rather fill registers early than keep the tiles' in them.
-    i8mm: {
-      probe: [["-march=armv8.2-a+dotprod+fp16+i8mm", "-fno-schedule-insns"], ["-march=armv8.2-a+dotprod+fp16+i8mm"]],
-      cl: ["/arch:armv8.6"],
-    },
+    i8mm: [["-march=armv8.2-a+dotprod+fp16+i8mm", "-fno-schedule-insns"], ["-march=armv8.2-a+dotprod+fp16+i8mm"]],
   },
 };
 
@@ -65,7 +58,7 @@ try {
   if (!known)
     process.stderr.write(
       `warning: the native addon could not be built (${reason.split("\n")[0]}); grok1 will run on its much slower TypeScript backend. ` +
-        "Install a C++20 compiler (GCC 11, Clang 14, Visual Studio 2022 or newer) and run: node native/build.mjs\n",
+        "Install a C++20 compiler (GCC 11, Clang 14 or newer; on Windows LLVM's clang-cl) and run: node native/build.mjs\n",
     );
 }
 
@@ -99,9 +92,9 @@ async function build() {
   mkdirSync(objects, { recursive: true });
   const known = isas[process.arch] ?? {};
   const enabled = new Map();
-  for (const [isa, { probe, cl }] of Object.entries(known)) {
+  for (const [isa, lists] of Object.entries(known)) {
     if (!sources.some((file) => isaOf(file) === isa)) continue;
-    const flags = compiler.cl ? cl : probe.find((flags) => compiles(compiler, flags));
+    const flags = lists.find((flags) => compiles(compiler, flags));
     if (flags) enabled.set(isa, flags);
   }
   const defines = ["NAPI_VERSION=8", "NODE_GYP_MODULE_NAME=grok1", "BUILDING_NODE_EXTENSION"].concat(
@@ -117,6 +110,7 @@ async function build() {
         "/MT",
         "/utf-8",
         "/Zc:__cplusplus",
+        "/clang:-ffp-contract=off",
         ...defines.map((d) => `/D${d}`),
         `/I${include}`,
       ]
@@ -216,22 +210,17 @@ function isaOf(file) {
 }
 
 function findCompiler() {
-  const candidates = process.env.CXX
-    ? [process.env.CXX]
-    : windows
-      ? ["cl", "clang++", "g++"]
-      : ["c++", "g++", "clang++"];
+  const candidates = process.env.CXX ? [process.env.CXX] : windows ? ["clang-cl"] : ["c++", "g++", "clang++"];
   for (const candidate of candidates) {
     const [command, ...args] = candidate.split(" ");
-    const cl = /(^|[\\/])cl(\.exe)?$/i.test(command);
-    const { status, stdout, stderr, error } = spawnSync(command, cl ? [] : [...args, "--version"], {
-      encoding: "utf8",
-    });
-    if (error || (status !== 0 && !cl)) continue;
-    const version = (cl ? stderr : stdout).split(/\r?\n/)[0].trim();
+    const { status, stdout, error } = spawnSync(command, [...args, "--version"], { encoding: "utf8" });
+    if (error || status !== 0) continue;
+    // LLVM's driver that takes the options of Microsoft's cl. That compiler itself lacks the vector extensions that kernels use.
+    const cl = /(^|[\\/])clang-cl(\.exe)?$/i.test(command);
+    const version = stdout.split(/\r?\n/)[0].trim();
     return { command, args, cl, version, clang: /clang/i.test(version) };
   }
-  throw new BuildError(`no C++ compiler found: tried ${candidates.join(", ")}`);
+  throw new BuildError(`no C++ compiler that will do was found: tried ${candidates.join(", ")}`);
 }
 
 function findHeaders() {

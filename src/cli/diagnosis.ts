@@ -62,7 +62,7 @@ function readOptional(name: string): string | undefined {
 const compilers: Partial<Record<NodeJS.Platform, string>> = {
   linux: "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora) or the like",
   darwin: "xcode-select --install",
-  win32: "the Build Tools for Visual Studio, with C++",
+  win32: "the Build Tools for Visual Studio, with C++ and, among their components, C++ Clang tools: clang-cl",
 };
 
 /** What would make this computer run models faster or more safely. */
@@ -71,7 +71,7 @@ export function advise(machine: Machine, addon: AddonReport): string[] {
   if (!addon.present) {
     const compiler = compilers[process.platform] ?? "a C++ compiler";
     advice.push(
-      `Without the compiled addon everything runs on the plain TypeScript backend, a hundred times slower or more. Install a C++20 compiler (${compiler}), GCC 11, Clang 14, Visual Studio 2022 or newer, then run: npm rebuild grok1 (in a clone: npm run build).`,
+      `Without the compiled addon everything runs on the plain TypeScript backend, a hundred times slower or more. Install a C++20 compiler (${compiler}), GCC 11, Clang 14 or newer, then run: npm rebuild grok1 (in a clone: npm run build).`,
     );
   } else if (addon.best === "scalar") {
     advice.push("The processor has none of the instruction sets that kernels are written for (AVX2, AVX-512, NEON).");

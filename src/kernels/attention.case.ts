@@ -123,6 +123,8 @@ export function attentionConformance(get: () => Ops, budgets: Budgets): void {
     ["an f16 cache", { ...plain, type: "f16", softcap: 8 }],
     ["a q8_0 cache", { ...plain, type: "q8_0", headSize: 64, softcap: 8 }],
     ["a q4_0 cache", { ...plain, type: "q4_0", headSize: 128, softcap: 8 }],
+    ["a q8_0 cache of heads of 96", { ...plain, type: "q8_0", headSize: 96 }],
+    ["a q4_0 cache of heads of 160", { ...plain, type: "q4_0", headSize: 160, kvHeads: 3, softcap: 8 }],
     ["an odd q8_0 cache", { ...plain, type: "q8_0", pageTokens: 5 }],
     ["an odd q4_0 cache", { ...plain, type: "q4_0", pageTokens: 5 }],
   ];
