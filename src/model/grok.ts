@@ -15,7 +15,8 @@
  *   nothing to mask: a token 0 that a caller passes is a token like any other.
  */
 import { GrokError } from "../errors.ts";
-import type { Batch, KvCache, Matrix, Ops, Rope, Weight } from "../kernels/ops.ts";
+import type { Matrix, Ops, Rope, Weight } from "../kernels/ops.ts";
+import { type AttentionWeights, bindAttention, type Pass, project } from "./attention.ts";
 import { readConfig, settingsOf } from "./config.ts";
 import type { Model, ModelConfig, ModelFile } from "./model.ts";
 import { createRope } from "./rope.ts";
@@ -70,36 +71,6 @@ function readArguments(file: ModelFile): GrokArguments {
   };
 }
 
-interface AttentionWeights {
-  readonly norm: Weight;
-  readonly q: Weight;
-  readonly k: Weight;
-  readonly v: Weight;
-  readonly output: Weight;
-  readonly outputNorm: Weight;
-}
-
-function bindAttention(bind: Binder, block: string, args: GrokArguments): AttentionWeights {
-  const { width, heads, kvHeads, headSize } = args;
-  return {
-    norm: bind.weight(`${block}.attn_norm.weight`, [width]),
-    q: bind.weight(`${block}.attn_q.weight`, [heads * headSize, width]),
-    k: bind.weight(`${block}.attn_k.weight`, [kvHeads * headSize, width], fine),
-    v: bind.weight(`${block}.attn_v.weight`, [kvHeads * headSize, width], fine),
-    output: bind.weight(`${block}.attn_output.weight`, [width, heads * headSize]),
-    outputNorm: bind.weight(`${block}.attn_output_norm.weight`, [width]),
-  };
-}
-
-/** Stores keys and values of x [n, width]; returns q [n, heads * headSize], rotated. */
-function project(ops: Ops, w: AttentionWeights, x: Matrix, args: GrokArguments, pass: Pass, layer: number): Matrix {
-  const q = ops.rope("Qcur_rope", ops.matmul("Qcur", x, w.q), pass.batch.positions, args.rope);
-  const k = ops.rope("Kcur_rope", ops.matmul("Kcur", x, w.k), pass.batch.positions, args.rope);
-  const v = ops.matmul("Vcur", x, w.v);
-  ops.store(pass.cache, layer, k, v, pass.batch);
-  return q;
-}
-
 interface ExpertWeights {
   readonly norm: Weight;
   readonly router: Weight;
@@ -146,12 +117,8 @@ async function feedForward(ops: Ops, w: ExpertWeights, x: Matrix, args: GrokArgu
 
 interface Layer {
   readonly attention: AttentionWeights;
+  readonly attentionNorm: Weight;
   readonly experts: ExpertWeights;
-}
-
-interface Pass {
-  readonly batch: Batch;
-  readonly cache: KvCache;
 }
 
 /** h [n, width] after layer `index`; after the last one, only the rows that the batch wants logits of. */
@@ -165,7 +132,7 @@ async function runLayer(
 ): Promise<Matrix> {
   const { attention, experts } = layer;
   const { batch, cache } = pass;
-  const q = project(ops, attention, ops.rmsNorm("attn_norm", h, attention.norm, args.epsilon), args, pass, index);
+  const q = project(ops, attention, ops.rmsNorm("attn_norm", h, attention.norm, args.epsilon), args.rope, pass, index);
   const gather = index === args.layers - 1 && batch.outputs.length < h.rows;
   if (gather && batch.outputs.length === 0) return ops.matrix("l_out", 0, args.width);
   let values = ops.attention("kqv_out", q, cache, index, batch, {
@@ -179,7 +146,7 @@ async function runLayer(
     h = ops.rows("inp_rows", h, batch.outputs);
   }
   const attended = ops.matmul("attn_out", values, attention.output);
-  h = ops.add("ffn_inp", ops.rmsNorm("attn_out_norm", attended, attention.outputNorm, args.epsilon), h);
+  h = ops.add("ffn_inp", ops.rmsNorm("attn_out_norm", attended, layer.attentionNorm, args.epsilon), h);
   const x = ops.rmsNorm("ffn_norm", h, experts.norm, args.epsilon);
   const y = await feedForward(ops, experts, x, args);
   return ops.add("l_out", ops.rmsNorm("ffn_post_norm", y, experts.postNorm, args.epsilon), h);
@@ -194,7 +161,11 @@ export function bindGrok(ops: Ops, file: ModelFile): Model {
   const outputNorm = bind.weight("output_norm.weight", [args.width]);
   const layers = Array.from({ length: args.layers }, (_, index): Layer => {
     const block = `blk.${index}`;
-    return { attention: bindAttention(bind, block, args), experts: bindExperts(bind, block, args) };
+    return {
+      attention: bindAttention(bind, block, args),
+      attentionNorm: bind.weight(`${block}.attn_output_norm.weight`, [args.width]),
+      experts: bindExperts(bind, block, args),
+    };
   });
 
   return {

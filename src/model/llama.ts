@@ -7,8 +7,9 @@
  * within a window the model is the same with and without.
  */
 import { GrokError } from "../errors.ts";
-import type { Batch, KvCache, Matrix, Ops, Rope, Weight } from "../kernels/ops.ts";
+import type { Matrix, Ops, Rope, Weight } from "../kernels/ops.ts";
 import { f32 } from "../tensor/types/f32.ts";
+import { type AttentionWeights, bindAttention, type Pass, project } from "./attention.ts";
 import { readConfig, settingsOf } from "./config.ts";
 import type { Model, ModelConfig, ModelFile } from "./model.ts";
 import { createRope, readRopeScaling } from "./rope.ts";
@@ -73,34 +74,6 @@ function readRopeFactors(file: ModelFile, dims: number): { factors?: Float32Arra
   return { factors };
 }
 
-interface AttentionWeights {
-  readonly norm: Weight;
-  readonly q: Weight;
-  readonly k: Weight;
-  readonly v: Weight;
-  readonly output: Weight;
-}
-
-function bindAttention(bind: Binder, block: string, args: LlamaArguments): AttentionWeights {
-  const { width, heads, kvHeads, headSize } = args;
-  return {
-    norm: bind.weight(`${block}.attn_norm.weight`, [width]),
-    q: bind.weight(`${block}.attn_q.weight`, [heads * headSize, width]),
-    k: bind.weight(`${block}.attn_k.weight`, [kvHeads * headSize, width], fine),
-    v: bind.weight(`${block}.attn_v.weight`, [kvHeads * headSize, width], fine),
-    output: bind.weight(`${block}.attn_output.weight`, [width, heads * headSize]),
-  };
-}
-
-/** Stores keys and values of x [n, width]; returns q [n, heads * headSize], rotated. */
-function project(ops: Ops, w: AttentionWeights, x: Matrix, args: LlamaArguments, pass: Pass, layer: number): Matrix {
-  const q = ops.rope("Qcur_rope", ops.matmul("Qcur", x, w.q), pass.batch.positions, args.rope);
-  const k = ops.rope("Kcur_rope", ops.matmul("Kcur", x, w.k), pass.batch.positions, args.rope);
-  const v = ops.matmul("Vcur", x, w.v);
-  ops.store(pass.cache, layer, k, v, pass.batch);
-  return q;
-}
-
 interface FeedForwardWeights {
   readonly norm: Weight;
   readonly gate: Weight;
@@ -147,11 +120,6 @@ interface Layer {
   readonly feedForward: FeedForwardWeights;
 }
 
-interface Pass {
-  readonly batch: Batch;
-  readonly cache: KvCache;
-}
-
 /** h [n, width] after layer `index`; after the last one, only the rows that the batch wants logits of. */
 async function runLayer(
   ops: Ops,
@@ -163,7 +131,7 @@ async function runLayer(
 ): Promise<Matrix> {
   const { batch, cache } = pass;
   const normed = ops.rmsNorm("attn_norm", h, layer.attention.norm, args.epsilon);
-  const q = project(ops, layer.attention, normed, args, pass, index);
+  const q = project(ops, layer.attention, normed, args.rope, pass, index);
   const gather = index === args.layers - 1 && batch.outputs.length < h.rows;
   if (gather && batch.outputs.length === 0) return ops.matrix("l_out", 0, args.width);
   let values = ops.attention("kqv_out", q, cache, index, batch, { heads: args.heads, scale: args.attentionScale });
