@@ -4,34 +4,24 @@
  */
 import { GrokError } from "../errors.ts";
 import { createByteAlphabet, decodePieces } from "./byte-alphabet.ts";
-import { createIdList, type IdList, pushId, reserveIds, takeIds } from "./ids.ts";
+import { type Codec, checkId, createFace, type Vocabulary } from "./face.ts";
+import { type IdList, pushId, reserveIds } from "./ids.ts";
 import { createMerger, type MergeRules } from "./merge.ts";
 import { createMergeTable } from "./merge-table.ts";
-import { createPieceTable, hashRange, type Pieces, type PieceTable, pieceBytes, pieceText } from "./pieces.ts";
+import { createPieceTable, hashRange, type Pieces, pieceBytes } from "./pieces.ts";
 import type { PreTokenizer } from "./pre-tokenizer.ts";
-import { countTypes } from "./sentencepiece.ts";
 import { splitSpecial, trieOfTypes } from "./special.ts";
 import { pieceTypes, type StreamOptions, type Tokenizer, type TokenStream } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
 import { toUtf8 } from "./utf8.ts";
 import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
 
-export interface ByteBpeModel {
-  readonly source: string;
-  /** As in the file: normal pieces in GPT-2's printable alphabet, added tokens as they are. */
-  readonly pieces: Pieces;
-  readonly types: Uint8Array;
+/** Its pieces are as in the file: normal ones in GPT-2's printable alphabet, added tokens as they are. */
+export interface ByteBpeModel extends Vocabulary {
   /** One `left right` a piece, the first merges first. */
   readonly merges: Pieces;
   readonly preTokenizer: PreTokenizer;
   readonly preTokenizerName: string;
-  readonly unknown?: number;
-  readonly bos?: number;
-  readonly eos?: number;
-  readonly pad?: number;
-  readonly addBos: boolean;
-  readonly addEos: boolean;
-  readonly endOfGeneration: ReadonlySet<number>;
 }
 
 /** @throws GrokError `format` for equal pieces, and for merges whose parts or result are not in the vocabulary. */
@@ -103,24 +93,14 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
 
   const added = trieOfTypes(pieces, types, [pieceTypes.userDefined], source);
   let special: Trie | undefined;
-  let all: PieceTable | undefined;
-  const out = createIdList();
 
-  const check = (id: number): void => {
-    if (!(id >= 0 && id < pieces.count && Number.isInteger(id))) {
-      throw new GrokError("argument", `${source}: token ${id} is not in the vocabulary of ${pieces.count}`, {
-        source,
-        id,
-      });
-    }
-  };
   const hidden = (id: number): boolean => types[id] === pieceTypes.control || types[id] === pieceTypes.unknown;
   const decoder = ({ special: shows = false }: StreamOptions = {}): TokenStream => {
     // TextDecoder keeps the beginning of a character until it is whole, and counts U+FFFD as the library does.
     const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
     return {
       push(id) {
-        check(id);
+        checkId(model, id);
         if (hidden(id) && !shows) return "";
         return utf8.decode(pieceBytes(decoded.pieces, id), { stream: true });
       },
@@ -128,69 +108,32 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
     };
   };
 
-  return {
+  const info = {
     kind: "byte-bpe",
-    vocabSize: pieces.count,
-    bos: model.bos,
-    eos: model.eos,
-    pad: model.pad,
-    unknown: model.unknown,
-    endOfGeneration: model.endOfGeneration,
-    addBos: model.addBos,
-    addEos: model.addEos,
-    info: {
-      kind: "byte-bpe",
-      vocabSize: pieces.count,
-      preTokenizer: model.preTokenizerName,
-      merges: model.merges.count,
-      counts: countTypes(types),
-    },
-    encode(text, options = {}) {
-      out.count = 0;
-      if (options.bos) {
-        if (model.bos === undefined) {
-          throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
-        }
-        pushId(out, model.bos);
-      }
-      if (options.special) {
-        const wanted = [pieceTypes.userDefined, pieceTypes.control, pieceTypes.unknown];
-        special ??= trieOfTypes(pieces, types, wanted, source);
-      }
-      const trie = options.special ? special! : added;
-      const bytes = toUtf8(text);
-      if (trie.size === 0) {
-        encodeText(bytes, 0, bytes.length, out);
-      } else {
-        splitSpecial(
-          bytes,
-          trie,
-          (start, end) => encodeText(bytes, start, end, out),
-          (id) => pushId(out, id),
-        );
-      }
-      return takeIds(out);
-    },
-    decode(ids, options = {}) {
-      const stream = decoder(options);
-      let text = "";
-      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
-      return text + stream.end();
-    },
+    preTokenizer: model.preTokenizerName,
+    merges: model.merges.count,
+  } as const;
+  const encode: Codec["encodeText"] = (text, shows, out) => {
+    if (shows) {
+      const wanted = [pieceTypes.userDefined, pieceTypes.control, pieceTypes.unknown];
+      special ??= trieOfTypes(pieces, types, wanted, source);
+    }
+    const trie = shows ? special! : added;
+    const bytes = toUtf8(text);
+    if (trie.size === 0) return encodeText(bytes, 0, bytes.length, out);
+    splitSpecial(
+      bytes,
+      trie,
+      (start, end) => encodeText(bytes, start, end, out),
+      (id) => pushId(out, id),
+    );
+  };
+  return createFace(model, info, {
+    encodeText: encode,
+    decoder,
     bytes(id) {
-      check(id);
+      checkId(model, id);
       return hidden(id) ? new Uint8Array(0) : pieceBytes(decoded.pieces, id).slice();
     },
-    piece(id) {
-      check(id);
-      return pieceText(pieces, id);
-    },
-    idOf(piece) {
-      all ??= createPieceTable(pieces, source, undefined, () => {});
-      const bytes = toUtf8(piece);
-      const id = all.find(bytes, 0, bytes.length, hashRange(bytes, 0, bytes.length));
-      return id < 0 ? undefined : id;
-    },
-    decoder,
-  };
+  });
 }

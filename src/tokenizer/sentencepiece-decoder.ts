@@ -1,5 +1,5 @@
 /** Ids of a SentencePiece model back to text: the leading space, byte pieces, invisible control pieces. */
-import { GrokError } from "../errors.ts";
+import { checkId } from "./face.ts";
 import { pieceBytes, pieceText } from "./pieces.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
 import { pieceTypes, type Tokenizer, type TokenStream } from "./tokenizer.ts";
@@ -8,21 +8,12 @@ import { fromUtf8, toUtf8, wholeCharacter } from "./utf8.ts";
 export function createPieceDecoder(
   model: SentencePieceModel,
   byteIds: Int32Array | undefined,
-): Pick<Tokenizer, "decode" | "bytes" | "piece" | "decoder"> {
-  const { pieces, types, source } = model;
+): Pick<Tokenizer, "bytes" | "decoder"> {
+  const { pieces, types } = model;
   const stripsSpace = model.addDummyPrefix || model.removeExtraWhitespaces;
   const texts: (string | undefined)[] = [];
   const byteOf = new Map<number, number>();
   for (let byte = 0; byteIds !== undefined && byte < 256; byte++) byteOf.set(byteIds[byte]!, byte);
-
-  const check = (id: number): void => {
-    if (!(id >= 0 && id < pieces.count && Number.isInteger(id))) {
-      throw new GrokError("argument", `${source}: token ${id} is not in the vocabulary of ${pieces.count}`, {
-        source,
-        id,
-      });
-    }
-  };
 
   /** A piece's text, `▁` as spaces. */
   const textOf = (id: number): string => {
@@ -63,7 +54,7 @@ export function createPieceDecoder(
     };
     return {
       push(id) {
-        check(id);
+        checkId(model, id);
         const byte = byteOf.get(id);
         if (byte !== undefined) {
           const text = pushByte(byte);
@@ -101,23 +92,13 @@ export function createPieceDecoder(
 
   return {
     decoder,
-    decode(ids, options = {}) {
-      const stream = decoder(options);
-      let text = "";
-      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
-      return text + stream.end();
-    },
     bytes(id) {
-      check(id);
+      checkId(model, id);
       const byte = byteOf.get(id);
       if (byte !== undefined) return Uint8Array.of(byte);
       if (types[id] === pieceTypes.control) return new Uint8Array(0);
       if (types[id] === pieceTypes.unknown) return toUtf8(model.unknownSurface);
       return toUtf8(textOf(id));
-    },
-    piece(id) {
-      check(id);
-      return pieceText(pieces, id);
     },
   };
 }

@@ -1,17 +1,13 @@
 /** What a SentencePiece model says, wherever it was read from, and the rules that every such model obeys. */
 import { GrokError } from "../errors.ts";
+import type { Vocabulary } from "./face.ts";
 import { checkPieceCount, maxPieceBytes, type Pieces, pieceText } from "./pieces.ts";
 import { pieceTypes } from "./tokenizer.ts";
 
-export interface SentencePieceModel {
-  /** The file, for messages. */
-  readonly source: string;
+export interface SentencePieceModel extends Vocabulary {
   readonly algorithm: "bpe" | "unigram";
-  readonly pieces: Pieces;
   /** One a piece. BPE: the larger joins first; unigram: log probability. */
   readonly scores: Float32Array;
-  /** One of `pieceTypes` a piece. */
-  readonly types: Uint8Array;
   /** Characters outside the vocabulary become their UTF-8 bytes, `<0x00>` to `<0xFF>`. */
   readonly byteFallback: boolean;
   readonly addDummyPrefix: boolean;
@@ -25,12 +21,6 @@ export interface SentencePieceModel {
   /** What an unknown id is decoded to. */
   readonly unknownSurface: string;
   readonly unknown: number;
-  readonly bos?: number;
-  readonly eos?: number;
-  readonly pad?: number;
-  readonly addBos: boolean;
-  readonly addEos: boolean;
-  readonly endOfGeneration: ReadonlySet<number>;
 }
 
 export const defaultUnknownSurface = " \u2047 ";

@@ -1,15 +1,15 @@
 /**
  * SentencePiece tokenizers, exact to the sentencepiece library: normalization, BPE or unigram segmentation, byte fallback.
  */
-import { GrokError } from "../errors.ts";
-import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
+import { type Codec, createFace } from "./face.ts";
+import { type IdList, pushId } from "./ids.ts";
 import { createNormalizer, shrinkSpaces } from "./normalizer.ts";
-import { createPieceTable, hashRange, type PieceTable, pieceBytes } from "./pieces.ts";
+import { pieceBytes } from "./pieces.ts";
 import { createSentencePieceBpe, type InnerPieces, type PushUnknown } from "./sentencepiece-bpe.ts";
 import { createPieceDecoder } from "./sentencepiece-decoder.ts";
 import { findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
 import { splitSpecial, trieOfTypes } from "./special.ts";
-import { type EncodeOptions, pieceTypes, type Tokenizer, type TokenizerInfo } from "./tokenizer.ts";
+import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
 import { createTrie, type Trie } from "./trie.ts";
 import { createUnigram } from "./unigram.ts";
 import { fromUtf8, toUtf8 } from "./utf8.ts";
@@ -20,7 +20,6 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
   const { pieces, types, source } = model;
   const isType = (id: number, ...wanted: number[]): boolean => wanted.includes(types[id]!);
   const inner = toInnerPieces(model);
-  let all: PieceTable | undefined;
 
   const symbolEntries: [Uint8Array, number][] = [];
   for (let id = 0; id < pieces.count; id++) {
@@ -65,71 +64,25 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
   }
 
   let controls: Trie | undefined;
-  const out = createIdList();
-
-  const decode = createPieceDecoder(model, byteIds);
-  return {
+  const info = {
     kind: model.algorithm === "bpe" ? "sentencepiece-bpe" : "sentencepiece-unigram",
-    vocabSize: pieces.count,
-    bos: model.bos,
-    eos: model.eos,
-    pad: model.pad,
-    unknown: model.unknown,
-    endOfGeneration: model.endOfGeneration,
-    addBos: model.addBos,
-    addEos: model.addEos,
-    info: {
-      kind: model.algorithm === "bpe" ? "sentencepiece-bpe" : "sentencepiece-unigram",
-      vocabSize: pieces.count,
-      byteFallback: model.byteFallback,
-      addDummyPrefix: model.addDummyPrefix,
-      removeExtraWhitespaces: model.removeExtraWhitespaces,
-      normalization: model.charsmap.length === 0 ? "identity" : "charsmap",
-      counts: countTypes(types),
-    },
-    encode(text: string, options: EncodeOptions = {}) {
-      out.count = 0;
-      if (options.bos) {
-        if (model.bos === undefined) {
-          throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
-        }
-        pushId(out, model.bos);
-      }
-      if (options.special) {
-        controls ??= trieOfTypes(pieces, types, [pieceTypes.control, pieceTypes.unknown], source);
-        const bytes = toUtf8(text);
-        splitSpecial(
-          bytes,
-          controls,
-          (start, end) => encodeInner(normalize(fromUtf8(bytes.subarray(start, end))), out),
-          (id) => pushId(out, id),
-        );
-      } else {
-        encodeInner(normalize(text), out);
-      }
-      return takeIds(out);
-    },
-    ...decode,
-    idOf(piece) {
-      all ??= createPieceTable(pieces, source, undefined, () => {});
-      const bytes = toUtf8(piece);
-      const id = all.find(bytes, 0, bytes.length, hashRange(bytes, 0, bytes.length));
-      return id < 0 ? undefined : id;
-    },
+    byteFallback: model.byteFallback,
+    addDummyPrefix: model.addDummyPrefix,
+    removeExtraWhitespaces: model.removeExtraWhitespaces,
+    normalization: model.charsmap.length === 0 ? "identity" : "charsmap",
+  } as const;
+  const encodeText: Codec["encodeText"] = (text, special, out) => {
+    if (!special) return encodeInner(normalize(text), out);
+    controls ??= trieOfTypes(pieces, types, [pieceTypes.control, pieceTypes.unknown], source);
+    const bytes = toUtf8(text);
+    splitSpecial(
+      bytes,
+      controls,
+      (start, end) => encodeInner(normalize(fromUtf8(bytes.subarray(start, end))), out),
+      (id) => pushId(out, id),
+    );
   };
-}
-
-/** Number of pieces of each type. */
-export function countTypes(types: Uint8Array): TokenizerInfo["counts"] {
-  const counts = new Uint32Array(256);
-  for (let i = 0; i < types.length; i++) counts[types[i]!]!++;
-  return {
-    normal: counts[pieceTypes.normal]!,
-    control: counts[pieceTypes.control]!,
-    userDefined: counts[pieceTypes.userDefined]!,
-    byte: counts[pieceTypes.byte]!,
-    unused: counts[pieceTypes.unused]!,
-  };
+  return createFace(model, info, { encodeText, ...createPieceDecoder(model, byteIds) });
 }
 
 /** Pieces in the inner form of texts, see normalizer.ts. */

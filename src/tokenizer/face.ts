@@ -1,0 +1,92 @@
+import { GrokError } from "../errors.ts";
+import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
+import { createPieceTable, hashRange, type Pieces, type PieceTable, pieceText } from "./pieces.ts";
+import { type EncodeOptions, pieceTypes, type Tokenizer, type TokenizerInfo } from "./tokenizer.ts";
+import { toUtf8 } from "./utf8.ts";
+
+/** What every kind of tokenizer's model says of its vocabulary. */
+export interface Vocabulary {
+  /** The file, for messages. */
+  readonly source: string;
+  readonly pieces: Pieces;
+  /** One of `pieceTypes` a piece. */
+  readonly types: Uint8Array;
+  readonly unknown?: number;
+  readonly bos?: number;
+  readonly eos?: number;
+  readonly pad?: number;
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+  readonly endOfGeneration: ReadonlySet<number>;
+}
+
+/** @throws GrokError `argument` for an id that is not in the vocabulary. */
+export function checkId({ pieces, source }: Vocabulary, id: number): void {
+  if (id >= 0 && id < pieces.count && Number.isInteger(id)) return;
+  throw new GrokError("argument", `${source}: token ${id} is not in the vocabulary of ${pieces.count}`, { source, id });
+}
+
+/** What differs between kinds of tokenizers. */
+export interface Codec extends Pick<Tokenizer, "decoder" | "bytes"> {
+  /** Adds a text's ids to `out`; with `special`, control tokens are read as such. */
+  encodeText(text: string, special: boolean, out: IdList): void;
+}
+
+/** A tokenizer: what follows from the vocabulary alone, around a codec. */
+export function createFace(
+  model: Vocabulary,
+  info: Omit<TokenizerInfo, "vocabSize" | "counts">,
+  { encodeText, decoder, bytes }: Codec,
+): Tokenizer {
+  const { pieces, types, source, bos, eos, pad, unknown, endOfGeneration, addBos, addEos } = model;
+  const { kind } = info;
+  const vocabSize = pieces.count;
+  const out = createIdList();
+  let all: PieceTable | undefined;
+  return {
+    ...{ kind, vocabSize, bos, eos, pad, unknown, endOfGeneration, addBos, addEos },
+    info: { ...info, vocabSize, counts: countTypes(types) },
+    encode(text: string, options: EncodeOptions = {}) {
+      out.count = 0;
+      if (options.bos) {
+        if (bos === undefined) {
+          throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
+        }
+        pushId(out, bos);
+      }
+      encodeText(text, options.special === true, out);
+      return takeIds(out);
+    },
+    decode(ids, options = {}) {
+      const stream = decoder(options);
+      let text = "";
+      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
+      return text + stream.end();
+    },
+    decoder,
+    bytes,
+    piece(id) {
+      checkId(model, id);
+      return pieceText(pieces, id);
+    },
+    idOf(piece) {
+      all ??= createPieceTable(pieces, source, undefined, () => {});
+      const name = toUtf8(piece);
+      const id = all.find(name, 0, name.length, hashRange(name, 0, name.length));
+      return id < 0 ? undefined : id;
+    },
+  };
+}
+
+/** Number of pieces of each type. */
+function countTypes(types: Uint8Array): TokenizerInfo["counts"] {
+  const counts = new Uint32Array(256);
+  for (let i = 0; i < types.length; i++) counts[types[i]!]!++;
+  return {
+    normal: counts[pieceTypes.normal]!,
+    control: counts[pieceTypes.control]!,
+    userDefined: counts[pieceTypes.userDefined]!,
+    byte: counts[pieceTypes.byte]!,
+    unused: counts[pieceTypes.unused]!,
+  };
+}
