@@ -7,15 +7,6 @@
 
 #include "products.portable.inc.h"
 
-// Arrays of registers stay in registers only where the loops over them are unrolled.
-#if defined(__clang__)
-#define GROK1_UNROLL _Pragma("unroll")
-#elif defined(__GNUC__)
-#define GROK1_UNROLL _Pragma("GCC unroll 16")
-#else
-#define GROK1_UNROLL
-#endif
-
 namespace grok1::GROK1_ISA {
 
 static void quantizeBlock(const float* x, Quantized& q) {

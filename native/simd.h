@@ -21,6 +21,15 @@
 #define GROK1_INLINE static inline __attribute__((always_inline))
 #endif
 
+// Arrays of registers stay in registers only where the loops over them are unrolled.
+#if defined(__clang__)
+#define GROK1_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define GROK1_UNROLL _Pragma("GCC unroll 16")
+#else
+#define GROK1_UNROLL
+#endif
+
 namespace grok1::GROK1_ISA {
 
 GROK1_INLINE float floatOf(uint32_t bits) {

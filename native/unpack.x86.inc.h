@@ -7,15 +7,6 @@
 #include "products.h"
 #include "simd.h"
 
-// Arrays of registers stay in registers only where the loops over them are unrolled.
-#if defined(__clang__)
-#define GROK1_UNROLL _Pragma("unroll")
-#elif defined(__GNUC__)
-#define GROK1_UNROLL _Pragma("GCC unroll 16")
-#else
-#define GROK1_UNROLL
-#endif
-
 namespace grok1::GROK1_ISA {
 
 GROK1_INLINE __m256i pair(const uint8_t* low, const uint8_t* high) {

@@ -47,6 +47,19 @@ export interface AddonMachine {
   readonly l3: number;
 }
 
+type ExpertsCall = [
+  out: number,
+  x: number,
+  n: number,
+  chosen: number,
+  weights: number,
+  used: number,
+  gate: number,
+  up: number,
+  down: number,
+  activation: number,
+];
+
 /**
  * The operations of src/kernels/ops.ts as calls of numbers. Matrices, weights, rotary tables and caches are small ids; lists of
  * whole numbers are written to the control block before the call. Misuse (an id or a shape that is none) throws.
@@ -112,19 +125,7 @@ export interface AddonBackend {
     used: number,
     renormalize: boolean,
   ): void;
-  experts(
-    out: number,
-    x: number,
-    n: number,
-    chosen: number,
-    weights: number,
-    used: number,
-    gate: number,
-    up: number,
-    down: number,
-    activation: number,
-    terms: number,
-  ): void;
+  experts(...call: [...ExpertsCall, terms: number]): void;
   addLowRank(y: number, x: number, n: number, a: number, b: number, scales: number): void;
   // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix: set or, with `add`, added to; -1 where it is not wanted.
   /** `count` [rows, cols] matrices in `values`, read in place; gradients are added to `gradient`. A weight. */
@@ -136,18 +137,7 @@ export interface AddonBackend {
   /** A product in float32 with a parameter or an adapted weight. */
   product(out: number, x: number, n: number, weight: number): void;
   matmulBackward(out: number, add: boolean, dOut: number, x: number, n: number, weight: number): void;
-  productExperts(
-    out: number,
-    x: number,
-    n: number,
-    chosen: number,
-    weights: number,
-    used: number,
-    gate: number,
-    up: number,
-    down: number,
-    activation: number,
-  ): void;
+  productExperts(...call: ExpertsCall): void;
   expertsBackward(
     out: number,
     add: boolean,
