@@ -4,6 +4,7 @@ const meanings: Readonly<Record<string, string>> = {
   ENOENT: "no such file or folder",
   EACCES: "permission denied",
   EPERM: "operation not permitted",
+  EEXIST: "a file has this name",
   EISDIR: "it is a folder",
   ENOTDIR: "part of its path is not a folder",
   ENOSPC: "no space left on the disk",

@@ -90,6 +90,17 @@ export function formatCount(count: number): string {
   return unit === 0 ? String(count) : `${value.toFixed(1)}${units[unit]}`;
 }
 
+/** What of the training data did not fit the context, as the rest of a sentence; nothing when all did. */
+export function describeOverlong({
+  skipped,
+  truncated,
+}: {
+  readonly skipped: number;
+  readonly truncated: number;
+}): string {
+  return `${skipped > 0 ? `, ${skipped} too long and skipped` : ""}${truncated > 0 ? `, ${truncated} truncated` : ""}`;
+}
+
 /** 3725 → "1 h 2 min", 65 → "1 min 5 s", 4.2 → "4.2 s". */
 export function formatSeconds(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

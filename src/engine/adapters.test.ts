@@ -88,6 +88,32 @@ describe("adapters of requests", () => {
     await core.close();
   });
 
+  it("are refused, by name, where a caller without types gives something else", async () => {
+    const { core, generate } = start();
+    for (const [given, message] of [
+      ["a1", "adapters: expected a list of objects with a name"],
+      [[null], "adapters[0]: the options are null, expected an object"],
+      [[{ name: "a1" }, {}], "adapters[1]: expected a name"],
+      [[{ name: "a1", weight: 2 }], "adapters[0]: there is no option weight"],
+      [[{ name: "a1", scale: "2" }], 'the scale of adapter a1 is "2"'],
+      [[{ name: "a1" }, { name: "a1", scale: 2 }], "adapter a1 is chosen twice"],
+    ] as const) {
+      await expect(generate(given as unknown as AdapterChoice[])).rejects.toMatchObject({
+        code: "argument",
+        message: expect.stringContaining(message),
+      });
+    }
+    await core.close();
+    for (const [given, message] of [
+      ["a1", "adapters: expected a list of objects with a path"],
+      [[{}], "adapters[0]: expected a path"],
+      [[{ path: "x", name: 5 }], "adapters[0]: expected a text for its name"],
+    ] as const) {
+      const ops = adaptOps(createReference());
+      expect(() => openAdapters(ops, file, given as unknown as AdapterSource[])).toThrow(message);
+    }
+  });
+
   it("are refused at a scale that is no strength", async () => {
     const { core, generate } = start();
     for (const scale of [Number.NaN, Number.POSITIVE_INFINITY, 1e300, -1001]) {

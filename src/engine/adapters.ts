@@ -4,6 +4,7 @@ import { checkAdapterScale } from "../model/lora/adapter.ts";
 import type { AdaptedOps, AppliedAdapter } from "../model/lora/apply.ts";
 import { readAdapter } from "../model/lora/read.ts";
 import type { Model, ModelFile } from "../model/model.ts";
+import { checkNames } from "./names.ts";
 import type { AdapterChoice, AdapterSource } from "./types.ts";
 
 /** The adapters that an engine holds, and who uses which. */
@@ -27,6 +28,7 @@ export const noAdapters: AdapterSelection = { key: "[]", adapters: [] };
 /** Reads and binds adapters. @throws GrokError what reading them throws; `argument` for two of one name, or a scale that is none. */
 export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly AdapterSource[]): AdapterSet {
   const held = new Map<string, AppliedAdapter>();
+  checkList(sources, sourceNames, "path");
   for (const { path, name = path, scale = 1 } of sources) {
     if (held.has(name)) throw new GrokError("argument", `two adapters have the name ${name}`, { adapter: name });
     checkAdapterScale(name, scale);
@@ -34,6 +36,7 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
   }
   const assigned = new WeakMap<Batch, readonly AdapterSelection[]>();
   const select: AdapterSet["select"] = (choice) => {
+    if (choice !== undefined) checkList(choice, choiceNames, "name");
     const chosen = (choice ?? [...held].map(([name]) => ({ name }))).map(({ name, scale }: AdapterChoice) => {
       const found = held.get(name);
       if (found === undefined) {
@@ -42,6 +45,8 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
       }
       return { name, adapter: found.adapter, scale: checkAdapterScale(name, scale ?? found.scale) };
     });
+    const twice = chosen.find(({ name }, index) => chosen.findIndex((other) => other.name === name) !== index);
+    if (twice) throw new GrokError("argument", `adapter ${twice.name} is chosen twice`, { adapter: twice.name });
     return { key: JSON.stringify(chosen.map(({ name, scale }) => [name, scale])), adapters: chosen };
   };
   const all = select(undefined);
@@ -51,4 +56,21 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
     follow: (model) =>
       ops.follow(model, (batch) => (assigned.get(batch) ?? batch.sequences.map(() => all)).map((one) => one.adapters)),
   };
+}
+
+const sourceNames = Object.keys({ path: true, name: true, scale: true } satisfies Record<keyof AdapterSource, true>);
+const choiceNames = Object.keys({ name: true, scale: true } satisfies Record<keyof AdapterChoice, true>);
+
+/** Callers from JavaScript have no compiler to tell them. */
+function checkList(list: unknown, known: readonly string[], needed: string): void {
+  const wrong = (place: string, what: string) =>
+    new GrokError("argument", `${place}: expected ${what}`, { option: "adapters" });
+  if (!Array.isArray(list)) throw wrong("adapters", `a list of objects with a ${needed}`);
+  for (const [index, entry] of (list as unknown[]).entries()) {
+    const place = `adapters[${index}]`;
+    checkNames(place, entry, known);
+    const { [needed]: value, name = "-" } = entry as Record<string, unknown>;
+    if (typeof value !== "string" || value === "") throw wrong(place, `a ${needed}`);
+    if (typeof name !== "string" || name === "") throw wrong(place, "a text for its name");
+  }
 }

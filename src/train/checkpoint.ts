@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../bytes/folder.ts";
 import { ioError } from "../bytes/io-error.ts";
 import { GrokError } from "../errors.ts";
 import { openSafetensors, type SafetensorsFile } from "../formats/safetensors/file.ts";
@@ -77,12 +78,7 @@ export async function writeCheckpoint(
   const hash = createHash("sha256").update(text);
   for (const { data } of tensors) for (const bytes of data()) hash.update(bytes);
   const path = checkpointPath(out, state.step);
-  const folder = join(out, "checkpoints");
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw ioError("create the folder", folder, error);
-  }
+  makeFolder(join(out, "checkpoints"));
   await writeSafetensors(path, tensors, { state: text, sha256: hash.digest("hex") });
   for (const { path: old } of listCheckpoints(out).slice(0, -keep)) rmSync(old, { force: true });
   return path;

@@ -108,7 +108,7 @@ describe("training configuration", () => {
     expect(() => readTrainConfig(path)).toThrow(/config\.json: cannot read: no such file/);
     writeFileSync(path, "{");
     expect(() => readTrainConfig(path)).toThrow(/config\.json: not JSON/);
-    writeFileSync(path, JSON.stringify(smallest));
+    writeFileSync(path, `\ufeff${JSON.stringify(smallest)}`);
     expect(readTrainConfig(path).tokenizer).toBe(join(folder, "tokenizer.model"));
   });
 });

@@ -111,7 +111,7 @@ export function readTrainConfig(path: string): TrainConfig {
   }
   let value: unknown;
   try {
-    value = JSON.parse(content);
+    value = JSON.parse(content.replace(/^\ufeff/, ""));
   } catch (error) {
     throw new GrokError("argument", `${path}: not JSON: ${(error as Error).message}`, { path }, error);
   }

@@ -1,6 +1,7 @@
-import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomic } from "../bytes/atomic-write.ts";
+import { makeFolder } from "../bytes/folder.ts";
 import { ioError } from "../bytes/io-error.ts";
 import type { Curve } from "./loss-plot.ts";
 import type { HeldOutScore } from "./trainer.ts";
@@ -52,8 +53,8 @@ export interface TrainLog {
 export async function openLog(out: string, step: number): Promise<TrainLog> {
   const path = join(out, "log.jsonl");
   let old = "";
+  makeFolder(out);
   try {
-    mkdirSync(out, { recursive: true });
     if (step > 0) old = readFileSync(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw ioError("read", path, error);

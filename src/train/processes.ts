@@ -58,12 +58,16 @@ export const gradientFile = (folder: string, replica: number) => join(folder, `g
 export async function startProcesses(trainer: Trainer, options: ProcessOptions): Promise<Replicas> {
   const { config, processes } = options;
   const { ops, parameters } = trainer;
-  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "grok1-train-"));
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), `grok1-train-${process.pid}-`));
+  // Of a process that ends at once, at a second Ctrl-C, the files would stay: in memory.
+  const removeFolder = () => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", removeFolder);
   const total = createTotal(ops, parameters);
   const children = Array.from({ length: processes - 1 }, () => createChild());
   const close = async () => {
     await Promise.all(children.map((child) => child.close()));
-    rmSync(folder, { recursive: true, force: true });
+    process.off("exit", removeFolder);
+    removeFolder();
   };
   try {
     await Promise.all(

@@ -1,8 +1,10 @@
+import { totalmem } from "node:os";
+import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
 import type { TrainConfig } from "./config.ts";
 import { createDryOps } from "./dry-ops.ts";
 import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "./memory.ts";
-import type { ParameterSpec } from "./parameters.ts";
+import type { ParameterCount, ParameterSpec } from "./parameters.ts";
 import { bindTrained } from "./trainer.ts";
 
 /** How a training run fits its memory. */
@@ -12,6 +14,28 @@ export interface TrainMemory {
   /** Expected peak in bytes, of all processes together. */
   readonly estimate: number;
   readonly bound: number;
+}
+
+/** Values, gradient, two moments, and the sum over replicas. */
+const partsOf = (replicas: number) => (replicas > 1 ? 5 : 4);
+
+/**
+ * Refuses a model whose parameters alone are more than the machine has room for, before anything is allocated.
+ * @throws GrokError `capacity`.
+ */
+export function checkParameterMemory(
+  { path, replicas }: Pick<TrainConfig, "path" | "replicas">,
+  { all }: Pick<ParameterCount, "all">,
+  backend: Ops["backend"],
+): void {
+  const [least, memory] = [elementBytesOf(backend) * partsOf(replicas) * all, totalmem()];
+  if (least <= memory) return;
+  const giga = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  throw new GrokError(
+    "capacity",
+    `${path}: the model's ${all} parameters take ${giga(least)} in training (values, gradients, moments), and the machine has ${giga(memory)}: make it smaller`,
+    { path, least, memory },
+  );
 }
 
 /**
@@ -40,8 +64,7 @@ export async function planTraining(
       batchTokens,
       batchTokens,
     );
-    // Values, gradient, two moments, and the sum over replicas.
-    const parts = replicas > 1 ? 5 : 4;
+    const parts = partsOf(replicas);
     const estimate = processes * expectedPeak(before, elementBytes * (elements + parts * dry.parameterElements()));
     if (estimate <= bound) return { recompute, estimate, bound };
     least = Math.min(least, estimate);

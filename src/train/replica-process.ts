@@ -22,7 +22,7 @@ async function begin(start: Work["start"]): Promise<Work> {
   const zeros = ({ shape }: { shape: readonly number[] }) => new Float32Array(shape.reduce((a, b) => a * b, 1));
   const trainer = createTrainer(ops, start.config, { ...setup, values: zeros, recompute: start.recompute });
   const stream = setup.stream();
-  stream.restore(start.state);
+  stream.restore(start.state, "the run");
   return { trainer, stream, start };
 }
 

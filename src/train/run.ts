@@ -6,6 +6,7 @@ import { GrokError } from "../errors.ts";
 import { openGradBackend } from "./backend.ts";
 import { checkpointPath, listCheckpoints, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
+import { countOverlong } from "./data/corpus.ts";
 import type { BatchStream } from "./data/stream.ts";
 import { exportModel } from "./export.ts";
 import { type EvaluationReport, openLog, type StepReport } from "./log.ts";
@@ -13,7 +14,7 @@ import { plotCurves } from "./loss-plot.ts";
 import { defaultTrainOptions, type ExportType } from "./options.ts";
 import { countParameters, type ParameterCount } from "./parameters.ts";
 import { startProcesses } from "./processes.ts";
-import { planTraining, type TrainMemory } from "./recompute.ts";
+import { checkParameterMemory, planTraining, type TrainMemory } from "./recompute.ts";
 import { createLocalReplicas, type Replicas } from "./replicas.ts";
 import { checkSameModel, openInitial, prepareTraining, type TrainSetup } from "./setup.ts";
 import { createTrainer, describeUse, type HeldOutScore, type Trainer } from "./trainer.ts";
@@ -57,6 +58,9 @@ export interface TrainStart {
   readonly memory?: TrainMemory;
   /** Tokens of one epoch, by source. */
   readonly epochTokens: Readonly<Record<string, number>>;
+  /** Documents that did not fit the context and were left out, or cut. */
+  readonly skipped: number;
+  readonly truncated: number;
 }
 
 export interface TrainResult {
@@ -104,12 +108,14 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
     throw new GrokError("argument", `${config.out}: there is no checkpoint to go on from`, { path: config.out });
   }
   const threads = Math.max(1, Math.floor((options.threads ?? defaultThreads()) / processes));
+  const parameters = countParameters(config.model, setup.vocab);
   const { ops, fallbackReason } = openGradBackend(backend, threads);
   const checkpoint = last && openCheckpoint(last.path);
   try {
+    checkParameterMemory(config, parameters, ops.backend);
     if (checkpoint) {
       checkSameModel(checkpoint, setup);
-      stream.restore(checkpoint.state.stream);
+      stream.restore(checkpoint.state.stream, checkpoint.path);
     }
     const memory =
       bound === undefined
@@ -136,12 +142,13 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
       ...{ setup, trainer, stream, replicas },
       start: {
         step: checkpoint?.state.step ?? 0,
-        parameters: countParameters(config.model, setup.vocab),
+        parameters,
         ...{ backend: ops.backend, fallbackReason },
         ...(memory !== undefined && { memory }),
         epochTokens: Object.fromEntries(
           setup.corpora.map(({ source }, i) => [source.name, stream.epochTokens[i]!] as const),
         ),
+        ...countOverlong(setup.corpora),
       },
       tokens: checkpoint?.state.tokens ?? 0,
       seconds: checkpoint?.state.seconds ?? 0,
@@ -160,7 +167,7 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
 
 /** Path of the model that a run exports. */
 export function exportPath(config: TrainConfig, type: ExportType): string {
-  return join(config.out, `${config.model.name.replace(/[^\w.-]+/g, "-")}-${type}.gguf`);
+  return join(config.out, `${config.model.name.replace(/[^\p{L}\p{M}\p{N}_.-]+/gu, "-")}-${type}.gguf`);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { makeToy } from "../../src/train/toy.case.ts";
@@ -73,6 +74,40 @@ describe("train", () => {
     const again = await grok1(["train", config, "--resume"]);
     expect(again).toMatchObject({ status: 0, stdout: expect.stringContaining(`: ${step + 2} steps`) });
     expect(again.stderr).toContain(`from step ${step} on`);
+  });
+
+  it("leaves nothing in shared memory at a second Ctrl-C", async () => {
+    const config = write("twice.json", { steps: 100_000, replicas: 2 });
+    const child = start(["train", config, "--processes", "2"]);
+    const ended = finished(child);
+    const shared = () =>
+      [tmpdir(), "/dev/shm"]
+        .filter(existsSync)
+        .flatMap((parent) => readdirSync(parent))
+        .filter((name) => name.startsWith(`grok1-train-${child.pid}-`));
+    while (steps(join(toy.folder, "twice")) === "" && child.exitCode === null)
+      await new Promise((done) => setTimeout(done, 20));
+    expect(shared()).toHaveLength(1);
+    child.kill("SIGINT");
+    child.kill("SIGINT");
+    const twice = setInterval(() => child.kill("SIGINT"), 1);
+    expect(await ended).toMatchObject({ status: 130 });
+    clearInterval(twice);
+    expect(shared()).toEqual([]);
+  });
+
+  it("refuses a model that no memory holds before it allocates one", async () => {
+    const { path: _, out: __, ...rest } = toy.config();
+    const model = { ...rest.model, layers: 1024, width: 65536, hidden: 1 << 20 };
+    const result = await grok1(["train", write("huge.json", { model })]);
+    expect(result).toMatchObject({
+      status: 1,
+      stdout: "",
+      stderr: expect.stringMatching(
+        /huge\.json: the model's \d+ parameters take [\d.]+ GiB in training .* the machine has/,
+      ),
+    });
+    expect(existsSync(join(toy.folder, "huge"))).toBe(false);
   });
 
   it("says what a budget is good for, and writes nothing", async () => {

@@ -12,7 +12,15 @@ import { readText } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../model.ts";
 import { addSettings } from "../settings.ts";
-import { createProgress, formatBytes, formatCount, formatSeconds, jsonDocument } from "../terminal.ts";
+import {
+  createProgress,
+  describeOverlong,
+  escapeLine,
+  formatBytes,
+  formatCount,
+  formatSeconds,
+  jsonDocument,
+} from "../terminal.ts";
 import { choice, integer, number, type Reader, repeated, size, text } from "../values.ts";
 
 interface FinetuneCommandOptions extends ModelOptions {
@@ -70,7 +78,11 @@ export function addFinetune(program: Command): void {
       choice("error", "truncate", "skip"),
     )
     .option("--held-out <share|file>", "documents to evaluate on", shareOrFile(), defaults.heldOut)
-    .option("-c, --context <tokens>", "tokens of a sequence at most (default: the model's, at most 512)", integer(2))
+    .option(
+      "-c, --context <tokens>",
+      "tokens of a sequence at most (default: the model's, at most 512 and --batch-tokens)",
+      integer(2),
+    )
     .option("--batch-tokens <n>", "rows of a pass, packed with sequences (default: 1024)", integer(1))
     .option("--accumulation <n>", "passes a step", integer(1, 65536), defaults.accumulation)
     .option("--steps <n>", "steps in all (default: by --epochs)", integer(1))
@@ -113,13 +125,13 @@ function createDisplay(progress: ReturnType<typeof createProgress>, quiet: boole
     if (!quiet) process.stderr.write(`${line}\n`);
   };
   return (event: FinetuneEvent): void => {
-    if (event.type === "file") progress.show(`reading ${event.path}`);
+    if (event.type === "file") progress.show(`reading ${escapeLine(event.path)}`);
     if (event.type === "start") {
       steps = event.steps;
       const { recompute, batchTokens, accumulation, estimate, bound } = event.memory;
       if (event.fallbackReason) say(`the reference backend computes, slowly: ${event.fallbackReason}`);
       say(
-        `${formatCount(event.trainable)} parameters to train, ${(100 * event.frozenShare).toFixed(2)} % frozen; ${event.documents} documents, ${event.heldOut} held out, ${formatCount(event.epochTokens)} tokens an epoch, ${steps} steps of ${accumulation} x ${batchTokens}`,
+        `${formatCount(event.trainable)} parameters to train, ${(100 * event.frozenShare).toFixed(2)} % frozen; ${event.documents} documents, ${event.heldOut} held out${describeOverlong(event)}, ${formatCount(event.epochTokens)} tokens an epoch, ${steps} steps of ${accumulation} x ${batchTokens}`,
       );
       say(
         `memory: about ${formatBytes(estimate)} of ${formatBytes(bound)}, activations ${recompute ? "computed again layer by layer" : "kept"}; the model file is mapped beside that`,
@@ -140,7 +152,7 @@ function createDisplay(progress: ReturnType<typeof createProgress>, quiet: boole
 function describe(result: FinetuneResult): string {
   const { adapter, step, finished, loss, heldOutBefore, heldOutAfter, estimate, peakMemory, peakResident } = result;
   const lines = [
-    `${adapter}: ${finished ? "done" : "interrupted, to be resumed"} after ${step} steps${loss === undefined ? "" : `, loss ${loss.toFixed(4)}`}`,
+    `${escapeLine(adapter)}: ${finished ? "done" : "interrupted, to be resumed"} after ${step} steps${loss === undefined ? "" : `, loss ${loss.toFixed(4)}`}`,
     ...(heldOutBefore !== undefined && heldOutAfter !== undefined
       ? [`held-out loss ${heldOutBefore.toFixed(4)} before, ${heldOutAfter.toFixed(4)} after`]
       : []),

@@ -10,6 +10,7 @@ import { catchInterrupt } from "../interrupt.ts";
 import { addSettings } from "../settings.ts";
 import {
   createProgress,
+  describeOverlong,
   escapeLine,
   formatBytes,
   formatCount,
@@ -129,7 +130,7 @@ function createDisplay(config: TrainConfig, path: string) {
         }
         const from = event.step > 0 ? `from step ${event.step} on` : `${config.steps} steps`;
         say(
-          `${escapeLine(path)}: ${formatCount(all)} parameters, ${formatCount(used)} used by a token; ${from}, into ${escapeLine(config.out)}`,
+          `${escapeLine(path)}: ${formatCount(all)} parameters, ${formatCount(used)} used by a token; ${from}${describeOverlong(event)}, into ${escapeLine(config.out)}`,
         );
         if (event.memory !== undefined) {
           const { estimate, bound, recompute } = event.memory;

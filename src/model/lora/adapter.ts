@@ -21,10 +21,10 @@ export const maxAdapterScale = 1000;
 
 /** @throws GrokError `argument` for a scale that is no number, or a senseless one. */
 export function checkAdapterScale(name: string, scale: number): number {
-  if (Math.abs(scale) <= maxAdapterScale) return scale;
+  if (typeof scale === "number" && Math.abs(scale) <= maxAdapterScale) return scale;
   throw new GrokError(
     "argument",
-    `the scale of adapter ${name} is ${scale}, expected a number from ${-maxAdapterScale} to ${maxAdapterScale}`,
+    `the scale of adapter ${name} is ${typeof scale === "number" ? scale : JSON.stringify(scale)}, expected a number from ${-maxAdapterScale} to ${maxAdapterScale}`,
     { adapter: name, scale },
   );
 }

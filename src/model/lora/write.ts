@@ -1,7 +1,6 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { ioError } from "../../bytes/io-error.ts";
+import { makeFolder } from "../../bytes/folder.ts";
 import { type SafetensorToWrite, writeSafetensors } from "../../formats/safetensors/write.ts";
 import type { LowRankTerm } from "./adapter.ts";
 import { adapterConfigFile, adapterFile } from "./config.ts";
@@ -24,11 +23,7 @@ export interface AdapterToWrite {
  */
 export async function writeAdapter(folder: string, adapter: AdapterToWrite): Promise<void> {
   const { terms, rank, alpha, headSize, base } = adapter;
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw ioError("create the folder", folder, error);
-  }
+  makeFolder(folder);
   const tensors = terms.flatMap(({ target, a, b }): SafetensorToWrite[] => {
     let ordered = b;
     if (target.permutedHeads !== undefined) {

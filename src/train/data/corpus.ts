@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { makeFolder } from "../../bytes/folder.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -32,6 +33,13 @@ export interface Corpus {
   readonly heldOutDocuments: TokenizedDocuments;
   /** Content hash of files, tokenizer and settings. */
   readonly key: string;
+}
+
+/** How many documents did not fit the context and were left out, or cut. */
+export function countOverlong(corpora: readonly Corpus[]): { readonly skipped: number; readonly truncated: number } {
+  const files = new Set(corpora.flatMap(({ documents, heldOutDocuments }) => [documents, heldOutDocuments]));
+  const sum = (key: "skipped" | "truncated") => [...files].reduce((total, file) => total + file[key], 0);
+  return { skipped: sum("skipped"), truncated: sum("truncated") };
 }
 
 /**
@@ -94,11 +102,7 @@ async function tokenizeFiles(path: string, source: DataSource, options: CorpusOp
   }
   const documents = tokenize(files, source, options);
   if (cached !== undefined) {
-    try {
-      mkdirSync(options.cache!, { recursive: true });
-    } catch (error) {
-      throw ioError("create the folder", options.cache!, error);
-    }
+    makeFolder(options.cache!);
     await writeAtomic(cached, encodeIds(documents));
   }
   return { documents, key };
@@ -192,7 +196,7 @@ function countBytes({ ids, learned }: EncodedDocument, length: number, tokenizer
 function failOverlong({ file, line }: Document, tokens: number, context: number): never {
   throw new GrokError(
     "format",
-    `${file}, line ${line}: ${tokens} tokens, but the context holds ${context}: shorten it, or say "overlong": "truncate" or "skip"`,
+    `${file}, line ${line}: ${tokens} tokens, but the context holds ${context}: shorten it, or set overlong to "truncate" or "skip"`,
     { file, line, tokens, context },
   );
 }

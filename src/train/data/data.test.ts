@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import fc from "fast-check";
@@ -100,6 +100,7 @@ describe("documents", () => {
   it("files are found by wildcards, sorted; a name that nothing has is an error", () => {
     put("b", "wild-b.md");
     put("a", "wild-a.md");
+    symlinkSync("nowhere", join(folder, "wild-c.md"));
     expect(findFiles(join(folder, "wild-?.md")).map((path) => path.slice(-4, -3))).toEqual(["a", "b"]);
     expect(() => findFiles(join(folder, "none-*.md"))).toThrow(/no file has such a name/);
   });
@@ -211,11 +212,13 @@ describe("cache", () => {
     expect(second.key).toBe(first.key);
     const [file] = readdirSync(cache);
     const bytes = readFileSync(join(cache, file!));
-    for (const damaged of [bytes.subarray(0, -1), Buffer.alloc(0), Buffer.alloc(bytes.length, 255)]) {
+    const flipped = Buffer.from(bytes);
+    flipped[bytes.length - 3]! ^= 1;
+    for (const damaged of [bytes.subarray(0, -1), Buffer.alloc(0), Buffer.alloc(bytes.length, 255), flipped]) {
       writeFileSync(join(cache, file!), damaged);
       expect((await get()).documents).toEqual(first.documents);
     }
-    expect(made).toHaveLength(4);
+    expect(made).toHaveLength(5);
     writeFileSync(path, `${separated} and more`);
     expect((await get()).key).not.toBe(first.key);
     await loadCorpus(source(path, {}), { ...options, cache, encodingKey: "other" });
@@ -290,7 +293,7 @@ describe("stream", () => {
         const whole = createBatchStream(corpora, { ...settings, seed });
         for (let i = 0; i < steps; i++) whole.next();
         const resumed = createBatchStream(corpora, { ...settings, seed });
-        resumed.restore(JSON.parse(JSON.stringify(whole.save())));
+        resumed.restore(JSON.parse(JSON.stringify(whole.save())), "saved");
         for (let i = 0; i < 5; i++) expect(resumed.next()).toEqual(whole.next());
         expect(resumed.save()).toEqual(whole.save());
       }),
@@ -316,8 +319,8 @@ describe("stream", () => {
     const stream = createBatchStream(corpora, settings);
     const other = createBatchStream(corpora, { ...settings, seed: 4 });
     expect(other.next()).not.toEqual(stream.next());
-    expect(() => other.restore(stream.save())).toThrow(/other data or settings/);
-    expect(() => createBatchStream(corpora.slice(0, 1), settings).restore(stream.save())).toThrow(/other data/);
+    expect(() => other.restore(stream.save(), "run/x")).toThrow(/^run\/x: .*other data or settings/);
+    expect(() => createBatchStream(corpora.slice(0, 1), settings).restore(stream.save(), "x")).toThrow(/other data/);
   });
 
   it("refuses settings that cannot be", async () => {

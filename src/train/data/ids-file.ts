@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /** Tokenized documents, and the file that keeps them: made once, read by every run after. */
 
 export interface TokenizedDocuments {
@@ -21,28 +23,35 @@ const magic = 0x31444947; // "GID1"
 const headerWords = 8;
 
 /**
- * Layout, little endian: eight 32-bit words (magic, bytes an id, documents, tokens, masked, skipped, truncated, 0), then
- * starts, textBytes, hashes, ids, mask.
+ * Layout, little endian: eight 32-bit words (magic, bytes an id, documents, tokens, masked, skipped, truncated, the
+ * first of the SHA-256 of all that follows), then starts, textBytes, hashes, ids, mask.
  */
 export function encodeIds(documents: TokenizedDocuments): Uint8Array[] {
   const { ids, starts, textBytes, hashes, mask } = documents;
+  const bytesOf = (part: ArrayBufferView) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+  const parts = [starts, textBytes, hashes, ids, ...(mask ? [mask] : [])].map(bytesOf);
   const header = Uint32Array.of(
     ...[magic, ids.BYTES_PER_ELEMENT, documents.count, ids.length],
-    ...[mask === undefined ? 0 : 1, documents.skipped, documents.truncated, 0],
+    ...[mask === undefined ? 0 : 1, documents.skipped, documents.truncated, firstWordOfHash(parts)],
   );
-  const parts = [header, starts, textBytes, hashes, ids, ...(mask ? [mask] : [])];
-  return parts.map((part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  return [bytesOf(header), ...parts];
 }
 
-/** Undefined when the bytes are not such a file, or not all of it. */
+function firstWordOfHash(parts: readonly Uint8Array[]): number {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest().readUInt32LE(0);
+}
+
+/** Undefined when the bytes are not such a file, not all of it, or not what was written. */
 export function decodeIds(bytes: Uint8Array): TokenizedDocuments | undefined {
   if (bytes.length < headerWords * 4) return undefined;
   // A copy of its own: views need their alignment, and a small Buffer shares its memory with others.
   const whole = new Uint8Array(bytes).buffer;
-  const [first, idBytes, count, tokens, masked, skipped, truncated] = new Uint32Array(whole, 0, headerWords);
+  const [first, idBytes, count, tokens, masked, skipped, truncated, sum] = new Uint32Array(whole, 0, headerWords);
   if (first !== magic || (idBytes !== 2 && idBytes !== 4) || masked! > 1) return undefined;
   const size = headerWords * 4 + (3 * count! + 1) * 4 + tokens! * idBytes + tokens! * masked!;
-  if (bytes.length !== size) return undefined;
+  if (bytes.length !== size || firstWordOfHash([bytes.subarray(headerWords * 4)]) !== sum) return undefined;
   let at = headerWords * 4;
   const words = (length: number): Uint32Array => {
     const view = new Uint32Array(whole, at, length);

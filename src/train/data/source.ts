@@ -75,7 +75,7 @@ export const defaultDataSource = {
  */
 export function findFiles(path: string): string[] {
   if (!/[*?]/.test(path)) return [path];
-  const found = expand(path).filter((file) => statSync(file).isFile());
+  const found = expand(path).filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
   if (found.length === 0) throw new GrokError("io", `${path}: no file has such a name`, { path });
   return found.sort();
 }

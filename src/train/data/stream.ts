@@ -50,8 +50,8 @@ export interface SourceState {
 export interface BatchStream {
   next(): TrainStep;
   save(): StreamState;
-  /** @throws GrokError `argument` for a state of other data or settings. */
-  restore(state: StreamState): void;
+  /** @throws GrokError `argument` naming `from`, where the state was kept, for one of other data or settings. */
+  restore(state: StreamState, from: string): void;
   /** Tokens of one epoch of each source. */
   readonly epochTokens: readonly number[];
 }
@@ -156,11 +156,11 @@ export function createBatchStream(corpora: readonly Corpus[], options: StreamOpt
       steps,
       sources: sources.map(({ epoch, position, offset, served }) => ({ epoch, position, offset, served })),
     }),
-    restore(state) {
+    restore(state, from) {
       if (state.version !== 1 || state.fingerprint !== fingerprint || state.sources.length !== sources.length) {
         throw new GrokError(
           "argument",
-          "the checkpoint's place in the data is of other data or settings (sources, weights, tokenizer, context, batch, accumulation, replicas, seed)",
+          `${from}: the place in the data is of other data or settings (sources, weights, tokenizer, context, batch, accumulation, replicas, seed)`,
         );
       }
       steps = state.steps;

@@ -93,6 +93,50 @@ describe("fine-tuning", () => {
     expect(result.heldOutAfter).toBeLessThan(0.7 * result.heldOutBefore!);
   });
 
+  it("says no score that it has not measured, and can be stopped while it measures", async () => {
+    const other = write([{ prompt: "e", answer: "v" }], "scored.jsonl");
+    const rest = { data: [write(pairs)], steps: 3, heldOut: other };
+    const stopAt = async (out: string, type: FinetuneEvent["type"], step: number) => {
+      const controller = new AbortController();
+      const onEvent = (event: FinetuneEvent) => {
+        if (event.type === type && (event.type === "start" ? step === 0 : "step" in event && event.step === step))
+          controller.abort();
+      };
+      return finetune(toy("llama", out, { ...rest, signal: controller.signal, onEvent }));
+    };
+    const whole = await finetune(toy("llama", "scored", rest));
+    const early = await stopAt("early", "start", 0);
+    expect(early).toMatchObject({ finished: false, step: 0, heldOutBefore: undefined, heldOutAfter: undefined });
+    const middle = await stopAt("middle", "step", 2);
+    expect(middle).toMatchObject({
+      finished: false,
+      step: 2,
+      heldOutBefore: whole.heldOutBefore,
+      heldOutAfter: undefined,
+    });
+    const last = await stopAt("last", "step", 3);
+    expect(last).toMatchObject({ finished: false, step: 3, heldOutAfter: undefined });
+    for (const out of ["early", "middle", "last"]) {
+      const { heldOutBefore, heldOutAfter } = whole;
+      const resumed = await finetune(toy("llama", out, { ...rest, resume: true }));
+      expect(resumed).toMatchObject({ finished: true, step: 3, heldOutBefore, heldOutAfter });
+    }
+  });
+
+  it("takes a context that its passes hold", async () => {
+    const { context: _, ...given } = toy("llama", "passes", {
+      data: [write(pairs)],
+      steps: 1,
+      heldOut: 0,
+      batchTokens: 16,
+    });
+    expect(await finetune(given)).toMatchObject({ finished: true });
+    await expect(finetune({ ...given, out: join(folder, "wide"), context: 32 })).rejects.toMatchObject({
+      code: "argument",
+      message: "batchTokens is 16, less than the context, 32",
+    });
+  });
+
   const long = { prompt: "x".repeat(100), answer: "y" };
   const bad: [what: string, options: () => Partial<FinetuneOptions>, code: string, message: RegExp][] = [
     ["an empty file", () => ({ data: [write([], "empty.jsonl")] }), "format", /empty\.jsonl: the file is empty/],

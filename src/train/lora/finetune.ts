@@ -15,7 +15,7 @@ import { elementCount } from "../../tensor/tensor.ts";
 import { tokenizerFromGguf } from "../../tokenizer/gguf.ts";
 import { openGradBackend } from "../backend.ts";
 import { clippingFactor } from "../clipping.ts";
-import { type Corpus, loadCorpus } from "../data/corpus.ts";
+import { type Corpus, countOverlong, loadCorpus } from "../data/corpus.ts";
 import { type HeldOutSet, heldOutSets } from "../data/held-out.ts";
 import type { DataFormat, OverlongPolicy } from "../data/source.ts";
 import { type BatchStream, createBatchStream } from "../data/stream.ts";
@@ -46,7 +46,7 @@ export interface FinetuneOptions {
   readonly heldOut?: number | string;
   /** A Jinja chat template in place of the model's own. */
   readonly chatTemplate?: string;
-  /** Tokens of a sequence at most. Default: the model's own context, at most 512. */
+  /** Tokens of a sequence at most. Default: the model's own context, at most 512 and `batchTokens`. */
   readonly context?: number;
   /** Rows of a forward pass. Default: the larger of 1024 and the context. */
   readonly batchTokens?: number;
@@ -107,6 +107,9 @@ export interface FinetuneStart {
   readonly epochTokens: number;
   readonly documents: number;
   readonly heldOut: number;
+  /** Of them and beside them: what did not fit the context and was left out, or cut. */
+  readonly skipped: number;
+  readonly truncated: number;
   readonly memory: MemoryPlan;
   readonly backend: "native" | "reference";
   readonly fallbackReason: string | undefined;
@@ -128,7 +131,7 @@ export interface FinetuneResult {
   /** False when the signal ended it early. */
   readonly finished: boolean;
   readonly loss: number | undefined;
-  /** Nats a learned token on held-out data, before and after; absent without such data. */
+  /** Nats a learned token on held-out data, before and after; absent without such data, the latter also where the signal came before it. */
   readonly heldOutBefore: number | undefined;
   readonly heldOutAfter: number | undefined;
   readonly trainable: number;
@@ -177,9 +180,14 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
     }
     const model = describeModel(file);
     const { contextLength } = model.config!;
-    const context = given.context ?? Math.min(512, contextLength);
+    const context = given.context ?? Math.min(512, contextLength, given.batchTokens ?? 512);
     if (context > contextLength) {
       throw new GrokError("argument", `context is ${context}, more than the model's ${contextLength}`, { context });
+    }
+    if (given.batchTokens !== undefined && given.batchTokens < context) {
+      throw new GrokError("argument", `batchTokens is ${given.batchTokens}, less than the context, ${context}`, {
+        context,
+      });
     }
     const corpora = await loadData(file, given, context, emit);
     const checkpoint = resume ? openFinetuneCheckpoint(out) : undefined;
@@ -205,7 +213,7 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
       if (checkpoint) checkSettings(out, checkpoint.state.settings, settings);
       const adapted = adaptModel(ops, file, shape, { seed: given.seed, recompute: memory.recompute });
       if (checkpoint) {
-        stream.restore(checkpoint.state.stream);
+        stream.restore(checkpoint.state.stream, out);
         checkpoint.restore(ops, adapted.parameters);
       }
       try {
@@ -221,6 +229,7 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
         ...{ frozenShare, epochTokens, memory, backend: ops.backend, fallbackReason: backend.fallbackReason },
         documents: corpora.reduce((sum, { training }) => sum + training.length, 0),
         heldOut: corpora.reduce((sum, { heldOut }) => sum + heldOut.length, 0),
+        ...countOverlong(corpora),
       });
       const run: Run = { given, ops, adapted, stream, steps, warmup, sets, emit, settings, memory };
       const outcome = await runSteps(run, checkpoint?.state);
@@ -264,14 +273,18 @@ async function runSteps(run: Run, state: FinetuneState | undefined) {
   let tokens = state?.tokens ?? 0;
   let loss: number | undefined;
   let peakMemory = 0;
+  const scored = sets.some((set) => set.tokens > 0);
 
+  /** Undefined without held-out data, and when the signal came between. */
   const evaluate = async (): Promise<number | undefined> => {
     let [nats, targets, bytes] = [0, 0, 0];
     for (const set of sets) {
       for (const { batch, targets: wanted, weights } of set.batches()) {
+        if (cancelled()) return undefined;
         if (wanted.length === 0) continue;
         nats += ops.crossEntropy(undefined, await model.forward(batch, cache), wanted, weights).loss;
         tape.forget();
+        await new Promise((done) => setImmediate(done));
       }
       targets += set.tokens;
       bytes += set.bytes;
@@ -280,8 +293,8 @@ async function runSteps(run: Run, state: FinetuneState | undefined) {
     emit({ type: "evaluation", step, loss: nats / targets, bitsPerByte: nats / Math.LN2 / bytes });
     return nats / targets;
   };
-  const firstLoss = state === undefined ? await evaluate() : state.firstLoss;
-  let lastLoss = step === steps ? await evaluate() : firstLoss;
+  const firstLoss = step === 0 ? await evaluate() : state?.firstLoss;
+  let lastLoss = step === steps ? await evaluate() : undefined;
   const save = async () => {
     if (saved === step && hasCheckpoint(given.out)) return;
     const { batchTokens, accumulation } = run.memory;
@@ -330,11 +343,12 @@ async function runSteps(run: Run, state: FinetuneState | undefined) {
     const tokensPerSecond = (1000 * next.tokens) / (performance.now() - began);
     emit({ type: "step", step, loss, norm, rate, tokens, tokensPerSecond });
     if (step % given.checkpointInterval === 0) await save();
-    if (step === steps || step % given.evaluationInterval === 0) lastLoss = await evaluate();
+    const due = step === steps || step % given.evaluationInterval === 0;
+    lastLoss = due ? await evaluate() : undefined;
   }
   await save();
   return {
-    ...{ step, finished: step === steps, loss, peakMemory },
+    ...{ step, finished: step === steps && (lastLoss !== undefined || !scored), loss, peakMemory },
     ...{ heldOutBefore: firstLoss, heldOutAfter: lastLoss },
   };
 }
