@@ -5,7 +5,7 @@ import { collect, expectAllFree, greedy, nextId, prompt, start } from "./core.ca
 import { type CoreOptions, createCore } from "./core.ts";
 import { createFakeModel, fakeLogits, greedyOracle } from "./fake-model.case.ts";
 import { cancellationBytes, createCancellations, makeInterruptible } from "./interrupt.ts";
-import { computeLogprobs } from "./jobs.ts";
+import { computeLogits, computeLogprobs } from "./jobs.ts";
 import type { EngineRequest } from "./types.ts";
 
 describe("generation", () => {
@@ -316,12 +316,19 @@ describe("cancellation", () => {
   });
 
   it("of a model that computes no numbers fails with the model's name, and of wrong options with theirs", async () => {
+    const damaged = { code: "format", message: expect.stringMatching(/^some\.gguf: /) };
     for (const spread of [Number.NaN, Number.POSITIVE_INFINITY]) {
-      const { core } = start({ source: "some.gguf" }, { spread });
+      const { core, fake } = start({ source: "some.gguf" }, { spread });
       for (const sampling of [greedy, { temperature: 1 }]) {
         const failed = collect(core, { tokens: prompt, sampling });
-        await expect(failed).rejects.toMatchObject({ code: "format", message: expect.stringMatching(/^some\.gguf: /) });
+        await expect(failed).rejects.toMatchObject(damaged);
       }
+      await expect(collect(core, { tokens: prompt, beams: 2 })).rejects.toMatchObject(damaged);
+      const tokens = Int32Array.from(prompt);
+      await expect(core.exclusive(90, (host) => computeLogprobs(host, tokens, 1))).rejects.toMatchObject(damaged);
+      await expect(
+        core.exclusive(91, (host) => computeLogits(host, fake.ops, tokens, undefined)),
+      ).rejects.toMatchObject(damaged);
       expectAllFree(core);
     }
     const biased = collect(start().core, { tokens: prompt, sampling: { logitBias: { 11: 1 } } });

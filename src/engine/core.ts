@@ -6,10 +6,12 @@ import { createSampler } from "../sampling/sampler.ts";
 import { type AdapterSet, noAdapters } from "./adapters.ts";
 import { createDraftSource } from "./draft-source.ts";
 import { createDrafting } from "./drafts.ts";
+import { isInterruption, noNumbers } from "./failures.ts";
 import type { Interrupt } from "./interrupt.ts";
+import { createJobHost } from "./job-host.ts";
 import type { JobHost } from "./jobs.ts";
 import { createMemory, makeRoom } from "./memory.ts";
-import { createTimeline, fork, truncate } from "./pages.ts";
+import { fork, truncate } from "./pages.ts";
 import { createPasses, type Logits, type Place, placeOf } from "./pass.ts";
 import { checkRequest } from "./request.ts";
 import {
@@ -101,7 +103,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       for (const run of [...runs]) if (run.cancelled) end(run, "cancelled");
       const job = jobs[0];
       if (job !== undefined) {
-        await job.start(createJobHost(job));
+        await job.start(hostOf(job));
         jobs.splice(jobs.indexOf(job), 1);
       } else if (runs.length > 0) await step();
       else break;
@@ -186,7 +188,9 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
         stream.timeline.length++;
       }
     } catch (error) {
-      fail(run, canChoose(rowAt(right)) ? error : noNumbers(run.adapters.adapters.length > 0, options.source));
+      // A step of a beam search looks at the rows of all beams.
+      const rows = [rowAt(right), ...run.streams.flatMap(({ row }) => row ?? [])];
+      fail(run, rows.every(canChoose) ? error : noNumbers(run.adapters.adapters.length > 0, options.source));
     }
     if (draft.length > 0) truncate(pool, stream.timeline, stream.timeline.length);
     drafting?.learn(place, stream.tokens[before], right);
@@ -274,33 +278,12 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     if (!runs.includes(run)) end(run, "cancelled");
   }
 
-  function createJobHost(job: Job): JobHost {
-    const timeline = createTimeline();
-    return {
-      ...{ contextLength, batchTokens, vocab, chunk: () => passes.chunkFor(1) },
-      clear: () => truncate(pool, timeline, 0),
-      async forward(tokens, outputs, bound = model) {
-        for (;;) {
-          await pause();
-          if (job.cancelled || closed) throw new GrokError("cancelled", "cancelled by the caller");
-          while (memory.extend(timeline, tokens.length) < tokens.length) {
-            if (makeRoom(pool, sessions.values(), runs, undefined)) continue;
-            throw new GrokError("capacity", "the cache has too few pages", { pages: pool.pages, free: pool.free });
-          }
-          const positions = tokens.map((_, i) => timeline.length + i);
-          const sequences = [{ start: 0, count: tokens.length, pages: Int32Array.from(timeline.pages) }];
-          try {
-            const values = await passes.forward({ tokens, positions, sequences, outputs }, true, bound);
-            timeline.length += tokens.length;
-            return values;
-          } catch (error) {
-            // Whose cancellation it was is known once messages were let in: a pass is run again for a job that goes on.
-            if (!isInterruption(error)) throw error;
-          }
-        }
-      },
-    };
-  }
+  const hostOf = (job: Job): JobHost =>
+    createJobHost({
+      ...{ model, memory, passes, sessions, runs, contextLength, batchTokens, pause, source: options.source },
+      adapted: (options.adapters?.select(undefined).adapters.length ?? 0) > 0,
+      isCancelled: () => job.cancelled || closed,
+    });
 
   function requireSession(id: number): SessionState {
     const session = sessions.get(id);
@@ -402,14 +385,6 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       memory.close();
     },
   };
-}
-
-const isInterruption = (error: unknown) => error instanceof GrokError && error.code === "cancelled";
-
-/** The model's own arithmetic went wrong, and not what a caller asked for. */
-function noNumbers(adapted: boolean, source = "the model"): GrokError {
-  const why = adapted ? "a weight is damaged, or its adapters are too strong" : "a weight is damaged";
-  return new GrokError("format", `${source}: computes what are no numbers: ${why}`, { source });
 }
 
 function selectAdapters(held: AdapterSet | undefined, { adapters }: EngineRequest) {

@@ -19,6 +19,8 @@ export interface JobHost {
    * @throws GrokError `cancelled`, `capacity`
    */
   forward(tokens: Int32Array, outputs: Int32Array, model?: Model): Promise<Float32Array | Float64Array>;
+  /** @throws GrokError `format` when one of the rows of logits [rows, vocab] is no numbers: a weight is damaged. */
+  requireNumbers(logits: Float32Array | Float64Array): void;
   /** Forgets the sequence. */
   clear(): void;
 }
@@ -54,7 +56,9 @@ export async function computeLogits(
   const logits = new Float32Array(tokens.length * host.vocab);
   for (let start = 0; start < tokens.length; ) {
     const part = tokens.slice(start, start + outputRows(host));
-    logits.set(await host.forward(part, rowsOf(0, part.length), model), start * host.vocab);
+    const rows = await host.forward(part, rowsOf(0, part.length), model);
+    host.requireNumbers(rows);
+    logits.set(rows, start * host.vocab);
     await collected?.settle(start);
     start += part.length;
   }
@@ -113,6 +117,7 @@ export async function computeLogprobs(host: JobHost, tokens: Int32Array, from: n
     const end = Math.min(last, start < from - 1 ? Math.min(from - 1, start + host.chunk()) : start + outputRows(host));
     const rows = first < end ? rowsOf(first - start, end - start) : new Int32Array(0);
     const logits = await host.forward(tokens.slice(start, end), rows);
+    host.requireNumbers(logits);
     for (let i = 0; i < rows.length; i++) {
       const row = logits.subarray(i * vocab, (i + 1) * vocab);
       result[first + i + 1 - from] = row[tokens[first + i + 1]!]! - logSumExp(row);

@@ -290,6 +290,10 @@ async function runSteps(run: Run, state: FinetuneState | undefined) {
       bytes += set.bytes;
     }
     if (targets === 0) return undefined;
+    if (!Number.isFinite(nats)) {
+      const why = step === 0 ? "a weight is damaged" : "training diverged; try a lower rate";
+      throw new GrokError("argument", `${given.model}: at step ${step} the held-out loss is ${nats}: ${why}`, { step });
+    }
     emit({ type: "evaluation", step, loss: nats / targets, bitsPerByte: nats / Math.LN2 / bytes });
     return nats / targets;
   };
