@@ -9,16 +9,29 @@ template <class Q>
 struct WideActs {
   static constexpr Kind kKind = Q::kTraits.kind;
   static constexpr bool kHalves = kKind == Kind::sub16 || kKind == Kind::subMin16;
-  __m512i codes[4];
-  __m512i starts[4];  // what sums start from
-  __m512i offsets;    // what is subtracted on the way
+  static constexpr bool kCrossed = Q::kType == Q2_K || Q::kType == Q3_K;
+  __m512i codes[kCrossed ? 8 : 4];
+  __m512i starts[4];  // what Q6_K's sums start from
+  __m512i offsets;    // what is subtracted on the way, or added with scales
   __m512 scale, sums, even, odd;
 
   GROK1_INLINE __m512i rowOf(const ActGroup& a, int p) { return _mm512_load_si512(a.codes[p]); }
 
   GROK1_INLINE void load(WideActs& x, const ActGroup& a) {
-    GROK1_UNROLL
-    for (int i = 0; i < 4; i++) x.starts[i] = _mm512_setzero_si512();
+    x.scale = forBoth<Q::kOrder>(a.scale);
+    if constexpr (kCrossed) {
+      GROK1_UNROLL
+      for (int i = 0; i < 8; i++) x.codes[i] = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i*)a.codes[i / 2][i % 2]));
+      if constexpr (kKind == Kind::subMin16) {  // minimums come times 16, and are subtracted
+        const __m512 factor = _mm512_set1_ps(-0.0625f);
+        x.even = _mm512_mul_ps(forBoth<Q::kOrder>(a.scaledEven), factor);
+        x.odd = _mm512_mul_ps(forBoth<Q::kOrder>(a.scaledOdd), factor);
+      } else {  // scales come by 10 bits higher, sums by 12: so these by 2, times the offset, fit 16
+        const __m512i sums = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i*)a.sums16));
+        x.offsets = _mm512_mullo_epi16(sums, _mm512_set1_epi16(-4 * Q::kTraits.offset));
+      }
+      return;
+    }
     if constexpr (Q::kOrder == Order::whole) {
       GROK1_UNROLL
       for (int j = 0; j < 4; j++) x.codes[j] = _mm512_shuffle_i64x2(rowOf(a, j), rowOf(a, j), 0xd8);
@@ -30,19 +43,11 @@ struct WideActs {
         x.codes[2 * b + 1] = _mm512_permutex2var_epi64(rowOf(a, b), second, rowOf(a, b + 2));
       }
     }
-    x.scale = forBoth<Q::kOrder>(a.scale);
     if constexpr (kKind == Kind::block32) {
       constexpr int offset = Q::kTraits.offset, shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
       x.offsets = _mm512_slli_epi32(_mm512_castps_si512(forBoth<Q::kOrder>(a.sums)), shift);
     } else if constexpr (kKind == Kind::min32) {
       x.sums = forBoth<Q::kOrder>(a.scaledSums);
-    } else if constexpr (kKind == Kind::subMin16) {
-      x.even = forBoth<Q::kOrder>(a.scaledEven);
-      x.odd = forBoth<Q::kOrder>(a.scaledOdd);
-    } else if constexpr (Q::kType == Q3_K) {  // in the first of the two words that a half block is summed in
-      static constexpr Words places = wordsOf([](int i) { return subAt(i / 8, i % 8 / 2); });
-      const __m512i sums = _mm512_castsi256_si512(_mm256_load_si256((const __m256i*)a.sums16));
-      x.offsets = _mm512_slli_epi16(_mm512_maskz_permutexvar_epi16(0x55555555, vectorOf(places), sums), 2);
     } else {
       GROK1_UNROLL
       for (int i = 0; i < 4; i++) {
@@ -75,24 +80,44 @@ template <class Q>
 GROK1_INLINE __m512i dotRow(const uint8_t* p, const __m512i* w, const WideActs<Q>& x) {
   constexpr int maxCode = Q::kTraits.maxCode;
   if constexpr (Q::kOrder == Order::pairs) {
-    const __m512i even = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], x.codes[0]), w[1], x.codes[1]);
-    const __m512i odd = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(_mm512_setzero_si512(), w[2], x.codes[2]), w[3], x.codes[3]);
+    const __m512i even = _mm512_dpbusd_epi32(products(w[0], x.codes[0]), w[1], x.codes[1]);
+    const __m512i odd = _mm512_dpbusd_epi32(products(w[2], x.codes[2]), w[3], x.codes[3]);
     return maxCode <= 31 ? addNeighbours(even, odd) : addHalves32(even, odd);  // 8 products of 31 * 127 fit 16 bits
   } else {
     __m512i s[4];
     GROK1_UNROLL
-    for (int j = 0; j < 4; j++) s[j] = _mm512_dpbusd_epi32(x.starts[j], w[j], x.codes[j]);
+    for (int j = 0; j < 4; j++) s[j] = Q::kType == Q6_K ? _mm512_dpbusd_epi32(x.starts[j], w[j], x.codes[j]) : products(w[j], x.codes[j]);
     if constexpr (Q::kType == Q8_0) {
       return addHalves64(addHalves32(s[0], s[1]), addHalves32(s[2], s[3]));
-    } else if constexpr (Q::kType == Q6_K) {
+    } else {
       return addEvenOdd(_mm512_madd_epi16(_mm512_packs_epi32(s[0], s[1]), Q::subs(p, 0)),
                         _mm512_madd_epi16(_mm512_packs_epi32(s[2], s[3]), Q::subs(p, 1)));
-    } else {
-      __m512i words = _mm512_packs_epi32(addNeighbours(s[0], s[1]), addNeighbours(s[2], s[3]));
-      if (Q::kTraits.offset > 0) words = _mm512_sub_epi16(words, x.offsets);
-      return _mm512_madd_epi16(words, Q::subs(p));
     }
   }
+}
+
+// Where the words of scales of two registers' sums, packed, come from: I = 2 i + h has half h of blocks 2 i and 2 i + 1, four words each.
+template <class Q, int I>
+static constexpr Words crossedSubs = wordsOf([](int i) { return Q::word(i / 8 % 2 * Q::kSecond + I / 2 * 4 + i % 8 / 4 * 2 + I % 2); });
+
+// Both rows' sums where they are unpacked together. Four products of 28 * 127 fit 16 bits; a block's sum times its scales, at most
+// 4 * 127 * 32 * 32 << 12, fits 32 when all is added: what overflows on the way comes back.
+template <class Q>
+GROK1_INLINE __m512i dotCrossed(const __m512i* w, __m512i bytes, const WideActs<Q>& x) {
+  __m512i s[8];
+  GROK1_UNROLL
+  for (int i = 0; i < 8; i++) s[i] = products(w[i], x.codes[i]);
+  const auto subs = [bytes](const Words& places) { return _mm512_shuffle_epi8(bytes, vectorOf(places)); };
+  __m512i first = _mm512_madd_epi16(_mm512_packs_epi32(s[0], s[2]), subs(crossedSubs<Q, 0>));
+  __m512i second = _mm512_madd_epi16(_mm512_packs_epi32(s[4], s[6]), subs(crossedSubs<Q, 2>));
+  first = _mm512_dpwssd_epi32(first, _mm512_packs_epi32(s[1], s[3]), subs(crossedSubs<Q, 1>));
+  second = _mm512_dpwssd_epi32(second, _mm512_packs_epi32(s[5], s[7]), subs(crossedSubs<Q, 3>));
+  __m512i sum = addEvenOdd(_mm512_slli_epi32(first, Q::kRaise), second);
+  if constexpr (Q::kTraits.offset > 0) {
+    static constexpr Words inOrder = wordsOf([](int i) { return Q::word(i % 8); });
+    sum = _mm512_dpwssd_epi32(sum, subs(inOrder), x.offsets);
+  }
+  return _mm512_srai_epi32(sum, Q::kShift);
 }
 
 // Both rows' whole-number sums of each block, in the type's order.
@@ -119,9 +144,15 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
   GROK1_UNROLL
   for (int i = 0; i < PAIRS; i++) {
     const uint8_t *const p = rows[2 * i], *const q = rows[2 * i + 1];
-    __m512i w[4], v[4];
-    Q::unpack(p, w);
-    Q::unpack(q, v);
+    constexpr bool crossed = WideActs<Q>::kCrossed;
+    __m512i w[8], bytes;
+    if constexpr (crossed) {
+      Q::unpack(p, q, w);
+      bytes = Q::bytes(p, q);
+    } else {
+      Q::unpack(p, w);
+      Q::unpack(q, w + 4);
+    }
     __m512 scale, min = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
     if constexpr (WideActs<Q>::kHalves) {
       scale = Q::scale(p, q);
@@ -137,7 +168,10 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
     for (int t = 0; t < N; t++) {
       if (N > 1) WideActs<Q>::load(x, acts[t][g]);
       __m512& lane = lanes[i * N + t];
-      lane = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dotBoth<Q>(p, q, w, v, x)), _mm512_mul_ps(scale, x.scale), lane);
+      __m512i sums;
+      if constexpr (crossed) sums = dotCrossed<Q>(w, bytes, x);
+      else sums = dotBoth<Q>(p, q, w, w + 4, x);
+      lane = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_mul_ps(scale, x.scale), lane);
       if (kind == Kind::min32) lane = _mm512_fmadd_ps(min, x.sums, lane);
       if (kind == Kind::subMin16) {
         lane = _mm512_fmadd_ps(min, x.even, lane);

@@ -50,6 +50,25 @@ GROK1_INLINE int load32(const uint8_t* p) {
 GROK1_INLINE __m512i two(const uint8_t* low, const uint8_t* high) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i*)low)), _mm256_loadu_si256((const __m256i*)high), 1);
 }
+// Sums of four products of codes. Written out because compilers copy a register of zeros to sum from, which takes one of the two
+// ports, where clearing one takes none.
+GROK1_INLINE __m512i products(__m512i codes, __m512i x) {
+#if defined(__GNUC__)
+  __m512i sum;
+  asm("vpxor %x0, %x0, %x0\n\tvpdpbusd %2, %1, %0" : "=&x"(sum) : "v"(codes), "v"(x));
+  return sum;
+#else
+  return _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, x);
+#endif
+}
+// 64 bytes that the compiler is not to load again for each use: most of them lie across two lines of the cache.
+GROK1_INLINE __m512i loaded(const uint8_t* p) {
+  __m512i v = _mm512_loadu_si512(p);
+#if defined(__GNUC__)
+  asm("" : "+v"(v));
+#endif
+  return v;
+}
 GROK1_INLINE __m512i everywhere(const uint8_t* p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)p)); }
 GROK1_INLINE __m512i low4(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 GROK1_INLINE __m512i high4(__m512i v) { return low4(_mm512_srli_epi16(v, 4)); }
@@ -313,57 +332,79 @@ struct Wide<Q5_K> : WideBase<Q5_K, Order::pairs> {
   GROK1_INLINE void scales(const uint8_t* p, const uint8_t* q, __m512& scale, __m512& min) { scales6(p, q, scale, min); }
 };
 
-// Half blocks whose integer scales stand in lane i of 128 bits: 0, 2, 4, 6 | 1, 3, 5, 7 | 8, 10, 12, 14 | 9, 11, 13, 15.
-static constexpr int subAt(int i, int j) { return i / 2 * 8 + i % 2 + 2 * j; }
+// Types with an integer scale per half block.
+//
+// Q2_K and Q3_K, which have the fewest bytes to wait for, are unpacked two rows at a time: lanes of 128 bits have blocks 0 to 3 and 4 to
+// 7 of the first row, then of the second. unpack: w[2 j + h] = half h of blocks j. bytes: scales of each lane's half blocks, in order from
+// byte kSecond on in second lanes. Blocks' sums come times 1 << kShift, those of blocks 0, 1, 4 and 5 by kRaise bits less.
+GROK1_INLINE __m512i eachTwice(const uint8_t* p, const uint8_t* q) {  // 16 bytes of each row
+  return _mm512_mask_broadcast_i32x4(everywhere(p), 0xff00, _mm_loadu_si128((const __m128i*)q));
+}
+struct Halves {
+  __m512i at[2];
+};
+GROK1_INLINE Halves splitHalves16(const uint8_t* p, const uint8_t* q) {  // even and odd 16 bytes of each row's 64
+  const __m512i a = loaded(p), b = loaded(q);
+  return {{_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd)}};
+}
 
-// Types with an integer scale per half block. subs: 16 bits for each word that is summed.
 template <>
 struct Wide<Q2_K> : WideBase<Q2_K, Order::whole> {
-  GROK1_INLINE void unpack(const uint8_t* p, __m512i* w) {
-    const __m512i v = _mm512_loadu_si512(p + 16), mask = _mm512_set1_epi8(3);
-    w[0] = _mm512_and_si512(v, mask);
-    w[1] = _mm512_and_si512(_mm512_srli_epi16(v, 2), mask);
-    w[2] = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
-    w[3] = _mm512_and_si512(_mm512_srli_epi16(v, 6), mask);
+  static constexpr int kSecond = 8, kShift = 2, kRaise = 0;
+  static constexpr int word(int byte) { return 0x8000 | byte; }
+  GROK1_INLINE void unpack(const uint8_t* p, const uint8_t* q, __m512i* w) {
+    const Halves v = splitHalves16(p + 16, q + 16);
+    const __m512i first = _mm512_set1_epi8(3), second = _mm512_set1_epi8(12);
+    GROK1_UNROLL
+    for (int h = 0; h < 2; h++) {  // odd blocks times four, and so their scales a fourth of even ones'
+      const __m512i high = _mm512_srli_epi16(v.at[h], 4);
+      w[h] = _mm512_and_si512(v.at[h], first);
+      w[2 + h] = _mm512_and_si512(v.at[h], second);
+      w[4 + h] = _mm512_and_si512(high, first);
+      w[6 + h] = _mm512_and_si512(high, second);
+    }
   }
-  GROK1_INLINE __m512i subs(const uint8_t* p) {
-    static constexpr Words places = wordsOf([](int i) { return 0x8000 | subAt(i / 8, i % 8 / 2); });
-    return _mm512_shuffle_epi8(low4(everywhere(p)), vectorOf(places));
+  GROK1_INLINE __m512i bytes(const uint8_t* p, const uint8_t* q) {
+    return _mm512_and_si512(_mm512_sllv_epi16(eachTwice(p, q), _mm512_set1_epi32(2)), _mm512_set1_epi32(0x0f0f3c3c));
   }
   GROK1_INLINE __m256 heads(const uint8_t* p, const uint8_t* q) {
     return _mm256_castps128_ps256(_mm_cvtph_ps(_mm_insert_epi32(_mm_cvtsi32_si128(load32(p + 80)), load32(q + 80), 1)));
   }
   GROK1_INLINE __m512 scale(const uint8_t* p, const uint8_t* q) { return spread<kOrder>(heads(p, q), 0, 2); }
-  GROK1_INLINE void mins(const uint8_t* p, const uint8_t* q, __m512& even, __m512& odd) {
-    const __m256i codes = pair(p, q);
-    const __m512 factor = _mm512_xor_ps(spread<kOrder>(heads(p, q), 1, 3), _mm512_set1_ps(-0.0f));
-    const __m256i evens = _mm256_and_si256(_mm256_srli_epi16(codes, 4), _mm256_set1_epi16(15));
-    even = _mm512_mul_ps(factor, _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(evens)));
-    odd = _mm512_mul_ps(factor, _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_srli_epi16(codes, 12))));
+  GROK1_INLINE void mins(const uint8_t* p, const uint8_t* q, __m512& even, __m512& odd) {  // times 16, as they stand in high bits
+    static constexpr Words evens = wordsOf([](int i) { return i % 2 == 0 ? 0x8000 | (i / 8 % 2 * 8 + i % 8) : 0x8080; });
+    static constexpr Words odds = wordsOf([](int i) { return i % 2 == 0 ? 0x8000 | (i / 8 % 2 * 8 + i % 8 + 1) : 0x8080; });
+    const __m512i codes = _mm512_and_si512(eachTwice(p, q), _mm512_set1_epi8(char(0xf0)));
+    const __m512 factor = spread<kOrder>(heads(p, q), 1, 3);
+    even = _mm512_mul_ps(factor, _mm512_cvtepi32_ps(_mm512_shuffle_epi8(codes, vectorOf(evens))));
+    odd = _mm512_mul_ps(factor, _mm512_cvtepi32_ps(_mm512_shuffle_epi8(codes, vectorOf(odds))));
   }
 };
 
 template <>
 struct Wide<Q3_K> : WideBase<Q3_K, Order::whole> {
-  GROK1_INLINE void unpack(const uint8_t* p, __m512i* w) {
-    static constexpr Words shifts = wordsOf([](int i) { return i / 16 * 4; });
-    const __m512i v = _mm512_loadu_si512(p + 32);
-    const __m512i high = _mm512_srlv_epi16(_mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i*)p)), vectorOf(shifts));
-    w[0] = merged(3, v, _mm512_slli_epi16(high, 2), 7);
-    w[1] = merged(3, _mm512_srli_epi16(v, 2), _mm512_slli_epi16(high, 1), 7);
-    w[2] = merged(3, _mm512_srli_epi16(v, 4), high, 7);
-    w[3] = merged(3, _mm512_srli_epi16(v, 6), _mm512_srli_epi16(high, 1), 7);
+  static constexpr int kSecond = 0, kShift = 12, kRaise = 2;
+  static constexpr int word(int byte) { return byte << 8 | 0x80; }
+  GROK1_INLINE void unpack(const uint8_t* p, const uint8_t* q, __m512i* w) {
+    const Halves v = splitHalves16(p + 32, q + 32);
+    const __m512i turns = _mm512_setr_epi32(2, 2, 2, 2, 30, 30, 30, 30, 2, 2, 2, 2, 30, 30, 30, 30);
+    GROK1_UNROLL
+    for (int h = 0; h < 2; h++) {
+      const __m512i high = _mm512_rolv_epi32(eachTwice(p + 16 * h, q + 16 * h), turns);  // of the lane's block j in bit 2 + j
+      const __m512i higher = _mm512_srli_epi16(high, 1), low = _mm512_srli_epi16(v.at[h], 2);
+      w[h] = merged(3, v.at[h], high, 7);
+      w[2 + h] = merged(3, low, higher, 7);
+      w[4 + h] = merged(12, low, high, 28);
+      w[6 + h] = merged(12, _mm512_srli_epi16(v.at[h], 4), higher, 28);
+    }
   }
-  GROK1_INLINE __m512i subs(const uint8_t* p) {
+  GROK1_INLINE __m512i bytes(const uint8_t* p, const uint8_t* q) {  // four times the scales
     // Low four bits: of half blocks 0 to 7, then 8 to 15, in 8 bytes; two high bits of i, i + 4, i + 8, i + 12 in byte 8 + i.
-    static constexpr Words lows = wordsOf([](int i) { return 0x8000 | (2 + subAt(i / 8, i % 8 / 2) % 8); });
-    static constexpr Words highs = wordsOf([](int i) { return (10 + subAt(i / 8, i % 8 / 2) % 4) << 8 | 0x80; });
-    static constexpr Words lowShifts = wordsOf([](int i) { return subAt(i / 8, i % 8 / 2) / 8 * 4; });
-    static constexpr Words highShifts = wordsOf([](int i) { return 4 + subAt(i / 8, i % 8 / 2) / 4 * 2; });
-    const __m512i v = everywhere(p + 94);  // the last 16 bytes
-    const __m512i low = _mm512_and_si512(_mm512_srlv_epi16(_mm512_shuffle_epi8(v, vectorOf(lows)), vectorOf(lowShifts)), _mm512_set1_epi16(15));
-    const __m512i high = _mm512_srlv_epi16(_mm512_shuffle_epi8(v, vectorOf(highs)), vectorOf(highShifts));
-    return _mm512_sub_epi16(_mm512_ternarylogic_epi32(low, high, _mm512_set1_epi16(0x30), 0xf8), _mm512_set1_epi16(32));
+    const __m512i places = _mm512_broadcast_i32x4(_mm_setr_epi8(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 10, 11, 12, 13));
+    const __m512i turns = _mm512_setr_epi32(2, 2, 6, 4, 30, 30, 2, 0, 2, 2, 6, 4, 30, 30, 2, 0);
+    const __m512i low = _mm512_rolv_epi32(_mm512_shuffle_epi8(eachTwice(p + 94, q + 94), places), turns);
+    const __m512i both = _mm512_ternarylogic_epi32(_mm512_set1_epi8(0x3c), low, _mm512_shuffle_epi32(low, _MM_PERM_DCDC), 0xca);
+    return _mm512_ternarylogic_epi32(both, _mm512_set1_epi8(char(0xfc)), _mm512_set1_epi8(char(0x80)), 0x6a);
   }
   GROK1_INLINE __m512 scale(const uint8_t* p, const uint8_t* q) {
     return spread<kOrder>(_mm256_castps128_ps256(_mm_cvtph_ps(_mm_cvtsi32_si128(load16(p + 108) | load16(q + 108) << 16))), 0, 1);
@@ -371,6 +412,10 @@ struct Wide<Q3_K> : WideBase<Q3_K, Order::whole> {
   GROK1_INLINE void mins(const uint8_t*, const uint8_t*, __m512&, __m512&) {}
 };
 
+// Half blocks whose integer scales stand in lane i of 128 bits: 0, 2, 4, 6 | 1, 3, 5, 7 | 8, 10, 12, 14 | 9, 11, 13, 15.
+static constexpr int subAt(int i, int j) { return i / 2 * 8 + i % 2 + 2 * j; }
+
+// subs: 16 bits for each word that is summed.
 template <>
 struct Wide<Q6_K> : WideBase<Q6_K, Order::whole> {
   GROK1_INLINE void unpack(const uint8_t* p, __m512i* w) {
