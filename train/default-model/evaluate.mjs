@@ -39,6 +39,13 @@ const prompts = [
 const continued = ["Once upon a time", "Había una vez"];
 const talk = ["hello", "yes please", "another one", "thank you", "bye"];
 
+/** Subjects of requests: heroes that templates of our own stories have, and things that none of them names. */
+const subjects = {
+  "in the tuning data":
+    "dragon fox robot princess cat boat cloud rabbit king kite mouse tree witch star bear garden whale giant frog moon",
+  "in no template": "volcano skateboard submarine cactus harp suitcase meteor wizard's-cat snowflake pineapple",
+};
+
 const say = (line = "") => process.stdout.write(`${line}\n`);
 const quote = (text) => text.trim().replace(/^/gm, "> ");
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
@@ -123,6 +130,38 @@ say();
 const bench = await model.bench({ prefill: 128, decode: 256, repeats: 5 });
 say(
   `Decoding: ${bench.decodeTokensPerSecond.toFixed(0)} tokens/s; reading a prompt: ${bench.prefillTokensPerSecond.toFixed(0)} tokens/s.`,
+);
+say();
+
+/** The share of answers that do what was asked, greedy and with the usual settings (seeds 1 and 2). */
+async function count(questions, isRight) {
+  let right = 0;
+  let asked = 0;
+  for (const [question, expected] of questions) {
+    for (const options of [{ temperature: 0 }, { seed: 1 }, { seed: 2 }]) {
+      const { text } = await model.chat([{ role: "user", content: question }], options).result;
+      asked++;
+      if (isRight(text, expected)) right++;
+    }
+  }
+  return `${right} of ${asked}`;
+}
+say("| asked for | answers that do it |");
+say("|---|---|");
+for (const [where, list] of Object.entries(subjects)) {
+  const questions = list
+    .split(" ")
+    .map((subject) => [`Tell me a story about a ${subject.replace("-", " ")}.`, subject.replace("-", " ")]);
+  say(
+    `| a story about a thing ${where}: the story names it | ${await count(questions, (text, subject) => text.toLowerCase().includes(subject))} |`,
+  );
+}
+const numbers = Array.from({ length: 11 }, (_, n) => n);
+const sums = numbers.flatMap((a) =>
+  numbers.filter((b) => (a + 2 * b) % 5 === 0).map((b) => [`what is ${a}+${b}`, a + b]),
+);
+say(
+  `| sums of two numbers up to 10 | ${await count(sums, (text, sum) => new RegExp(`\\b${sum}\\.?$`).test(text.trim()))} |`,
 );
 say();
 

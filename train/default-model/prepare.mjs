@@ -7,9 +7,9 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createChoice, makeConversations } from "./conversations.mjs";
-import { makeSpanishStories } from "./spanish-stories.mjs";
-import { requestSpanish, requestStories } from "./story-requests.mjs";
+import { createChoice, hurry, makeConversations } from "./conversations.mjs";
+import { requestOwn, requestStories } from "./story-requests.mjs";
+import { makeStories, parseTemplates } from "./story-templates.mjs";
 
 const [corpus, out] = process.argv.slice(2);
 if (corpus === undefined || out === undefined) {
@@ -127,6 +127,12 @@ for (const paragraph of plain(read("classic-children", "aesop-s-fables.txt")).sp
 }
 
 const choice = createChoice(11);
+const chat = (request, answer) => ({
+  messages: [
+    { role: "user", content: request },
+    { role: "assistant", content: answer },
+  ],
+});
 const requests = requestStories(
   {
     stories: trainStories,
@@ -134,41 +140,44 @@ const requests = requestStories(
     aesop: aesop.filter(({ text }) => text.length > 200),
     english: storybook.en,
     spanish: storybook.es,
-    made: makeSpanishStories(1200, choice),
   },
   choice,
 );
 writeLines("story-requests.jsonl", requests);
+
+/** Stories of our own with their requests, in one language. */
+const templates = new URL("stories/", import.meta.url);
+function ownStories(language, count) {
+  const parsed = readdirSync(templates)
+    .filter((name) => name.startsWith(`${language}-`) && name.endsWith(".txt"))
+    .sort()
+    .flatMap((name) => parseTemplates(readFileSync(new URL(name, templates), "utf8"), name));
+  return makeStories(parsed, language, count, choice).map((story) => ({
+    request: hurry(requestOwn(story, language, choice), choice, 0.3),
+    text: story.text,
+  }));
+}
+const own = { en: ownStories("en", 16000), es: ownStories("es", 8000) };
+for (const language of ["en", "es"]) {
+  writeLines(
+    `own-stories-${language}.jsonl`,
+    own[language].map(({ request, text }) => chat(request, text)),
+  );
+}
+
 // Conversations tell stories that are short enough for two of them.
 const trained = new Set(trainStories);
+const isShort = ({ text }) => text.length <= 700;
 const short = requests
   .map(({ messages: [{ content: request }, { content: text }] }) => ({ request, text }))
-  .filter(({ text }) => text.length <= 700 && trained.has(text));
-const shortSpanish = makeSpanishStories(600, createChoice(12)).map((story) => ({
-  request: requestSpanish(story, choice),
-  text: story.text,
-}));
-writeLines("conversations.jsonl", makeConversations(6000, { stories: { en: short, es: shortSpanish } }));
-
-const simple = (text) =>
-  text.length > 0 && text.length <= 400 && /^[\x20-\x7e\n]*$/.test(text) && !/https?:|```/.test(text);
-const instructions = [
-  ...jsonLines("instruct", "dolly_hhrlhf_small.jsonl").map(({ instruction, response }) => [instruction, "", response]),
-  ...["seed_tasks", "user_oriented_instructions"].flatMap((name) =>
-    jsonLines("instruct", `self_instruct_${name}.jsonl`).map(({ instruction, input, output }) => [
-      instruction,
-      input,
-      output,
-    ]),
-  ),
-]
-  .map(([instruction, input, answer]) => [input ? `${instruction}\n\n${input}` : instruction, answer.trim()].map(plain))
-  .filter(([question, answer]) => simple(question) && simple(answer) && !/language model|\bAI\b/i.test(answer))
-  .map(([question, answer]) => ({
-    messages: [
-      { role: "user", content: question },
-      { role: "assistant", content: answer },
-    ],
-  }));
-writeLines("instructions.jsonl", instructions);
+  .filter((story) => isShort(story) && trained.has(story.text));
+writeLines(
+  "conversations.jsonl",
+  makeConversations(16000, { stories: { en: [...short, ...own.en.filter(isShort)], es: own.es.filter(isShort) } }),
+);
+// For the last stage: none but our own, which keep to what they are about.
+writeLines(
+  "conversations-own.jsonl",
+  makeConversations(8000, { seed: 8, stories: { en: own.en.filter(isShort), es: own.es.filter(isShort) } }),
+);
 process.stdout.write(`${report.join("\n")}\n`);

@@ -36,6 +36,9 @@ const frames = {
       "A story about {}, please!",
       "story about {}",
       "Please write a story with {} in it.",
+      "I want to hear a story about {}.",
+      "Make up a story about {}.",
+      "{} story",
     ],
     words: ["Write a story with the words {}.", "Tell me a short story that has the words {}."],
     begins: ['Write a story that begins with: "{}"', 'Go on with this story: "{}"'],
@@ -68,9 +71,14 @@ const frames = {
       "Quiero un cuento sobre {}.",
       "un cuento de {}",
     ],
+    begins: ['Escribe un cuento que empiece así: "{}"', 'Sigue este cuento: "{}"'],
+    fable: ["Cuéntame una fábula sobre {}.", "Escribe una fábula de {}.", "Quiero una fábula sobre {}, por favor."],
+    anyFable: ["Cuéntame una fábula.", "Cuéntame un cuento con moraleja."],
     titled: ['Cuéntame el cuento "{}".', 'Escribe un cuento que se llame "{}".'],
   },
 };
+
+const fill = (frame, value) => frame.replace("{}", () => value);
 
 /** How many of the texts each word is in. */
 function countDocuments(texts) {
@@ -110,7 +118,7 @@ function withArticle(word, text) {
 }
 
 /** @returns conversations `{ messages }`, in an order that is the same every time. */
-export function requestStories({ stories, fables, aesop, english, spanish, made: own }, choice) {
+export function requestStories({ stories, fables, aesop, english, spanish }, choice) {
   const { one, next } = choice;
   const made = [];
   const add = (request, story) => {
@@ -121,7 +129,6 @@ export function requestStories({ stories, fables, aesop, english, spanish, made:
       ],
     });
   };
-  const fill = (frame, value) => frame.replace("{}", () => value);
   const { en, es } = frames;
 
   const counts = countDocuments([...stories, ...fables]);
@@ -151,14 +158,20 @@ export function requestStories({ stories, fables, aesop, english, spanish, made:
     for (let times = 0; times < 3; times++) add(fill(one(es.about), topic), text);
     add(one(es.any), text);
   }
-  for (const story of own) add(requestSpanish(story, choice), story.text);
   return made;
 }
 
-/** A request in Spanish for a story of our own, by its hero, by something else in it, or for any. */
-export function requestSpanish({ hero, about }, { one, next }) {
-  const kind = next();
-  if (kind < 0.25) return one(frames.es.any);
-  const topic = kind < 0.75 || about === undefined ? hero : kind < 0.9 ? `${hero} y ${about}` : about;
-  return one(frames.es.about).replace("{}", () => topic);
+/** A request for a story of our own: by what it is about, by its beginning, or for any. */
+export function requestOwn({ topics, kind, text }, language, { one, next }) {
+  const frame = frames[language];
+  const chance = next();
+  if (chance < 0.1) return one(kind === "fable" ? frame.anyFable : frame.any);
+  if (chance < 0.2) {
+    const first = text.match(/^[^.!?\n]{10,120}[.!?]/)?.[0];
+    if (first !== undefined && !first.includes('"')) return fill(one(frame.begins), first);
+  }
+  const topic = one(topics);
+  // People leave articles out as well: "story about dragon".
+  const named = next() < 0.1 ? topic.replace(/^(an?|the|una?|el|la) /, "") : topic;
+  return fill(one(kind === "fable" && next() < 0.6 ? frame.fable : frame.about), named);
 }
