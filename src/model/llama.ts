@@ -99,7 +99,7 @@ function bindFeedForward(bind: Binder, block: string, args: LlamaArguments): Fee
     norm,
     gate: bind.weight(`${block}.ffn_gate.weight`, [hidden, width]),
     up: bind.weight(`${block}.ffn_up.weight`, [hidden, width]),
-    down: bind.weight(`${block}.ffn_down.weight`, [width, hidden]),
+    down: bind.weight(`${block}.ffn_down.weight`, [width, hidden], fine),
   };
 }
 
