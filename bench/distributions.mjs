@@ -46,7 +46,8 @@ export function perplexityChange(losses, held) {
   const ratios = losses.map((loss, i) => loss - held[i]);
   const ratio = Math.exp(mean(ratios));
   const percent = 100 * (ratio - 1);
-  return `${percent < 0 ? "" : "+"}${percent.toFixed(3)} % ± ${(100 * ratio * standardError(ratios)).toFixed(3)}`;
+  const error = ratios.length > 1 ? ` ± ${(100 * ratio * standardError(ratios)).toFixed(3)}` : "";
+  return `${percent < 0 ? "" : "+"}${percent.toFixed(3)} %${error}`;
 }
 
 /**
