@@ -1,8 +1,9 @@
 // Measures grok1 and llama.cpp side by side on the same files, with the same threads, in one run, and writes the table
 // and the chart into docs/. One command: `npm run bench`.
 //
-// usage: node bench/run.mjs [--only NAME] [--threads 2] [--repeat 5] [--files FOLDER] [--no-write]
+// usage: node bench/run.mjs [--only NAME] [--threads 2] [--repeat 5] [--files FOLDER] [--no-write] [--isa avx2]
 // Files are made once (about 30 GB in all; one case at a time with --only); SmolLM2 is taken from --smollm FILE.
+// --isa avx2: both engines as they run on a processor that has no more than that; a table of its own.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, release, totalmem } from "node:os";
@@ -10,7 +11,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { drawChart } from "./chart.mjs";
-import { installPeer } from "./peers/ask.mjs";
+import { installPeer, limitPeer } from "./peers/ask.mjs";
 import { median } from "./tokens.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -22,6 +23,7 @@ const { values: options } = parseArgs({
     files: { type: "string", default: join(root, "bench", "files") },
     smollm: { type: "string", default: join(root, "bench", "files", "smollm2-135m-instruct-q4_1.gguf") },
     "no-write": { type: "boolean", default: false },
+    isa: { type: "string" },
   },
 });
 
@@ -54,9 +56,12 @@ const cases = [
   },
 ].filter(({ name }) => !options.only || options.only.includes(name));
 
+if (options.isa !== undefined && options.isa !== "avx2") throw new Error(`--isa is ${options.isa}, expected avx2`);
 const peers = join(root, "bench", "peers");
 installPeer();
 mkdirSync(options.files, { recursive: true });
+const ourIsa = options.isa ? ["--isa", options.isa] : [];
+const peerIsa = options.isa ? ["--package", limitPeer(options.files)] : [];
 
 const machine = {
   processor: cpus()[0].model.trim(),
@@ -89,6 +94,7 @@ for (const bench of cases) {
     file,
     ...counts,
     ...context,
+    ...ourIsa,
     "--repeat",
     options.repeat,
     "--json",
@@ -99,6 +105,7 @@ for (const bench of cases) {
     peerScript,
     ...["--model", file, "--prefill", String(bench.prefill), "--decode", String(bench.decode)],
     ...["--threads", options.threads, "--repeat", options.repeat],
+    ...peerIsa,
   ]);
   const row = { ...bench, file: undefined, make: undefined, ours, theirs };
   if (bench.start) {
@@ -113,6 +120,7 @@ for (const bench of cases) {
           file,
           "-t",
           options.threads,
+          ...ourIsa,
           "-p",
           "tok1 tok2 tok3",
           "-n",
@@ -122,7 +130,7 @@ for (const bench of cases) {
         ]),
       );
       starts.theirs.push(
-        await firstOutput([peerScript, "--model", file, "--threads", options.threads, "--first-token"]),
+        await firstOutput([peerScript, "--model", file, "--threads", options.threads, "--first-token", ...peerIsa]),
       );
     }
     row.start = { ours: median(starts.ours), theirs: median(starts.theirs) };
@@ -137,19 +145,20 @@ console.log(renderTable(machine, rows));
 function publish() {
   const page = join(root, "docs", "performance.md");
   const text = readFileSync(page, "utf8");
-  const marked = /(<!-- bench:begin -->\n)[\s\S]*(<!-- bench:end -->)/;
+  const table = options.isa ? `bench:${options.isa}` : "bench";
+  const marked = new RegExp(`(<!-- ${table}:begin -->\\n)[\\s\\S]*(<!-- ${table}:end -->)`);
   writeFileSync(
     page,
     text.replace(marked, (_, begin, end) => `${begin}${renderTable(machine, rows)}\n${end}`),
   );
-  writeFileSync(join(root, "docs", "performance.svg"), drawChart(rows));
+  if (!options.isa) writeFileSync(join(root, "docs", "performance.svg"), drawChart(rows));
 }
 
 function renderTable(machine, rows) {
   const number = (value, digits = 1) =>
     value.toLocaleString("en-US", { maximumFractionDigits: digits, minimumFractionDigits: digits });
   const lines = [
-    `Measured ${machine.date}: ${machine.processor}, ${machine.threads} threads, ${machine.memoryGiB} GiB, ${machine.system}; the peer is ${machine.peer}. Medians of ${options.repeat} runs after a warm-up.`,
+    `Measured ${machine.date}: ${machine.processor}, ${machine.threads} threads${options.isa ? ", AVX2 alone" : ""}, ${machine.memoryGiB} GiB, ${machine.system}; the peer is ${machine.peer}. Medians of ${options.repeat} runs after a warm-up.`,
     "",
     "| what | grok1 | llama.cpp | ratio | floor | of the floor |",
     "|---|---:|---:|---:|---:|---:|",

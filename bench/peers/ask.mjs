@@ -1,7 +1,7 @@
 // llama.cpp, in a process of its own: installed when first wanted, and asked about its logits (see llama-cpp-text.mjs).
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { cpSync, existsSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -16,6 +16,28 @@ export function installPeer() {
     shell: process.platform === "win32",
   });
   if (status !== 0) throw new Error(`npm install in ${folder} ended with status ${status}`);
+}
+
+/** Builds of its processor backend, one of which it chooses when it starts, that want more than AVX2. */
+const beyondAvx2 =
+  /^(lib)?ggml-cpu-(alderlake|cannonlake|cascadelake|cooperlake|icelake|sapphirerapids|skylakex|zen\d)\./;
+
+/** The peer as it runs on a processor that has AVX2 and no more: a copy without those builds. @returns its node-llama-cpp */
+export function limitPeer(files) {
+  installPeer();
+  const copy = join(files, "llama-cpp-avx2");
+  if (!existsSync(copy)) {
+    console.error("Copying the peer for AVX2 (once) …");
+    const part = `${copy}.tmp`;
+    rmSync(part, { recursive: true, force: true });
+    cpSync(join(folder, "node_modules"), join(part, "node_modules"), {
+      recursive: true,
+      verbatimSymlinks: true,
+      filter: (from) => !beyondAvx2.test(basename(from)) && !/-(cuda|vulkan)(-ext)?$/.test(basename(from)),
+    });
+    renameSync(part, copy);
+  }
+  return join(copy, "node_modules", "node-llama-cpp");
 }
 
 /** @returns {{ ask(question: object): Promise<object>, end(): void }} Questions are answered one at a time, in order. */

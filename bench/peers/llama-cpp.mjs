@@ -2,10 +2,12 @@
 // load, prefill of P tokens, and decode of N tokens with the next token given (so that routing varies and no sampling
 // is timed), repeated, medians. Prints one JSON document.
 //
-// usage: node llama-cpp.mjs --model FILE [--prefill 512] [--decode 32] [--threads 2] [--repeat 5] [--depth D] [--seed 1]
+// usage: node llama-cpp.mjs --model FILE [--prefill 512] [--decode 32] [--threads 2] [--repeat 5] [--package FOLDER]
 //        --first-token: load, evaluate one short prompt, print the time since the process started, and stop.
+//        --package: the node-llama-cpp to use; otherwise the one installed beside this file.
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { benchTokens, median } from "../tokens.mjs";
 
 const { values } = parseArgs({
@@ -15,11 +17,15 @@ const { values } = parseArgs({
     decode: { type: "string", default: "32" },
     threads: { type: "string", default: "2" },
     repeat: { type: "string", default: "5" },
+    package: { type: "string" },
     "first-token": { type: "boolean", default: false },
   },
 });
 const [prefill, decode, threads, repeat] = [values.prefill, values.decode, values.threads, values.repeat].map(Number);
 
+const { getLlama, LlamaLogLevel } = await import(
+  values.package ? pathToFileURL(join(values.package, "dist", "index.js")).href : "node-llama-cpp"
+);
 const llama = await getLlama({ gpu: false, build: "never", maxThreads: threads, logLevel: LlamaLogLevel.error });
 const started = performance.now();
 const model = await llama.loadModel({ modelPath: values.model, gpuLayers: 0 });

@@ -14,6 +14,7 @@ export interface ModelOptions {
   readonly model?: string;
   readonly backend?: BackendChoice;
   readonly threads?: number;
+  readonly isa?: string;
   readonly context?: number;
   readonly kvType?: KvType;
   readonly speculation?: boolean;
@@ -56,6 +57,7 @@ export async function openModel(path: string, options: ModelOptions): Promise<La
   return await loadModel(path, {
     ...(options.backend !== undefined && { backend: options.backend }),
     ...(options.threads !== undefined && { threads: options.threads }),
+    ...(options.isa !== undefined && { isa: options.isa }),
     ...(options.context !== undefined && { contextLength: options.context }),
     ...(options.kvType !== undefined && { kvType: options.kvType }),
     ...(options.speculation !== undefined && { speculate: options.speculation }),

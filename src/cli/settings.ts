@@ -36,6 +36,12 @@ const settings = {
     read: integer(1, 1024),
     usually: "the physical cores",
   },
+  isa: {
+    flags: "--isa <name>",
+    description: "instruction set of the kernels, of those that grok1 doctor lists",
+    read: text(),
+    usually: "the best of the processor",
+  },
   context: {
     flags: "-c, --context <tokens>",
     description: "tokens that fit, prompt and answer together",
@@ -159,7 +165,13 @@ export const samplingSettings = [
   "seed",
 ] as const satisfies readonly SettingName[];
 
-export const engineSettings = ["backend", "threads", "context", "kvType"] as const satisfies readonly SettingName[];
+export const engineSettings = [
+  "backend",
+  "threads",
+  "isa",
+  "context",
+  "kvType",
+] as const satisfies readonly SettingName[];
 
 /** Options that {@link addSettings} made; another option of the same name is not a setting. */
 const madeHere = new WeakSet<Option>();

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { loadAddon } from "../addon.ts";
 import { GrokError } from "../errors.ts";
-import { createNative } from "../kernels/native/native.ts";
+import { openNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { checkWhole } from "./request.ts";
 import type { BackendChoice } from "./types.ts";
@@ -13,14 +13,20 @@ export interface OpenBackend {
   readonly ops: Ops;
   /** Why "auto" took the reference backend. */
   readonly fallbackReason: string | undefined;
+  /** Instruction set of the native backend's kernels. */
+  readonly isa: string | undefined;
 }
 
 /**
- * `cancel`: as in `NativeOptions`.
- * @throws GrokError `unsupported` when "native" is asked for and the addon is not there; `argument` for a backend that does
- * not exist, or a number of threads out of its range.
+ * `isa` and `cancel`: as in `NativeOptions`.
+ * @throws GrokError `unsupported` when "native" or an instruction set is asked for and the addon is not there; `argument` for a
+ * backend or an instruction set that does not exist, or a number of threads out of its range.
  */
-export async function openBackend(choice: BackendChoice, threads: number, cancel?: Int32Array): Promise<OpenBackend> {
+export async function openBackend(
+  choice: BackendChoice,
+  options: { readonly threads: number; readonly isa?: string; readonly cancel?: Int32Array },
+): Promise<OpenBackend> {
+  const { threads, isa } = options;
   if (!backends.includes(choice)) {
     throw new GrokError("argument", `backend is ${String(choice)}, expected ${backends.join(", ")}`, {
       option: "backend",
@@ -30,11 +36,21 @@ export async function openBackend(choice: BackendChoice, threads: number, cancel
   checkWhole("threads", threads, 1, 1024);
   // Its code is read only where it computes.
   const openReference = async () => (await import("../kernels/reference/reference.ts")).createReference();
-  if (choice === "reference") return { ops: await openReference(), fallbackReason: undefined };
+  if (choice === "reference") {
+    if (isa !== undefined) {
+      throw new GrokError("argument", `isa is ${isa}, but the reference backend has no instruction sets`, {
+        option: "isa",
+      });
+    }
+    return { ops: await openReference(), fallbackReason: undefined, isa: undefined };
+  }
   const state = loadAddon();
-  if (state.addon !== undefined)
-    return { ops: createNative(state.addon, { threads, ...(cancel && { cancel }) }), fallbackReason: undefined };
-  if (choice === "auto") return { ops: await openReference(), fallbackReason: state.reason };
+  if (state.addon !== undefined) {
+    const { ops, native } = openNative(state.addon, options);
+    return { ops, fallbackReason: undefined, isa: native.isa };
+  }
+  if (choice === "auto" && isa === undefined)
+    return { ops: await openReference(), fallbackReason: state.reason, isa: undefined };
   throw new GrokError("unsupported", `the native backend is not there: ${state.reason}`, { reason: state.reason });
 }
 

@@ -31,12 +31,16 @@ describe("engine options", () => {
 
   it("refuse backends that do not exist, and impossible numbers of threads", async () => {
     for (const backend of ["nope", "", "Native", undefined, 5]) {
-      await expect(openBackend(backend as never, 1)).rejects.toThrow(refusedValue("backend"));
+      await expect(openBackend(backend as never, { threads: 1 })).rejects.toThrow(refusedValue("backend"));
     }
     for (const threads of [0, -1, 1.5, 1025, Number.NaN, "2"]) {
-      await expect(openBackend("auto", threads as never)).rejects.toThrow(refusedValue("threads"));
+      await expect(openBackend("auto", { threads: threads as never })).rejects.toThrow(refusedValue("threads"));
     }
-    expect((await openBackend("reference", 1)).ops.backend).toBe("reference");
+    expect(await openBackend("reference", { threads: 1 })).toMatchObject({
+      ops: { backend: "reference" },
+      isa: undefined,
+    });
+    await expect(openBackend("reference", { threads: 1, isa: "scalar" })).rejects.toThrow(refusedValue("isa"));
   });
 
   it("never ask for more threads than there are processors", () => {

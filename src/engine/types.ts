@@ -12,6 +12,11 @@ export type BackendChoice = "auto" | "native" | "reference";
 export interface EngineOptions {
   /** "auto" takes the native backend where the addon was built, and the reference backend where not. Default "auto". */
   readonly backend?: BackendChoice;
+  /**
+   * Instruction set of the native kernels, one of those that `grok1 doctor` lists: "avx2", "avx512", ... Default: the best that the
+   * processor has. Its rounding may differ from another's in the last bits.
+   */
+  readonly isa?: string;
   /** Threads that compute. Default: the physical cores of the machine, as far as they can be told. Never more than its processors. */
   readonly threads?: number;
   /**
@@ -62,6 +67,8 @@ export interface EngineInfo {
   /** Why "auto" did not take the native backend; undefined when it did or was not asked. */
   readonly fallbackReason: string | undefined;
   readonly threads: number;
+  /** Instruction set of the native kernels; undefined on the reference backend. */
+  readonly isa: string | undefined;
   readonly contextLength: number;
   readonly vocab: number;
   readonly kvType: KvType;

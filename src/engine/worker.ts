@@ -21,7 +21,9 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const file = openGguf(path);
   const threads = usefulThreads(options.threads ?? defaultThreads());
   const interrupt = createCancellations(cancellations);
-  const backend = await openBackend(options.backend ?? "auto", threads, interrupt.numbers);
+  const { isa } = options;
+  const chosen = { threads, cancel: interrupt.numbers, ...(isa !== undefined && { isa }) };
+  const backend = await openBackend(options.backend ?? "auto", chosen);
   const plain = makeInterruptible(backend.ops, interrupt);
   const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
   const ops = adapted?.ops ?? plain;
@@ -49,6 +51,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       backend: ops.backend,
       fallbackReason: backend.fallbackReason,
       threads: ops.backend === "native" ? threads : 1,
+      isa: backend.isa,
       contextLength: settings.contextLength,
       vocab: model.config.vocab,
       kvType: settings.kvType,

@@ -2,7 +2,7 @@ import type { BenchOptions, BenchResult, EngineInfo } from "../engine/types.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import { measureBandwidth } from "./bandwidth.ts";
 
-export interface SpeedResult extends BenchResult, Pick<EngineInfo, "backend" | "threads" | "kvType"> {
+export interface SpeedResult extends BenchResult, Pick<EngineInfo, "backend" | "threads" | "isa" | "kvType"> {
   /** Seconds from the call of `loadModel` until the model was ready. */
   readonly loadSeconds: number;
   /** Bytes of weights that decoding one token reads. */
@@ -16,7 +16,7 @@ export interface SpeedResult extends BenchResult, Pick<EngineInfo, "backend" | "
 /** Measures a loaded model: prefill, teacher-forced decode, and how near decode comes to what the memory allows. */
 export async function measureSpeed(model: LanguageModel, options: BenchOptions = {}): Promise<SpeedResult> {
   const result = await model.bench(options);
-  const { backend, threads, kvType } = model.info;
+  const { backend, threads, isa, kvType } = model.info;
   const { bytesPerToken } = model.description;
   const memoryBandwidth = measureBandwidth(threads);
   return {
@@ -25,6 +25,6 @@ export async function measureSpeed(model: LanguageModel, options: BenchOptions =
     bytesPerToken,
     memoryBandwidth,
     decodeFractionOfBandwidth: (bytesPerToken * result.decodeTokensPerSecond) / memoryBandwidth,
-    ...{ backend, threads, kvType },
+    ...{ backend, threads, isa, kvType },
   };
 }

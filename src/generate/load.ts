@@ -35,6 +35,14 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
 }
 
 const loadNames = Object.keys({
-  ...{ backend: true, threads: true, contextLength: true, cacheTokens: true, kvType: true, batchTokens: true },
+  ...{
+    backend: true,
+    isa: true,
+    threads: true,
+    contextLength: true,
+    cacheTokens: true,
+    kvType: true,
+    batchTokens: true,
+  },
   ...{ adapters: true, speculate: true, chatTemplate: true },
 } satisfies Record<keyof LoadOptions, true>);

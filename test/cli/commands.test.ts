@@ -286,6 +286,23 @@ describe("perplexity, bench, doctor", () => {
     );
   });
 
+  it("runs the kernels of the instruction set that is asked for", async () => {
+    const short = ["bench", "-m", baby, "-p", "8", "-n", "1", "-r", "1", "--json"];
+    const { addon } = JSON.parse((await grok1(["doctor", "--json"])).stdout);
+    const refused = await grok1([...short, "--isa", "mmx"]);
+    if (!addon.present) {
+      expect(refused.stderr).toMatch(/native backend is not there/);
+      return;
+    }
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/no instruction set named mmx/) });
+    for (const isa of addon.isas) {
+      expect(JSON.parse((await grok1([...short, "--isa", isa])).stdout)).toMatchObject({ backend: "native", isa });
+    }
+    expect(JSON.parse((await grok1(short)).stdout).isa).toBe(addon.best);
+    const reference = await grok1([...short, "--isa", addon.best, "--backend", "reference"]);
+    expect(reference).toMatchObject({ status: 2, stderr: expect.stringMatching(/has no instruction sets/) });
+  });
+
   it("doctor knows this computer", async () => {
     const [text, json] = await Promise.all([grok1(["doctor"]), grok1(["doctor", "--json"])]);
     expect(text.status).toBe(0);

@@ -55,6 +55,7 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     ["load", `${result.loadSeconds.toFixed(3)} s`, ""],
     ["prefill", `${result.prefillTokensPerSecond.toFixed(1)} tokens/s`, `${result.prefillTokens} tokens`],
     ["decode", `${result.decodeTokensPerSecond.toFixed(1)} tokens/s`, `${result.decodeTokens} tokens`],
+    ["kernels", result.isa ?? `the ${result.backend} backend`, `${result.threads} threads`],
     ["bytes per token", formatBytes(result.bytesPerToken), "weights read to decode one token"],
     ["memory", `${formatBytes(result.memoryBandwidth)}/s`, `read by ${result.threads} threads, in this run`],
     ["decode at", `${(100 * result.decodeFractionOfBandwidth).toFixed(0)} %`, "of what the memory allows"],

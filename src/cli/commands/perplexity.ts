@@ -27,7 +27,7 @@ export function addPerplexity(program: Command): void {
     )
     .option("--chunks <n>", "read only the first n chunks", integer(1))
     .option("--json", "print one JSON document");
-  addSettings(command, ["backend", "threads", "kvType"]);
+  addSettings(command, ["backend", "threads", "isa", "kvType"]);
   command.action(perplexity);
 }
 
