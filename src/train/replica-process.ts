@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { errorToData } from "../engine/protocol.ts";
 import { openGradBackend } from "./backend.ts";
 import type { BatchStream } from "./data/stream.ts";
@@ -15,6 +16,11 @@ interface Work {
 const send = (message: FromReplica) => process.send!(message);
 // Ctrl-C reaches every process of a terminal; it is the first one's to answer.
 process.on("SIGINT", () => {});
+// The first one can be killed without a chance to tidy up.
+process.on("disconnect", () => {
+  if (work !== undefined) rmSync(work.start.folder, { recursive: true, force: true });
+  process.exit();
+});
 
 async function begin(start: Work["start"]): Promise<Work> {
   const setup = await prepareTraining(start.config);

@@ -76,8 +76,12 @@ describe("train", () => {
     expect(again.stderr).toContain(`from step ${step} on`);
   });
 
-  it("leaves nothing in shared memory at a second Ctrl-C", async () => {
-    const config = write("twice.json", { steps: 100_000, replicas: 2 });
+  it.each([
+    ["a second Ctrl-C", "SIGINT", 130],
+    ["SIGTERM", "SIGTERM", null],
+    ["SIGKILL", "SIGKILL", null],
+  ] as const)("leaves nothing in shared memory at %s", async (_what, signal, status) => {
+    const config = write(`${signal}.json`, { steps: 100_000, replicas: 2 });
     const child = start(["train", config, "--processes", "2"]);
     const ended = finished(child);
     const shared = () =>
@@ -85,15 +89,14 @@ describe("train", () => {
         .filter(existsSync)
         .flatMap((parent) => readdirSync(parent))
         .filter((name) => name.startsWith(`grok1-train-${child.pid}-`));
-    while (steps(join(toy.folder, "twice")) === "" && child.exitCode === null)
+    while (steps(join(toy.folder, signal)) === "" && child.exitCode === null)
       await new Promise((done) => setTimeout(done, 20));
     expect(shared()).toHaveLength(1);
-    child.kill("SIGINT");
-    child.kill("SIGINT");
-    const twice = setInterval(() => child.kill("SIGINT"), 1);
-    expect(await ended).toMatchObject({ status: 130 });
-    clearInterval(twice);
-    expect(shared()).toEqual([]);
+    child.kill(signal);
+    const again = setInterval(() => child.kill(signal), 1);
+    expect(await ended).toMatchObject({ status });
+    clearInterval(again);
+    await expect.poll(shared, { timeout: 10_000 }).toEqual([]);
   });
 
   it("refuses a model that no memory holds before it allocates one", async () => {
