@@ -2,8 +2,7 @@
 //
 // All query heads that share a key/value head are rows of one tile, so each key and value is read, and converted to float,
 // once for the whole group; scores and weighted sums are then small matrix products, held in registers.
-#include "ops.h"
-#include "simd.h"
+#include "kv-tiles.inc.h"
 
 namespace grok1::GROK1_ISA {
 
@@ -21,130 +20,90 @@ constexpr int kTileRows = 3, kTileVectors = 2;
 #endif
 static_assert(kQueryRows % kTileRows == 0);
 
-// c[r][v] (+)= sum over k of a[k][r] * b[k][v], for ROWS rows and VECTORS vectors; ak and ar are the strides of a. b lies in tiles
-// of 16 columns, tileStride apart.
-template <int ROWS, int VECTORS, int AK, int AR, bool ADD>
-static void product(int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc) {
+// Memory to ask for while a product runs: `step` bytes with each row of its right operand.
+struct Ahead {
+  const uint8_t* at;
+  int64_t step;
+
+  void ask() {
+    prefetch(at);
+    at += step;
+  }
+  Ahead after(int64_t rows) const { return {at + rows * step, step}; }
+};
+struct Nothing {
+  void ask() const {}
+  Nothing after(int64_t) const { return {}; }
+};
+
+// c[r][v] (+)= sum over k of a[k][r] * b[k][v], for ROWS rows and VECTORS vectors; AK and AR are the strides of a.
+template <int ROWS, int VECTORS, int AK, int AR, bool ADD, class B, class A>
+static void product(int depth, const float* a, B b, float* c, int64_t ldc, A ahead) {
   V sums[ROWS][VECTORS];
+  GROK1_UNROLL
   for (int r = 0; r < ROWS; r++) {
+    GROK1_UNROLL
     for (int v = 0; v < VECTORS; v++) sums[r][v] = ADD ? load(c + r * ldc + v * W) : all(0.0f);
   }
   for (int k = 0; k < depth; k++) {
     V column[VECTORS];
-    for (int v = 0; v < VECTORS; v++) column[v] = load(b + v * W / 16 * tileStride + v * W % 16);
+    for (int v = 0; v < VECTORS; v++) column[v] = b.vector(v);
+    ahead.ask();
     for (int r = 0; r < ROWS; r++) {
       const V x = all(a[r * AR]);
       for (int v = 0; v < VECTORS; v++) sums[r][v] = fma(x, column[v], sums[r][v]);
     }
     a += AK;
-    b += 16;
+    b.advance();
   }
+  GROK1_UNROLL
   for (int r = 0; r < ROWS; r++) {
+    GROK1_UNROLL
     for (int v = 0; v < VECTORS; v++) store(c + r * ldc + v * W, sums[r][v]);
   }
 }
 
 // The same for `rows` <= ROWS rows.
-template <int ROWS, int VECTORS, int AK, int AR, bool ADD>
-static void productRows(int rows, int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc) {
+template <int ROWS, int VECTORS, int AK, int AR, bool ADD, class B, class A>
+static void productRows(int rows, int depth, const float* a, const B& b, float* c, int64_t ldc, A ahead) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) {
-      return productRows<ROWS - 1, VECTORS, AK, AR, ADD>(rows, depth, a, b, tileStride, c, ldc);
-    }
+    if (rows < ROWS) return productRows<ROWS - 1, VECTORS, AK, AR, ADD>(rows, depth, a, b, c, ldc, ahead);
   }
-  product<ROWS, VECTORS, AK, AR, ADD>(depth, a, b, tileStride, c, ldc);
+  product<ROWS, VECTORS, AK, AR, ADD>(depth, a, b, c, ldc, ahead);
 }
 
-// c[rows][tiles * 16] (+)= a * b. Packed: a lies in groups of kTileRows rows, transposed; otherwise row-major, kKeyBlock apart.
-template <bool PACKED, bool ADD>
-static void multiply(int rows, int tiles, int depth, const float* a, const float* b, int64_t tileStride, float* c, int64_t ldc) {
-  constexpr int AK = PACKED ? kTileRows : 1, AR = PACKED ? 1 : kKeyBlock;
-  constexpr int kStep = kTileVectors * W / 16;  // tiles at a time
-  const int64_t groupStride = PACKED ? int64_t(depth) * kTileRows : int64_t(kTileRows) * kKeyBlock;
-  for (int t = 0; t < tiles;) {
-    const int step = tiles - t >= kStep ? kStep : 1;
-    for (int r = 0; r < rows; r += kTileRows) {
-      const int count = rows - r < kTileRows ? rows - r : kTileRows;
-      const float* const group = a + r / kTileRows * groupStride;
-      if (step == kStep) {
-        productRows<kTileRows, kTileVectors, AK, AR, ADD>(count, depth, group, b + t * tileStride, tileStride, c + r * ldc + t * 16,
-                                                          ldc);
-      } else {
-        productRows<kTileRows, 16 / W, AK, AR, ADD>(count, depth, group, b + t * tileStride, tileStride, c + r * ldc + t * 16, ldc);
-      }
-    }
-    t += step;
+constexpr int kTiles = kTileVectors * W / 16;  // tiles of 16 columns at a time
+
+// scores[rows][kKeyBlock] (+)= queries times `depth` elements of the keys of kTiles tiles. Queries are packed in groups of
+// kTileRows rows, [size][kTileRows] each.
+template <bool ADD, class B, class A>
+static void score(int rows, int depth, const float* queries, int size, const B& keys, float* scores, A ahead) {
+  for (int r = 0; r < rows; r += kTileRows) {
+    const int count = rows - r < kTileRows ? rows - r : kTileRows;
+    productRows<kTileRows, kTileVectors, kTileRows, 1, ADD>(count, depth, queries + int64_t(r) * size, keys, scores + r * kKeyBlock,
+                                                            kKeyBlock, ahead);
   }
 }
 
-GROK1_INLINE void copy16(float* to, const float* from) {
-  for (int v = 0; v < 16; v += W) store(to + v, load(from + v));
-}
-
-// A tile of 16 keys as floats: [headSize][16].
-static void loadKeys(KvType type, const uint8_t* tile, int headSize, float* out) {
-  switch (type) {
-    case KvType::f32:
-      for (int i = 0; i < headSize * 16; i += 16) copy16(out + i, (const float*)tile + i);
-      break;
-    case KvType::f16:
-      for (int i = 0; i < headSize * 16; i += W) store(out + i, loadHalf((const uint16_t*)tile + i));
-      break;
-    case KvType::q8_0:
-      for (int d = 0; d < headSize; d += 32, tile += 32 + 512, out += 512) {
-        for (int v = 0; v < 16; v += W) {
-          const V factor = loadHalf((const uint16_t*)tile + v);
-          for (int i = 0; i < 512; i += 16) store(out + i + v, loadInt8((const int8_t*)tile + 32 + i + v) * factor);
-        }
-      }
-      break;
-    case KvType::q4_0:
-      for (int d = 0; d < headSize; d += 32, tile += 32 + 256, out += 512) {
-        for (int v = 0; v < 16; v += W) {
-          const V factor = loadHalf((const uint16_t*)tile + v);
-          for (int i = 0; i < 256; i += 16) {
-            store(out + i + v, loadLow4(tile + 32 + i + v) * factor);
-            store(out + 256 + i + v, loadHigh4(tile + 32 + i + v) * factor);
-          }
-        }
-      }
-      break;
+// sums[rows][width] += weights[rows][kKeyBlock] of `depth` tokens times VECTORS vectors of their values.
+template <int VECTORS, class B, class A>
+static void addValues(int rows, int depth, const float* weights, const B& values, float* sums, int64_t width, A ahead) {
+  for (int r = 0; r < rows; r += kTileRows) {
+    const int count = rows - r < kTileRows ? rows - r : kTileRows;
+    productRows<kTileRows, VECTORS, 1, kKeyBlock, true>(count, depth, weights + r * kKeyBlock, values, sums + r * width, width, ahead);
   }
 }
 
-// The values of one token as floats: 16 elements to each of the tiles, which are `stride` apart.
-static void loadValues(KvType type, const uint8_t* token, int headSize, float* out, int64_t stride) {
-  switch (type) {
-    case KvType::f32:
-      for (int d = 0; d < headSize; d += 16, out += stride) copy16(out, (const float*)token + d);
-      break;
-    case KvType::f16:
-      for (int d = 0; d < headSize; d += 16, out += stride) {
-        for (int v = 0; v < 16; v += W) store(out + v, loadHalf((const uint16_t*)token + d + v));
-      }
-      break;
-    case KvType::q8_0:
-      for (int d = 0; d < headSize; d += 32, token += 34, out += 2 * stride) {
-        uint16_t bits;
-        memcpy(&bits, token, 2);
-        const V factor = all(halfToFloat(bits));
-        for (int v = 0; v < 32; v += W) {
-          store(out + v / 16 * stride + v % 16, loadInt8((const int8_t*)token + 2 + v) * factor);
-        }
-      }
-      break;
-    case KvType::q4_0:
-      for (int d = 0; d < headSize; d += 32, token += 18, out += 2 * stride) {
-        uint16_t bits;
-        memcpy(&bits, token, 2);
-        const V factor = all(halfToFloat(bits));
-        for (int v = 0; v < 16; v += W) {
-          store(out + v, loadLow4(token + 2 + v) * factor);
-          store(out + stride + v, loadHigh4(token + 2 + v) * factor);
-        }
-      }
-      break;
+// The same over all of a width of floats or halves.
+template <class T, class A>
+static void addPlainValues(int rows, int depth, const float* weights, Columns<T> values, float* sums, int64_t width, A ahead) {
+  int64_t d = 0;
+  for (; d + kTiles * 16 <= width; d += kTiles * 16) {
+    addValues<kTileVectors>(rows, depth, weights, values, sums + d, width, ahead);
+    values.at += kTiles * values.tiles;
+    ahead = ahead.after(depth);
   }
+  if (d < width) addValues<16 / W>(rows, depth, weights, values, sums + d, width, ahead);
 }
 
 // A block of keys: up to kKeyBlock / 16 tiles. A page whose size is no multiple of 16 ends in a partly filled tile.
@@ -174,24 +133,108 @@ static int findBlock(const KvLayer& layer, const AttentionItem& item, int positi
   return position;
 }
 
-// Caches of these types hold keys and values turned by a Hadamard matrix, which spreads what is large in one dimension over all,
-// so that blocks round finely; queries and results are turned too, which leaves their products as they were.
-static bool isTurned(KvType type) { return type == KvType::q8_0 || type == KvType::q4_0; }
+// Blocks are converted to floats once for all rows, but fewer rows than this convert what they read as they go: in the same way, so
+// that a token's result does not depend on how many others it is computed with.
+constexpr int kManyRows = 2 * kTileRows + 1;
 
-// x [size] times the normalized Hadamard matrix, in runs of the largest power of two that divides the size. Its own inverse.
-static void turn(float* x, int size) {
-  const int run = size & -size;
-  for (int step = 1; step < run; step *= 2) {
-    for (int from = 0; from < size; from += 2 * step) {
-      for (int i = from; i < from + step; i++) {
-        const float a = x[i], b = x[i + step];
-        x[i] = a + b;
-        x[i + step] = a - b;
+// scores[rows][kKeyBlock] = packed queries times the keys of a block, as the cache holds them.
+static void scoreBlock(const KvLayer& layer, const Block& block, const Block& next, int rows, const float* queries, float* scores) {
+  const int size = layer.headSize;
+  if (isTurned(layer.type)) {  // summed up in pieces
+    for (int64_t i = 0; i < int64_t(rows) * kKeyBlock; i += W) store(scores + i, all(0.0f));
+  }
+  for (int t = 0; t < block.tiles; t += kTiles) {
+    const uint8_t* const tile = block.keys[t];
+    // Where the last one is alone, its neighbour's columns are not looked at.
+    const int64_t stride = kTiles > 1 && t + 1 < block.tiles ? block.keys[t + 1] - tile : 0;
+    Ahead ahead{next.keys[t < next.tiles ? t : 0], kTiles * layer.tileBytes / size};
+    float* const to = scores + t * 16;
+    switch (layer.type) {
+      case KvType::f32:
+        score<false>(rows, size, queries, size, Columns<float>{(const float*)tile, 16, stride / 4}, to, ahead);
+        break;
+      case KvType::f16:
+        score<false>(rows, size, queries, size, Columns<uint16_t>{(const uint16_t*)tile, 16, stride / 2}, to, ahead);
+        break;
+      case KvType::q8_0:
+        for (int d = 0; d < size; d += 32, ahead = ahead.after(32)) {
+          score<true>(rows, 32, queries + d * kTileRows, size, Keys8<kTileVectors>(tile + d * 17, stride), to, ahead);
+        }
+        break;
+      case KvType::q4_0:
+        for (int d = 0; d < size; d += 32, ahead = ahead.after(32)) {
+          score<true>(rows, 16, queries + d * kTileRows, size, Keys4<kTileVectors, false>(tile + d * 9, stride), to, ahead);
+          score<true>(rows, 16, queries + (d + 16) * kTileRows, size, Keys4<kTileVectors, true>(tile + d * 9, stride), to,
+                    ahead.after(16));
+        }
+        break;
+    }
+  }
+}
+
+// sums[rows][width] += weights[rows][kKeyBlock] times the values of a block, as the cache holds them.
+static void addBlock(const KvLayer& layer, const Block& block, const Block& next, int rows, int64_t width, const float* weights,
+                     float* sums) {
+  constexpr int kColumns = kTiles * 16;
+  const int64_t step = layer.tokenBytes;
+  for (int t = 0; t < block.tiles;) {
+    const uint8_t* const token = block.values[t];
+    Ahead ahead{next.values[t < next.tiles ? t : 0], step * kColumns / width};
+    const float* const from = weights + t * 16;
+    int depth = block.count[t++];
+    // One product for tiles that follow one another without a gap.
+    for (; t < block.tiles && depth % 16 == 0 && block.values[t] == token + depth * step; t++) depth += block.count[t];
+    switch (layer.type) {
+      case KvType::f32:
+        addPlainValues(rows, depth, from, Columns<float>{(const float*)token, step / 4, 16}, sums, width, ahead);
+        break;
+      case KvType::f16:
+        addPlainValues(rows, depth, from, Columns<uint16_t>{(const uint16_t*)token, step / 2, 16}, sums, width, ahead);
+        break;
+      case KvType::q8_0:
+        for (int d = 0; d < width; d += kColumns, ahead = ahead.after(depth)) {
+          addValues<kTileVectors>(rows, depth, from, Values8{token + d / 32 * 34, step, d % 32}, sums + d, width, ahead);
+        }
+        break;
+      case KvType::q4_0:
+        for (int d = 0; d < width; d += kColumns, ahead = ahead.after(depth)) {
+          const uint8_t* const blocks = token + d / 32 * 18;
+          if (d % 32 == 0) {
+            addValues<kTileVectors>(rows, depth, from, Values4<false>{blocks, step}, sums + d, width, ahead);
+          } else {
+            addValues<kTileVectors>(rows, depth, from, Values4<true>{blocks, step}, sums + d, width, ahead);
+          }
+        }
+        break;
+    }
+  }
+}
+
+// keys [tiles][size][16] and values, tiles of [kKeyBlock][16], as floats; zeros for values that are not there.
+static void convertBlock(const KvLayer& layer, const Block& block, int64_t width, float* keys, float* values) {
+  const int size = layer.headSize;
+  for (int t = 0; t < block.tiles; t++) {
+    loadKeys(layer.type, block.keys[t], size, keys + int64_t(t) * size * 16);
+    for (int i = 0; i < 16; i++) {
+      float* const to = values + (t * 16 + i) * 16;
+      if (i < block.count[t]) {
+        loadValues(layer.type, block.values[t] + i * layer.tokenBytes, size, to, kValueTile);
+        continue;
+      }
+      for (int64_t d = 0; d < width; d += 16) {
+        for (int v = 0; v < 16; v += W) store(to + d / 16 * kValueTile + v, all(0.0f));
       }
     }
   }
-  const float factor = 1 / sqrtf(float(run));
-  for (int i = 0; i < size; i++) x[i] *= factor;
+}
+
+// scores[rows][kKeyBlock] = packed queries times converted keys.
+static void scoreConverted(const float* keys, int tiles, int rows, int size, const float* queries, float* scores) {
+  for (int t = 0; t < tiles; t += kTiles) {
+    const float* const tile = keys + int64_t(t) * size * 16;
+    const Columns<float> columns{tile, 16, t + 1 < tiles ? int64_t(size) * 16 : 0};
+    score<false>(rows, size, queries, size, columns, scores + t * 16, Nothing());
+  }
 }
 
 static float temperatureOf(const AttentionCall& call, const AttentionItem& item, int r) {
@@ -229,31 +272,27 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   for (int64_t i = 0; i < rows * width; i += W) store(sums + i, all(0.0f));
 
   const int end = item.keyEnd < item.position + item.count ? item.keyEnd : item.position + item.count;
-  Block block;
-  for (int position = item.keyStart; position < end;) {
-    position = findBlock(layer, item, position, end, &block);
+  const bool convert = rows >= kManyRows;
+  Block block, next;
+  int position = findBlock(layer, item, item.keyStart, end, &next);
+  while (next.tiles > 0) {
+    block = next;
     const int tiles = block.tiles;
-    for (int t = 0; t < tiles; t++) {
-      loadKeys(layer.type, block.keys[t], size, keys + int64_t(t) * size * 16);
-      for (int i = 0; i < 16; i++) {
-        float* const to = values + (t * 16 + i) * 16;
-        if (i < block.count[t]) {
-          loadValues(layer.type, block.values[t] + i * layer.tokenBytes, size, to, kValueTile);
-        } else {
-          for (int64_t d = 0; d < width; d += 16) {
-            for (int v = 0; v < 16; v += W) store(to + d / 16 * kValueTile + v, all(0.0f));
-          }
-        }
-      }
-    }
-
+    position = findBlock(layer, item, position, end, &next);
+    const Block& coming = next.tiles > 0 ? next : block;
     // Rows before the block's first key see none of it.
     const int blind = block.start[0] > item.position ? (block.start[0] - item.position) * group : 0;
     const int first = blind / kTileRows * kTileRows;
     const int seen = rows - first;
 
-    multiply<true, false>(seen, tiles, size, queries + int64_t(first) * size, keys, int64_t(size) * 16,
-                          scores + int64_t(first) * kKeyBlock, kKeyBlock);
+    const float* const q = queries + int64_t(first) * size;
+    float* const weights = scores + int64_t(first) * kKeyBlock;
+    if (convert) {
+      convertBlock(layer, block, width, keys, values);
+      scoreConverted(keys, tiles, seen, size, q, weights);
+    } else {
+      scoreBlock(layer, block, coming, seen, q, weights);
+    }
 
     for (int r = first; r < rows; r++) {
       float* const s = scores + int64_t(r) * kKeyBlock;
@@ -294,8 +333,13 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
       totals[r] += sum(total);
     }
 
-    multiply<false, true>(seen, int(width / 16), (tiles - 1) * 16 + block.count[tiles - 1], scores + int64_t(first) * kKeyBlock, values,
-                          kValueTile, sums + first * width, width);
+    float* const o = sums + first * width;
+    if (convert) {
+      const Columns<float> columns{values, 16, kValueTile};
+      addPlainValues(seen, (tiles - 1) * 16 + block.count[tiles - 1], weights, columns, o, width, Nothing());
+    } else {
+      addBlock(layer, block, coming, seen, width, weights, o);
+    }
   }
 
   for (int r = 0; r < rows; r++) {
@@ -329,77 +373,6 @@ static void merge(const float* partials, int64_t stride, int count, int headSize
   }
   const float inverse = 1 / total;
   for (int d = 0; d < headSize; d++) out[d] *= inverse;
-}
-
-GROK1_INLINE int roundAway(float x) { return int(x >= 0 ? x + 0.5f : x - 0.5f); }
-
-// Block quantization as in GGUF files: the scale, and the 32 quantized elements (q4_0: 0..15, meaning -8..7).
-static uint16_t quantize8(const float* x, int8_t* q) {
-  float most = 0;
-  for (int i = 0; i < 32; i++) most = magnitude(x[i]) > most ? magnitude(x[i]) : most;
-  const float scale = most / 127, inverse = scale > 0 ? 1 / scale : 0;
-  for (int i = 0; i < 32; i++) q[i] = int8_t(roundAway(x[i] * inverse));
-  return floatToHalf(scale);
-}
-
-static uint16_t quantize4(const float* x, int8_t* q) {
-  float extreme = 0;
-  for (int i = 0; i < 32; i++) extreme = magnitude(x[i]) > magnitude(extreme) ? x[i] : extreme;
-  const float scale = extreme / -8, inverse = scale != 0 ? 1 / scale : 0;
-  for (int i = 0; i < 32; i++) {
-    const int level = int(x[i] * inverse + 8.5f);
-    q[i] = int8_t(level > 15 ? 15 : level);
-  }
-  return floatToHalf(scale);
-}
-
-static void storeKv(const KvLayer& layer, int page, int slot, int head, const float* k, const float* v) {
-  uint8_t* const base = layer.base + page * layer.pageBytes + head * layer.headBytes;
-  uint8_t* tile = base + slot / 16 * layer.tileBytes;
-  uint8_t* token = base + layer.valueBytes + slot * layer.tokenBytes;
-  const int size = layer.headSize, lane = slot % 16;
-  int8_t q[32];
-  float both[2 * kMostHeadSize];
-  if (isTurned(layer.type)) {
-    memcpy(both, k, size_t(size) * 4);
-    memcpy(both + size, v, size_t(size) * 4);
-    turn(both, size);
-    turn(both + size, size);
-    k = both;
-    v = both + size;
-  }
-  switch (layer.type) {
-    case KvType::f32:
-      for (int d = 0; d < size; d++) ((float*)tile)[d * 16 + lane] = k[d];
-      memcpy(token, v, size_t(size) * 4);
-      break;
-    case KvType::f16:
-      // Rows are padded: the last vector may run past the head.
-      for (int d = 0; d < size; d += W) {
-        uint16_t h[W];
-        storeHalf(h, load(k + d));
-        for (int i = 0; i < W && d + i < size; i++) ((uint16_t*)tile)[(d + i) * 16 + lane] = h[i];
-        storeHalf((uint16_t*)token + d, load(v + d));
-      }
-      break;
-    case KvType::q8_0:
-      for (int d = 0; d < size; d += 32, tile += 32 + 512, token += 34) {
-        ((uint16_t*)tile)[lane] = quantize8(k + d, q);
-        for (int i = 0; i < 32; i++) tile[32 + i * 16 + lane] = uint8_t(q[i]);
-        const uint16_t scale = quantize8(v + d, (int8_t*)token + 2);
-        memcpy(token, &scale, 2);
-      }
-      break;
-    case KvType::q4_0:
-      for (int d = 0; d < size; d += 32, tile += 32 + 256, token += 18) {
-        ((uint16_t*)tile)[lane] = quantize4(k + d, q);
-        for (int i = 0; i < 16; i++) tile[32 + i * 16 + lane] = uint8_t(q[i] | q[i + 16] << 4);
-        const uint16_t scale = quantize4(v + d, q);
-        memcpy(token, &scale, 2);
-        for (int i = 0; i < 16; i++) token[2 + i] = uint8_t(q[i] | q[i + 16] << 4);
-      }
-      break;
-  }
 }
 
 }  // namespace grok1::GROK1_ISA

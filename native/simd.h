@@ -32,6 +32,8 @@
 
 namespace grok1::GROK1_ISA {
 
+GROK1_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+
 GROK1_INLINE float floatOf(uint32_t bits) {
   float f;
   memcpy(&f, &bits, 4);
@@ -84,6 +86,7 @@ GROK1_INLINE V loadHalf(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_load
 GROK1_INLINE void storeHalf(uint16_t* p, V a) {
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+GROK1_INLINE V allHalf(uint16_t h) { return {_mm512_cvtph_ps(_mm256_set1_epi16(short(h)))}; }
 GROK1_INLINE V loadInt8(const int8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)))};
 }
@@ -141,6 +144,7 @@ GROK1_INLINE V loadHalf(const uint16_t* p) { return {_mm256_cvtph_ps(_mm_loadu_s
 GROK1_INLINE void storeHalf(uint16_t* p, V a) {
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+GROK1_INLINE V allHalf(uint16_t h) { return {_mm256_cvtph_ps(_mm_set1_epi16(short(h)))}; }
 GROK1_INLINE V loadInt8(const int8_t* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)))};
 }
@@ -186,6 +190,7 @@ GROK1_INLINE float sum(V a) { return vaddvq_f32(a.v); }
 GROK1_INLINE float most(V a) { return vmaxvq_f32(a.v); }
 GROK1_INLINE V loadHalf(const uint16_t* p) { return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))}; }
 GROK1_INLINE void storeHalf(uint16_t* p, V a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a.v))); }
+GROK1_INLINE V allHalf(uint16_t h) { return {vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h)))}; }
 GROK1_INLINE int16x4_t widen4(const void* p) {
   uint32_t bytes;
   memcpy(&bytes, p, 4);
@@ -245,6 +250,7 @@ GROK1_INLINE V loadHalf(const uint16_t* p) { GROK1_EACH(halfToFloat(p[i])); }
 GROK1_INLINE void storeHalf(uint16_t* p, V a) {
   for (int i = 0; i < W; i++) p[i] = floatToHalf(a.v[i]);
 }
+GROK1_INLINE V allHalf(uint16_t h) { return all(halfToFloat(h)); }
 GROK1_INLINE V loadInt8(const int8_t* p) { GROK1_EACH(float(p[i])); }
 GROK1_INLINE V loadLow4(const uint8_t* p) { GROK1_EACH(float(int(p[i] & 15) - 8)); }
 GROK1_INLINE V loadHigh4(const uint8_t* p) { GROK1_EACH(float(int(p[i] >> 4) - 8)); }
