@@ -75,6 +75,9 @@ CpuFeatures detect() {
     f.avx512vl = zmm && bit(seven.b, 31);
     f.avx512vnni = zmm && bit(seven.c, 11);
     f.avxvnni = ymm && seven.a >= 1 && bit(cpuid(7, 1).a, 4);
+#if defined(GROK1_AVXVNNI_IN_EVEX)  // native/test/run.sh: the same instruction in AVX-512's encoding
+    f.avxvnni = f.avx512vl && f.avx512vnni;
+#endif
   }
   // Deterministic cache parameters: leaf 4 on Intel, 0x8000001d on AMD, with the same layout.
   const uint32_t highestExtended = cpuid(0x80000000u, 0).a;
@@ -142,6 +145,7 @@ const CpuFeatures& cpu() {
 const char* isaName(Isa isa) {
   switch (isa) {
     case Isa::avx2: return "avx2";
+    case Isa::avxvnni: return "avxvnni";
     case Isa::avx512: return "avx512";
     case Isa::neon: return "neon";
     case Isa::i8mm: return "i8mm";
@@ -156,6 +160,9 @@ bool isaUsable(Isa isa) {
     case Isa::scalar: return true;
 #if defined(GROK1_HAVE_AVX2)
     case Isa::avx2: return f.avx2 && f.fma && f.f16c;
+#endif
+#if defined(GROK1_HAVE_AVXVNNI)
+    case Isa::avxvnni: return f.avx2 && f.fma && f.f16c && f.avxvnni;
 #endif
 #if defined(GROK1_HAVE_AVX512)
     case Isa::avx512:

@@ -16,10 +16,10 @@ struct CpuFeatures {
 // Read once; includes whether the operating system saves the wide registers.
 const CpuFeatures& cpu();
 
-// scalar: portable C++. avx2: with FMA and F16C. avx512: F, BW, VL, DQ and VNNI. neon: Armv8.2 with dot products. i8mm: the same
-// with 8-bit matrix products, which only the products have kernels of their own for.
-enum class Isa { scalar, avx2, avx512, neon, i8mm };
-inline constexpr Isa kIsas[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::neon, Isa::i8mm};  // the better the later
+// scalar: portable C++. avx2: with FMA and F16C. avxvnni: the same with sums of byte products. avx512: F, BW, VL, DQ and VNNI. neon:
+// Armv8.2 with dot products. i8mm: the same with 8-bit matrix products. Only the products have kernels of their own for avxvnni and i8mm.
+enum class Isa { scalar, avx2, avxvnni, avx512, neon, i8mm };
+inline constexpr Isa kIsas[] = {Isa::scalar, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::neon, Isa::i8mm};  // the better the later
 
 const char* isaName(Isa isa);
 // Compiled in, and the processor has it.

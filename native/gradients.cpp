@@ -10,7 +10,8 @@ namespace gradients_neon { extern const GradKernels kGradients; }
 const GradKernels& gradKernels(Isa isa) {
   switch (isa) {
 #if defined(GROK1_HAVE_AVX2)
-    case Isa::avx2: return gradients_avx2::kGradients;
+    case Isa::avx2:
+    case Isa::avxvnni: return gradients_avx2::kGradients;
 #endif
 #if defined(GROK1_HAVE_AVX512)
     case Isa::avx512: return gradients_avx512::kGradients;

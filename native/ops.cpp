@@ -10,7 +10,8 @@ namespace ops_neon { extern const OpKernels kOps; }
 const OpKernels& opKernels(Isa isa) {
   switch (isa) {
 #if defined(GROK1_HAVE_AVX2)
-    case Isa::avx2: return ops_avx2::kOps;
+    case Isa::avx2:
+    case Isa::avxvnni: return ops_avx2::kOps;
 #endif
 #if defined(GROK1_HAVE_AVX512)
     case Isa::avx512: return ops_avx512::kOps;

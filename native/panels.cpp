@@ -11,6 +11,9 @@ const Products& productsOf(Isa isa) {
 #if defined(GROK1_HAVE_AVX2)
     case Isa::avx2: return avx2Products();
 #endif
+#if defined(GROK1_HAVE_AVXVNNI)
+    case Isa::avxvnni: return avxvnniProducts();
+#endif
 #if defined(GROK1_HAVE_AVX512)
     case Isa::avx512: return avx512Products();
 #endif

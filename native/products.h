@@ -159,6 +159,7 @@ struct Products {
 
 const Products& scalarProducts();
 const Products& avx2Products();
+const Products& avxvnniProducts();
 const Products& avx512Products();
 const Products& neonProducts();
 const Products& i8mmProducts();

@@ -1,4 +1,4 @@
-// Products by rows, and packing, with AVX2; with AVX-512 VNNI where the file that includes this is compiled with it. That
+// Products by rows, and packing, with AVX2; with AVX-VNNI or AVX-512 VNNI where the file that includes this is compiled with it. That
 // file adds the register tiles.
 #include "rows.x86.inc.h"
 
@@ -9,7 +9,8 @@ namespace grok1::GROK1_ISA {
 struct Quantized {
   __m256i codes;  // in order
   float scale;
-  int sum[2];  // of each half
+  int sum[2];         // of each half
+  uint32_t pairs[2];  // of each half's columns 0, 1, 4, 5, ..., and 2, 3, 6, 7, ..., in 16 bits each
 };
 
 GROK1_INLINE Quantized quantizeBlock(const float* x) {
@@ -29,6 +30,7 @@ GROK1_INLINE Quantized quantizeBlock(const float* x) {
     q.codes = _mm256_setzero_si256();
     q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
     q.sum[0] = q.sum[1] = 0;
+    q.pairs[0] = q.pairs[1] = 0;
     return q;
   }
   const __m256 inverse = _mm256_set1_ps(127.0f / amax);
@@ -36,11 +38,13 @@ GROK1_INLINE Quantized quantizeBlock(const float* x) {
   const __m256i i2 = _mm256_cvtps_epi32(_mm256_mul_ps(x2, inverse)), i3 = _mm256_cvtps_epi32(_mm256_mul_ps(x3, inverse));
   const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(i0, i1), _mm256_packs_epi32(i2, i3));
   q.codes = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-  __m256i sums = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q.codes), _mm256_set1_epi16(1));
-  sums = _mm256_hadd_epi32(sums, sums);
-  sums = _mm256_hadd_epi32(sums, sums);
-  q.sum[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(sums));
-  q.sum[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
+  __m256i sums = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q.codes);
+  sums = _mm256_add_epi16(sums, _mm256_shuffle_epi32(sums, 0x4e));
+  sums = _mm256_add_epi16(sums, _mm256_shuffle_epi32(sums, 0xb1));
+  q.pairs[0] = uint32_t(_mm_cvtsi128_si32(_mm256_castsi256_si128(sums)));
+  q.pairs[1] = uint32_t(_mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1)));
+  GROK1_UNROLL
+  for (int h = 0; h < 2; h++) q.sum[h] = int16_t(q.pairs[h]) + int16_t(q.pairs[h] >> 16);
   return q;
 }
 
@@ -60,6 +64,18 @@ static void quantize(const float* x, int64_t cols, ActGroup* out) {
       out->scaledOdd[b] = q.scale * float(q.sum[1]);
     }
   }
+}
+
+// What sums over halves [from, to) of a block start from in a tile: -offset times the token's codes. Without VNNI these are two sums of
+// 16 bits.
+GROK1_INLINE int32_t startOf(const Quantized& q, int offset, int from, int to) {
+  if (kVnni) return -offset * (from == 0 ? q.sum[0] + (to == 2 ? q.sum[1] : 0) : q.sum[1]);
+  int first = 0, second = 0;
+  for (int h = from; h < to; h++) {
+    first -= offset * int16_t(q.pairs[h]);
+    second -= offset * int16_t(q.pairs[h] >> 16);
+  }
+  return int32_t((uint32_t(first) & 0xffff) | uint32_t(second) << 16);
 }
 
 template <int TILE, int FLOAT_TILE>
@@ -87,12 +103,12 @@ static void packTokenOf(const PackTokenCall& call) {
     int32_t* const offsets = (int32_t*)(to + 32 * TILE);
     float* const floats = (float*)offsets;
     if (!halves) {
-      offsets[t] = -call.offset * (q.sum[0] + q.sum[1]);
+      offsets[t] = startOf(q, call.offset, 0, 2);
       floats[TILE + t] = q.scale;
       floats[2 * TILE + t] = q.scale * float(q.sum[0] + q.sum[1]);
     } else {
-      offsets[t] = kVnni ? -call.offset * q.sum[0] : int32_t(uint32_t(q.sum[0]) & 0xffff) | int32_t(uint32_t(q.sum[1]) << 16);
-      offsets[TILE + t] = -call.offset * q.sum[1];
+      offsets[t] = startOf(q, call.offset, 0, 1);
+      offsets[TILE + t] = startOf(q, call.offset, 1, 2);
       floats[2 * TILE + t] = q.scale;
       floats[3 * TILE + t] = q.scale * float(q.sum[0]);
       floats[4 * TILE + t] = q.scale * float(q.sum[1]);
@@ -207,9 +223,9 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
         if (kVnni) {  // even and odd half blocks' scales as floats
           _mm256_store_ps(scales[0][r], _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(subs, 16), 16)));
           _mm256_store_ps(scales[1][r], _mm256_cvtepi32_ps(_mm256_srai_epi32(subs, 16)));
-        } else {  // in pairs of 16 bits, and the same times -offset
-          _mm256_store_si256((__m256i*)scales[0][r], subs);
-          _mm256_store_si256((__m256i*)scales[1][r], _mm256_mullo_epi16(subs, _mm256_set1_epi16(-Q::kTraits.offset)));
+        } else {  // the same, twice in 16 bits each
+          _mm256_store_si256((__m256i*)scales[0][r], _mm256_blend_epi16(subs, _mm256_slli_epi32(subs, 16), 0xaa));
+          _mm256_store_si256((__m256i*)scales[1][r], _mm256_blend_epi16(_mm256_srli_epi32(subs, 16), subs, 0xaa));
         }
         if constexpr (kind == Kind::subMin16) {
           __m256 evenMin, oddMin;

@@ -1,4 +1,4 @@
-// Products of quantized rows with AVX2.
+// Products of quantized rows with AVX2, or with AVX-VNNI.
 namespace grok1::GROK1_ISA {
 
 // Sums of neighbours of eight vectors' worth of partial sums: lane b of the result is block b's sum.
@@ -8,22 +8,32 @@ GROK1_INLINE __m256i reduce(__m256i a, __m256i b, __m256i c, __m256i d) {
 
 GROK1_INLINE __m256i activations(const ActGroup& a, int p, int h) { return _mm256_load_si256((const __m256i*)a.codes[p][h]); }
 
+// Two registers of codes times activations, summed in 32 bits. Signed codes get an offset for VNNI, which wants them unsigned.
+template <class Q>
+GROK1_INLINE __m256i dotTwo(const __m256i* w, __m256i a0, __m256i a1) {
+#if defined(__AVXVNNI__)
+  const __m256i top = _mm256_set1_epi8(Q::kSigned ? -128 : 0);
+  const __m256i sum = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), _mm256_xor_si256(w[0], top), a0);
+  return _mm256_dpbusd_avx_epi32(sum, _mm256_xor_si256(w[1], top), a1);
+#else
+  const __m256i ones = _mm256_set1_epi16(1);
+  if (Q::kSigned) {
+    const __m256i x0 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[0]), _mm256_sign_epi8(a0, w[0]));
+    const __m256i x1 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[1]), _mm256_sign_epi8(a1, w[1]));
+    return _mm256_add_epi32(_mm256_madd_epi16(x0, ones), _mm256_madd_epi16(x1, ones));
+  }
+  // Five bits at most: 4 products of 31 * 127 fit 16 bits.
+  return _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(w[0], a0), _mm256_maddubs_epi16(w[1], a1)), ones);
+#endif
+}
+
 // Whole-number sums of each of eight blocks, offset taken off.
 template <class Q>
 GROK1_INLINE __m256i dotBlocks(const __m256i* w, const ActGroup& a) {
   __m256i s[4];
   const __m256i ones = _mm256_set1_epi16(1);
   GROK1_UNROLL
-  for (int p = 0; p < 4; p++) {
-    const __m256i a0 = activations(a, p, 0), a1 = activations(a, p, 1);
-    if (Q::kSigned) {
-      const __m256i x0 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[2 * p]), _mm256_sign_epi8(a0, w[2 * p]));
-      const __m256i x1 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[2 * p + 1]), _mm256_sign_epi8(a1, w[2 * p + 1]));
-      s[p] = _mm256_add_epi32(_mm256_madd_epi16(x0, ones), _mm256_madd_epi16(x1, ones));
-    } else {  // five bits at most: 4 products of 31 * 127 fit 16 bits
-      s[p] = _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(w[2 * p], a0), _mm256_maddubs_epi16(w[2 * p + 1], a1)), ones);
-    }
-  }
+  for (int p = 0; p < 4; p++) s[p] = dotTwo<Q>(w + 2 * p, activations(a, p, 0), activations(a, p, 1));
   __m256i sum;
   if constexpr (Q::kSigned) {
     sum = reduce(s[0], s[1], s[2], s[3]);
@@ -31,7 +41,7 @@ GROK1_INLINE __m256i dotBlocks(const __m256i* w, const ActGroup& a) {
     const __m256i a = _mm256_madd_epi16(_mm256_packs_epi32(s[0], s[1]), ones), b = _mm256_madd_epi16(_mm256_packs_epi32(s[2], s[3]), ones);
     sum = Q::kTraits.maxCode <= 15 ? _mm256_madd_epi16(_mm256_packs_epi32(a, b), ones) : _mm256_hadd_epi32(a, b);
   }
-  constexpr int offset = Q::kSigned ? 0 : Q::kTraits.offset;
+  constexpr int offset = Q::kSigned && !kVnni ? 0 : Q::kTraits.offset;
   constexpr int shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
   if (offset == 0) return sum;
   return _mm256_sub_epi32(sum, _mm256_slli_epi32(_mm256_load_si256((const __m256i*)a.sums), shift));

@@ -1,10 +1,10 @@
-// Products by rows with AVX2; with AVX-512 VNNI where the file that includes this is compiled with it.
+// Products by rows with AVX2; with AVX-VNNI or AVX-512 VNNI where the file that includes this is compiled with it.
 #include "gate.inc.h"
 #include "unpack.x86.inc.h"
 
 namespace grok1::GROK1_ISA {
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 constexpr bool kVnni = true;
 #else
 constexpr bool kVnni = false;

@@ -118,6 +118,23 @@ int main(int argc, char** argv) {
       }
     }
 
+    // Codes of weights and activations at their ends: the largest sums there can be.
+    if (size.elements > 1) {
+      const int64_t rows = 20, cols = 512, n = 12;
+      const auto w = extremeWeights(type, rows, cols, random);
+      const WeightRef weight = {w.data(), type, rows, cols, w.size() / size_t(rows)};
+      std::vector<float> x(size_t(n * cols)), alone(size_t(n * rows)), out(size_t(n * rows));
+      for (int64_t i = 0; i < n * cols; i++) x[size_t(i)] = i / cols % 3 == 0 ? 1.0f : i / cols % 3 == 1 ? -1.0f : i % 4 < 2 ? 1.0f : -1.0f;
+      for (int64_t t = 0; t < n; t++) matmul(*pools[0], Isa::scalar, weight, x.data() + t * cols, 1, cols, alone.data() + t * rows, rows, workspace);
+      for (const Isa isa : isas) {
+        for (const int64_t tokens : {int64_t(1), n}) {
+          matmul(*pools[1], isa, weight, x.data(), tokens, cols, out.data(), rows, workspace);
+          const int64_t count = different({out.begin(), out.begin() + tokens * rows}, {alone.begin(), alone.begin() + tokens * rows});
+          check(count == 0, "largest sums", isa, type, rows, cols, tokens, 2, double(count));
+        }
+      }
+    }
+
     // A row that is no number leaves its neighbours alone, also where they end within a group of columns.
     if (size.elements == 32) {
       const int64_t rows = 24, cols = 576;

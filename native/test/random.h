@@ -53,6 +53,22 @@ inline void putScale(uint8_t* p, Random& random) {
   std::memcpy(p, &bits, 2);
 }
 
+// Scales of the blocks at p, which are any bytes so far.
+inline void putScales(int type, uint8_t* p, int64_t blocks, Random& random) {
+  for (int64_t i = 0; i < blocks; i++, p += blockSize(type).bytes) {
+    switch (type) {
+      case Q4_1:
+      case Q5_1:
+      case Q4_K:
+      case Q5_K: putScale(p + 2, random); [[fallthrough]];
+      default: putScale(p, random); break;
+      case Q2_K: putScale(p + 80, random), putScale(p + 82, random); break;
+      case Q3_K: putScale(p + 108, random); break;
+      case Q6_K: putScale(p + 208, random); break;
+    }
+  }
+}
+
 inline std::vector<uint8_t> randomWeights(int type, int64_t rows, int64_t cols, Random& random) {
   const BlockSize size = blockSize(type);
   const int64_t blocks = rows * cols / size.elements;
@@ -73,18 +89,18 @@ inline std::vector<uint8_t> randomWeights(int type, int64_t rows, int64_t cols, 
     const uint64_t bits = random.next();
     std::memcpy(p + i, &bits, 8);
   }
-  for (int64_t i = 0; i < blocks; i++, p += size.bytes) {
-    switch (type) {
-      case Q4_1:
-      case Q5_1:
-      case Q4_K:
-      case Q5_K: putScale(p + 2, random); [[fallthrough]];
-      default: putScale(p, random); break;
-      case Q2_K: putScale(p + 80, random), putScale(p + 82, random); break;
-      case Q3_K: putScale(p + 108, random); break;
-      case Q6_K: putScale(p + 208, random); break;
-    }
-  }
+  putScales(type, p, blocks, random);
+  return bytes;
+}
+
+// Quantized weights whose codes are at their ends: all of a row's bytes but the scales are the same.
+inline std::vector<uint8_t> extremeWeights(int type, int64_t rows, int64_t cols, Random& random) {
+  const BlockSize size = blockSize(type);
+  constexpr uint8_t kEnds[] = {0x00, 0xff, 0x80, 0x7f};
+  const int64_t blocks = cols / size.elements, rowBytes = blocks * size.bytes;
+  std::vector<uint8_t> bytes(size_t(rows * rowBytes));
+  for (int64_t r = 0; r < rows; r++) std::memset(bytes.data() + r * rowBytes, kEnds[r % 4], size_t(rowBytes));
+  putScales(type, bytes.data(), rows * blocks, random);
   return bytes;
 }
 

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Builds and runs the native product test, or the kernel bench, without Node.
 #   native/test/run.sh [test|bench] [arguments]
+#   EVEX=1 native/test/run.sh test    AVX-VNNI's products as well, on a processor with AVX-512 VNNI: what the compiler makes of them, but
+#                                     with their one instruction of their own, vpdpbusd, in AVX-512's encoding
 #   CXX=aarch64-linux-gnu-g++ EMULATOR="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu" native/test/run.sh test
 set -e
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -8,18 +10,25 @@ what=${1:-test}
 [ $# -gt 0 ] && shift
 CXX=${CXX:-g++}
 machine=$($CXX -dumpmachine)
-build=${BUILD:-$root/build/native-$what-$machine}
+build=${BUILD:-$root/build/native-$what-$machine${EVEX:+-evex}}
 mkdir -p "$build"
 flags="-O3 -std=c++20 -Wall -Wextra -Wno-maybe-uninitialized -Wno-uninitialized -ffp-contract=off -pthread $FLAGS"
 case $machine in
-  x86_64*) isas="avx2 avx512"; have="-DGROK1_HAVE_AVX2 -DGROK1_HAVE_AVX512" ;;
+  x86_64*)
+    isas="avx2 avx512"; have="-DGROK1_HAVE_AVX2 -DGROK1_HAVE_AVX512"
+    if [ -n "$EVEX" ]; then
+      isas="$isas avxvnni"; have="$have -DGROK1_HAVE_AVXVNNI -DGROK1_AVXVNNI_IN_EVEX"
+    fi ;;
   aarch64*) isas="neon i8mm"; have="-DGROK1_HAVE_NEON -DGROK1_HAVE_I8MM" ;;
 esac
 compile() { # source, more flags
   object=$build/$(basename "$1" .cpp).o
   objects="$objects $object"
   if [ ! -e "$object" ] || [ -n "$(find "$root/native" \( -name '*.h' -o -path "$1" \) -newer "$object")" ]; then
-    echo "$CXX $flags $have $2 -c $1 -o $object"
+    case $1 in
+      *.avxvnni.cpp) echo "$CXX $flags $have $2 -S $1 -o $object.s && sed -i s/{vex}// $object.s && $CXX -c $object.s -o $object" ;;
+      *) echo "$CXX $flags $have $2 -c $1 -o $object" ;;
+    esac
   fi
 }
 {
@@ -27,6 +36,7 @@ compile() { # source, more flags
   for isa in $isas; do
     case $isa in
       avx2) more="-mavx2 -mfma -mf16c -mbmi2" ;;
+      avxvnni) more="-mavx2 -mfma -mf16c -mbmi2 -mavxvnni" ;;
       avx512) more="-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni" ;;
       neon) more="-march=armv8.2-a+dotprod+fp16" ;;
       i8mm) more="-march=armv8.2-a+dotprod+fp16+i8mm -fno-schedule-insns" ;;
