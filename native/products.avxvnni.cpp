@@ -6,8 +6,8 @@
 namespace grok1 {
 
 const Products& avxvnniProducts() {
-  static const Products table = {avxvnni::kTile,     avxvnni::kFloatTile, avxvnni::quantize, avxvnni::rows, avxvnni::packTokenOf<avxvnni::kTile, avxvnni::kFloatTile>,
-                                 avxvnni::packPanel, avxvnni::multiply,   avxvnni::gate};
+  using namespace avxvnni;
+  static const Products table = {kTile, kFloatTile, quantize, avxvnni::rows, packTokenOf<kTile, kFloatTile>, packPanel, multiply, avxvnni::gate};
   return table;
 }
 
