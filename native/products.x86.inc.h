@@ -206,11 +206,12 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
       } else {
         for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p + 2 * Q::kTraits.unit + line), _MM_HINT_T0);
       }
-      __m256i w[8];
-      Q::unpack(p, w);
+      Codes c[4];
+      unpack<Q>(p, c);
       GROK1_UNROLL
       for (int i = 0; i < 8; i++) {
-        _mm256_store_si256((__m256i*)codes[r][i], Q::kSigned && kVnni ? _mm256_xor_si256(w[i], _mm256_set1_epi8(-128)) : w[i]);
+        const __m256i w = c[i / 2].half[i % 2];
+        _mm256_store_si256((__m256i*)codes[r][i], Q::kSigned && kVnni ? _mm256_xor_si256(w, _mm256_set1_epi8(-128)) : w);
       }
       if constexpr (!halves) {
         __m256 scale, min = _mm256_setzero_ps();
@@ -218,7 +219,7 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
         _mm256_store_ps(scales[0][r], scale);
         if (kind == Kind::min32) _mm256_store_ps(scales[floats - 1][r], min);
       } else {
-        wholes[r] = Q::scale(p);
+        wholes[r] = _mm256_cvtss_f32(Q::scale(p));
         const __m256i subs = Q::subs(p);
         if (kVnni) {  // even and odd half blocks' scales as floats
           _mm256_store_ps(scales[0][r], _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(subs, 16), 16)));

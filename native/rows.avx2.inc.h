@@ -1,106 +1,189 @@
 // Products of quantized rows with AVX2, or with AVX-VNNI.
 namespace grok1::GROK1_ISA {
 
-// Sums of neighbours of eight vectors' worth of partial sums: lane b of the result is block b's sum.
-GROK1_INLINE __m256i reduce(__m256i a, __m256i b, __m256i c, __m256i d) {
-  return _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-}
-
 GROK1_INLINE __m256i activations(const ActGroup& a, int p, int h) { return _mm256_load_si256((const __m256i*)a.codes[p][h]); }
 
-// Two registers of codes times activations, summed in 32 bits. Signed codes get an offset for VNNI, which wants them unsigned.
+// Codes of a group of a row: taken apart as they are needed, or once for several tokens.
 template <class Q>
-GROK1_INLINE __m256i dotTwo(const __m256i* w, __m256i a0, __m256i a1) {
+struct RowCodes {
+  const uint8_t* row;
+  template <int P>
+  GROK1_INLINE Codes at(const RowCodes& codes) {
+    return Q::template codes<P>(codes.row);
+  }
+};
+struct KeptCodes {
+  Codes kept[4];
+  template <int P>
+  GROK1_INLINE Codes at(const KeptCodes& codes) {
+    return codes.kept[P];
+  }
+};
+
+// Keeps v where it is computed: compilers would compute it later, or add sums up as a tree, for which there are not registers enough.
+GROK1_INLINE __m256i keep(__m256i v) {
+#if defined(__GNUC__)
+  asm("" : "+x"(v));
+#endif
+  return v;
+}
+
+GROK1_INLINE __m256i addPairs(__m256i v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
+// Sums of neighbours, of `a` before those of `b`; packed where they fit 16 bits, which takes fewer instructions.
+GROK1_INLINE __m256i addNeighbours(__m256i a, __m256i b) { return addPairs(_mm256_packs_epi32(a, b)); }
+
+// Codes of blocks P and P + 4 of K rows, then their products: each row's wait for one another, but not for the other rows', and the
+// processor looks no further ahead than a row and a half.
+template <int P, int K, class C, class F>
+GROK1_INLINE void eachRow(const C* codes, F f) {
+  Codes w[K];
+  GROK1_UNROLL
+  for (int r = 0; r < K; r++) {
+    w[r] = C::template at<P>(codes[r]);
+    w[r] = {{keep(w[r].half[0]), keep(w[r].half[1])}};
+  }
+  GROK1_UNROLL
+  for (int r = 0; r < K; r++) f(r, w[r]);
+}
+
+// Four sums of a block. Signed codes get an offset for VNNI, which wants them unsigned.
+template <class Q>
+GROK1_INLINE __m256i dotTwo(const Codes& w, const ActGroup& a, int p) {
+  const __m256i a0 = activations(a, p, 0), a1 = activations(a, p, 1);
 #if defined(__AVXVNNI__)
   const __m256i top = _mm256_set1_epi8(Q::kSigned ? -128 : 0);
-  const __m256i sum = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), _mm256_xor_si256(w[0], top), a0);
-  return _mm256_dpbusd_avx_epi32(sum, _mm256_xor_si256(w[1], top), a1);
+  const __m256i sum = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), _mm256_xor_si256(w.half[0], top), a0);
+  return _mm256_dpbusd_avx_epi32(sum, _mm256_xor_si256(w.half[1], top), a1);
 #else
-  const __m256i ones = _mm256_set1_epi16(1);
-  if (Q::kSigned) {
-    const __m256i x0 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[0]), _mm256_sign_epi8(a0, w[0]));
-    const __m256i x1 = _mm256_maddubs_epi16(_mm256_abs_epi8(w[1]), _mm256_sign_epi8(a1, w[1]));
-    return _mm256_add_epi32(_mm256_madd_epi16(x0, ones), _mm256_madd_epi16(x1, ones));
+  if constexpr (Q::kSigned) {
+    const __m256i x0 = _mm256_maddubs_epi16(_mm256_abs_epi8(w.half[0]), _mm256_sign_epi8(a0, w.half[0]));
+    const __m256i x1 = _mm256_maddubs_epi16(_mm256_abs_epi8(w.half[1]), _mm256_sign_epi8(a1, w.half[1]));
+    return _mm256_add_epi32(addPairs(x0), addPairs(x1));
   }
   // Five bits at most: 4 products of 31 * 127 fit 16 bits.
-  return _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(w[0], a0), _mm256_maddubs_epi16(w[1], a1)), ones);
+  return addPairs(_mm256_add_epi16(_mm256_maddubs_epi16(w.half[0], a0), _mm256_maddubs_epi16(w.half[1], a1)));
 #endif
 }
 
-// Whole-number sums of each of eight blocks, offset taken off.
-template <class Q>
-GROK1_INLINE __m256i dotBlocks(const __m256i* w, const ActGroup& a) {
-  __m256i s[4];
-  const __m256i ones = _mm256_set1_epi16(1);
+// Whole-number sums of each of eight blocks of K rows, offset taken off.
+template <class Q, int K, class C>
+GROK1_INLINE void dotBlocks(const C* codes, const ActGroup& a, __m256i* sums) {
+  // Sums of 8 products of 31 * 127, or of 16 of 15 * 127, fit 16 bits.
+  const auto add = [](__m256i a, __m256i b) { return Q::kSigned ? _mm256_hadd_epi32(a, b) : addNeighbours(a, b); };
+  __m256i low[K], high[K];
+  eachRow<0, K>(codes, [&](int r, const Codes& w) { low[r] = keep(dotTwo<Q>(w, a, 0)); });
+  eachRow<1, K>(codes, [&](int r, const Codes& w) { low[r] = keep(add(low[r], dotTwo<Q>(w, a, 1))); });
+  eachRow<2, K>(codes, [&](int r, const Codes& w) { high[r] = keep(dotTwo<Q>(w, a, 2)); });
+  eachRow<3, K>(codes, [&](int r, const Codes& w) { high[r] = keep(add(high[r], dotTwo<Q>(w, a, 3))); });
+  constexpr int offset = Q::kSigned && !kVnni ? 0 : Q::kTraits.offset, shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
   GROK1_UNROLL
-  for (int p = 0; p < 4; p++) s[p] = dotTwo<Q>(w + 2 * p, activations(a, p, 0), activations(a, p, 1));
-  __m256i sum;
-  if constexpr (Q::kSigned) {
-    sum = reduce(s[0], s[1], s[2], s[3]);
-  } else {  // the sums of 16 products of 15 * 127, or of 8 of 31 * 127, fit 16 bits: packing takes fewer instructions than adding
-    const __m256i a = _mm256_madd_epi16(_mm256_packs_epi32(s[0], s[1]), ones), b = _mm256_madd_epi16(_mm256_packs_epi32(s[2], s[3]), ones);
-    sum = Q::kTraits.maxCode <= 15 ? _mm256_madd_epi16(_mm256_packs_epi32(a, b), ones) : _mm256_hadd_epi32(a, b);
+  for (int r = 0; r < K; r++) {
+    sums[r] = Q::kTraits.maxCode <= 15 ? addNeighbours(low[r], high[r]) : _mm256_hadd_epi32(low[r], high[r]);
+    if (offset > 0) sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(_mm256_load_si256((const __m256i*)a.sums), shift));
   }
-  constexpr int offset = Q::kSigned && !kVnni ? 0 : Q::kTraits.offset;
-  constexpr int shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
-  if (offset == 0) return sum;
-  return _mm256_sub_epi32(sum, _mm256_slli_epi32(_mm256_load_si256((const __m256i*)a.sums), shift));
+}
+
+// Scales of half H of the blocks that a register of 16-bit sums has, RUN of each block, from block FIRST on.
+template <int FIRST, int H, int RUN>
+GROK1_INLINE __m256i subsOf(__m256i subs) {
+  const auto at = [](int i) { return short(0x0100 + 0x0202 * (2 * (FIRST + i / RUN) + H)); };
+  return _mm256_shuffle_epi8(subs, _mm256_broadcastsi128_si256(_mm_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7))));
 }
 
 // The same with half blocks multiplied by their scales: 8 * |sub| * 63 * 127 * 4 fits 32 bits by far.
-template <class Q>
-GROK1_INLINE __m256i dotHalves(const __m256i* w, __m256i subs, const ActGroup& a) {
-  __m256i s[4];
+template <class Q, int K, class C>
+GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup& a, __m256i* sums) {
+  // Four sums of a half block: of 4 products of 63 * 127, which fit 16 bits.
+  const auto dot = [&](const Codes& w, int p, int h) { return addPairs(_mm256_maddubs_epi16(w.half[h], activations(a, p, h))); };
+  __m256i even[K], odd[K], first[K], second[K];
+  const auto two = [&](auto p) {  // of blocks p and p + 1: to first and second halves' sums
+    constexpr int P = decltype(p)::value;
+    eachRow<P, K>(codes, [&](int r, const Codes& w) {
+      first[r] = keep(dot(w, P, 0));
+      second[r] = keep(dot(w, P, 1));
+    });
+    eachRow<P + 1, K>(codes, [&](int r, const Codes& w) {
+      first[r] = keep(_mm256_packs_epi32(first[r], dot(w, P + 1, 0)));
+      second[r] = keep(_mm256_packs_epi32(second[r], dot(w, P + 1, 1)));
+    });
+  };
+  constexpr bool small = Q::kTraits.maxCode <= 7;  // 8 products of 7 * 127 fit 16 bits too: scales are left for the end
+  two(Constant<0>());
   GROK1_UNROLL
-  for (int p = 0; p < 4; p++) {
-    GROK1_UNROLL
-    for (int h = 0; h < 2; h++) {
-      const __m256i sub = _mm256_shuffle_epi8(subs, _mm256_set1_epi16(short((4 * p + 2 * h + 1) << 8 | (4 * p + 2 * h))));
-      const __m256i x = _mm256_madd_epi16(_mm256_maddubs_epi16(w[2 * p + h], activations(a, p, h)), sub);
-      s[p] = h == 0 ? x : _mm256_add_epi32(s[p], x);
+  for (int r = 0; r < K; r++) {
+    even[r] = small ? addPairs(first[r]) : _mm256_madd_epi16(first[r], subsOf<0, 0, 4>(subs[r]));
+    odd[r] = small ? addPairs(second[r]) : _mm256_madd_epi16(second[r], subsOf<0, 1, 4>(subs[r]));
+  }
+  two(Constant<2>());
+  GROK1_UNROLL
+  for (int r = 0; r < K; r++) {
+    if constexpr (small) {
+      even[r] = _mm256_packs_epi32(even[r], addPairs(first[r]));
+      odd[r] = _mm256_packs_epi32(odd[r], addPairs(second[r]));
+      sums[r] = _mm256_add_epi32(_mm256_madd_epi16(even[r], subsOf<0, 0, 2>(subs[r])), _mm256_madd_epi16(odd[r], subsOf<0, 1, 2>(subs[r])));
+    } else {
+      const __m256i last = _mm256_add_epi32(_mm256_madd_epi16(first[r], subsOf<2, 0, 4>(subs[r])), _mm256_madd_epi16(second[r], subsOf<2, 1, 4>(subs[r])));
+      sums[r] = _mm256_hadd_epi32(_mm256_add_epi32(even[r], odd[r]), last);
+    }
+    if constexpr (Q::kTraits.offset > 0) {
+      const __m256i offsets = _mm256_madd_epi16(subs[r], _mm256_load_si256((const __m256i*)a.sums16));
+      sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(offsets, Q::kTraits.offset == 32 ? 5 : 2));
     }
   }
-  const __m256i sum = reduce(s[0], s[1], s[2], s[3]);
-  if (Q::kTraits.offset == 0) return sum;
-  const __m256i sums = _mm256_madd_epi16(subs, _mm256_load_si256((const __m256i*)a.sums16));
-  return _mm256_sub_epi32(sum, _mm256_slli_epi32(sums, Q::kTraits.offset == 32 ? 5 : 2));
 }
 
-// Eight lanes of N tokens += one group of a row. `there`, where given, has ones for the blocks that belong to the row: scales of
-// what lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
-template <class Q, int N>
-GROK1_INLINE void addGroup(const uint8_t* p, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there = nullptr) {
-  __m256i w[8];
-  Q::unpack(p, w);
-  if constexpr (Q::kTraits.kind == Kind::block32 || Q::kTraits.kind == Kind::min32) {
-    __m256 scale, min = _mm256_setzero_ps();
-    Q::scales(p, scale, min);
-    if (there != nullptr) {
-      scale = _mm256_and_ps(scale, *there);
-      min = _mm256_and_ps(min, *there);
-    }
+// Eight lanes of K rows and N tokens += one group; K or N is 1. `there`, where given, has ones for the blocks that belong to the
+// row: scales of what lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
+template <class Q, int K, int N, class C>
+GROK1_INLINE void addCodes(const uint8_t* const* rows, const C* codes, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there) {
+  constexpr Kind kind = Q::kTraits.kind;
+  constexpr bool halves = kind == Kind::sub16 || kind == Kind::subMin16;
+  __m256i subs[K];
+  if constexpr (halves) {
     GROK1_UNROLL
-    for (int t = 0; t < N; t++) {
-      const ActGroup& a = acts[t][g];
-      const __m256 factor = _mm256_mul_ps(scale, _mm256_load_ps(a.scale));
-      lanes[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dotBlocks<Q>(w, a)), factor, lanes[t]);
-      if (Q::kTraits.kind == Kind::min32) lanes[t] = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledSums), lanes[t]);
-    }
-  } else {
-    const __m256i subs = Q::subs(p);
-    const __m256 scale = _mm256_set1_ps(Q::scale(p));
-    __m256 even, odd;
-    Q::mins(p, even, odd);
+    for (int r = 0; r < K; r++) subs[r] = Q::subs(rows[r]);
+  }
+  GROK1_UNROLL
+  for (int t = 0; t < N; t++) {
+    const ActGroup& a = acts[t][g];
+    __m256i sums[K];
+    if constexpr (halves) dotHalves<Q, K>(codes, subs, a, sums);
+    else dotBlocks<Q, K>(codes, a, sums);
     GROK1_UNROLL
-    for (int t = 0; t < N; t++) {
-      const ActGroup& a = acts[t][g];
-      const __m256 factor = _mm256_mul_ps(scale, _mm256_load_ps(a.scale));
-      lanes[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dotHalves<Q>(w, subs, a)), factor, lanes[t]);
-      if (Q::kTraits.kind == Kind::subMin16) {
-        lanes[t] = _mm256_fmadd_ps(even, _mm256_load_ps(a.scaledEven), lanes[t]);
-        lanes[t] = _mm256_fmadd_ps(odd, _mm256_load_ps(a.scaledOdd), lanes[t]);
+    for (int r = 0; r < K; r++) {
+      __m256& lane = lanes[r * N + t];
+      __m256 scale, min = _mm256_setzero_ps(), odd = _mm256_setzero_ps();
+      if constexpr (halves) {
+        scale = Q::scale(rows[r]);
+        Q::mins(rows[r], min, odd);
+      } else {
+        Q::scales(rows[r], scale, min);
+      }
+      if (there != nullptr) {
+        scale = _mm256_and_ps(scale, *there);
+        min = _mm256_and_ps(min, *there);
+      }
+      lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r]), _mm256_mul_ps(scale, _mm256_load_ps(a.scale)), lane);
+      if (kind == Kind::min32) lane = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledSums), lane);
+      if (kind == Kind::subMin16) {
+        lane = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledEven), lane);
+        lane = _mm256_fmadd_ps(odd, _mm256_load_ps(a.scaledOdd), lane);
       }
     }
+  }
+}
+
+template <class Q, int K, int N>
+GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there = nullptr) {
+  if constexpr (N == 1) {
+    RowCodes<Q> codes[K];
+    GROK1_UNROLL
+    for (int r = 0; r < K; r++) codes[r].row = rows[r];
+    addCodes<Q, K, N>(rows, codes, acts, g, lanes, there);
+  } else {
+    KeptCodes codes;
+    unpack<Q>(rows[0], codes.kept);
+    addCodes<Q, 1, N>(rows, &codes, acts, g, lanes, there);
   }
 }
 
@@ -109,7 +192,9 @@ static void quantRows(const RowsCall& call, int firstRow) {
   const ActGroup* acts[N];
   GROK1_UNROLL
   for (int t = 0; t < N; t++) acts[t] = (const ActGroup*)call.acts[t];
-  const uint8_t* const data = call.data + size_t(firstRow) * call.rowBytes;
+  const uint8_t* rows[R];
+  GROK1_UNROLL
+  for (int r = 0; r < R; r++) rows[r] = call.data + size_t(firstRow + r) * call.rowBytes;
   float totals[R * N] = {};
   const int64_t groups = call.cols / kGroup;
   const int tail = int(call.cols % kGroup / kBlock);
@@ -122,25 +207,27 @@ static void quantRows(const RowsCall& call, int firstRow) {
       // Past the end of a row comes the row that takes its place in the next call.
       const int64_t at = g * Q::kTraits.unit;
       const int64_t ahead = kAhead + (at + kAhead >= int64_t(call.rowBytes) ? (R - 1) * int64_t(call.rowBytes) : 0);
+      const uint8_t* p[R];
       GROK1_UNROLL
       for (int r = 0; r < R; r++) {
-        const uint8_t* p = data + size_t(r) * call.rowBytes + at;
-        for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p + ahead + line), _MM_HINT_T0);
-        addGroup<Q, N>(p, acts, g, lanes + r * N);
+        p[r] = rows[r] + at;
+        for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p[r] + ahead + line), _MM_HINT_T0);
       }
+      constexpr int K = R < Q::kRows ? R : Q::kRows;
+      GROK1_UNROLL
+      for (int r = 0; r < R; r += K) addGroup<Q, K, N>(p + r, acts, g, lanes + r * N);
     }
     if (tail > 0 && groups < last) {
       const __m256 there = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(tail), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
       GROK1_UNROLL
       for (int r = 0; r < R; r++) {
-        const uint8_t* const p = data + size_t(r) * call.rowBytes + groups * Q::kTraits.unit;
-        if (call.readable >= kOverRead) {
-          addGroup<Q, N>(p, acts, groups, lanes + r * N, &there);
-        } else {
-          uint8_t padded[Q::kTraits.unit] = {};
-          memcpy(padded, p, size_t(tail) * Q::kBlockBytes);
-          addGroup<Q, N>(padded, acts, groups, lanes + r * N);
+        const uint8_t* p = rows[r] + groups * Q::kTraits.unit;
+        uint8_t padded[Q::kTraits.unit];
+        if (call.readable < kOverRead) {
+          memset(padded, 0, sizeof padded);
+          p = (const uint8_t*)memcpy(padded, p, size_t(tail) * Q::kBlockBytes);
         }
+        addGroup<Q, 1, N>(&p, acts, groups, lanes + r * N, &there);
       }
     }
     addLanes<R * N>(lanes, totals);

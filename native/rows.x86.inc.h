@@ -15,6 +15,12 @@ constexpr int64_t kAhead = 1024;
 // What a whole group that starts inside a row may read behind it.
 constexpr int64_t kOverRead = 512;
 
+// A number that a function's parameter can hand on to a template.
+template <int VALUE>
+struct Constant {
+  static constexpr int value = VALUE;
+};
+
 // totals[i] += lanes[i][0], then [1], and so on: four at a time side by side.
 template <int COUNT>
 GROK1_INLINE void addLanes(const __m256* lanes, float* totals) {
@@ -165,28 +171,24 @@ static void rowsOf(const RowsCall& call) {
 }
 
 // Calls f with a type as a compile-time constant.
-template <int TYPE>
-struct TypeConstant {
-  static constexpr int value = TYPE;
-};
 template <class F>
 GROK1_INLINE void withType(int type, F f) {
   switch (type) {
-    case F32: f(TypeConstant<F32>()); break;
-    case F16: f(TypeConstant<F16>()); break;
-    case BF16: f(TypeConstant<BF16>()); break;
-    case Q4_0: f(TypeConstant<Q4_0>()); break;
-    case Q4_1: f(TypeConstant<Q4_1>()); break;
-    case Q5_0: f(TypeConstant<Q5_0>()); break;
-    case Q5_1: f(TypeConstant<Q5_1>()); break;
-    case Q8_0: f(TypeConstant<Q8_0>()); break;
-    case Q2_K: f(TypeConstant<Q2_K>()); break;
-    case Q3_K: f(TypeConstant<Q3_K>()); break;
-    case Q4_K: f(TypeConstant<Q4_K>()); break;
-    case Q5_K: f(TypeConstant<Q5_K>()); break;
-    case Q6_K: f(TypeConstant<Q6_K>()); break;
-    case IQ4_NL: f(TypeConstant<IQ4_NL>()); break;
-    case IQ4_XS: f(TypeConstant<IQ4_XS>()); break;
+    case F32: f(Constant<F32>()); break;
+    case F16: f(Constant<F16>()); break;
+    case BF16: f(Constant<BF16>()); break;
+    case Q4_0: f(Constant<Q4_0>()); break;
+    case Q4_1: f(Constant<Q4_1>()); break;
+    case Q5_0: f(Constant<Q5_0>()); break;
+    case Q5_1: f(Constant<Q5_1>()); break;
+    case Q8_0: f(Constant<Q8_0>()); break;
+    case Q2_K: f(Constant<Q2_K>()); break;
+    case Q3_K: f(Constant<Q3_K>()); break;
+    case Q4_K: f(Constant<Q4_K>()); break;
+    case Q5_K: f(Constant<Q5_K>()); break;
+    case Q6_K: f(Constant<Q6_K>()); break;
+    case IQ4_NL: f(Constant<IQ4_NL>()); break;
+    case IQ4_XS: f(Constant<IQ4_XS>()); break;
   }
 }
 

@@ -16,14 +16,6 @@ GROK1_INLINE __m256i four(const void* p) {
 
 GROK1_INLINE __m256i load256(const void* p) { return _mm256_load_si256((const __m256i*)p); }
 
-// Keeps a sum where it is: compilers would add products up as a tree, for which there are not registers enough.
-GROK1_INLINE __m256i keep(__m256i sum) {
-#if defined(__GNUC__) || defined(__clang__)
-  asm("" : "+x"(sum));
-#endif
-  return sum;
-}
-
 // addProducts: sum + codes of 8 rows times 4 columns of a token. timesHalf: half blocks' sums times the factors at p.
 #if defined(__AVXVNNI__)
 using Whole = __m256;  // up to 2^24: floats hold them exactly
