@@ -82,11 +82,12 @@ static void multiplyTile(const uint8_t* w, const uint8_t* x, int64_t units, floa
         lane[t] = _mm512_fmadd_ps(whole[t], _mm512_mul_ps(scale, _mm512_set1_ps(floats[2 * kTile + t])), lane[t]);
       }
       if (KIND == Kind::subMin16) {
-        const __m512 evenMin = _mm512_load_ps(w + 704), oddMin = _mm512_load_ps(w + 768);
+        const __m512 minScale = _mm512_load_ps(w + 704), evenMin = _mm512_load_ps(w + 768), oddMin = _mm512_load_ps(w + 832);
         GROK1_UNROLL
         for (int t = 0; t < T; t++) {
-          lane[t] = _mm512_fmadd_ps(evenMin, _mm512_set1_ps(floats[3 * kTile + t]), lane[t]);
-          lane[t] = _mm512_fmadd_ps(oddMin, _mm512_set1_ps(floats[4 * kTile + t]), lane[t]);
+          const __m512 first = _mm512_mul_ps(evenMin, _mm512_set1_ps(floats[3 * kTile + t]));
+          const __m512 mins = _mm512_fmadd_ps(oddMin, _mm512_set1_ps(floats[4 * kTile + t]), first);
+          lane[t] = _mm512_fmadd_ps(mins, _mm512_mul_ps(minScale, _mm512_set1_ps(floats[2 * kTile + t])), lane[t]);
         }
       }
     }

@@ -65,13 +65,12 @@ struct alignas(64) ActGroup {
   int32_t sums[8];       // of each block's codes
   float scaledSums[8];   // scale * sums
   int16_t sums16[16];    // of each half block's codes
-  float scaledEven[8];   // scale * sums16 of first halves
-  float scaledOdd[8];    // scale * sums16 of second halves
 };
 
 // Bytes per unit (a block of 32 columns, or a column) in a packed panel of 16 weight rows:
 //   block32: codes [8][16][4] u8, scales [16] f32;  min32: and minimums [16] f32
-//   sub16: codes, scale [16] f32, sub-scales of both halves [2][16] f32;  subMin16: and minimums [2][16] f32
+//   sub16: codes, scale [16] f32, sub-scales of both halves [2][16] f32;
+//   subMin16: and minimums' scale [16] f32 (subtracted: negative), sub-minimums of both halves [2][16] f32
 //   f32: values [16] f32
 // (this and the next are the portable layouts: an instruction set may keep the codes signed, interleave them otherwise, and keep
 // what it likes in place of sub-scales and of sums, since it both packs and reads them)
@@ -81,14 +80,14 @@ static constexpr size_t panelUnitBytes(Kind kind) {
     case Kind::block32: return 512 + 64;
     case Kind::min32: return 512 + 2 * 64;
     case Kind::sub16: return 512 + 3 * 64;
-    case Kind::subMin16: return 512 + 5 * 64;
+    case Kind::subMin16: return 512 + 6 * 64;
   }
   return 0;
 }
 
 // Bytes per unit in a packed tile of `tile` tokens:
 //   block32, min32: codes [tile][32] s8, -offset * sum [tile] i32, scale [tile] f32, scale * sum [tile] f32
-//   sub16, subMin16: codes, -offset * sum of both halves [2][tile] i32, scale [tile], scale * sum of both halves [2][tile] f32
+//   sub16, subMin16: codes, -offset * sum of both halves [2][tile] i32, scale [tile], sum of both halves [2][tile] f32
 //   f32: values [tile]
 static constexpr size_t tileUnitBytes(Kind kind, int tile) {
   switch (kind) {

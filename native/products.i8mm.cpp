@@ -82,8 +82,9 @@ static void multiplyPairs(const uint8_t* w, const float* scales, const uint8_t* 
           const float32x4_t whole = vfmaq_f32(vmulq_f32(vcvtq_f32_s32(sums[t][r]), first), vcvtq_f32_s32(odd[t][r]), second);
           lane[t][r] = vfmaq_f32(lane[t][r], whole, vmulq_f32(scale, pairOf(floats + 2 * kTile + 2 * t)));
           if (KIND == Kind::subMin16) {
-            lane[t][r] = vfmaq_f32(lane[t][r], twice(scales + 48 + 2 * r), pairOf(floats + 3 * kTile + 2 * t));
-            lane[t][r] = vfmaq_f32(lane[t][r], twice(scales + 64 + 2 * r), pairOf(floats + 4 * kTile + 2 * t));
+            const float32x4_t firstMins = vmulq_f32(twice(scales + 64 + 2 * r), pairOf(floats + 3 * kTile + 2 * t));
+            const float32x4_t mins = vfmaq_f32(firstMins, twice(scales + 80 + 2 * r), pairOf(floats + 4 * kTile + 2 * t));
+            lane[t][r] = vfmaq_f32(lane[t][r], mins, vmulq_f32(twice(scales + 48 + 2 * r), pairOf(floats + 2 * kTile + 2 * t)));
           }
         }
       }

@@ -75,8 +75,8 @@ static void multiplyTokens(const uint8_t* w, const uint8_t* x, int64_t units, in
           const float32x4_t whole = vfmaq_f32(vmulq_f32(vcvtq_f32_s32(sums[t][q]), first), vcvtq_f32_s32(odd[t][q]), second);
           lane[t][q] = vfmaq_f32(lane[t][q], whole, vmulq_n_f32(scale, floats[2 * kTile + t]));
           if (KIND == Kind::subMin16) {
-            lane[t][q] = vfmaq_n_f32(lane[t][q], column(w + 704, q), floats[3 * kTile + t]);
-            lane[t][q] = vfmaq_n_f32(lane[t][q], column(w + 768, q), floats[4 * kTile + t]);
+            const float32x4_t mins = vfmaq_n_f32(vmulq_n_f32(column(w + 768, q), floats[3 * kTile + t]), column(w + 832, q), floats[4 * kTile + t]);
+            lane[t][q] = vfmaq_f32(lane[t][q], mins, vmulq_n_f32(column(w + 704, q), floats[2 * kTile + t]));
           }
         }
       }

@@ -72,9 +72,9 @@ GROK1_INLINE void addGroup(const Group& g, int offset, const ActGroup& a, float3
       const float32x4_t whole = vcvtq_f32_s32(vmlaq_s32(vmulq_s32(first, subs.val[0]), second, subs.val[1]));
       lanes[h] = vfmaq_f32(lanes[h], whole, vmulq_n_f32(vld1q_f32(a.scale + 4 * h), g.d));
       if (KIND == Kind::subMin16) {
-        const float32x4x2_t mins = vld2q_f32(g.subMin + 8 * h);
-        lanes[h] = vfmaq_f32(lanes[h], mins.val[0], vld1q_f32(a.scaledEven + 4 * h));
-        lanes[h] = vfmaq_f32(lanes[h], mins.val[1], vld1q_f32(a.scaledOdd + 4 * h));
+        const int32x4x2_t subMins = vld2q_s32(g.subMin + 8 * h);
+        const int32x4_t mins = vmlaq_s32(vmulq_s32(subMins.val[0], vmovl_s16(codes.val[0])), subMins.val[1], vmovl_s16(codes.val[1]));
+        lanes[h] = vfmaq_f32(lanes[h], vcvtq_f32_s32(mins), vmulq_n_f32(vld1q_f32(a.scale + 4 * h), g.dmin));
       }
     }
   }

@@ -31,9 +31,8 @@ static void quantizeBlock(const float* x, Quantized& q);
 struct Group {
   uint8_t codes[256];
   float scale[8], min[8];       // block32, min32
-  float d;                      // sub16, subMin16
-  int sub[16];
-  float subMin[16];
+  float d, dmin;                // sub16, subMin16; dmin is negative, since minimums are subtracted
+  int sub[16], subMin[16];
 };
 
 // 16 codes at a time, in what registers a compiler has for them.
@@ -152,10 +151,10 @@ GROK1_INLINE void unpackGroup(int type, const uint8_t* p, int blocks, Group& g) 
     }
     case Q2_K: {
       g.d = halfOf(p + 80);
-      const float dmin = halfOf(p + 82);
+      g.dmin = -halfOf(p + 82);
       for (int j = 0; j < 16; j++) {
         g.sub[j] = p[j] & 15;
-        g.subMin[j] = -dmin * float(p[j] >> 4);
+        g.subMin[j] = p[j] >> 4;
       }
       for (int i = 0; i < 256; i += 16) putBytes(g.codes + i, bytesAt(p + 16 + i / 128 * 32 + i % 32) >> (i % 128 / 32 * 2) & 3);
       break;
@@ -195,8 +194,6 @@ static void quantize(const float* x, int64_t cols, ActGroup* out) {
       out->scaledSums[b] = q.scale * float(q.sum[0] + q.sum[1]);
       out->sums16[2 * b] = int16_t(q.sum[0]);
       out->sums16[2 * b + 1] = int16_t(q.sum[1]);
-      out->scaledEven[b] = q.scale * float(q.sum[0]);
-      out->scaledOdd[b] = q.scale * float(q.sum[1]);
     }
   }
 }
@@ -244,8 +241,8 @@ static void packToken(const PackTokenCall& call) {
       sums[t] = -offset * q.sum[0];
       sums[kTile + t] = -offset * q.sum[1];
       floats[2 * kTile + t] = q.scale;
-      floats[3 * kTile + t] = q.scale * float(q.sum[0]);
-      floats[4 * kTile + t] = q.scale * float(q.sum[1]);
+      floats[3 * kTile + t] = float(q.sum[0]);
+      floats[4 * kTile + t] = float(q.sum[1]);
     }
   }
 }
@@ -285,8 +282,9 @@ static void packPanel(int type, const uint8_t* data, size_t rowBytes, int rowCou
         floats[16 + r] = float(g.sub[2 * b]);
         floats[32 + r] = float(g.sub[2 * b + 1]);
         if (traits.kind == Kind::subMin16) {
-          floats[48 + r] = g.subMin[2 * b];
-          floats[64 + r] = g.subMin[2 * b + 1];
+          floats[48 + r] = g.dmin;
+          floats[64 + r] = float(g.subMin[2 * b]);
+          floats[80 + r] = float(g.subMin[2 * b + 1]);
         }
       }
     }

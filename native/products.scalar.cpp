@@ -63,8 +63,8 @@ static void quantRow(int type, const uint8_t* row, int64_t cols, const ActGroup*
                             g.sub[2 * b + 1] * (dot[1] - traits.offset * x->sums16[2 * b + 1]);
           lanes[b] = __builtin_fmaf(float(whole), g.d * x->scale[b], lanes[b]);
           if (traits.kind == Kind::subMin16) {
-            lanes[b] = __builtin_fmaf(g.subMin[2 * b], x->scaledEven[b], lanes[b]);
-            lanes[b] = __builtin_fmaf(g.subMin[2 * b + 1], x->scaledOdd[b], lanes[b]);
+            const int mins = g.subMin[2 * b] * x->sums16[2 * b] + g.subMin[2 * b + 1] * x->sums16[2 * b + 1];
+            lanes[b] = __builtin_fmaf(float(mins), g.dmin * x->scale[b], lanes[b]);
           }
         }
       }
@@ -114,8 +114,8 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
           const float whole = float(dot[0] + offsets[t]) * scales[16 + r] + float(dot[1] + offsets[kTile + t]) * scales[32 + r];
           sums[r] = __builtin_fmaf(whole, scales[r] * floats[2 * kTile + t], sums[r]);
           if (kind == Kind::subMin16) {
-            sums[r] = __builtin_fmaf(scales[48 + r], floats[3 * kTile + t], sums[r]);
-            sums[r] = __builtin_fmaf(scales[64 + r], floats[4 * kTile + t], sums[r]);
+            const float mins = scales[64 + r] * floats[3 * kTile + t] + scales[80 + r] * floats[4 * kTile + t];
+            sums[r] = __builtin_fmaf(mins, scales[48 + r] * floats[2 * kTile + t], sums[r]);
           }
         }
       }

@@ -60,8 +60,6 @@ static void quantize(const float* x, int64_t cols, ActGroup* out) {
       out->scaledSums[b] = q.scale * float(q.sum[0] + q.sum[1]);
       out->sums16[2 * b] = int16_t(q.sum[0]);
       out->sums16[2 * b + 1] = int16_t(q.sum[1]);
-      out->scaledEven[b] = q.scale * float(q.sum[0]);
-      out->scaledOdd[b] = q.scale * float(q.sum[1]);
     }
   }
 }
@@ -110,8 +108,8 @@ static void packTokenOf(const PackTokenCall& call) {
       offsets[t] = startOf(q, call.offset, 0, 1);
       offsets[TILE + t] = startOf(q, call.offset, 1, 2);
       floats[2 * TILE + t] = q.scale;
-      floats[3 * TILE + t] = q.scale * float(q.sum[0]);
-      floats[4 * TILE + t] = q.scale * float(q.sum[1]);
+      floats[3 * TILE + t] = float(q.sum[0]);
+      floats[4 * TILE + t] = float(q.sum[1]);
     }
   }
 }
@@ -183,7 +181,7 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
   constexpr Kind kind = Q::kTraits.kind;
   constexpr size_t unitBytes = panelUnitBytes(kind);
   constexpr bool halves = kind == Kind::sub16 || kind == Kind::subMin16;
-  constexpr int floats = kind == Kind::block32 ? 1 : kind == Kind::min32 ? 2 : kind == Kind::sub16 ? 2 : 4;
+  constexpr int floats = kind == Kind::block32 ? 1 : kind == Kind::min32 ? 2 : kind == Kind::sub16 ? 2 : 5;
   const int64_t units = columns / kBlock;
   alignas(64) uint8_t codes[16][8][32];  // as unpacked
   alignas(64) float scales[floats][16][8];
@@ -229,10 +227,10 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
           _mm256_store_si256((__m256i*)scales[1][r], _mm256_blend_epi16(_mm256_srli_epi32(subs, 16), subs, 0xaa));
         }
         if constexpr (kind == Kind::subMin16) {
-          __m256 evenMin, oddMin;
-          Q::mins(p, evenMin, oddMin);
-          _mm256_store_ps(scales[2][r], evenMin);
-          _mm256_store_ps(scales[3][r], oddMin);
+          const __m256i mins = Q::minCodes(p);
+          _mm256_store_ps(scales[2][r], Q::minScale(p));
+          _mm256_store_ps(scales[3][r], _mm256_cvtepi32_ps(_mm256_and_si256(mins, _mm256_set1_epi32(0xffff))));
+          _mm256_store_ps(scales[4][r], _mm256_cvtepi32_ps(_mm256_srli_epi32(mins, 16)));
         }
       }
     }

@@ -94,7 +94,13 @@ GROK1_INLINE __m256i subsOf(__m256i subs) {
 template <class Q, int K, class C>
 GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup& a, __m256i* sums) {
   // Four sums of a half block: of 4 products of 63 * 127, which fit 16 bits.
-  const auto dot = [&](const Codes& w, int p, int h) { return addPairs(_mm256_maddubs_epi16(w.half[h], activations(a, p, h))); };
+  const auto dot = [&](const Codes& w, int p, int h) {
+#if defined(__AVXVNNI__)
+    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[h], activations(a, p, h));
+#else
+    return addPairs(_mm256_maddubs_epi16(w.half[h], activations(a, p, h)));
+#endif
+  };
   __m256i even[K], odd[K], first[K], second[K];
   const auto two = [&](auto p) {  // of blocks p and p + 1: to first and second halves' sums
     constexpr int P = decltype(p)::value;
@@ -152,22 +158,18 @@ GROK1_INLINE void addCodes(const uint8_t* const* rows, const C* codes, const Act
     GROK1_UNROLL
     for (int r = 0; r < K; r++) {
       __m256& lane = lanes[r * N + t];
-      __m256 scale, min = _mm256_setzero_ps(), odd = _mm256_setzero_ps();
-      if constexpr (halves) {
-        scale = Q::scale(rows[r]);
-        Q::mins(rows[r], min, odd);
-      } else {
-        Q::scales(rows[r], scale, min);
-      }
+      __m256 scale, min = _mm256_setzero_ps();
+      if constexpr (halves) scale = Q::scale(rows[r]);
+      else Q::scales(rows[r], scale, min);
       if (there != nullptr) {
         scale = _mm256_and_ps(scale, *there);
         min = _mm256_and_ps(min, *there);
       }
       lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r]), _mm256_mul_ps(scale, _mm256_load_ps(a.scale)), lane);
       if (kind == Kind::min32) lane = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledSums), lane);
-      if (kind == Kind::subMin16) {
-        lane = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledEven), lane);
-        lane = _mm256_fmadd_ps(odd, _mm256_load_ps(a.scaledOdd), lane);
+      if constexpr (kind == Kind::subMin16) {
+        const __m256i mins = _mm256_madd_epi16(Q::minCodes(rows[r]), _mm256_load_si256((const __m256i*)a.sums16));
+        lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(mins), _mm256_mul_ps(Q::minScale(rows[r]), _mm256_load_ps(a.scale)), lane);
       }
     }
   }

@@ -1,6 +1,6 @@
 // Products of quantized rows with AVX-512 VNNI, two rows side by side in a register from their sums on: while 512-bit
 // instructions are under way only two ports compute, so the number of instructions is what counts.
-#include "unpack.avx512.inc.h"
+#include "unpack-halves.avx512.inc.h"
 
 namespace grok1::GROK1_ISA {
 
@@ -12,8 +12,8 @@ struct WideActs {
   static constexpr bool kCrossed = Q::kType == Q2_K || Q::kType == Q3_K;
   __m512i codes[kCrossed ? 8 : 4];
   __m512i starts[4];  // what Q6_K's sums start from
-  __m512i offsets;    // what is subtracted on the way, or added with scales
-  __m512 scale, sums, even, odd;
+  __m512i offsets;    // what is subtracted on the way, or added with scales; or sums of half blocks, for minimums
+  __m512 scale, sums, minScale;
 
   GROK1_INLINE __m512i rowOf(const ActGroup& a, int p) { return _mm512_load_si512(a.codes[p]); }
 
@@ -22,12 +22,11 @@ struct WideActs {
     if constexpr (kCrossed) {
       GROK1_UNROLL
       for (int i = 0; i < 8; i++) x.codes[i] = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i*)a.codes[i / 2][i % 2]));
+      const __m512i sums = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i*)a.sums16));
       if constexpr (kKind == Kind::subMin16) {  // minimums come times 16, and are subtracted
-        const __m512 factor = _mm512_set1_ps(-0.0625f);
-        x.even = _mm512_mul_ps(forBoth<Q::kOrder>(a.scaledEven), factor);
-        x.odd = _mm512_mul_ps(forBoth<Q::kOrder>(a.scaledOdd), factor);
+        x.offsets = sums;
+        x.minScale = _mm512_mul_ps(x.scale, _mm512_set1_ps(-0.0625f));
       } else {  // scales come by 10 bits higher, sums by 12: so these by 2, times the offset, fit 16
-        const __m512i sums = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i*)a.sums16));
         x.offsets = _mm512_mullo_epi16(sums, _mm512_set1_epi16(-4 * Q::kTraits.offset));
       }
       return;
@@ -153,10 +152,10 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
       Q::unpack(p, w);
       Q::unpack(q, w + 4);
     }
-    __m512 scale, min = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
+    __m512 scale, min = _mm512_setzero_ps();
     if constexpr (WideActs<Q>::kHalves) {
       scale = Q::scale(p, q);
-      Q::mins(p, q, min, odd);
+      if constexpr (kind == Kind::subMin16) min = Q::minScale(p, q);
     } else {
       Q::scales(p, q, scale, min);
     }
@@ -173,9 +172,9 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
       else sums = dotBoth<Q>(p, q, w, w + 4, x);
       lane = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_mul_ps(scale, x.scale), lane);
       if (kind == Kind::min32) lane = _mm512_fmadd_ps(min, x.sums, lane);
-      if (kind == Kind::subMin16) {
-        lane = _mm512_fmadd_ps(min, x.even, lane);
-        lane = _mm512_fmadd_ps(odd, x.odd, lane);
+      if constexpr (kind == Kind::subMin16) {
+        const __m512i mins = _mm512_madd_epi16(Q::minCodes(p, q), x.offsets);
+        lane = _mm512_fmadd_ps(_mm512_cvtepi32_ps(mins), _mm512_mul_ps(min, x.minScale), lane);
       }
     }
   }

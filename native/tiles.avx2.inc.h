@@ -135,8 +135,9 @@ static void multiplyTokens(const uint8_t* w, const uint8_t* x, int firstToken, i
         lane[t][h] = _mm256_fmadd_ps(whole[t][h], factor, lane[t][h]);
         if (KIND == Kind::min32) lane[t][h] = _mm256_fmadd_ps(_mm256_load_ps(row + 16), _mm256_broadcast_ss(scales + kTile + t), lane[t][h]);
         if (KIND == Kind::subMin16) {
-          lane[t][h] = _mm256_fmadd_ps(_mm256_load_ps(row + 48), _mm256_broadcast_ss(scales + kTile + t), lane[t][h]);
-          lane[t][h] = _mm256_fmadd_ps(_mm256_load_ps(row + 64), _mm256_broadcast_ss(scales + 2 * kTile + t), lane[t][h]);
+          const __m256 first = _mm256_mul_ps(_mm256_load_ps(row + 64), _mm256_broadcast_ss(scales + kTile + t));
+          const __m256 mins = _mm256_fmadd_ps(_mm256_load_ps(row + 80), _mm256_broadcast_ss(scales + 2 * kTile + t), first);
+          lane[t][h] = _mm256_fmadd_ps(mins, _mm256_mul_ps(_mm256_load_ps(row + 48), _mm256_broadcast_ss(scales + t)), lane[t][h]);
         }
       }
     }

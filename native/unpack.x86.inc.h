@@ -259,11 +259,10 @@ struct Quant<Q2_K> : QuantBase<Q2_K, false, 2> {
   GROK1_INLINE __m256i subs(const uint8_t* p) {
     return _mm256_cvtepu8_epi16(_mm_and_si128(_mm_loadu_si128((const __m128i*)p), _mm_set1_epi8(15)));
   }
-  GROK1_INLINE void mins(const uint8_t* p, __m256& even, __m256& odd) {
-    const __m128i codes = _mm_and_si128(_mm_srli_epi16(_mm_loadu_si128((const __m128i*)p), 4), _mm_set1_epi8(15));
-    const __m256 factor = _mm256_xor_ps(spreadHalf<3>(p + 76), _mm256_set1_ps(-0.0f));
-    even = _mm256_mul_ps(factor, _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_and_si128(codes, _mm_set1_epi16(255)))));
-    odd = _mm256_mul_ps(factor, _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_srli_epi16(codes, 8))));
+  // Minimums, subtracted: their scale, and 16 of 16 bits in order.
+  GROK1_INLINE __m256 minScale(const uint8_t* p) { return _mm256_xor_ps(spreadHalf<3>(p + 76), _mm256_set1_ps(-0.0f)); }
+  GROK1_INLINE __m256i minCodes(const uint8_t* p) {
+    return _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(load128(p), 4), _mm_set1_epi8(15)));
   }
 };
 
@@ -281,7 +280,6 @@ struct Quant<Q3_K> : QuantBase<Q3_K, false, 1> {
     const __m128i high = _mm_and_si128(_mm_slli_epi16(_mm_srlv_epi32(two, _mm_setr_epi32(0, 2, 4, 6)), 4), _mm_set1_epi8(48));
     return _mm256_cvtepi8_epi16(_mm_sub_epi8(_mm_or_si128(low, high), _mm_set1_epi8(32)));
   }
-  GROK1_INLINE void mins(const uint8_t*, __m256&, __m256&) {}
 };
 
 template <>
@@ -299,7 +297,6 @@ struct Quant<Q6_K> : QuantBase<Q6_K, false, 1> {
   }
   GROK1_INLINE __m256 scale(const uint8_t* p) { return spreadHalf<3>(p + 202); }
   GROK1_INLINE __m256i subs(const uint8_t* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)(p + 192))); }
-  GROK1_INLINE void mins(const uint8_t*, __m256&, __m256&) {}
 };
 
 // All codes of 256 columns.
