@@ -113,9 +113,9 @@ static double bytePeak(ThreadPool& pool, bool avx512) {  // operations/s of 8-bi
   return double(rounds) * double(macs) * 2 * pool.size() / time;
 }
 
-static double bandwidth(ThreadPool& pool, const std::vector<uint8_t>& memory) {  // bytes/s read
+static double bandwidth(ThreadPool& pool, const Memory& memory, int count) {  // bytes/s read
   const int64_t piece = 1 << 20, pieces = int64_t(memory.size()) / piece;
-  const double time = best(5, [&] {
+  const double time = best(count, [&] {
     pool.run([&](int, int) {
       __m256i s[4] = {};
       for (int64_t i; (i = pool.next()) < pieces;) {
@@ -182,8 +182,9 @@ int main(int argc, char** argv) {
   Random random(1);
   Workspace workspace;
 
-  std::vector<uint8_t> memory(size_t(256) << 20, 1);
-  const double read = bandwidth(pool, memory), fma = floatPeak(pool);
+  Memory memory(size_t(256) << 20);
+  std::memset(memory.data(), 1, memory.size());
+  const double read = bandwidth(pool, memory, 5), fma = floatPeak(pool);
   std::printf("%d threads: read %.1f GB/s, f32 peak %.0f GFLOP/s, 8-bit peak avx2 %.0f", threads, read / 1e9, fma / 1e9, bytePeak(pool, false) / 1e9);
   if (isaUsable(Isa::avx512)) std::printf(", avx512 %.0f", bytePeak(pool, true) / 1e9);
   std::printf(" GOP/s\n");
@@ -198,21 +199,27 @@ int main(int argc, char** argv) {
       const auto some = randomWeights(type, 16, cols, random);
       const size_t rowBytes = some.size() / 16;
       const int64_t many = std::max<int64_t>(rows, int64_t((size_t(160) << 20) / rowBytes) / 16 * 16);
-      std::vector<uint8_t> bytes(size_t(many) * rowBytes);
+      Memory bytes(size_t(many) * rowBytes);
       for (int64_t r = 0; r < many; r += 16) std::memcpy(bytes.data() + size_t(r) * rowBytes, some.data(), some.size());
       std::vector<float> x(size_t(tokens * cols)), out(size_t(std::max(tokens * rows, 4 * many)));
       for (float& v : x) v = random.normal();
 
       const WeightRef prefill = {bytes.data(), type, rows, cols, rowBytes}, decode = {bytes.data(), type, many, cols, rowBytes};
       const double product = best(4, [&] { matmul(pool, isa, prefill, x.data(), tokens, cols, out.data(), rows, workspace); });
-      double readNow = 0, one = 1e9, four = 1e9;
-      for (int i = 0; i < 5; i++) {
-        one = std::min(one, best(2, [&] { matmul(pool, isa, decode, x.data(), 1, cols, out.data(), many, workspace); }));
+      // The bandwidth varies: each product has one beside it, and the medians are what is shown.
+      double four = 1e9;
+      std::vector<double> ones, shares;
+      for (int i = 0; i < 7; i++) {
+        const double read = bandwidth(pool, memory, 1);
+        const double one = best(1, [&] { matmul(pool, isa, decode, x.data(), 1, cols, out.data(), many, workspace); });
+        ones.push_back(one);
+        shares.push_back(double(bytes.size()) / one / read);
         four = std::min(four, best(1, [&] { matmul(pool, isa, decode, x.data(), 4, cols, out.data(), many, workspace); }));
-        if (i % 2 == 0) readNow = std::max(readNow, bandwidth(pool, memory));
       }
+      std::sort(ones.begin(), ones.end());
+      std::sort(shares.begin(), shares.end());
       std::printf("%-7s %-7s %14.0f %10.1f %14.1f %8.2f\n", isaName(isa), typeName(type), 2.0 * double(rows * cols * tokens) / product / 1e9,
-                  double(bytes.size()) / four / 1e9, double(bytes.size()) / one / 1e9, double(bytes.size()) / one / readNow);
+                  double(bytes.size()) / four / 1e9, double(bytes.size()) / ones[3] / 1e9, shares[3]);
       std::fflush(stdout);
     }
   }
