@@ -241,6 +241,33 @@ static float temperatureOf(const AttentionCall& call, const AttentionItem& item,
   return call.temperatures == nullptr ? 1.0f : call.temperatures[item.row + r / call.group];
 }
 
+// Adds a row's sums over a range of keys to a partial result, that of the ranges before it. Ranges are added in order and by these
+// very steps whether one item or several summed them up, so the bits of a row depend on its keys alone.
+static void addRange(float highest, float total, const float* sums, float* to, int64_t width) {
+  if (total == 0) return;  // a row that saw none of these keys
+  if (to[1] == 0) {
+    to[0] = highest;
+    to[1] = total;
+    for (int64_t d = 0; d < width; d += W) store(to + 16 + d, load(sums + d));
+    return;
+  }
+  const float top = highest > to[0] ? highest : to[0];
+  const V before = exp(all(to[0] - top)), now = exp(all(highest - top));
+  float factors[2 * W];
+  store(factors, before);
+  store(factors + W, now);
+  to[0] = top;
+  to[1] = to[1] * factors[0] + total * factors[W];
+  for (int64_t d = 0; d < width; d += W) store(to + 16 + d, fma(load(sums + d), now, load(to + 16 + d) * before));
+}
+
+// Weighted sums [headSize], which it may turn in place, to a row's result.
+static void finishRow(const KvLayer& layer, float* sums, float total, float* out) {
+  if (isTurned(layer.type)) turn(sums, layer.headSize);
+  const float inverse = 1 / total;
+  for (int d = 0; d < layer.headSize; d++) out[d] = sums[d] * inverse;
+}
+
 static void attend(const AttentionCall& call, const AttentionItem& item, float* scratch) {
   const KvLayer& layer = call.layer;
   const int size = layer.headSize, group = call.group, rows = item.count * group;
@@ -254,6 +281,7 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   float* const values = keys + kKeyBlock * width;               // [width / 16] tiles of [kKeyBlock][16]
   float* const highest = values + width / 16 * kValueTile;           // [rows]
   float* const totals = highest + rows;                         // [rows]
+  float* const ranges = totals + rows;                          // [rows] partial results of the ranges so far
 
   for (int r = 0; r < rows; r++) {
     // Under a soft cap the temperature comes after it; otherwise it is one more factor of the query.
@@ -266,19 +294,36 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
       q = keys;
     }
     for (int d = 0; d < size; d++) packed[d * kTileRows] = q[d] * factor;
-    highest[r] = kLowest;
-    totals[r] = 0;
+    ranges[r * (16 + width) + 1] = 0;
   }
-  for (int64_t i = 0; i < rows * width; i += W) store(sums + i, all(0.0f));
+  const auto clear = [&] {
+    for (int r = 0; r < rows; r++) {
+      highest[r] = kLowest;
+      totals[r] = 0;
+    }
+    for (int64_t i = 0; i < rows * width; i += W) store(sums + i, all(0.0f));
+  };
+  const auto addRanges = [&] {
+    for (int r = 0; r < rows; r++) addRange(highest[r], totals[r], sums + r * width, ranges + r * (16 + width), width);
+  };
+  clear();
 
   const int end = item.keyEnd < item.position + item.count ? item.keyEnd : item.position + item.count;
-  const bool convert = rows >= kManyRows;
+  const bool convert = rows >= kManyRows, several = end - item.keyStart > call.keyRange;
+  const auto rangeEnd = [&](int position) {
+    const int rest = call.keyRange - (position - item.keyStart) % call.keyRange;
+    return end - position > rest ? position + rest : end;
+  };
   Block block, next;
-  int position = findBlock(layer, item, item.keyStart, end, &next);
+  int position = findBlock(layer, item, item.keyStart, rangeEnd(item.keyStart), &next);
   while (next.tiles > 0) {
     block = next;
+    if (block.start[0] > item.keyStart && (block.start[0] - item.keyStart) % call.keyRange == 0) {
+      addRanges();
+      clear();
+    }
     const int tiles = block.tiles;
-    position = findBlock(layer, item, position, end, &next);
+    position = findBlock(layer, item, position, rangeEnd(position), &next);
     const Block& coming = next.tiles > 0 ? next : block;
     // Rows before the block's first key see none of it.
     const int blind = block.start[0] > item.position ? (block.start[0] - item.position) * group : 0;
@@ -342,13 +387,12 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
     }
   }
 
+  if (several) addRanges();
   for (int r = 0; r < rows; r++) {
-    float* const o = sums + r * width;
-    if (turned) turn(o, size);
+    float* const o = several ? ranges + r * (16 + width) + 16 : sums + r * width;
     if (item.partial < 0) {
       float* out = call.out + (int64_t(item.row + r / group) * call.heads + item.head * group + r % group) * size;
-      const float inverse = 1 / totals[r];
-      for (int d = 0; d < size; d++) out[d] = o[d] * inverse;
+      finishRow(layer, o, several ? o[-15] : totals[r], out);
     } else {
       float* partial = call.partials + (item.partial + r) * (16 + width);
       partial[0] = highest[r];
@@ -358,21 +402,12 @@ static void attend(const AttentionCall& call, const AttentionItem& item, float* 
   }
 }
 
-static void merge(const float* partials, int64_t stride, int count, int headSize, float* out) {
-  float top = partials[0];
-  for (int i = 1; i < count; i++) top = partials[i * stride] > top ? partials[i * stride] : top;
-  float total = 0;
-  for (int d = 0; d < headSize; d++) out[d] = 0;
-  for (int i = 0; i < count; i++) {
-    const float* p = partials + i * stride;
-    if (p[1] == 0) continue;  // a row that saw none of these keys
-    float weight[W];
-    store(weight, exp(all(p[0] - top)));
-    total += p[1] * weight[0];
-    for (int d = 0; d < headSize; d++) out[d] += p[16 + d] * weight[0];
+static void merge(const KvLayer& layer, float* partials, int64_t stride, int count, float* out) {
+  for (int i = 1; i < count; i++) {
+    const float* const p = partials + i * stride;
+    addRange(p[0], p[1], p + 16, partials, padTo16(layer.headSize));
   }
-  const float inverse = 1 / total;
-  for (int d = 0; d < headSize; d++) out[d] *= inverse;
+  finishRow(layer, partials + 16, partials[1], out);
 }
 
 }  // namespace grok1::GROK1_ISA

@@ -11,13 +11,11 @@ namespace {
 
 [[noreturn]] void misuse(const std::string& message) { throw Failure("ERR_ARGUMENT", message); }
 
-// A tile of few rows (decoding) is cut into ranges of about this many keys, whatever the number of threads: the order of
-// summation, and so every bit of the result, depends on shapes alone.
+// Keys are summed up in ranges of about this many, which are then added in order, so a row's bits are the same with any number of
+// threads, alone (decoding), among a few (drafts) or in any piece of a prompt. Threads share out the ranges of few rows.
 constexpr int32_t kKeyRange = 512;
 constexpr int32_t kFewRows = kQueryRows / 2;
-// Up to this many rows of a sequence are attended as a single row would be, key ranges and all: a pass that verifies drafted
-// tokens then gives the bits that one token at a time would.
-constexpr int32_t kDraftRows = 16;
+constexpr int32_t kFewTokens = 16;
 // Multiply-adds below which a second thread costs more than it saves.
 constexpr int64_t kWorthSplitting = 32 * 1024;
 
@@ -183,7 +181,9 @@ void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t l
   }
 
   const int32_t tileTokens = std::max(1, kQueryRows / call.group);
+  // Whole tiles of 16 keys, or whole pages where these end in a part of one.
   const int32_t range = layer.pageTokens % 16 == 0 ? kKeyRange : (kKeyRange + layer.pageTokens - 1) / layer.pageTokens * layer.pageTokens;
+  call.keyRange = range;
   items_.clear();
   merges_.clear();
   int64_t partials = 0, work = 0, highestRows = 0;
@@ -193,7 +193,7 @@ void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t l
       const int32_t first = tile * tileTokens, count = std::min(tileTokens, run.count - first);
       const int32_t position = run.position + first, end = position + count;
       const int32_t rows = count * call.group;
-      const bool cut = (run.count <= kDraftRows || rows <= kFewRows) && end > range;
+      const bool cut = (run.count <= kFewTokens || rows <= kFewRows) && end > range;
       highestRows = std::max<int64_t>(highestRows, rows);
       work += int64_t(rows) * end * layer.headSize * layer.kvHeads * 2;
       for (int32_t head = 0; head < layer.kvHeads; head++) {
@@ -228,7 +228,7 @@ void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t l
     const int32_t head = item.head * call.group + r % call.group;
     float* const to = call.out + (int64_t(item.row + r / call.group) * heads + head) * layer.headSize;
     const int32_t ranges = (item.keyEnd + range - 1) / range;
-    ops_.merge(call.partials + (item.partial + r) * width, width * rows, ranges, layer.headSize, to);
+    ops_.merge(layer, call.partials + (item.partial + r) * width, width * rows, ranges, to);
   };
   const auto mergeSome = [&](int thread, int threads) {
     int64_t index = 0;

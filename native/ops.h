@@ -43,6 +43,7 @@ struct AttentionCall {
   const float* q;        // [n, heads * headSize]
   float* out;            // [n, heads * headSize]
   int32_t heads, group;  // query heads, and how many of them share a key/value head
+  int32_t keyRange;      // keys whose sums are added up among themselves; an item that ends in a partial result has at most one range
   float scale, softcap;  // softcap 0: none
   const float* temperatures;  // [n] factors of the capped scores; null: 1
   float* partials;       // a partial result: maximum, sum, 14 unused, then headSize values padded to 16
@@ -60,7 +61,7 @@ constexpr int64_t padTo16(int64_t n) { return (n + 15) / 16 * 16; }
 // Floats of scratch that attend() needs.
 constexpr int64_t attentionScratch(int64_t rows, int64_t headSize) {
   const int64_t width = padTo16(headSize);
-  return (rows + 16) * (width * 2 + kKeyBlock + 2) + kKeyBlock * width + width / 16 * kValueTile;
+  return (rows + 16) * (width * 3 + kKeyBlock + 18) + kKeyBlock * width + width / 16 * kValueTile;
 }
 
 // Flat kernels may read and write up to the next multiple of 16 elements: buffers are padded.
@@ -77,8 +78,8 @@ struct OpKernels {
   void (*softmax)(const float* x, float* out, int64_t n);
   void (*storeKv)(const KvLayer& layer, int page, int slot, int head, const float* k, const float* v);
   void (*attend)(const AttentionCall& call, const AttentionItem& item, float* scratch);
-  // Merges `count` partial results `stride` floats apart into out[headSize].
-  void (*merge)(const float* partials, int64_t stride, int count, int headSize, float* out);
+  // Merges a row's `count` partial results, `stride` floats apart and of consecutive ranges, into out[headSize]; writes over the first.
+  void (*merge)(const KvLayer& layer, float* partials, int64_t stride, int count, float* out);
 };
 
 const OpKernels& opKernels(Isa isa);

@@ -36,7 +36,7 @@ export interface SpeculationOptions {
   readonly always?: boolean;
 }
 
-/** With the row that is computed anyway, as many as backends compute bit for bit like one at a time. */
+/** 16 rows with the one that is computed anyway: the work of few rows is what backends share out among threads best. */
 export const mostDraftTokens = 15;
 
 /** More sequences than this fill a pass well enough by themselves. */

@@ -44,6 +44,27 @@ describe.skipIf(!state.addon)(title, () => {
       for (const threads of [2, 3, 4]) expect(await attend(open({ threads }), type, 1300, 3)).toEqual(one);
     });
 
+    it.each(isas)("gives a row the same bits alone, among a few and in any piece of a prompt, on %s", async (isa) => {
+      const ops = open({ isa, threads: 2 });
+      const rows = 700;
+      for (const [type, pageTokens] of [
+        ["f32", 32],
+        ["f16", 40],
+        ["q8_0", 600],
+        ["q4_0", 32],
+      ] as const) {
+        const shape = { ...usual, pageTokens };
+        const whole = await attend(ops, type, 0, rows, shape);
+        for (const cuts of [
+          [512, 513, 529, 536, 545, 601, 620, 699],
+          Array.from({ length: 10 }, (_, i) => (i + 1) * 67),
+        ]) {
+          const found = await attend(ops, type, 0, rows, shape, cuts);
+          expect(found.filter((value, i) => value !== whole[i])).toHaveLength(0);
+        }
+      }
+    });
+
     it.each(isas)("agrees with the reference on %s, in ranges of keys and in tiles of queries", async (isa) => {
       for (const type of types) {
         for (const [depth, rows] of [
@@ -76,7 +97,8 @@ describe.skipIf(!state.addon)(title, () => {
             ...rest,
             headSize: type === "f32" || type === "f16" ? headSize : 32 * Math.ceil(headSize / 32),
           };
-          const alone = await attend(native, type, given.depth, given.rows, given, 1);
+          const each = Array.from({ length: given.rows - 1 }, (_, i) => i + 1);
+          const alone = await attend(native, type, given.depth, given.rows, given, each);
           expect(await attend(native, type, given.depth, given.rows, given)).toEqual(alone);
         }),
         { numRuns: 60 },
@@ -280,15 +302,14 @@ interface Shape {
 
 const usual: Shape = { headSize: 64, kvHeads: 2, group: 3, pageTokens: 32, softcap: 30 };
 
-/** Attention of the last `rows` of `depth + rows` random tokens, through pages in shuffled order. */
-/** Attention of `rows` rows behind `depth` keys, `step` of them in a call. */
+/** Attention of the last `rows` of `depth + rows` random tokens, through pages in shuffled order, in calls that end before each of `cuts`. */
 async function attend(
   ops: Ops,
   type: KvType,
   depth: number,
   rows: number,
   shape = usual,
-  step = rows,
+  cuts: readonly number[] = [],
 ): Promise<number[]> {
   const { headSize, kvHeads, group, pageTokens, softcap } = shape;
   const random = randomNumbers(depth * 31 + rows);
@@ -304,14 +325,16 @@ async function attend(
   const width = kvHeads * group * headSize;
   const queries = random(rows * width);
   const options = { heads: kvHeads * group, scale: 1 / Math.sqrt(headSize), softcap };
-  const out: number[] = [];
-  for (let row = 0; row < rows; row += step) {
-    const q = ops.matrix("q", step, width);
-    ops.write(q, queries.subarray(row * width, (row + step) * width));
-    out.push(...(await ops.read(ops.attention("out", q, cache, 0, oneSequence(depth + row, step, pages), options))));
+  const found: number[] = [];
+  for (const [i, end] of [...cuts, rows].entries()) {
+    const start = i === 0 ? 0 : cuts[i - 1]!;
+    const q = ops.matrix("q", end - start, width);
+    ops.write(q, queries.slice(start * width, end * width));
+    const batch = oneSequence(depth + start, end - start, pages);
+    for (const value of await ops.read(ops.attention("out", q, cache, 0, batch, options))) found.push(value);
   }
   ops.freeKvCache(cache);
-  return out;
+  return found;
 }
 
 function oneSequence(start: number, count: number, pages: Int32Array): Batch {

@@ -28,8 +28,8 @@ const kvTypes: readonly KvType[] = ["f32", "f16", "q8_0", "q4_0"];
 
 /**
  * The native backend: float32 activations in the addon's memory, kernels for the processor's instruction set, a pool of
- * threads. The same calls give the same bits with any number of threads: how work is cut, and so the order in which is
- * summed, depends on shapes alone. Instruction sets differ from one another within the bounds of {@link Ops}.
+ * threads. A row has the same bits with any number of threads and in whatever batch it travels: how work is cut, and so the order
+ * in which is summed, depends on its own shape alone. Instruction sets differ from one another within the bounds of {@link Ops}.
  *
  * One backend is used from one JavaScript thread.
  * @throws GrokError `argument` for a number of threads or an instruction set that cannot be had.
