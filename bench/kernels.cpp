@@ -101,8 +101,10 @@ static double bytePeak(ThreadPool& pool, bool avx512) {  // operations/s of 8-bi
       for (auto& v : s) v = a;
       for (int64_t i = 0; i < rounds; i++) {
 #pragma GCC unroll 12
-        for (int j = 0; j < 6; j++) s[j] = _mm256_add_epi16(s[j], _mm256_maddubs_epi16(a, a));
-        asm volatile("" : "+x"(a));
+        for (int j = 0; j < 6; j++) {
+          s[j] = _mm256_add_epi16(s[j], _mm256_maddubs_epi16(a, a));
+          asm volatile("" : "+x"(a));  // or the six products are one
+        }
       }
       int total = 0;
       for (auto& v : s) total += _mm256_extract_epi32(v, 0);
@@ -192,7 +194,7 @@ int main(int argc, char** argv) {
   std::printf("prefill [%lld, %lld] by [%lld]; decode over 160 MB of rows\n", (long long)tokens, (long long)cols, (long long)rows);
   std::printf("%-7s %-7s %14s %10s %14s %8s\n", "isa", "type", "GFLOP/s", "n=4 GB/s", "decode GB/s", "of read");
 
-  for (const Isa isa : {Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : {Isa::avx2, Isa::avxvnni, Isa::avx512}) {
     if (!isaUsable(isa) || (!wanted.empty() && wanted != "all" && wanted != isaName(isa))) continue;
     for (const int type : kTypes) {
       if (!types.empty() && types != "all" && ("," + types + ",").find(std::string(",") + typeName(type) + ",") == std::string::npos) continue;
