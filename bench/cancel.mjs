@@ -3,19 +3,12 @@
 // usage: node bench/cancel.mjs --model model.gguf [--tokens 512] [--repeats 20] [--threads 2]
 import { basename } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { loadModel } from "../dist/index.js";
+import { readOptions, required } from "./options.mjs";
 import { benchTokens, median } from "./tokens.mjs";
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: "string" },
-    tokens: { type: "string", default: "512" },
-    repeats: { type: "string", default: "20" },
-    threads: { type: "string", default: "2" },
-  },
-});
-const [length, repeats, threads] = [options.tokens, options.repeats, options.threads].map(Number);
+const options = readOptions(import.meta.url, { model: required, tokens: 512, repeats: 20, threads: 2 });
+const { tokens: length, repeats, threads } = options;
 const model = await loadModel(options.model, { threads, contextLength: length + 8 });
 const tokens = [...benchTokens(length, model.tokenizer.vocabSize)];
 // Another first token each time, so that no prompt is found in the cache of the one before.

@@ -9,7 +9,6 @@
 // --quantized leaves them as they are. With --rows the chunks done are kept, and a later run with the same
 // options goes on from there; an interrupt prints the table of what there is. --no-peer leaves llama.cpp out: it has no quantized
 // caches for architectures that it runs without fused attention, `grok` among them.
-import { parseArgs } from "node:util";
 import { loadModel } from "../dist/index.js";
 import {
   compare,
@@ -23,24 +22,15 @@ import {
   spreadChunks,
   standardError,
 } from "./distributions.mjs";
+import { optional, readOptions, required } from "./options.mjs";
 import { startPeer } from "./peers/ask.mjs";
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: "string" },
-    text: { type: "string" },
-    chunks: { type: "string", default: "40" },
-    context: { type: "string", default: "512" },
-    every: { type: "string", default: "4" },
-    threads: { type: "string", default: "2" },
-    rows: { type: "string" },
-    "no-peer": { type: "boolean", default: false },
-    quantized: { type: "boolean", default: false },
-  },
+const options = readOptions(import.meta.url, {
+  ...{ model: required, text: required, chunks: 40, context: 512, every: 4, threads: 2, rows: optional },
+  ...{ "no-peer": false, quantized: false },
 });
-const [chunkCount, context, every, threads] = [options.chunks, options.context, options.every, options.threads].map(
-  Number,
-);
+const { chunks: chunkCount, context, every, threads } = options;
+const text = readText(options.text);
 const path = options.quantized ? options.model : await decodedCopy(options.model);
 const types = ["f32", "f16", "q8_0", "q4_0"];
 const models = [];
@@ -75,7 +65,7 @@ let stopped = false;
 process.once("SIGINT", () => {
   stopped = true;
 });
-const chunks = spreadChunks(models[0].encode(readText(options.text)), context, chunkCount);
+const chunks = spreadChunks(models[0].encode(text), context, chunkCount);
 const { rows, add } = openRows(options.rows);
 while (rows.length < chunks.length && !stopped) {
   const chunk = chunks[rows.length];

@@ -8,7 +8,6 @@
 // measured over --reference-tokens tokens, since the reference is slow. With --rows the chunks
 // done are kept, and a later run with the same options goes on from there; an interrupt prints the table of what there is.
 // Greedy texts may part where the two best logits nearly tie, since engines round activations differently.
-import { parseArgs } from "node:util";
 import { loadModel } from "../dist/index.js";
 import {
   compare,
@@ -22,25 +21,16 @@ import {
   spreadChunks,
   standardError,
 } from "./distributions.mjs";
+import { optional, readOptions, required } from "./options.mjs";
 import { startPeer } from "./peers/ask.mjs";
 import { median } from "./tokens.mjs";
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: "string" },
-    text: { type: "string" },
-    parts: { type: "string", default: "perplexity,greedy" },
-    context: { type: "string", default: "512" },
-    chunks: { type: "string", default: "120" },
-    rows: { type: "string" },
-    "peer-every": { type: "string", default: "4" },
-    "reference-tokens": { type: "string", default: "64" },
-    count: { type: "string", default: "100" },
-    threads: { type: "string", default: "2" },
-  },
+const options = readOptions(import.meta.url, {
+  ...{ model: required, text: optional, parts: "perplexity,greedy", context: 512, chunks: 120, rows: optional },
+  ...{ "peer-every": 4, "reference-tokens": 64, count: 100, threads: 2 },
 });
-const number = (name) => Number(options[name]);
-const [context, threads, count] = ["context", "threads", "count"].map(number);
+const { context, threads, count } = options;
+const text = options.parts.includes("perplexity") ? readText(options.text ?? "(no --text)") : "";
 const parts = options.parts.split(",");
 
 const contextLength = Math.max(context, count + 128);
@@ -55,7 +45,7 @@ await model.close();
 await exact.close();
 
 async function comparePerplexity() {
-  const chunks = spreadChunks(model.encode(readText(options.text)), context, number("chunks"));
+  const chunks = spreadChunks(model.encode(text), context, options.chunks);
   const peer = startLlama();
   let stopped = false;
   process.once("SIGINT", () => {
@@ -70,7 +60,7 @@ async function comparePerplexity() {
     const results = await ahead;
     ahead = compute(chunks[rows.length + 1]);
     const row = compareRows(chunk, ...results.map(({ logits }) => logits));
-    if (rows.length % number("peer-every") === 0) {
+    if (rows.length % options["peer-every"] === 0) {
       row.theirs = lossesOf((await peer.ask({ chunk: [...chunk] })).logprobs);
     }
     add(row);
@@ -105,7 +95,7 @@ async function comparePerplexity() {
       `the same best token: ${(100 * mean(same)).toFixed(1)} % ± ${(100 * standardError(same)).toFixed(1)}.`,
   );
 
-  const tokens = chunks[0].slice(0, number("reference-tokens"));
+  const tokens = chunks[0].slice(0, options["reference-tokens"]);
   if (tokens.length < 2) return;
   const reference = await loadModel(options.model, { backend: "reference", contextLength });
   const truth = await reference.logprobs(tokens, { from: 1 });

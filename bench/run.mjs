@@ -54,7 +54,13 @@ const cases = [
     prefill: 8000,
     decode: 32,
   },
-].filter(({ name }) => !options.only || options.only.includes(name));
+];
+const known = cases.map(({ name }) => name);
+const unknown = options.only?.find((name) => !known.includes(name));
+if (unknown !== undefined) {
+  console.error(`--only: there is no case ${unknown}, expected some of ${known.join(", ")}`);
+  process.exit(2);
+}
 
 if (options.isa !== undefined && options.isa !== "avx2") throw new Error(`--isa is ${options.isa}, expected avx2`);
 const peers = join(root, "bench", "peers");
@@ -73,7 +79,7 @@ const machine = {
 };
 
 const rows = [];
-for (const bench of cases) {
+for (const bench of cases.filter(({ name }) => !options.only || options.only.includes(name))) {
   const file = bench.file ?? join(options.files, `${bench.name}.gguf`);
   if (!existsSync(file)) {
     if (bench.file) {

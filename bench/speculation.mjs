@@ -4,20 +4,18 @@
 //
 // Runs with and without speculation alternate, and the ratio of each pair is taken: what else the machine does meets both alike. For
 // either way the text must be the same, token for token; the script fails where it is not.
-import { parseArgs } from "node:util";
 import { loadModel } from "../dist/index.js";
+import { readOptions, required } from "./options.mjs";
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: "string" },
-    threads: { type: "string", default: "2" },
-    repeats: { type: "string", default: "5" },
-    tokens: { type: "string", default: "160" },
-    temperatures: { type: "string", default: "0,0.6" },
-    texts: { type: "string", default: "edit,story" },
-  },
+const options = readOptions(import.meta.url, {
+  model: required,
+  threads: 2,
+  repeats: 5,
+  tokens: 160,
+  temperatures: "0,0.6",
+  texts: "edit,story",
 });
-const [threads, repeats, maxTokens] = [options.threads, options.repeats, options.tokens].map(Number);
+const { threads, repeats, tokens: maxTokens } = options;
 
 const body = `
   const text = readFileSync(path, "utf8");
@@ -49,6 +47,10 @@ const percent = (part, whole) => (whole === 0 ? "" : `${Math.round((100 * part) 
 console.log("| text | prompt tokens | temperature | off, tokens/s | on, tokens/s | speed-up | drafted | right |");
 console.log("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
 for (const text of options.texts.split(",")) {
+  if (!Object.hasOwn(prompts, text)) {
+    console.error(`--texts: there is no ${text}, expected some of ${Object.keys(prompts).join(", ")}`);
+    process.exit(2);
+  }
   for (const temperature of options.temperatures.split(",").map(Number)) {
     const [offs, ons, ratios] = [[], [], []];
     let last;
