@@ -286,6 +286,19 @@ describe("perplexity, bench, doctor", () => {
     );
   });
 
+  it("bench names what does not fit into the context as it was asked for", async () => {
+    for (const [args, message] of [
+      [["-p", "90000", "-n", "4"], /--prompt 90000 and --generate 4 do not fit into a context of \d+ tokens/],
+      [["-c", "16"], /--prompt 1 and --generate 32 do not fit into a context of 16 tokens/],
+      [["-c", "90000"], /--context is 90000, expected/],
+    ] as const) {
+      expect(await grok1(["bench", "-m", baby, ...args])).toMatchObject({
+        status: 2,
+        stderr: expect.stringMatching(message),
+      });
+    }
+  });
+
   it("runs the kernels of the instruction set that is asked for", async () => {
     const short = ["bench", "-m", baby, "-p", "8", "-n", "1", "-r", "1", "--json"];
     const { addon } = JSON.parse((await grok1(["doctor", "--json"])).stdout);

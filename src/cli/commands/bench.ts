@@ -1,5 +1,7 @@
 import type { Command } from "commander";
+import { GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
+import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
@@ -37,12 +39,25 @@ async function bench(options: BenchCommandOptions): Promise<void> {
   using interrupt = catchInterrupt();
   const asked = options.prompt === undefined ? undefined : Math.max(8, options.prompt + options.generate);
   const context = options.context ?? asked;
-  await using model = await openModel(path, { ...options, ...(context !== undefined && { context }) });
+  const refuse = (prefill: number, most: number) =>
+    usageError(`--prompt ${prefill} and --generate ${options.generate} do not fit into a context of ${most} tokens`);
+  await using model = await openModel(path, { ...options, ...(context !== undefined && { context }) }).catch(
+    (error) => {
+      // Nobody asked for this context by name.
+      const { option, most } = error instanceof GrokError ? error.details : {};
+      throw option === "contextLength" && options.context === undefined ? refuse(options.prompt!, Number(most)) : error;
+    },
+  );
   warnOfFallback(model);
+  const { contextLength, threads } = model.info;
+  const prefill = options.prompt ?? Math.max(1, Math.min(usualPrompt, contextLength - options.generate));
+  if (prefill + options.generate > contextLength) {
+    throw refuse(prefill, contextLength);
+  }
   const progress = createProgress(process.stderr, process.env);
   progress.show(`measuring ${options.repeat + 1} runs ...`);
   const result = await measureSpeed(model, {
-    prefill: options.prompt ?? Math.max(1, Math.min(usualPrompt, model.info.contextLength - options.generate)),
+    prefill,
     decode: options.generate,
     repeats: options.repeat,
     signal: interrupt.signal,
@@ -57,7 +72,11 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     ["decode", `${result.decodeTokensPerSecond.toFixed(1)} tokens/s`, `${result.decodeTokens} tokens`],
     ["kernels", result.isa ?? `the ${result.backend} backend`, `${result.threads} threads`],
     ["bytes per token", formatBytes(result.bytesPerToken), "weights read to decode one token"],
-    ["memory", `${formatBytes(result.memoryBandwidth)}/s`, `read by ${result.threads} threads, in this run`],
+    [
+      "memory",
+      `${formatBytes(result.memoryBandwidth)}/s`,
+      `read by ${threads} thread${threads === 1 ? "" : "s"}, in this run`,
+    ],
     ["decode at", `${(100 * result.decodeFractionOfBandwidth).toFixed(0)} %`, "of what the memory allows"],
   ];
   process.stdout.write(table(rows));
