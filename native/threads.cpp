@@ -53,7 +53,8 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   stopping_ = true;
-  generation_.fetch_add(1, std::memory_order_release);
+  // Sequentially consistent, here and in start(): whether somebody is parked must not be looked up before this is seen.
+  generation_.fetch_add(1, std::memory_order_seq_cst);
   generation_.notify_all();
   for (auto& worker : workers_) worker.join();
 }
@@ -89,7 +90,7 @@ void ThreadPool::work(int thread) {
 
 void ThreadPool::barrier() {
   if (size_ == 1) return;
-  const int phase = phase_.load(std::memory_order_relaxed);
+  const unsigned phase = phase_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     phase_.store(phase + 1, std::memory_order_release);

@@ -80,7 +80,7 @@ class ThreadPool {
   alignas(64) std::atomic<int> generation_{0};
   alignas(64) std::atomic<int> running_{0};
   alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<int> phase_{0};
+  alignas(64) std::atomic<unsigned> phase_{0};  // wraps
   alignas(64) std::atomic<int64_t> next_{0};
 };
 
