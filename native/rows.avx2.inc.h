@@ -65,21 +65,28 @@ GROK1_INLINE __m256i dotTwo(const Codes& w, const ActGroup& a, int p) {
 #endif
 }
 
-// Whole-number sums of each of eight blocks of K rows, offset taken off.
-template <class Q, int K, class C>
-GROK1_INLINE void dotBlocks(const C* codes, const ActGroup& a, __m256i* sums) {
+// Whole-number sums of each of eight blocks of K rows and N tokens, offset taken off.
+template <class Q, int K, int N, class C>
+GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t g, __m256i* sums) {
   // Sums of 8 products of 31 * 127, or of 16 of 15 * 127, fit 16 bits.
   const auto add = [](__m256i a, __m256i b) { return Q::kSigned ? _mm256_hadd_epi32(a, b) : addNeighbours(a, b); };
-  __m256i low[K], high[K];
-  eachRow<0, K>(codes, [&](int r, const Codes& w) { low[r] = keep(dotTwo<Q>(w, a, 0)); });
-  eachRow<1, K>(codes, [&](int r, const Codes& w) { low[r] = keep(add(low[r], dotTwo<Q>(w, a, 1))); });
-  eachRow<2, K>(codes, [&](int r, const Codes& w) { high[r] = keep(dotTwo<Q>(w, a, 2)); });
-  eachRow<3, K>(codes, [&](int r, const Codes& w) { high[r] = keep(add(high[r], dotTwo<Q>(w, a, 3))); });
+  __m256i low[K * N], high[K * N];
+  const auto each = [&](auto p, auto f) {
+    constexpr int P = decltype(p)::value;
+    eachRow<P, K>(codes, [&](int r, const Codes& w) {
+      GROK1_UNROLL
+      for (int t = 0; t < N; t++) f(r * N + t, dotTwo<Q>(w, acts[t][g], P));
+    });
+  };
+  each(Constant<0>(), [&](int i, __m256i dot) { low[i] = keep(dot); });
+  each(Constant<1>(), [&](int i, __m256i dot) { low[i] = keep(add(low[i], dot)); });
+  each(Constant<2>(), [&](int i, __m256i dot) { high[i] = keep(dot); });
+  each(Constant<3>(), [&](int i, __m256i dot) { high[i] = keep(add(high[i], dot)); });
   constexpr int offset = Q::kSigned && !kVnni ? 0 : Q::kTraits.offset, shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
   GROK1_UNROLL
-  for (int r = 0; r < K; r++) {
-    sums[r] = Q::kTraits.maxCode <= 15 ? addNeighbours(low[r], high[r]) : _mm256_hadd_epi32(low[r], high[r]);
-    if (offset > 0) sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(_mm256_load_si256((const __m256i*)a.sums), shift));
+  for (int i = 0; i < K * N; i++) {
+    sums[i] = Q::kTraits.maxCode <= 15 ? addNeighbours(low[i], high[i]) : _mm256_hadd_epi32(low[i], high[i]);
+    if (offset > 0) sums[i] = _mm256_sub_epi32(sums[i], _mm256_slli_epi32(_mm256_load_si256((const __m256i*)acts[i % N][g].sums), shift));
   }
 }
 
@@ -138,54 +145,54 @@ GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup&
   }
 }
 
-// Eight lanes of K rows and N tokens += one group; K or N is 1. `there`, where given, has ones for the blocks that belong to the
-// row: scales of what lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
-template <class Q, int K, int N, class C>
-GROK1_INLINE void addCodes(const uint8_t* const* rows, const C* codes, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there) {
+template <class Q>
+constexpr bool kHalves = Q::kTraits.kind == Kind::sub16 || Q::kTraits.kind == Kind::subMin16;
+
+// Eight lanes of K rows and N tokens += one group; of half blocks K or N is 1. `there`, where given, has ones for the blocks that
+// belong to the row: scales of what lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
+template <class Q, int K, int N>
+GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there = nullptr) {
   constexpr Kind kind = Q::kTraits.kind;
-  constexpr bool halves = kind == Kind::sub16 || kind == Kind::subMin16;
-  __m256i subs[K];
-  if constexpr (halves) {
+  __m256i sums[K * N];
+  if constexpr (kHalves<Q> && N > 1) {
+    KeptCodes codes;
+    unpack<Q>(rows[0], codes.kept);
+    const __m256i subs = Q::subs(rows[0]);
     GROK1_UNROLL
-    for (int r = 0; r < K; r++) subs[r] = Q::subs(rows[r]);
+    for (int t = 0; t < N; t++) dotHalves<Q, 1>(&codes, &subs, acts[t][g], sums + t);
+  } else {
+    RowCodes<Q> codes[K];
+    GROK1_UNROLL
+    for (int r = 0; r < K; r++) codes[r].row = rows[r];
+    if constexpr (kHalves<Q>) {
+      __m256i subs[K];
+      GROK1_UNROLL
+      for (int r = 0; r < K; r++) subs[r] = Q::subs(rows[r]);
+      dotHalves<Q, K>(codes, subs, acts[0][g], sums);
+    } else {
+      dotBlocks<Q, K, N>(codes, acts, g, sums);
+    }
   }
   GROK1_UNROLL
-  for (int t = 0; t < N; t++) {
-    const ActGroup& a = acts[t][g];
-    __m256i sums[K];
-    if constexpr (halves) dotHalves<Q, K>(codes, subs, a, sums);
-    else dotBlocks<Q, K>(codes, a, sums);
+  for (int r = 0; r < K; r++) {
+    __m256 scale, min = _mm256_setzero_ps();
+    if constexpr (kHalves<Q>) scale = Q::scale(rows[r]);
+    else Q::scales(rows[r], scale, min);
+    if (there != nullptr) {
+      scale = _mm256_and_ps(scale, *there);
+      min = _mm256_and_ps(min, *there);
+    }
     GROK1_UNROLL
-    for (int r = 0; r < K; r++) {
+    for (int t = 0; t < N; t++) {
+      const ActGroup& a = acts[t][g];
       __m256& lane = lanes[r * N + t];
-      __m256 scale, min = _mm256_setzero_ps();
-      if constexpr (halves) scale = Q::scale(rows[r]);
-      else Q::scales(rows[r], scale, min);
-      if (there != nullptr) {
-        scale = _mm256_and_ps(scale, *there);
-        min = _mm256_and_ps(min, *there);
-      }
-      lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r]), _mm256_mul_ps(scale, _mm256_load_ps(a.scale)), lane);
+      lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r * N + t]), _mm256_mul_ps(scale, _mm256_load_ps(a.scale)), lane);
       if (kind == Kind::min32) lane = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledSums), lane);
       if constexpr (kind == Kind::subMin16) {
         const __m256i mins = _mm256_madd_epi16(Q::minCodes(rows[r]), _mm256_load_si256((const __m256i*)a.sums16));
         lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(mins), _mm256_mul_ps(Q::minScale(rows[r]), _mm256_load_ps(a.scale)), lane);
       }
     }
-  }
-}
-
-template <class Q, int K, int N>
-GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there = nullptr) {
-  if constexpr (N == 1) {
-    RowCodes<Q> codes[K];
-    GROK1_UNROLL
-    for (int r = 0; r < K; r++) codes[r].row = rows[r];
-    addCodes<Q, K, N>(rows, codes, acts, g, lanes, there);
-  } else {
-    KeptCodes codes;
-    unpack<Q>(rows[0], codes.kept);
-    addCodes<Q, 1, N>(rows, &codes, acts, g, lanes, there);
   }
 }
 
@@ -243,11 +250,13 @@ static void quantRows(const RowsCall& call, int firstRow) {
 
 template <int TYPE, int N>
 GROK1_INLINE void quantRowsFor(const RowsCall& call) {
-  if (N == 1 && call.rows == 4) {
-    quantRows<Quant<TYPE>, 4, 1>(call, 0);
-  } else {
-    for (int r = 0; r < call.rows; r++) quantRows<Quant<TYPE>, 1, N>(call, r);
-  }
+  using Q = Quant<TYPE>;
+  if (N == 1 && call.rows == 4) return quantRows<Q, 4, 1>(call, 0);
+  // A token in two terms: two rows at a time, or sums would wait for one another.
+  constexpr int R = N == 2 && !kHalves<Q> ? 2 : 1;
+  int r = 0;
+  for (; r + R <= call.rows; r += R) quantRows<Q, R, N>(call, r);
+  if (R > 1 && r < call.rows) quantRows<Q, 1, N>(call, r);
 }
 
 }  // namespace grok1::GROK1_ISA
