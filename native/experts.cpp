@@ -22,23 +22,29 @@ struct Gathered {
   std::vector<Assignment> all;
   std::vector<int64_t> ids, start;
 
-  Gathered(int64_t experts, const int32_t* chosen, const float* weights, int64_t n, int used) {
-    std::vector<int64_t> counts(size_t(experts), 0);
-    for (int64_t i = 0; i < n * used; i++) counts[size_t(chosen[i])]++;
-    std::vector<int64_t> at(size_t(experts), 0);
+  // Allocates only where a call is larger than those before.
+  void gather(int64_t experts, const int32_t* chosen, const float* weights, int64_t n, int used) {
+    ids.clear();
+    start.clear();
+    at.assign(size_t(experts), 0);
+    for (int64_t i = 0; i < n * used; i++) at[size_t(chosen[i])]++;
     int64_t total = 0;
     for (int64_t e = 0; e < experts; e++) {
+      const int64_t count = at[size_t(e)];
       at[size_t(e)] = total;
-      if (counts[size_t(e)] > 0) {
+      if (count > 0) {
         ids.push_back(e);
         start.push_back(total);
       }
-      total += counts[size_t(e)];
+      total += count;
     }
     start.push_back(total);
     all.resize(size_t(total));
     for (int64_t i = 0; i < n * used; i++) all[size_t(at[size_t(chosen[i])]++)] = {i / used, weights[i]};
   }
+
+ private:
+  std::vector<int64_t> at;  // of each expert: where its next token goes
 };
 
 // out[r] += weight * y[r], rounded once.
@@ -344,7 +350,8 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
 void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
              const float* weights, int used, Gating gating, float* out, Workspace& workspace) {
   if (n <= 0 || used <= 0) return;
-  const Gathered gathered(refs.experts, chosen, weights, n, used);
+  thread_local Gathered gathered;
+  gathered.gather(refs.experts, chosen, weights, n, used);
   const Products& products = productsOf(isa);
   // Streaming rows wins while an expert has few tokens.
   if (int64_t(gathered.all.size()) <= 4 * int64_t(gathered.ids.size())) {

@@ -19,7 +19,7 @@ process.on("SIGINT", () => {});
 // The first one can be killed without a chance to tidy up.
 process.on("disconnect", () => {
   if (work !== undefined) rmSync(work.start.folder, { recursive: true, force: true });
-  process.exit();
+  process.kill(process.pid); // as its end would be from there
 });
 
 async function begin(start: Work["start"]): Promise<Work> {
