@@ -35,6 +35,16 @@ if (!path) {
 }
 const n = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
 const type = values.type;
+const types = ["q4_0", "q8_0", "q4_k", "q6_k", "f16", "f32"];
+const wrong = Object.entries(n).find(([name, value]) => name !== "type" && !(Number.isInteger(value) && value >= 0));
+if (wrong || !types.includes(type)) {
+  console.error(
+    wrong
+      ? `--${wrong[0]} is ${values[wrong[0]]}, expected a whole number`
+      : `--type is ${type}, expected ${types.join(", ")}`,
+  );
+  process.exit(2);
+}
 
 // xoshiro128** is more than a benchmark file needs; a 32-bit mix is enough for quants that only have to vary.
 let state = n.seed >>> 0;

@@ -57,12 +57,18 @@ const cases = [
 ];
 const known = cases.map(({ name }) => name);
 const unknown = options.only?.find((name) => !known.includes(name));
-if (unknown !== undefined) {
-  console.error(`--only: there is no case ${unknown}, expected some of ${known.join(", ")}`);
+const refuse = (message) => {
+  console.error(`run.mjs: ${message}`);
   process.exit(2);
+};
+if (unknown !== undefined) refuse(`--only: there is no case ${unknown}, expected some of ${known.join(", ")}`);
+if (options.isa !== undefined && options.isa !== "avx2") refuse(`--isa is ${options.isa}, expected avx2`);
+for (const [name, most] of Object.entries({ threads: availableParallelism(), repeat: 1000 })) {
+  // More threads than processors would slow the peer alone: grok1 takes no more than there are.
+  const value = Number(options[name]);
+  if (!Number.isInteger(value) || value < 1 || value > most)
+    refuse(`--${name} is ${options[name]}, expected 1 to ${most}`);
 }
-
-if (options.isa !== undefined && options.isa !== "avx2") throw new Error(`--isa is ${options.isa}, expected avx2`);
 const peers = join(root, "bench", "peers");
 installPeer();
 mkdirSync(options.files, { recursive: true });
@@ -83,6 +89,7 @@ for (const bench of cases.filter(({ name }) => !options.only || options.only.inc
   const file = bench.file ?? join(options.files, `${bench.name}.gguf`);
   if (!existsSync(file)) {
     if (bench.file) {
+      if (options.only) process.exitCode = 1;
       console.error(`${bench.name}: left out, there is no ${file} (bench/README.md says how to get it)`);
       continue;
     }
