@@ -1,18 +1,19 @@
 import { join } from "node:path";
 import { writeAtomic } from "../bytes/atomic-write.ts";
+import { type ExportType, writeModel } from "../convert/export.ts";
 import { defaultThreads } from "../engine/backend.ts";
 import type { BackendChoice } from "../engine/types.ts";
 import { GrokError } from "../errors.ts";
+import type { GgufValue } from "../formats/gguf/encode.ts";
 import { openGradBackend } from "./backend.ts";
 import { checkpointPath, listCheckpoints, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { countOverlong } from "./data/corpus.ts";
 import type { BatchStream } from "./data/stream.ts";
-import { exportModel } from "./export.ts";
 import { type EvaluationReport, openLog, type StepReport } from "./log.ts";
 import { plotCurves } from "./loss-plot.ts";
-import { defaultTrainOptions, type ExportType } from "./options.ts";
-import { countParameters, type ParameterCount } from "./parameters.ts";
+import { defaultTrainOptions } from "./options.ts";
+import { countParameters, modelMetadata, type ParameterCount } from "./parameters.ts";
 import { startProcesses } from "./processes.ts";
 import { checkParameterMemory, planTraining, type TrainMemory } from "./recompute.ts";
 import { createLocalReplicas, type Replicas } from "./replicas.ts";
@@ -285,18 +286,16 @@ async function runSteps(run: OpenRun, options: TrainOptions, type: ExportType): 
   // Also when a finished run is resumed: to export it in another type.
   if (!(await evaluate())) return stop();
   const path = exportPath(config, type);
-  const byName = new Map(trainer.parameters.map((parameter) => [parameter.name, parameter]));
-  await exportModel(
-    path,
-    {
-      model,
-      ...(config.about !== undefined && { about: config.about }),
-      tokenizer: setup.tokenizerMetadata,
-      ...(setup.chatTemplate !== undefined && { chatTemplate: setup.chatTemplate }),
-      specs: setup.specs,
-      values: ({ name }) => trainer.ops.readParameter(byName.get(name)!, "values"),
-    },
-    type,
-  );
+  const tensors = trainer.parameters.map((parameter) => ({
+    ...{ name: parameter.name, shape: parameter.shape },
+    values: () => trainer.ops.readParameter(parameter, "values"),
+  }));
+  const metadata = [...modelMetadata(model), ...describeAbout(config)];
+  await writeModel(path, { metadata, tokenizer: setup.tokenizerMetadata, tensors }, type);
   return { ...result(true), model: path, heldOut };
+}
+
+/** What the configuration has the model say of itself. */
+function describeAbout({ about = {} }: TrainConfig): [string, GgufValue][] {
+  return Object.entries(about).map(([key, value]) => [`general.${key}`, { type: "string", value }]);
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { ioError } from "../bytes/io-error.ts";
+import { tokenizerMetadata } from "../convert/tokenizer-metadata.ts";
 import { GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
 import { openGguf } from "../formats/gguf/file.ts";
@@ -17,15 +18,13 @@ import { type Corpus, loadCorpus } from "./data/corpus.ts";
 import { type HeldOutSet, heldOutSets } from "./data/held-out.ts";
 import { type BatchStream, createBatchStream } from "./data/stream.ts";
 import { drawValues, type ParameterSpec, parameterSpecs } from "./parameters.ts";
-import { tokenizerMetadata } from "./tokenizer-metadata.ts";
 
 /** What a configuration's files say, read and checked. */
 export interface TrainSetup {
   readonly config: TrainConfig;
   readonly tokenizer: Tokenizer;
-  /** `tokenizer.ggml.*` of the exported model. */
+  /** `tokenizer.*` of the exported model. */
   readonly tokenizerMetadata: readonly (readonly [string, GgufValue])[];
-  readonly chatTemplate: string | undefined;
   /** Rows of the embedding. */
   readonly vocab: number;
   readonly specs: readonly ParameterSpec[];
@@ -71,8 +70,10 @@ export async function prepareTraining(
   return {
     config,
     tokenizer,
-    tokenizerMetadata: metadata,
-    chatTemplate,
+    tokenizerMetadata:
+      chatTemplate === undefined
+        ? metadata
+        : [...metadata, ["tokenizer.chat_template", { type: "string", value: chatTemplate }]],
     vocab,
     specs: parameterSpecs(model, vocab),
     tokenBytes: Uint16Array.from({ length: vocab }, (_, id) =>

@@ -15,6 +15,7 @@ const flow = [
   "tokenizer",
   "kernels",
   "model",
+  "convert",
   "sampling",
   "engine",
   "generate",

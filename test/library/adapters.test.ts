@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { mergeAdapters } from "../../src/convert/merge.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
 import { loadModel, type Session } from "../../src/index.ts";
 import { readConfig } from "../../src/model/config.ts";
 import { makeAdapter } from "../../src/model/lora/lora.case.ts";
 import { listModules } from "../../src/model/lora/modules.ts";
 import { writeAdapter } from "../../src/model/lora/write.ts";
-import { mergeAdapters } from "../../src/train/lora/merge.ts";
 
 const vectors = fileURLToPath(new URL("../vectors", import.meta.url));
 const base = join(vectors, "models/llama.gguf");

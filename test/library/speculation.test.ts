@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadAddon } from "../../src/addon.ts";
-import { tensorChunks } from "../../src/formats/file-tensor.ts";
+import { tensorChunks } from "../../src/convert/copy.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
 import { writeGguf } from "../../src/formats/gguf/write.ts";
 import { loadModel } from "../../src/index.ts";

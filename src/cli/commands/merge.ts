@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import { mergeAdapters } from "../../convert/merge.ts";
 import { GrokError } from "../../errors.ts";
 import type { TensorType } from "../../tensor/types.ts";
-import { mergeAdapters } from "../../train/lora/merge.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../model.ts";
 import { addSettings } from "../settings.ts";

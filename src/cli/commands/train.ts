@@ -1,9 +1,10 @@
 import type { Command } from "commander";
+import { type ExportType, exportTypes } from "../../convert/export.ts";
 import type { BackendChoice } from "../../engine/types.ts";
 import type { Budget } from "../../train/budget.ts";
 import type { TrainConfig } from "../../train/config.ts";
 import type { EvaluationReport, StepReport } from "../../train/log.ts";
-import { defaultTrainOptions, type ExportType, exportTypes } from "../../train/options.ts";
+import { defaultTrainOptions } from "../../train/options.ts";
 import type { TrainEvent, TrainOptions, TrainResult } from "../../train/run.ts";
 import { interruptedStatus } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";

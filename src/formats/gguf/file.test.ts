@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { processorSeconds } from "../../../test/support/time.ts";
 import { loadAddon } from "../../addon.ts";
 import type { MappedFileOptions } from "../../bytes/mapped-file.ts";
-import { tensorChunks } from "../file-tensor.ts";
+import { tensorChunks } from "../../convert/copy.ts";
 import type { GgufValue } from "./encode.ts";
 import { openGguf } from "./file.ts";
 import { fileChunks, type TensorToWrite, writeGguf } from "./write.ts";

@@ -7,11 +7,11 @@ import { GrokError } from "../../errors.ts";
 import { createJinjaTemplate } from "../../generate/chat-template.ts";
 import { tokenizerFromSentencePiece } from "../../tokenizer/sentencepiece-file.ts";
 import { createTokenizerTrainer } from "../../tokenizer/train.ts";
-import type { TrainModel } from "../config.ts";
+import { parseTrainConfig } from "../config.ts";
+import { prepareTraining } from "../setup.ts";
 import { type Corpus, type CorpusOptions, loadCorpus } from "./corpus.ts";
 import { longestLine } from "./documents.ts";
 import { heldOutSets } from "./held-out.ts";
-import { loadTrainingData } from "./load.ts";
 import { type DataSource, defaultDataSource, findFiles } from "./source.ts";
 import { createBatchStream, type StreamOptions, type TrainStep } from "./stream.ts";
 
@@ -333,29 +333,35 @@ describe("stream", () => {
 });
 
 describe("training data of a configuration", () => {
-  const models = resolve(import.meta.dirname, "../../../test/vectors");
-  const config = (name: string) => ({
-    tokenizer: join(models, name),
-    model: { context: 32 } as TrainModel,
-    data: { sources: [source(put("abc abc<|endoftext|>abd"), {})], cache: join(folder, "loaded") },
-  });
+  const vectors = resolve(import.meta.dirname, "../../../test/vectors");
+  const config = (name: string) => {
+    const model = { name: "m", layers: 1, width: 8, heads: 1, kvHeads: 1, headSize: 8, experts: 2, used: 1, hidden: 8 };
+    const sources = [{ name: "abc", path: put("abc abc<|endoftext|>abd"), format: "text" }];
+    const data = { sources, cache: "loaded" };
+    const rest = { steps: 1, batchTokens: 32, optimizer: { rate: 0.01, warmup: 0 } };
+    const tokenizer = join(vectors, name);
+    return parseTrainConfig(
+      { model: { ...model, context: 32 }, tokenizer, out: "out", data, ...rest },
+      join(folder, "c"),
+    );
+  };
 
   it.each(["tokenizer/sp-bpe.model", "models/grok-1.gguf"])("is tokenized by %s", async (name) => {
     const made: string[] = [];
     const onFile = (file: string) => made.push(file);
     const settings = config(name);
-    const { corpora, tokenizer: own } = await loadTrainingData(settings, { onFile });
+    const { corpora, tokenizer: own } = await prepareTraining(settings, onFile);
     const { ids, starts } = corpora[0]!.documents;
     expect([...ids.subarray(0, starts[1])]).toEqual(
       [own.bos, ...own.encode("abc abc"), own.eos].filter((id) => id !== undefined),
     );
-    await loadTrainingData(settings, { onFile });
+    await prepareTraining(settings, onFile);
     expect(made).toHaveLength(1);
-    expect((await loadTrainingData(config(name))).corpora[0]!.key).toBe(corpora[0]!.key);
+    expect((await prepareTraining(config(name))).corpora[0]!.key).toBe(corpora[0]!.key);
   });
 
   it("names a tokenizer that is missing or is none", async () => {
-    await expect(loadTrainingData(config("none.model"))).rejects.toThrow(/none\.model: cannot read/);
-    await expect(loadTrainingData(config("models/rope.json"))).rejects.toThrow(/rope\.json/);
+    await expect(prepareTraining(config("none.model"))).rejects.toThrow(/none\.model: cannot read/);
+    await expect(prepareTraining(config("models/rope.json"))).rejects.toThrow(/rope\.json/);
   });
 });

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { loadAddon } from "../../addon.ts";
+import { mergeAdapters } from "../../convert/merge.ts";
 import { createRandom } from "../../sampling/random.ts";
 import { openFinetuneCheckpoint } from "./checkpoint.ts";
 import { type FinetuneEvent, type FinetuneOptions, finetune } from "./finetune.ts";
-import { mergeAdapters } from "./merge.ts";
 
 const fault = vi.hoisted(() => ({ file: "", code: "", after: 0 }));
 

@@ -1,14 +1,14 @@
 import { statSync } from "node:fs";
-import type { AtomicWriteOptions } from "../../bytes/atomic-write.ts";
-import { GrokError } from "../../errors.ts";
-import { tensorChunks } from "../../formats/file-tensor.ts";
-import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
-import { type TensorToWrite, writeGguf } from "../../formats/gguf/write.ts";
-import { checkAdapterScale, type LowRankTerm } from "../../model/lora/adapter.ts";
-import { readAdapter } from "../../model/lora/read.ts";
-import { canEncode, decodeRow, encodeRow } from "../../tensor/decode.ts";
-import { elementCount, type Tensor } from "../../tensor/tensor.ts";
-import { encodedBytes, type TensorType, tensorTypes } from "../../tensor/types.ts";
+import type { AtomicWriteOptions } from "../bytes/atomic-write.ts";
+import { GrokError } from "../errors.ts";
+import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
+import { type TensorToWrite, writeGguf } from "../formats/gguf/write.ts";
+import { checkAdapterScale, type LowRankTerm } from "../model/lora/adapter.ts";
+import { readAdapter } from "../model/lora/read.ts";
+import { canEncode, decodeRow, encodeRow } from "../tensor/decode.ts";
+import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
+import { tensorChunks } from "./copy.ts";
 
 export interface MergeOptions extends AtomicWriteOptions {
   /** Adapters, and what multiplies each one's own scale. */
