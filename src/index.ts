@@ -11,22 +11,18 @@
  *
  * Everything that can go wrong is a {@link GrokError} with a `code`. Nothing here prints, exits or reads the environment.
  */
+export type { AdapterChoice, AdapterSource } from "./engine/adapters.ts";
+export type { EngineInfo, EngineStatus } from "./engine/engine.ts";
 export type {
-  AdapterChoice,
-  AdapterSource,
-  BackendChoice,
   BenchOptions,
   BenchResult,
-  EngineInfo,
-  EngineOptions,
-  EngineStatus,
-  FinishReason,
   LogitsOptions,
   LogitsResult,
   LogprobsOptions,
   NamedArray,
-  TokenLogprob,
-} from "./engine/types.ts";
+} from "./engine/jobs.ts";
+export type { BackendChoice, EngineOptions } from "./engine/options.ts";
+export type { FinishReason, TokenLogprob } from "./engine/request.ts";
 export { type ErrorCode, type ErrorDetails, GrokError } from "./errors.ts";
 export { createChat } from "./generate/chat.ts";
 export { loadModel } from "./generate/load.ts";

@@ -1,7 +1,8 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { AdapterSource, BackendChoice } from "../engine/types.ts";
+import type { AdapterSource } from "../engine/adapters.ts";
+import type { BackendChoice } from "../engine/options.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";

@@ -10,9 +10,9 @@ import { makeAdapter } from "../model/lora/lora.case.ts";
 import { listModules } from "../model/lora/modules.ts";
 import { writeAdapter } from "../model/lora/write.ts";
 import { bindModel } from "../model/registry.ts";
+import type { AdapterChoice, AdapterSource } from "./adapters.ts";
 import { openAdapters } from "./adapters.ts";
 import { createCore } from "./core.ts";
-import type { AdapterChoice, AdapterSource } from "./types.ts";
 
 const file = openGguf(join(import.meta.dirname, "../../test/vectors/models/mixtral.gguf"));
 const folder = mkdtempSync(join(tmpdir(), "grok1-adapters-"));

@@ -5,7 +5,22 @@ import type { AdaptedOps, AppliedAdapter } from "../model/lora/apply.ts";
 import { readAdapter } from "../model/lora/read.ts";
 import type { Model, ModelFile } from "../model/model.ts";
 import { checkNames } from "./names.ts";
-import type { AdapterChoice, AdapterSource } from "./types.ts";
+
+/** A low-rank adapter in the layout of Python's `peft`: its folder, or its `adapter_model.safetensors`. */
+export interface AdapterSource {
+  readonly path: string;
+  /** What requests call it. Default: the path. */
+  readonly name?: string;
+  /** Multiplies what the adapter adds; may be negative, from -1000 to 1000. Default 1. */
+  readonly scale?: number;
+}
+
+/** An adapter that a request uses. */
+export interface AdapterChoice {
+  readonly name: string;
+  /** In place of the scale that it was opened with. */
+  readonly scale?: number;
+}
 
 /** The adapters that an engine holds, and who uses which. */
 export interface AdapterSet {

@@ -4,8 +4,8 @@ import { loadAddon } from "../addon.ts";
 import { GrokError } from "../errors.ts";
 import { openNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
+import type { BackendChoice } from "./options.ts";
 import { checkWhole } from "./request.ts";
-import type { BackendChoice } from "./types.ts";
 
 const backends: readonly BackendChoice[] = ["auto", "native", "reference"];
 

@@ -4,7 +4,7 @@ import { collect, expectAllFree, greedy, nextId, prompt, start } from "./core.ca
 import { createCore } from "./core.ts";
 import { createFakeModel, type FakeOptions, fakeLogits, greedyOracle } from "./fake-model.case.ts";
 import { computeLogits, computeLogprobs, runBench } from "./jobs.ts";
-import type { EngineRequest } from "./types.ts";
+import type { EngineRequest } from "./request.ts";
 
 describe("sessions", () => {
   it("compute only what is new, and return their memory", async () => {

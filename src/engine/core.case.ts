@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { type Core, type CoreOptions, createCore } from "./core.ts";
 import { createFakeModel, type FakeOptions } from "./fake-model.case.ts";
-import type { EngineRequest } from "./types.ts";
+import type { EngineRequest } from "./request.ts";
 
 export const greedy = { temperature: 0 } as const;
 

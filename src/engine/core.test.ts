@@ -4,9 +4,9 @@ import { GrokError } from "../errors.ts";
 import { collect, expectAllFree, greedy, nextId, prompt, start } from "./core.case.ts";
 import { type CoreOptions, createCore } from "./core.ts";
 import { createFakeModel, fakeLogits, greedyOracle } from "./fake-model.case.ts";
-import { cancellationBytes, createCancellations, makeInterruptible } from "./interrupt.ts";
 import { computeLogits, computeLogprobs } from "./jobs.ts";
-import type { EngineRequest } from "./types.ts";
+import type { EngineRequest } from "./request.ts";
+import { cancellationBytes, createCancellations, makeInterruptible } from "./thread/interrupt.ts";
 
 describe("generation", () => {
   it("is the model's greedy text, whatever the chunks and pages", async () => {

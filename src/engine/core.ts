@@ -6,14 +6,14 @@ import { createSampler } from "../sampling/sampler.ts";
 import { type AdapterSet, noAdapters } from "./adapters.ts";
 import { createDraftSource } from "./draft-source.ts";
 import { createDrafting } from "./drafts.ts";
+import type { EngineStatus } from "./engine.ts";
 import { isInterruption, noNumbers } from "./failures.ts";
-import type { Interrupt } from "./interrupt.ts";
 import { createJobHost } from "./job-host.ts";
 import type { JobHost } from "./jobs.ts";
-import { createMemory, makeRoom } from "./memory.ts";
+import { createKvMemory, makeRoom } from "./kv-memory.ts";
 import { fork, truncate } from "./pages.ts";
-import { createPasses, type Logits, type Place, placeOf } from "./pass.ts";
-import { checkRequest } from "./request.ts";
+import { createPasses, type Interrupt, type Logits, type Place, placeOf } from "./pass.ts";
+import { checkRequest, type EngineRequest, type EngineResult, type FinishReason } from "./request.ts";
 import {
   commonPrefix,
   createSession,
@@ -27,7 +27,6 @@ import {
 } from "./runs.ts";
 import { nextBatch } from "./scheduler.ts";
 import type { SpeculationOptions } from "./speculation.ts";
-import type { EngineRequest, EngineResult, EngineStatus, FinishReason } from "./types.ts";
 
 /**
  * The engine without its thread: sessions, paged memory, continuous batching, sampling. Everything that runs is a set of
@@ -77,7 +76,7 @@ const defaultPageTokens = 64;
 export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
   const { contextLength, batchTokens, interrupt = { armed: false }, speculate = true } = options;
   const { vocab } = model.config;
-  const memory = createMemory(ops, model, {
+  const memory = createKvMemory(ops, model, {
     tokens: Math.max(options.cacheTokens, contextLength),
     pageTokens: options.pageTokens ?? defaultPageTokens,
     type: options.kvType,

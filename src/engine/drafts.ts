@@ -1,4 +1,4 @@
-import type { Memory } from "./memory.ts";
+import type { KvMemory } from "./kv-memory.ts";
 import type { Place } from "./pass.ts";
 import { createSpeculation, mostDraftTokens, mostSpeculating, type SpeculationOptions } from "./speculation.ts";
 
@@ -12,7 +12,7 @@ export interface Drafting {
   passed(places: readonly Place[], tokens: number, seconds: number): void;
 }
 
-export function createDrafting(memory: Memory, options: SpeculationOptions): Drafting {
+export function createDrafting(memory: KvMemory, options: SpeculationOptions): Drafting {
   const speculation = createSpeculation(options);
   const { draftTokens = mostDraftTokens } = options;
   const decodes = (places: readonly Place[]) =>

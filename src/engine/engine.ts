@@ -1,65 +1,63 @@
-import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
-import { GrokError } from "../errors.ts";
-import { type Client, connect, type Engine } from "./client.ts";
-import { cancellationBytes } from "./interrupt.ts";
-import { errorFromData, type FromEngine, type WorkerStart } from "./protocol.ts";
-import type { EngineInfo, EngineOptions } from "./types.ts";
+import type { KvType } from "../kernels/ops.ts";
+import type { BenchOptions, BenchResult, LogitsOptions, LogitsResult, LogprobsOptions } from "./jobs.ts";
+import type { EngineRequest, EngineResult, TokenLogprob } from "./request.ts";
 
 /**
- * Starts an engine for a model file on a thread of its own, and waits until the weights are bound. The thread keeps the
- * process alive only while something is asked of it: a program that ends without closing its engine still ends.
- *
- * @throws GrokError what opening or binding throws; `argument` for an option that cannot cross to the thread; `internal` when
- * the thread dies.
+ * An engine as its callers see it, wherever it runs. It knows token ids, not text; sessions and requests are numbers. It runs on
+ * a worker thread, so what it takes and gives can cross between threads.
  */
-export async function startEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
-  const cancellations = new SharedArrayBuffer(cancellationBytes);
-  const workerData: WorkerStart = { path, options, cancellations };
-  const worker = startWorker(workerData);
-  return await new Promise<Engine>((resolve, reject) => {
-    let client: Client | undefined;
-    const fail = (error: GrokError) => {
-      client?.fail(error);
-      reject(error);
-    };
-    worker.on("error", (error) => {
-      fail(new GrokError("internal", `the engine's thread failed: ${error.message}`, {}, error));
-    });
-    worker.on("exit", (status) => {
-      fail(new GrokError("internal", `the engine's thread ended (status ${status})`, { status }));
-    });
-    const ready = (info: EngineInfo) => {
-      worker.unref();
-      client = connect(worker, info, {
-        cancellations: new Int32Array(cancellations),
-        onBusy: (busy) => (busy ? worker.ref() : worker.unref()),
-        onClosed: () => worker.terminate(),
-      });
-      resolve(client);
-    };
-    worker.on("message", (message: FromEngine) => {
-      if (message.type === "ready") ready(message.info);
-      else if (message.type === "failed") {
-        fail(errorFromData(message.error));
-        void worker.terminate();
-      }
-    });
-  });
+export interface Engine {
+  readonly info: EngineInfo;
+  /** @throws GrokError once the engine is closed, or its thread has ended */
+  openSession(): number;
+  /** A session that begins with what another holds; nothing is copied until one of them goes on. @throws as `openSession` */
+  forkSession(session: number): number;
+  closeSession(session: number): Promise<void>;
+  /** @throws (in `result`) GrokError `argument`, `capacity` (the prompt does not fit), `internal` */
+  generate(request: EngineRequest, options?: EngineGenerateOptions): EngineGeneration;
+  logits(tokens: ArrayLike<number>, options?: LogitsOptions): Promise<LogitsResult>;
+  logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
+  bench(options?: BenchOptions): Promise<BenchResult>;
+  status(): Promise<EngineStatus>;
+  /** Ends everything under way with `cancelled`, frees all memory, stops the thread. */
+  close(): Promise<void>;
 }
 
-function startWorker(workerData: WorkerStart): Worker {
-  try {
-    return new Worker(workerPath(), { workerData });
-  } catch (error) {
-    if ((error as Error).name !== "DataCloneError") throw error;
-    const reason = (error as Error).message;
-    throw new GrokError("argument", `an option cannot be sent to the engine: ${reason}`, {}, error);
-  }
+export interface EngineGenerateOptions {
+  /** Absent: a session of its own that ends with the request. */
+  readonly session?: number | undefined;
+  readonly onTokens?: (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
 }
 
-/** The compiled worker, also when this file runs as TypeScript under a test runner: threads load no TypeScript. */
-function workerPath(): string {
-  const here = import.meta.url;
-  return fileURLToPath(new URL(here.endsWith(".ts") ? "../../dist/engine/worker.js" : "./worker.js", here));
+export interface EngineGeneration {
+  readonly result: Promise<EngineResult>;
+  /** Ends it within one token: the result then has the finish reason "cancelled". */
+  cancel(): void;
+}
+
+/** What runs, once a model is bound. */
+export interface EngineInfo {
+  readonly backend: "native" | "reference";
+  /** Why "auto" did not take the native backend; undefined when it did or was not asked. */
+  readonly fallbackReason: string | undefined;
+  readonly threads: number;
+  /** Instruction set of the native kernels; undefined on the reference backend. */
+  readonly isa: string | undefined;
+  readonly contextLength: number;
+  readonly vocab: number;
+  readonly kvType: KvType;
+  /** Bytes that a full key/value cache takes. Pages that were never written take none. */
+  readonly kvBytes: number;
+  /** Seconds from the worker's start until weights were bound. */
+  readonly loadSeconds: number;
+}
+
+/** What the engine holds at a moment. */
+export interface EngineStatus {
+  readonly sessions: number;
+  /** Requests that run or wait. */
+  readonly requests: number;
+  readonly pages: number;
+  readonly freePages: number;
+  readonly pageTokens: number;
 }

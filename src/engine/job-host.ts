@@ -2,14 +2,14 @@ import { GrokError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { isInterruption, requireNumbers } from "./failures.ts";
 import type { JobHost } from "./jobs.ts";
-import { type Memory, makeRoom } from "./memory.ts";
+import { type KvMemory, makeRoom } from "./kv-memory.ts";
 import { createTimeline, truncate } from "./pages.ts";
 import type { Passes } from "./pass.ts";
 import type { Run, SessionState } from "./runs.ts";
 
 export interface JobHostParts {
   readonly model: Model;
-  readonly memory: Memory;
+  readonly memory: KvMemory;
   readonly passes: Passes;
   /** Whose memory a job may take. */
   readonly sessions: ReadonlyMap<number, SessionState>;

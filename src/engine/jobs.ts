@@ -4,7 +4,52 @@ import type { Model } from "../model/model.ts";
 import type { Observer } from "../model/observe.ts";
 import { logSumExp } from "../sampling/logprobs.ts";
 import { checkTokens, checkWhole } from "./request.ts";
-import type { BenchOptions, BenchResult, LogitsResult, NamedArray } from "./types.ts";
+
+export interface LogitsOptions {
+  /** Also give every layer's output, and where there are experts their probabilities and choice. Default false. */
+  readonly layers?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Row-major values with their shape. */
+export interface NamedArray {
+  readonly shape: readonly number[];
+  readonly values: Float32Array | Int32Array;
+}
+
+export interface LogitsResult {
+  /** [tokens, vocab] */
+  readonly logits: NamedArray;
+  /** `hidden.N` [tokens, width], `router.N` [tokens, experts], `experts.N` [tokens, used] (int32), when asked for. */
+  readonly layers: ReadonlyMap<string, NamedArray>;
+}
+
+export interface LogprobsOptions {
+  /** Index of the first token whose log-probability is wanted, at least 1 (nothing predicts token 0). Default 1. */
+  readonly from?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface BenchOptions {
+  /** Tokens to prefill. Default 512. */
+  readonly prefill?: number;
+  /** Tokens to decode one by one after that, teacher-forced over varied tokens. Default 32. */
+  readonly decode?: number;
+  /** Runs; the first of `repeats + 1` is a warm-up that is not reported. Default 1. */
+  readonly repeats?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface BenchResult {
+  readonly prefillTokens: number;
+  readonly decodeTokens: number;
+  /** Seconds of each run. */
+  readonly prefillSeconds: readonly number[];
+  readonly decodeSeconds: readonly number[];
+  /** Of the median run; 0 when no tokens were asked for. */
+  readonly prefillTokensPerSecond: number;
+  readonly decodeTokensPerSecond: number;
+}
 
 /** What a job works with: the model for itself, and one sequence. */
 export interface JobHost {

@@ -3,10 +3,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ModelConfig } from "../model/model.ts";
 import { openBackend, usefulThreads } from "./backend.ts";
-import { startEngine } from "./engine.ts";
 import { checkNames } from "./names.ts";
+import type { EngineOptions } from "./options.ts";
 import { resolveOptions } from "./options.ts";
-import type { EngineOptions } from "./types.ts";
+import { startEngine } from "./thread/start.ts";
 
 const config = { contextLength: 64 } as ModelConfig;
 const resolve = (options: object) => resolveOptions(options as EngineOptions, "reference", config);

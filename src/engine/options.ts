@@ -2,10 +2,53 @@ import { GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { encodedBytes } from "../tensor/types.ts";
+import type { AdapterSource } from "./adapters.ts";
 import { checkNames } from "./names.ts";
 import { checkWhole } from "./request.ts";
 import { mostDraftTokens, type SpeculationOptions } from "./speculation.ts";
-import { defaultContextLimit, type EngineOptions } from "./types.ts";
+
+/**
+ * What the engine takes and gives. The engine knows token ids, not text; it runs on a worker thread, so everything here
+ * can cross between threads.
+ */
+
+export type BackendChoice = "auto" | "native" | "reference";
+
+export interface EngineOptions {
+  /** "auto" takes the native backend where the addon was built, and the reference backend where not. Default "auto". */
+  readonly backend?: BackendChoice;
+  /**
+   * Instruction set of the native kernels, one of those that `grok1 doctor` lists: "avx2", "avx512", ... Default: the best that the
+   * processor has. Its rounding may differ from another's in the last bits.
+   */
+  readonly isa?: string;
+  /** Threads that compute. Default: the physical cores of the machine, as far as they can be told. Never more than its processors. */
+  readonly threads?: number;
+  /**
+   * Tokens that fit in one session, prompt and answer together. Default: the model's own context length, at most
+   * {@link defaultContextLimit}.
+   */
+  readonly contextLength?: number;
+  /**
+   * Tokens that all sessions' caches hold together; at least `contextLength`. Memory is taken as it is written to. When
+   * it runs out, idle sessions forget, and young requests wait for older ones. Default: twice the context length.
+   */
+  readonly cacheTokens?: number;
+  /** Element type of the key/value cache. Default "f16" on the native backend, "f32" on the reference backend. */
+  readonly kvType?: KvType;
+  /** Most tokens in one forward pass: what a prefill chunk can be. Default 512. */
+  readonly batchTokens?: number;
+  /** Low-rank adapters to hold beside the model. Requests that do not choose use all of them. */
+  readonly adapters?: readonly AdapterSource[];
+  /**
+   * Lossless speculation: guess how a text goes on from how it went on before, verify several tokens in one pass, keep
+   * those that the model has chosen itself. The same text, sooner where it repeats. Default true: wherever it pays.
+   */
+  readonly speculate?: boolean | SpeculationOptions;
+}
+
+/** The context that is reserved when nobody asks for more. */
+export const defaultContextLimit = 8192;
 
 /** Options with every default filled in. */
 export interface ResolvedOptions {

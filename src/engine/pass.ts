@@ -1,9 +1,17 @@
 import type { Batch, BatchSequence, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import type { AdapterSet } from "./adapters.ts";
-import type { Interrupt } from "./interrupt.ts";
-import type { Memory } from "./memory.ts";
+import type { KvMemory } from "./kv-memory.ts";
 import { pendingOf, type Run, type Stream } from "./runs.ts";
+
+/**
+ * A way out of a pass. A thread that computes reads no messages; it can look at shared memory, between two layers and,
+ * on the native backend, between two pieces of a product. Armed only while a pass serves a single request: others should
+ * not pay for a neighbour's cancellation.
+ */
+export interface Interrupt {
+  armed: boolean;
+}
 
 /** What one sequence computes in a pass: `count` of its pending tokens, and after the last of them a draft to verify. */
 export interface Place {
@@ -37,7 +45,7 @@ const smallestChunk = 64;
 export function createPasses(
   ops: Ops,
   engineModel: Model,
-  memory: Memory,
+  memory: KvMemory,
   options: { readonly batchTokens: number; readonly interrupt: Interrupt; readonly adapters?: AdapterSet | undefined },
 ): Passes {
   const { batchTokens, interrupt, adapters } = options;

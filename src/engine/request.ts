@@ -1,6 +1,70 @@
 import { GrokError } from "../errors.ts";
 import { type BeamSearch, startBeams } from "../sampling/beam.ts";
-import type { EngineRequest } from "./types.ts";
+
+import type { SamplingOptions } from "../sampling/options.ts";
+import type { AdapterChoice } from "./adapters.ts";
+
+/** Why a generation ended. One that fails has no reason: its promise rejects with the error. */
+export type FinishReason =
+  /** The model ended its answer with an end-of-generation token. */
+  | "stop"
+  /** A stop string appeared. */
+  | "stop-string"
+  /** `maxTokens` were generated. */
+  | "length"
+  /** The context is full. */
+  | "context"
+  /** The caller cancelled. */
+  | "cancelled";
+
+/** The logarithm (natural) of a token's probability under the model, before temperature, penalties and filters. */
+export interface TokenLogprob {
+  readonly token: number;
+  readonly logprob: number;
+  /** The most probable tokens at this place, most probable first; as many as were asked for. */
+  readonly top: readonly { readonly token: number; readonly logprob: number }[];
+}
+
+/** Times of one generation, in seconds, measured beside the arithmetic. */
+export interface EngineTimings {
+  /** Waiting and computing until the first token could be sampled. */
+  readonly prefillSeconds: number;
+  /** From the first sampled token to the last. */
+  readonly decodeSeconds: number;
+  /** Prompt tokens that were computed: those not found in the session's cache. */
+  readonly prefilledTokens: number;
+}
+
+/** What to generate, in token ids. */
+export interface EngineRequest {
+  /** The whole prompt; what the session's cache already holds of it is not computed again. */
+  readonly tokens: ArrayLike<number>;
+  /** Most tokens to generate; absent: until the context is full. 0 only fills the cache. */
+  readonly maxTokens?: number;
+  /** Tokens that end the generation; they are not given. */
+  readonly endTokens?: readonly number[];
+  readonly sampling?: Partial<Omit<SamplingOptions, "logprobs">>;
+  /** Number of most probable alternatives to give with each token; absent: no log-probabilities. */
+  readonly logprobs?: number;
+  /** Beams of a beam search; 1 or absent: sampling. */
+  readonly beams?: number;
+  readonly lengthPenalty?: number;
+  /** Adapters to use, of those that the engine holds; an empty list: none. Default: all. */
+  readonly adapters?: readonly AdapterChoice[];
+  /** Whether to speculate, where the engine does. Default true; nothing is speculated in a beam search. */
+  readonly speculate?: boolean;
+}
+
+export interface EngineResult {
+  readonly finishReason: FinishReason;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  /** Tokens that speculation drafted, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
+  readonly timings: EngineTimings;
+}
 
 /** What a request may generate, worked out from its options and the context. */
 export interface CheckedRequest {

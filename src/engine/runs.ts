@@ -4,7 +4,7 @@ import type { Sampler } from "../sampling/sampler.ts";
 import { type AdapterSelection, noAdapters } from "./adapters.ts";
 import type { DraftSource } from "./draft-source.ts";
 import { createTimeline, fork, type PagePool, type Timeline, truncate } from "./pages.ts";
-import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "./types.ts";
+import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "./request.ts";
 
 /** A timeline of tokens that lasts from one request to the next. */
 export interface SessionState {

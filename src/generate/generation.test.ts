@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { Engine } from "../engine/client.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { startGeneration } from "./generation.ts";
 

@@ -1,6 +1,6 @@
-import type { Engine, EngineGeneration } from "../engine/client.ts";
+import type { Engine, EngineGeneration } from "../engine/engine.ts";
 import { checkNames } from "../engine/names.ts";
-import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/types.ts";
+import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/request.ts";
 import { defaultSamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createStopMatcher } from "./stop-strings.ts";

@@ -1,5 +1,5 @@
-import { startEngine } from "../engine/engine.ts";
 import { checkNames } from "../engine/names.ts";
+import { startEngine } from "../engine/thread/start.ts";
 import { GrokError } from "../errors.ts";
 import { createLanguageModel } from "./model.ts";
 import type { LanguageModel, LoadOptions } from "./types.ts";

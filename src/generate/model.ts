@@ -1,4 +1,4 @@
-import type { Engine } from "../engine/client.ts";
+import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
 import { encodeChat } from "./chat-prompt.ts";
 import { startGeneration } from "./generation.ts";

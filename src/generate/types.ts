@@ -1,19 +1,11 @@
 // So that the declarations check in a program whose own "lib" ends before explicit resource management.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type {
-  AdapterChoice,
-  BenchOptions,
-  BenchResult,
-  EngineInfo,
-  EngineOptions,
-  EngineStatus,
-  FinishReason,
-  LogitsOptions,
-  LogitsResult,
-  LogprobsOptions,
-  TokenLogprob,
-} from "../engine/types.ts";
+import type { AdapterChoice } from "../engine/adapters.ts";
+import type { EngineInfo, EngineStatus } from "../engine/engine.ts";
+import type { BenchOptions, BenchResult, LogitsOptions, LogitsResult, LogprobsOptions } from "../engine/jobs.ts";
+import type { EngineOptions } from "../engine/options.ts";
+import type { FinishReason, TokenLogprob } from "../engine/request.ts";
 import type { ModelDescription } from "../model/describe.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";

@@ -1,5 +1,5 @@
 import { loadAddon } from "../addon.ts";
-import type { BackendChoice } from "../engine/types.ts";
+import type { BackendChoice } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import type { GradOps } from "../kernels/grad-ops.ts";
 import { createNativeGrad } from "../kernels/native/grad-native.ts";

@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { errorToData } from "../engine/protocol.ts";
+import { errorToData } from "../engine/thread/protocol.ts";
 import { openGradBackend } from "./backend.ts";
 import type { BatchStream } from "./data/stream.ts";
 import { type FromReplica, gradientFile, readParts, type ToReplica, valuesFile, writeParts } from "./processes.ts";

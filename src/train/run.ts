@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { writeAtomic } from "../bytes/atomic-write.ts";
 import { type ExportType, writeModel } from "../convert/export.ts";
 import { defaultThreads } from "../engine/backend.ts";
-import type { BackendChoice } from "../engine/types.ts";
+import type { BackendChoice } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
 import { openGradBackend } from "./backend.ts";

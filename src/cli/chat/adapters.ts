@@ -1,5 +1,5 @@
 import { basename, dirname } from "node:path";
-import type { AdapterChoice, AdapterSource } from "../../engine/types.ts";
+import type { AdapterChoice, AdapterSource } from "../../engine/adapters.ts";
 import { maxAdapterScale } from "../../model/lora/adapter.ts";
 import type { Messages } from "../messages.ts";
 import { scaleRange, splitScale } from "../values.ts";

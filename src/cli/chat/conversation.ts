@@ -1,5 +1,5 @@
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import type { AdapterSource } from "../../engine/types.ts";
+import type { AdapterSource } from "../../engine/adapters.ts";
 import { GrokError } from "../../errors.ts";
 import type { ChatMessage } from "../../generate/types.ts";
 import { readText } from "../files.ts";

@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { type Command, Option } from "commander";
-import type { FinishReason } from "../../engine/types.ts";
+import type { FinishReason } from "../../engine/request.ts";
 import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";

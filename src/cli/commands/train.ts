@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { type ExportType, exportTypes } from "../../convert/export.ts";
-import type { BackendChoice } from "../../engine/types.ts";
+import type { BackendChoice } from "../../engine/options.ts";
 import type { Budget } from "../../train/budget.ts";
 import type { TrainConfig } from "../../train/config.ts";
 import type { EvaluationReport, StepReport } from "../../train/log.ts";

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ioError } from "../../bytes/io-error.ts";
 import { defaultThreads } from "../../engine/backend.ts";
-import type { BackendChoice } from "../../engine/types.ts";
+import type { BackendChoice } from "../../engine/options.ts";
 import { GrokError } from "../../errors.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import { createJinjaTemplate, plainTemplate } from "../../generate/chat-template.ts";

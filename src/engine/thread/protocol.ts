@@ -1,15 +1,8 @@
-import { type ErrorCode, type ErrorDetails, GrokError } from "../errors.ts";
-import type {
-  BenchOptions,
-  BenchResult,
-  EngineInfo,
-  EngineOptions,
-  EngineRequest,
-  EngineResult,
-  EngineStatus,
-  LogitsResult,
-  TokenLogprob,
-} from "./types.ts";
+import { type ErrorCode, type ErrorDetails, GrokError } from "../../errors.ts";
+import type { EngineInfo, EngineStatus } from "../engine.ts";
+import type { BenchOptions, BenchResult, LogitsResult } from "../jobs.ts";
+import type { EngineOptions } from "../options.ts";
+import type { EngineRequest, EngineResult, TokenLogprob } from "../request.ts";
 
 /** What the worker is started with. */
 export interface WorkerStart {

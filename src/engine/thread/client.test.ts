@@ -1,11 +1,11 @@
 import { MessageChannel } from "node:worker_threads";
 import { expect, it } from "vitest";
-import { GrokError } from "../errors.ts";
+import { GrokError } from "../../errors.ts";
+import { createCore } from "../core.ts";
+import type { EngineInfo } from "../engine.ts";
+import { createFakeModel, greedyOracle } from "../fake-model.case.ts";
+import { answerMessages } from "./answer.ts";
 import { connect } from "./client.ts";
-import { createCore } from "./core.ts";
-import { createFakeModel, greedyOracle } from "./fake-model.case.ts";
-import { serve } from "./serve.ts";
-import type { EngineInfo } from "./types.ts";
 
 function start() {
   const { port1, port2 } = new MessageChannel();
@@ -13,7 +13,7 @@ function start() {
   const core = createCore(fake.ops, fake.model, {
     ...{ contextLength: 64, cacheTokens: 128, kvType: "f32", batchTokens: 16, pageTokens: 4 },
   });
-  serve(port2, { core, ops: fake.ops, bindObserved: () => fake.model, onClose: () => port2.close() });
+  answerMessages(port2, { core, ops: fake.ops, bindObserved: () => fake.model, onClose: () => port2.close() });
   const busy: boolean[] = [];
   const engine = connect(port1, { contextLength: 64 } as EngineInfo, { onBusy: (now) => busy.push(now) });
   return { fake, engine, busy };

@@ -1,14 +1,6 @@
-import { GrokError } from "../errors.ts";
-import type { Ops } from "../kernels/ops.ts";
-
-/**
- * A way out of a pass. A thread that computes reads no messages; it can look at shared memory, between two layers and,
- * on the native backend, between two pieces of a product. Armed only while a pass serves a single request: others should
- * not pay for a neighbour's cancellation.
- */
-export interface Interrupt {
-  armed: boolean;
-}
+import { GrokError } from "../../errors.ts";
+import type { Ops } from "../../kernels/ops.ts";
+import type { Interrupt } from "../pass.ts";
 
 export interface Cancellations extends Interrupt {
   /**

@@ -1,48 +1,8 @@
-import { GrokError } from "../errors.ts";
+import { GrokError } from "../../errors.ts";
+import type { Engine, EngineGenerateOptions, EngineInfo, EngineStatus } from "../engine.ts";
+import type { BenchResult, LogitsResult } from "../jobs.ts";
+import { type EngineRequest, type EngineResult, tokensOf } from "../request.ts";
 import { type EngineValue, errorFromData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
-import { tokensOf } from "./request.ts";
-import type {
-  BenchOptions,
-  BenchResult,
-  EngineInfo,
-  EngineRequest,
-  EngineResult,
-  EngineStatus,
-  LogitsOptions,
-  LogitsResult,
-  LogprobsOptions,
-  TokenLogprob,
-} from "./types.ts";
-
-/** An engine as its callers see it, wherever it runs. Sessions and requests are numbers. */
-export interface Engine {
-  readonly info: EngineInfo;
-  /** @throws GrokError once the engine is closed, or its thread has ended */
-  openSession(): number;
-  /** A session that begins with what another holds; nothing is copied until one of them goes on. @throws as `openSession` */
-  forkSession(session: number): number;
-  closeSession(session: number): Promise<void>;
-  /** @throws (in `result`) GrokError `argument`, `capacity` (the prompt does not fit), `internal` */
-  generate(request: EngineRequest, options?: EngineGenerateOptions): EngineGeneration;
-  logits(tokens: ArrayLike<number>, options?: LogitsOptions): Promise<LogitsResult>;
-  logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
-  bench(options?: BenchOptions): Promise<BenchResult>;
-  status(): Promise<EngineStatus>;
-  /** Ends everything under way with `cancelled`, frees all memory, stops the thread. */
-  close(): Promise<void>;
-}
-
-export interface EngineGenerateOptions {
-  /** Absent: a session of its own that ends with the request. */
-  readonly session?: number | undefined;
-  readonly onTokens?: (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
-}
-
-export interface EngineGeneration {
-  readonly result: Promise<EngineResult>;
-  /** Ends it within one token: the result then has the finish reason "cancelled". */
-  cancel(): void;
-}
 
 export interface ClientOptions {
   /** Counts cancellations where the computing thread can see it. */

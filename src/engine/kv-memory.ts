@@ -7,7 +7,7 @@ import { preempt, type Run, type SessionState } from "./runs.ts";
  * The key/value memory of one engine: pages, and the backend's cache behind them. The cache is made at the first need
  * and freed as a whole when no page is in use, so that an engine without sessions holds no memory for them.
  */
-export interface Memory {
+export interface KvMemory {
   readonly pool: PagePool;
   cache(): KvCache;
   /** Makes up to `count` positions of a timeline writable; returns how many. */
@@ -17,13 +17,13 @@ export interface Memory {
   close(): void;
 }
 
-export interface MemoryOptions {
+export interface KvMemoryOptions {
   readonly tokens: number;
   readonly pageTokens: number;
   readonly type: KvType;
 }
 
-export function createMemory(ops: Ops, model: Model, options: MemoryOptions): Memory {
+export function createKvMemory(ops: Ops, model: Model, options: KvMemoryOptions): KvMemory {
   const { pageTokens, type } = options;
   const pages = Math.ceil(options.tokens / pageTokens);
   const pool = createPagePool(pages, pageTokens);

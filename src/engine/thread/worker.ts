@@ -1,16 +1,16 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { openGguf } from "../formats/gguf/file.ts";
-import type { Ops } from "../kernels/ops.ts";
-import { adaptOps } from "../model/lora/apply.ts";
-import { observe } from "../model/observe.ts";
-import { bindModel } from "../model/registry.ts";
-import { openAdapters } from "./adapters.ts";
-import { defaultThreads, openBackend, usefulThreads } from "./backend.ts";
-import { createCore } from "./core.ts";
+import { openGguf } from "../../formats/gguf/file.ts";
+import type { Ops } from "../../kernels/ops.ts";
+import { adaptOps } from "../../model/lora/apply.ts";
+import { observe } from "../../model/observe.ts";
+import { bindModel } from "../../model/registry.ts";
+import { openAdapters } from "../adapters.ts";
+import { defaultThreads, openBackend, usefulThreads } from "../backend.ts";
+import { createCore } from "../core.ts";
+import { resolveOptions } from "../options.ts";
+import { answerMessages } from "./answer.ts";
 import { createCancellations, makeInterruptible } from "./interrupt.ts";
-import { resolveOptions } from "./options.ts";
 import { errorToData, type FromEngine, type WorkerStart } from "./protocol.ts";
-import { serve } from "./serve.ts";
 
 /** The engine's thread: opens the file, binds the model, answers messages. */
 const port = parentPort!;
@@ -34,7 +34,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path });
 
   const { layers, kvHeads, headSize } = model.config;
-  serve(port, {
+  answerMessages(port, {
     core,
     ops,
     bindObserved: (see) => bind(observe(ops, see)),

@@ -1,11 +1,11 @@
-import type { Ops } from "../kernels/ops.ts";
-import type { Model } from "../model/model.ts";
-import type { Observer } from "../model/observe.ts";
-import type { Core } from "./core.ts";
-import { computeLogits, computeLogprobs, runBench } from "./jobs.ts";
+import type { Ops } from "../../kernels/ops.ts";
+import type { Model } from "../../model/model.ts";
+import type { Observer } from "../../model/observe.ts";
+import type { Core } from "../core.ts";
+import { computeLogits, computeLogprobs, runBench } from "../jobs.ts";
 import { type EngineValue, errorToData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
 
-export interface ServeOptions {
+export interface AnswerOptions {
   readonly core: Core;
   readonly ops: Ops;
   /** Binds the model once more, every result shown to `see`; weights are shared. */
@@ -17,7 +17,7 @@ export interface ServeOptions {
 }
 
 /** Answers a caller's messages with a core. */
-export function serve(port: Port, { core, ops, bindObserved, onCancel, onClose }: ServeOptions): void {
+export function answerMessages(port: Port, { core, ops, bindObserved, onCancel, onClose }: AnswerOptions): void {
   const post = (message: FromEngine) => port.postMessage(message);
 
   async function answer(message: ToEngine): Promise<EngineValue> {
