@@ -99,7 +99,6 @@ napi_value describeMachine(napi_env env, napi_callback_info) {
     set(env, object, "features", names);
     set(env, object, "isas", usable);
     set(env, object, "best", toJs(env, std::string(isaName(bestIsa()))));
-    set(env, object, "processors", toJs(env, double(std::thread::hardware_concurrency())));
     set(env, object, "l1d", toJs(env, double(f.l1d)));
     set(env, object, "l2", toJs(env, double(f.l2)));
     set(env, object, "l3", toJs(env, double(f.l3)));

@@ -40,7 +40,6 @@ export interface AddonMachine {
   readonly isas: readonly string[];
   /** The one that is used unless told otherwise. */
   readonly best: string;
-  readonly processors: number;
   /** Bytes of the data caches. */
   readonly l1d: number;
   readonly l2: number;

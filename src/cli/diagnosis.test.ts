@@ -7,6 +7,7 @@ const machine: Machine = {
   node: "v20",
   processor: "a processor",
   processors: 8,
+  processorQuota: undefined,
   memoryBytes: 64e9,
   availableBytes: 60e9,
   memoryLimitBytes: undefined,

@@ -1,5 +1,6 @@
 import { readFileSync, statfsSync } from "node:fs";
-import { availableParallelism, cpus, freemem, release, totalmem } from "node:os";
+import { cpus, release, totalmem } from "node:os";
+import { availableMemory, memoryLimit, processorLimit, processorQuota } from "../machine/limits.ts";
 
 /** What this computer has, as far as the operating system says; undefined where it does not. */
 export interface Machine {
@@ -8,9 +9,11 @@ export interface Machine {
   readonly processor: string;
   /** Logical processors that this process may use. */
   readonly processors: number;
+  /** Processors that its control groups (a container's) give it time for. */
+  readonly processorQuota: number | undefined;
   readonly memoryBytes: number;
   readonly availableBytes: number;
-  /** The control group's bound on this process's memory (a container's). */
+  /** What this process may use of the memory, where that is less: a container's bound, or the user's. */
   readonly memoryLimitBytes: number | undefined;
   /** always, madvise or never. */
   readonly transparentHugePages: string | undefined;
@@ -28,14 +31,16 @@ export function readMachine(): Machine {
   };
   const swapTotal = kilobytes("SwapTotal");
   const swapFree = kilobytes("SwapFree");
+  const [memoryBytes, limit] = [totalmem(), memoryLimit()];
   return {
     system: `${process.platform} ${release()}, ${process.arch}`,
     node: process.version,
     processor: cpus()[0]?.model.trim() ?? process.arch,
-    processors: availableParallelism(),
-    memoryBytes: totalmem(),
-    availableBytes: kilobytes("MemAvailable") ?? freemem(),
-    memoryLimitBytes: memoryLimit(),
+    processors: processorLimit(),
+    processorQuota: processorQuota(),
+    memoryBytes,
+    availableBytes: availableMemory(),
+    memoryLimitBytes: limit < memoryBytes ? limit : undefined,
     transparentHugePages: /\[(\w+)\]/.exec(readFile("/sys/kernel/mm/transparent_hugepage/enabled") ?? "")?.[1],
     swapUsedBytes: swapTotal !== undefined && swapFree !== undefined ? swapTotal - swapFree : undefined,
     clockGovernor: readFile("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")?.trim(),
@@ -50,13 +55,6 @@ export function freeDisk(path: string): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-function memoryLimit(): number | undefined {
-  const limit = Number(
-    readFile("/sys/fs/cgroup/memory.max") ?? readFile("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-  );
-  return Number.isFinite(limit) && limit > 0 && limit < totalmem() ? limit : undefined;
 }
 
 function readFile(path: string): string | undefined {

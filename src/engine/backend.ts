@@ -1,9 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { loadAddon } from "../addon.ts";
 import { GrokError } from "../errors.ts";
 import { openNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
+import { processorLimit } from "../machine/limits.ts";
 import type { BackendChoice } from "./options.ts";
 import { checkWhole } from "./request.ts";
 
@@ -55,30 +54,9 @@ export async function openBackend(
 }
 
 /**
- * Physical cores that this process may use. Arithmetic fills a core's units: a second thread on the same core only
- * gets in its way. Where the system does not tell siblings apart (only Linux does, here), every processor counts.
- */
-export function defaultThreads(): number {
-  const allowed = availableParallelism();
-  return Math.max(1, Math.min(allowed, physicalCores() ?? allowed));
-}
-
-/**
  * At most one thread a processor: threads of a pool meet at every operation, so one that waits for its turn on a processor
  * holds up all others. A number that is out of range passes, to be refused by `openBackend`.
  */
 export function usefulThreads(threads: number): number {
-  return threads > 0 && threads <= 1024 ? Math.min(threads, availableParallelism()) : threads;
-}
-
-function physicalCores(): number | undefined {
-  const folder = "/sys/devices/system/cpu";
-  try {
-    const siblings = readdirSync(folder)
-      .filter((name) => /^cpu\d+$/.test(name))
-      .map((name) => readFileSync(`${folder}/${name}/topology/thread_siblings_list`, "utf8").trim());
-    return new Set(siblings).size || undefined;
-  } catch {
-    return undefined;
-  }
+  return threads > 0 && threads <= 1024 ? Math.min(threads, processorLimit()) : threads;
 }

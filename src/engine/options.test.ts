@@ -1,6 +1,6 @@
-import { availableParallelism } from "node:os";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { processorLimit } from "../machine/limits.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { openBackend, usefulThreads } from "./backend.ts";
 import { checkNames } from "./names.ts";
@@ -45,7 +45,7 @@ describe("engine options", () => {
 
   it("never ask for more threads than there are processors", () => {
     expect(usefulThreads(1)).toBe(1);
-    expect(usefulThreads(1000)).toBe(availableParallelism());
+    expect(usefulThreads(1000)).toBe(processorLimit());
     expect(usefulThreads(-1)).toBe(-1);
   });
 

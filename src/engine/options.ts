@@ -22,7 +22,7 @@ export interface EngineOptions {
    * processor has. Its rounding may differ from another's in the last bits.
    */
   readonly isa?: string;
-  /** Threads that compute. Default: the physical cores of the machine, as far as they can be told. Never more than its processors. */
+  /** Threads that compute. Default: the physical cores that the process may use, as far as they can be told. Never more than the processors that it may use or, in a container, has time for. */
   readonly threads?: number;
   /**
    * Tokens that fit in one session, prompt and answer together. Default: the model's own context length, at most

@@ -1,6 +1,6 @@
-import { totalmem } from "node:os";
 import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
+import { memoryLimit } from "../machine/limits.ts";
 import type { TrainConfig } from "./config.ts";
 import { createDryOps } from "./dry-ops.ts";
 import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "./memory.ts";
@@ -28,12 +28,12 @@ export function checkParameterMemory(
   { all }: Pick<ParameterCount, "all">,
   backend: Ops["backend"],
 ): void {
-  const [least, memory] = [elementBytesOf(backend) * partsOf(replicas) * all, totalmem()];
+  const [least, memory] = [elementBytesOf(backend) * partsOf(replicas) * all, memoryLimit()];
   if (least <= memory) return;
   const giga = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   throw new GrokError(
     "capacity",
-    `${path}: the model's ${all} parameters take ${giga(least)} in training (values, gradients, moments), and the machine has ${giga(memory)}: make it smaller`,
+    `${path}: the model's ${all} parameters take ${giga(least)} in training (values, gradients, moments), and ${giga(memory)} may be used here: make it smaller`,
     { path, least, memory },
   );
 }

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { writeAtomic } from "../bytes/atomic-write.ts";
 import { type ExportType, writeModel } from "../convert/export.ts";
-import { defaultThreads } from "../engine/backend.ts";
 import type { BackendChoice } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
+import { coreLimit, memoryLimit } from "../machine/limits.ts";
 import { openGradBackend } from "./backend.ts";
 import { checkpointPath, listCheckpoints, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
@@ -23,7 +23,7 @@ import { createTrainer, describeUse, type HeldOutScore, type Trainer } from "./t
 export interface TrainOptions {
   /** Default "auto". */
   readonly backend?: BackendChoice;
-  /** Threads of all processes together. Default: the physical cores. */
+  /** Threads of all processes together. Default: the physical cores that the process may use. */
   readonly threads?: number;
   /** Processes that share a step's replicas. Default 1. */
   readonly processes?: number;
@@ -33,7 +33,7 @@ export interface TrainOptions {
   readonly type?: ExportType;
   /**
    * Bytes of memory to stay within, of all processes together: where activations do not fit, layers are computed again, to the same
-   * result. Default: no bound, everything is kept.
+   * result. Default: 90 % of what the process may use (src/machine/limits.ts).
    */
   readonly memory?: number;
   /** Ends the run after the step in hand, with a checkpoint. */
@@ -55,8 +55,7 @@ export interface TrainStart {
   readonly parameters: ParameterCount;
   readonly backend: "native" | "reference";
   readonly fallbackReason: string | undefined;
-  /** Absent without a bound. */
-  readonly memory?: TrainMemory;
+  readonly memory: TrainMemory;
   /** Tokens of one epoch, by source. */
   readonly epochTokens: Readonly<Record<string, number>>;
   /** Documents that did not fit the context and were left out, or cut. */
@@ -94,7 +93,11 @@ export interface OpenRun {
  * @throws GrokError naming the file, entry or option at fault.
  */
 export async function openRun(config: TrainConfig, options: TrainOptions): Promise<OpenRun> {
-  const { processes, backend, memory: bound } = { ...defaultTrainOptions, ...options };
+  const {
+    processes,
+    backend,
+    memory: bound = Math.floor(0.9 * memoryLimit()),
+  } = { ...defaultTrainOptions, ...options };
   if (processes > config.replicas) {
     throw new GrokError(
       "argument",
@@ -108,7 +111,7 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
   if (options.resume && last === undefined) {
     throw new GrokError("argument", `${config.out}: there is no checkpoint to go on from`, { path: config.out });
   }
-  const threads = Math.max(1, Math.floor((options.threads ?? defaultThreads()) / processes));
+  const threads = Math.max(1, Math.floor((options.threads ?? coreLimit()) / processes));
   const parameters = countParameters(config.model, setup.vocab);
   const { ops, fallbackReason } = openGradBackend(backend, threads);
   const checkpoint = last && openCheckpoint(last.path);
@@ -118,11 +121,8 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
       checkSameModel(checkpoint, setup);
       stream.restore(checkpoint.state.stream, checkpoint.path);
     }
-    const memory =
-      bound === undefined
-        ? undefined
-        : await planTraining(config, setup.specs, { backend: ops.backend, processes, bound });
-    const recompute = memory?.recompute ?? false;
+    const memory = await planTraining(config, setup.specs, { backend: ops.backend, processes, bound });
+    const { recompute } = memory;
     const initial = checkpoint ? undefined : openInitial(config);
     const values = initial?.values ?? (({ name, shape }) => checkpoint!.values("values", name, shape));
     const trainer = createTrainer(ops, config, { ...setup, values, recompute });
@@ -145,7 +145,7 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
         step: checkpoint?.state.step ?? 0,
         parameters,
         ...{ backend: ops.backend, fallbackReason },
-        ...(memory !== undefined && { memory }),
+        memory,
         epochTokens: Object.fromEntries(
           setup.corpora.map(({ source }, i) => [source.name, stream.epochTokens[i]!] as const),
         ),

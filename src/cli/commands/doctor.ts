@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { loadAddon } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
+import { coreLimit } from "../../machine/limits.ts";
 import { configPath, readConfig } from "../config.ts";
 import { advise, type Diagnosis, reportAddon } from "../diagnosis.ts";
 import { freeDisk, readMachine } from "../machine.ts";
@@ -34,7 +35,6 @@ function configProblem(command: Command): string | undefined {
 }
 
 async function diagnose(options: ModelOptions, version: string, problem: string | undefined): Promise<Diagnosis> {
-  const { defaultThreads } = await import("../../engine/backend.ts");
   const machine = readMachine();
   const addon = reportAddon(loadAddon());
   const model = findModel(options);
@@ -42,7 +42,7 @@ async function diagnose(options: ModelOptions, version: string, problem: string 
   return {
     grok1: version,
     ...machine,
-    threads: defaultThreads(),
+    threads: coreLimit(),
     addon,
     model,
     freeDiskBytes: freeDisk(model !== undefined && existsSync(model) ? model : process.cwd()),
@@ -62,6 +62,10 @@ function render(found: Diagnosis): string {
     ["system", found.system],
     ["processor", found.processor],
     ["processors", `${found.processors}, of which ${found.threads} compute`],
+    [
+      "processor time",
+      found.processorQuota === undefined ? "" : `${found.processorQuota} processors' (a control group's quota)`,
+    ],
     [
       "addon",
       addon.present ? `there, built with ${addon.compiler ?? "an unknown compiler"}` : `missing: ${addon.reason}`,

@@ -92,7 +92,7 @@ export function addFinetune(program: Command): void {
     .option("--seed <n>", "same seed, same adapter", integer(0), defaults.seed)
     .option("--evaluation-interval <n>", "steps between evaluations", integer(1), defaults.evaluationInterval)
     .option("--checkpoint-interval <n>", "steps between checkpoints", integer(1), defaults.checkpointInterval)
-    .option("--memory <size>", "memory to stay within, such as 2G (default: half of the machine's)", size())
+    .option("--memory <size>", "memory to stay within, such as 2G (default: half of what may be used)", size())
     .option("--resume", "go on from the checkpoint in --out")
     .option("--json", "print one JSON document");
   addSettings(command, ["backend", "threads", "chatTemplate"]);

@@ -59,7 +59,7 @@ export function addTrain(program: Command): void {
     )
     .option(
       "--memory <size>",
-      "memory to stay within, such as 2G: layers are computed twice where that is needed, to the same result",
+      "memory to stay within, such as 2G (default: 90 % of what may be used): layers are computed twice where that is needed, to the same result",
       size(),
     )
     .option("--json", "print one JSON document");
@@ -133,12 +133,10 @@ function createDisplay(config: TrainConfig, path: string) {
         say(
           `${escapeLine(path)}: ${formatCount(all)} parameters, ${formatCount(used)} used by a token; ${from}${describeOverlong(event)}, into ${escapeLine(config.out)}`,
         );
-        if (event.memory !== undefined) {
-          const { estimate, bound, recompute } = event.memory;
-          say(
-            `memory: about ${formatBytes(estimate)} of ${formatBytes(bound)}, activations ${recompute ? "computed again layer by layer" : "kept"}`,
-          );
-        }
+        const { estimate, bound, recompute } = event.memory;
+        say(
+          `memory: about ${formatBytes(estimate)} of ${formatBytes(bound)}, activations ${recompute ? "computed again layer by layer" : "kept"}`,
+        );
       } else if (event.type === "step") progress.show(describeStep(event.report, config.steps, event.secondsLeft));
       else if (event.type === "evaluation") say(describeEvaluation(event.report));
     },

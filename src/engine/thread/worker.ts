@@ -1,11 +1,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { openGguf } from "../../formats/gguf/file.ts";
 import type { Ops } from "../../kernels/ops.ts";
+import { coreLimit } from "../../machine/limits.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
 import { observe } from "../../model/observe.ts";
 import { bindModel } from "../../model/registry.ts";
 import { openAdapters } from "../adapters.ts";
-import { defaultThreads, openBackend, usefulThreads } from "../backend.ts";
+import { openBackend, usefulThreads } from "../backend.ts";
 import { createCore } from "../core.ts";
 import { resolveOptions } from "../options.ts";
 import { answerMessages } from "./answer.ts";
@@ -19,7 +20,7 @@ const post = (message: FromEngine) => port.postMessage(message);
 async function start({ path, options, cancellations }: WorkerStart): Promise<void> {
   const began = performance.now();
   const file = openGguf(path);
-  const threads = usefulThreads(options.threads ?? defaultThreads());
+  const threads = usefulThreads(options.threads ?? coreLimit());
   const interrupt = createCancellations(cancellations);
   const { isa } = options;
   const chosen = { threads, cancel: interrupt.numbers, ...(isa !== undefined && { isa }) };

@@ -1,6 +1,6 @@
-import { availableParallelism } from "node:os";
 import type { Addon, AddonBackend } from "../../addon.ts";
 import { type ErrorCode, GrokError } from "../../errors.ts";
+import { processorLimit } from "../../machine/limits.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
 import { checkApart, checkLowRank, checkSize } from "../reference/matrix.ts";
 import { type Control, createControl } from "./control.ts";
@@ -52,7 +52,7 @@ export interface NativeBackend {
 
 /** As {@link createNative}. */
 export function openNative(addon: Addon, options: NativeOptions = {}): NativeBackend {
-  const { threads = availableParallelism(), isa = "best", cancel } = options;
+  const { threads = processorLimit(), isa = "best", cancel } = options;
   const native = guardCalls(guard(() => addon.createBackend(threads, isa))());
   if (cancel !== undefined) native.watch(cancel);
   const scratch = createScratch(native);

@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ioError } from "../../bytes/io-error.ts";
-import { defaultThreads } from "../../engine/backend.ts";
 import type { BackendChoice } from "../../engine/options.ts";
 import { GrokError } from "../../errors.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import { createJinjaTemplate, plainTemplate } from "../../generate/chat-template.ts";
 import type { GradOps } from "../../kernels/grad-ops.ts";
+import { coreLimit } from "../../machine/limits.ts";
 import { describeModel } from "../../model/describe.ts";
 import { adapterFile } from "../../model/lora/config.ts";
 import { writeAdapter } from "../../model/lora/write.ts";
@@ -62,7 +62,7 @@ export interface FinetuneOptions {
   /** Steps between two evaluations, and two checkpoints. */
   readonly evaluationInterval?: number;
   readonly checkpointInterval?: number;
-  /** Bytes of memory, the mapped model file not counted. Default: half of the machine's. */
+  /** Bytes of memory, the mapped model file not counted. Default: half of what the process may use. */
   readonly memory?: number;
   readonly backend?: BackendChoice;
   readonly threads?: number;
@@ -192,7 +192,7 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
     const corpora = await loadData(file, given, context, emit);
     const checkpoint = resume ? openFinetuneCheckpoint(out) : undefined;
     try {
-      const backend = openGradBackend(given.backend, given.threads ?? defaultThreads());
+      const backend = openGradBackend(given.backend, given.threads ?? coreLimit());
       ops = backend.ops;
       const memory = await planMemory(file, {
         ...{ shape, context, backend: ops.backend, outputShare: largestLearnedShare(corpora) },

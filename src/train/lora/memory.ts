@@ -1,5 +1,5 @@
-import { totalmem } from "node:os";
 import type { Ops } from "../../kernels/ops.ts";
+import { memoryLimit } from "../../machine/limits.ts";
 import type { ModelFile } from "../../model/model.ts";
 import { createDryOps } from "../dry-ops.ts";
 import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "../memory.ts";
@@ -25,7 +25,7 @@ export interface MemoryRequest {
   /** Largest share of a batch's rows whose logits are wanted. */
   readonly outputShare: number;
   readonly backend: Ops["backend"];
-  /** Bytes; default: half of the machine's memory. */
+  /** Bytes; default: half of what the process may use. */
   readonly bound?: number;
   /** Whether passes may become smaller; not when a run goes on that began with these. */
   readonly mayShrink: boolean;
@@ -38,7 +38,7 @@ export interface MemoryRequest {
  * @throws GrokError `capacity` saying what the least would be.
  */
 export async function planMemory(file: ModelFile, request: MemoryRequest): Promise<MemoryPlan> {
-  const { bound = Math.floor(totalmem() / 2), context } = request;
+  const { bound = Math.floor(memoryLimit() / 2), context } = request;
   const before = readMemory().anonymous;
   let least = Number.POSITIVE_INFINITY;
   for (let { batchTokens, accumulation } = request; ; ) {
