@@ -117,7 +117,11 @@ interface Child {
 }
 
 function createChild(): Child {
-  const child: ChildProcess = fork(programPath(), { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const child: ChildProcess = fork(programPath(), {
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    // The process's own flags are for its own program: some (--input-type) would end this one.
+    execArgv: [],
+  });
   let waiting: { resolve: (answer: FromReplica) => void; reject: (error: GrokError) => void } | undefined;
   let ended: GrokError | undefined;
   const settle = (error: GrokError) => {

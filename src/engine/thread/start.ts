@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { GrokError } from "../../errors.ts";
@@ -11,8 +12,8 @@ import { errorFromData, type FromEngine, type WorkerStart } from "./protocol.ts"
  * Starts an engine for a model file on a thread of its own, and waits until the weights are bound. The thread keeps the
  * process alive only while something is asked of it: a program that ends without closing its engine still ends.
  *
- * @throws GrokError what opening or binding throws; `argument` for an option that cannot cross to the thread; `internal` when
- * the thread dies.
+ * @throws GrokError what opening or binding throws; `argument` for an option that cannot cross to the thread; `unsupported` where
+ * no thread can be started, or a bundler has parted its program from this one; `internal` when the thread dies.
  */
 export async function startEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
   const cancellations = new SharedArrayBuffer(cancellationBytes);
@@ -50,17 +51,38 @@ export async function startEngine(path: string, options: EngineOptions = {}): Pr
 }
 
 function startWorker(workerData: WorkerStart): Worker {
+  const program = workerPath(import.meta.url);
   try {
-    return new Worker(workerPath(), { workerData });
+    // The process's own flags are for its own program: some end a thread (--input-type), others load code into it (--require).
+    return new Worker(program, { workerData, execArgv: [], env: withoutNodeOptions });
   } catch (error) {
-    if ((error as Error).name !== "DataCloneError") throw error;
-    const reason = (error as Error).message;
-    throw new GrokError("argument", `an option cannot be sent to the engine: ${reason}`, {}, error);
+    const { name, code, message } = error as NodeJS.ErrnoException;
+    if (name === "DataCloneError") {
+      throw new GrokError("argument", `an option cannot be sent to the engine: ${message}`, {}, error);
+    }
+    const hint = code === "ERR_ACCESS_DENIED" ? ": under --permission it needs --allow-worker" : "";
+    throw new GrokError("unsupported", `the engine's thread cannot be started (${message})${hint}`, {}, error);
   }
 }
 
-/** The compiled worker, also when this file runs as TypeScript under a test runner: threads load no TypeScript. */
-function workerPath(): string {
-  const here = import.meta.url;
-  return fileURLToPath(new URL(here.endsWith(".ts") ? "../../../dist/engine/thread/worker.js" : "./worker.js", here));
+/** Flags would come with the environment as well. The engine reads nothing from it. */
+const withoutNodeOptions = {};
+
+/**
+ * The compiled worker, also when the caller runs as TypeScript under a test runner: threads load no TypeScript.
+ *
+ * @param here the caller's `import.meta.url`: in a bundle the bundle's own, or nothing.
+ * @throws GrokError `unsupported` in a bundle, where the thread's program is not beside its caller.
+ */
+export function workerPath(here: string | undefined): string {
+  const found = here === undefined ? undefined : /^(file:.*)\/(?:src|dist)\/engine\/thread\/start\.[jt]s$/.exec(here);
+  const path = found ? fileURLToPath(`${found[1]}/dist/engine/thread/worker.js`) : undefined;
+  if (path !== undefined && existsSync(path)) return path;
+  throw new GrokError(
+    "unsupported",
+    `${here === undefined ? "a bundle" : here}: the engine's thread has its program in a file of its own, ` +
+      `${path ?? "dist/engine/thread/worker.js of the package"}, which is not there. A bundler has put grok1 into another file: ` +
+      'keep it out, as external (esbuild: external: ["grok1"]), and installed beside',
+    { module: here ?? "", ...(path !== undefined && { path }) },
+  );
 }
