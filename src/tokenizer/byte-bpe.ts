@@ -2,6 +2,8 @@
  * Byte-level BPE (GPT-2 and its successors), exact to Hugging Face's tokenizers library: added tokens part the text, the
  * pre-tokenizer cuts it into words, and the bytes of a word merge by the rank of their merge rule.
  */
+
+import { toUtf8 } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 import { createByteAlphabet, decodePieces } from "./byte-alphabet.ts";
 import { type Codec, checkId, createFace, type Vocabulary } from "./face.ts";
@@ -13,7 +15,6 @@ import type { PreTokenizer } from "./pre-tokenizer.ts";
 import { splitSpecial, trieOfTypes } from "./special.ts";
 import { pieceTypes, type StreamOptions, type Tokenizer, type TokenStream } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
-import { toUtf8 } from "./utf8.ts";
 import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
 
 /** Its pieces are as in the file: normal ones in GPT-2's printable alphabet, added tokens as they are. */

@@ -1,8 +1,8 @@
+import { toUtf8 } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
 import { createPieceTable, hashRange, type Pieces, type PieceTable, pieceText } from "./pieces.ts";
 import { type EncodeOptions, pieceTypes, type Tokenizer, type TokenizerInfo } from "./tokenizer.ts";
-import { toUtf8 } from "./utf8.ts";
 
 /** What every kind of tokenizer's model says of its vocabulary. */
 export interface Vocabulary {

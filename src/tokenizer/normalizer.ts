@@ -6,10 +6,11 @@
  * look for where words part. Escaped texts have no other 0x20, so nothing is lost. Without escaping the inner form is
  * the text itself.
  */
+
+import { toUtf8, wholeCharacter } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
 import type { Trie } from "./trie.ts";
-import { toUtf8, wholeCharacter } from "./utf8.ts";
 
 const space = 0x20;
 const longestReplacement = 1024;

@@ -1,6 +1,7 @@
 /** The pieces of a vocabulary in flat arrays, and a hash table over their bytes. */
+
+import { fromUtf8, toUtf8 } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
-import { fromUtf8, toUtf8 } from "./utf8.ts";
 
 /** Byte strings end to end: piece i is `blob[offsets[i], offsets[i+1])`. */
 export interface Pieces {

@@ -1,5 +1,5 @@
 /** A writer for the few parts of protocol buffers' wire format that SentencePiece models use. */
-import { toUtf8 } from "./utf8.ts";
+import { toUtf8 } from "../bytes/utf8.ts";
 
 /** A message under construction; fields stand in the order of the calls. */
 export interface MessageWriter {

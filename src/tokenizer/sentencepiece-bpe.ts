@@ -4,6 +4,8 @@
  * Texts are encoded word by word through a cache where the vocabulary shows that no piece crosses from one word to the
  * next (checked at load, never assumed); otherwise, and where unused pieces can form, as a whole.
  */
+
+import { characterLength } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 import { type IdList, pushId, reserveIds } from "./ids.ts";
 import { createMerger, type MergeRules } from "./merge.ts";
@@ -11,7 +13,6 @@ import { createPieceTable, hashBase, hashPowers, hashRange, type Pieces, type Pi
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
 import { pieceTypes } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
-import { characterLength } from "./utf8.ts";
 import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
 
 const space = 0x20;

@@ -1,9 +1,10 @@
 /** Ids of a SentencePiece model back to text: the leading space, byte pieces, invisible control pieces. */
+
+import { fromUtf8, toUtf8, wholeCharacter } from "../bytes/utf8.ts";
 import { checkId } from "./face.ts";
 import { pieceBytes, pieceText } from "./pieces.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
 import { pieceTypes, type Tokenizer, type TokenStream } from "./tokenizer.ts";
-import { fromUtf8, toUtf8, wholeCharacter } from "./utf8.ts";
 
 export function createPieceDecoder(
   model: SentencePieceModel,

@@ -1,11 +1,12 @@
 /** SentencePiece's `tokenizer.model`: a protocol buffer, ModelProto of sentencepiece_model.proto. */
+
+import { fromUtf8 } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 import { type Pieces, pieceBytes, pieceText } from "./pieces.ts";
 import { type Field, readFields } from "./protobuf.ts";
 import { createSentencePiece } from "./sentencepiece.ts";
 import { checkPieces, defaultUnknownSurface, findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
 import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
-import { fromUtf8 } from "./utf8.ts";
 
 const modelTypes: Readonly<Record<number, string>> = { 1: "unigram", 2: "bpe", 3: "word", 4: "char" };
 

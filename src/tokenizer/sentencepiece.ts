@@ -1,6 +1,8 @@
 /**
  * SentencePiece tokenizers, exact to the sentencepiece library: normalization, BPE or unigram segmentation, byte fallback.
  */
+
+import { fromUtf8, toUtf8 } from "../bytes/utf8.ts";
 import { type Codec, createFace } from "./face.ts";
 import { type IdList, pushId } from "./ids.ts";
 import { createNormalizer, shrinkSpaces } from "./normalizer.ts";
@@ -12,7 +14,6 @@ import { splitSpecial, trieOfTypes } from "./special.ts";
 import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
 import { createTrie, type Trie } from "./trie.ts";
 import { createUnigram } from "./unigram.ts";
-import { fromUtf8, toUtf8 } from "./utf8.ts";
 
 const space = 0x20;
 

@@ -1,11 +1,12 @@
 /** Training of a SentencePiece BPE model: from texts to the bytes of a `tokenizer.model`. */
+
+import { toUtf8 } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 import { maxPieceBytes } from "./pieces.ts";
 import { createMessage } from "./protobuf-write.ts";
 import { pieceTypes } from "./tokenizer.ts";
 import { chooseCharacters, learnMerges } from "./train-merges.ts";
 import { anyOf, countWords, type WordCounts } from "./train-words.ts";
-import { toUtf8 } from "./utf8.ts";
 
 export interface TokenizerTrainingOptions {
   /** Pieces in all: the four of every model, markers, 256 bytes, characters and what was learned. */

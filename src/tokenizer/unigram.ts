@@ -1,9 +1,10 @@
 /** The most probable segmentation under a unigram model: Viterbi over the pieces that match at each character. */
+
+import { characterLength } from "../bytes/utf8.ts";
 import type { Pieces } from "./pieces.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
 import { pieceTypes } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
-import { characterLength } from "./utf8.ts";
 
 const unknownPenalty = 10;
 
