@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { closeSync, fstatSync, readSync, type Stats, statSync } from "node:fs";
 import { type Addon, type AddonMapping, loadAddon } from "../addon.ts";
 import { GrokError } from "../errors.ts";
 import { ioError } from "./io-error.ts";
+import { openRegular } from "./regular-file.ts";
 
 /** A file opened for reading, whose bytes are mapped where the addon is there and read on demand where it is not. */
 export interface MappedFile {
@@ -91,17 +92,6 @@ export function openMapped(path: string, options: MappedFileOptions = {}): Mappe
 
 function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-function openRegular(path: string): { fd: number; stats: Stats } {
-  try {
-    // Asked before opening: opening a named pipe would wait for its writer.
-    if (!statSync(path).isFile()) throw new GrokError("io", `${path}: cannot open: not a regular file`, { path });
-    const fd = openSync(path, "r");
-    return { fd, stats: fstatSync(fd) };
-  } catch (error) {
-    throw error instanceof GrokError ? error : ioError("open", path, error);
-  }
 }
 
 function readRange(fd: number, path: string, offset: number, length: number): Uint8Array<ArrayBuffer> {

@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { ioError } from "../bytes/io-error.ts";
+import { readTextFile } from "../bytes/text-file.ts";
+import { GrokError } from "../errors.ts";
 import { usageError } from "./exit.ts";
 
 /** Folders after the XDG base directory specification, and after the platform's custom on macOS and Windows. */
@@ -30,11 +30,10 @@ export function historyPath(environment: NodeJS.ProcessEnv): string {
 export function readConfig(path: string): ReadonlyMap<string, string | number | boolean> {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = readTextFile(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ENOTDIR") return new Map();
-    throw ioError("read", path, error);
+    if (error instanceof GrokError && /^(ENOENT|ENOTDIR)$/.test(String(error.details.code))) return new Map();
+    throw error;
   }
   let document: unknown;
   try {

@@ -1,13 +1,13 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readTextFile } from "../bytes/text-file.ts";
 import type { AdapterSource } from "../engine/adapters.ts";
 import type { BackendChoice } from "../engine/options.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
-import { readText } from "./files.ts";
 import { samplingSettings } from "./settings.ts";
 
 /** Options of every command that runs a model, as commander gives them. */
@@ -63,7 +63,7 @@ export async function openModel(path: string, options: ModelOptions): Promise<La
     ...(options.kvType !== undefined && { kvType: options.kvType }),
     ...(options.speculation !== undefined && { speculate: options.speculation }),
     ...(options.lora && { adapters: options.lora }),
-    ...(options.chatTemplate !== undefined && { chatTemplate: readText(options.chatTemplate) }),
+    ...(options.chatTemplate !== undefined && { chatTemplate: readTextFile(options.chatTemplate) }),
   });
 }
 

@@ -20,7 +20,7 @@ export interface Outcome {
 }
 
 export interface RunOptions {
-  readonly input?: string;
+  readonly input?: string | Uint8Array;
   readonly env?: Readonly<Record<string, string>>;
   /** A command that runs the program, given to it as further arguments. */
   readonly wrapper?: readonly string[];

@@ -41,9 +41,12 @@ describe("train-tokenizer", () => {
       run(join(folder, "missing.txt"), ...other),
       grok1(["train-tokenizer", bad, "--vocab-size", "12", ...other]),
     ]);
-    expect(notText).toMatchObject({ status: 1, stderr: `grok1: ${bad}, line 2: the text is not UTF-8\n` });
+    expect(notText).toMatchObject({
+      status: 1,
+      stderr: `grok1: ${bad}, line 2: the text is not UTF-8: found c3 28 at byte 2\n`,
+    });
     expect(nothing).toMatchObject({ status: 1, stderr: `grok1: ${empty}: the file is empty\n` });
-    expect(missing.stderr).toMatch(/missing\.txt: cannot read: no such file/);
+    expect(missing.stderr).toMatch(/missing\.txt: cannot open: no such file/);
     expect(small).toMatchObject({ status: 2 });
     expect(existsSync(other[1]!)).toBe(false);
   });

@@ -1,8 +1,8 @@
 import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { readTextFile } from "../../bytes/text-file.ts";
 import type { AdapterSource } from "../../engine/adapters.ts";
 import { GrokError } from "../../errors.ts";
 import type { ChatMessage } from "../../generate/types.ts";
-import { readText } from "../files.ts";
 
 /** What has been said, and with which options the next answer is made. */
 export interface Conversation {
@@ -75,7 +75,7 @@ export async function saveConversation(conversation: Conversation, path: string)
 export function loadConversation(path: string): ChatMessage[] {
   let document: unknown;
   try {
-    document = JSON.parse(readText(path));
+    document = JSON.parse(readTextFile(path));
   } catch (error) {
     if (error instanceof GrokError) throw error;
     throw new GrokError("format", `${path}: expected JSON: ${(error as Error).message}`, { path }, error);

@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { readTextFile } from "../../bytes/text-file.ts";
 
 /** Lines typed at the prompt, kept between chats; one line each in a file that only its owner can read. */
 export const historyLimit = 1000;
@@ -7,7 +8,7 @@ export const historyLimit = 1000;
 /** Latest first; empty where there is no history yet or it cannot be read. */
 export function readHistory(path: string): string[] {
   try {
-    const lines = readFileSync(path, "utf8").split("\n");
+    const lines = readTextFile(path).split("\n");
     return lines
       .filter((line) => line !== "")
       .slice(-historyLimit)

@@ -1,7 +1,9 @@
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import type { WriteStream } from "node:tty";
+import { readStreamLines } from "../../bytes/text-file.ts";
 import { interruptedStatus } from "../exit.ts";
+import { standardInput } from "../files.ts";
 import { isRich } from "../terminal.ts";
 import { createAssembler } from "./assembler.ts";
 
@@ -29,9 +31,9 @@ const prompt = "> ";
 const promptMore = "... ";
 
 /** Each line of the pipe is a turn, put together by the same rules as typed lines. */
-export function openPipeInput(input: NodeJS.ReadableStream): ChatInput {
+export function openPipeInput(input: AsyncIterable<Uint8Array>): ChatInput {
   const assembler = createAssembler();
-  const lines = createInterface({ input, terminal: false })[Symbol.asyncIterator]();
+  const lines = readStreamLines(input, standardInput);
   let interrupted: () => void = () => process.exit(interruptedStatus);
   const onSignal = () => interrupted();
   process.on("SIGINT", onSignal);
@@ -51,7 +53,7 @@ export function openPipeInput(input: NodeJS.ReadableStream): ChatInput {
     history: () => [],
     close() {
       process.off("SIGINT", onSignal);
-      lines.return?.();
+      void lines.return(undefined);
     },
   };
 }

@@ -99,7 +99,7 @@ describe("slash commands", () => {
       writeFileSync(path, content);
       expect(await say(`/load ${path}`)).toMatch(saying);
     }
-    expect(await say(`/load ${join(folder, "absent.json")}`)).toMatch(/absent\.json: cannot read: no such file/);
+    expect(await say(`/load ${join(folder, "absent.json")}`)).toMatch(/absent\.json: cannot open: no such file/);
     expect(conversation.messages).toEqual(before);
   });
 

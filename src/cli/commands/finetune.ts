@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { readTextFile } from "../../bytes/text-file.ts";
 import { loraTargets } from "../../model/lora/modules.ts";
 import { type DataFormat, dataFormats, type OverlongPolicy } from "../../train/data/source.ts";
 import {
@@ -8,7 +9,6 @@ import {
   finetune,
 } from "../../train/lora/finetune.ts";
 import { interruptedStatus } from "../exit.ts";
-import { readText } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../model.ts";
 import { addSettings } from "../settings.ts";
@@ -107,7 +107,7 @@ async function run(options: FinetuneCommandOptions): Promise<void> {
   try {
     const result = await finetune({
       ...{ ...rest, model: path, signal: interrupt.signal },
-      ...(chatTemplate !== undefined && { chatTemplate: readText(chatTemplate) }),
+      ...(chatTemplate !== undefined && { chatTemplate: readTextFile(chatTemplate) }),
       onEvent: createDisplay(progress, json === true),
     });
     progress.clear();

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
+import { readTextFile } from "../../bytes/text-file.ts";
 import { defaultPerplexityContext, measurePerplexity } from "../../eval/perplexity.ts";
-import { readStandardInput, readText } from "../files.ts";
+import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
 import { addSettings } from "../settings.ts";
@@ -34,7 +35,7 @@ export function addPerplexity(program: Command): void {
 async function perplexity(options: PerplexityCommandOptions): Promise<void> {
   const path = requireModel(options);
   // One line break at the end is dropped, as the tool that figures are compared with does.
-  const content = (options.file === "-" ? await readStandardInput() : readText(options.file)).replace(/\n$/, "");
+  const content = (options.file === "-" ? await readStandardInput() : readTextFile(options.file)).replace(/\n$/, "");
   using interrupt = catchInterrupt();
   await using model = await openModel(path, options);
   warnOfFallback(model);

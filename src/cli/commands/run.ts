@@ -1,10 +1,11 @@
 import { isUtf8 } from "node:buffer";
 import { type Command, Option } from "commander";
+import { readTextFile } from "../../bytes/text-file.ts";
 import type { FinishReason } from "../../engine/request.ts";
 import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
-import { readStandardInput, readText } from "../files.ts";
+import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { describeDefault, type ModelOptions, openModel, requireModel, samplingOf, warnOfFallback } from "../model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
@@ -126,7 +127,8 @@ async function readPrompt(options: RunOptions): Promise<string> {
     throw usageError("no prompt: give -p TEXT, -p - for standard input, or --file PATH");
   }
   if (options.prompt !== undefined && options.prompt !== "-") return options.prompt;
-  const whole = options.prompt === "-" || options.file === "-" ? await readStandardInput() : readText(options.file!);
+  const whole =
+    options.prompt === "-" || options.file === "-" ? await readStandardInput() : readTextFile(options.file!);
   const prompt = whole.replace(/\r?\n$/, "");
   if (prompt === "") throw usageError(`the prompt is empty: ${options.file ?? "standard input"}`);
   return prompt;

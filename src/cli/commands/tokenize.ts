@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { type Command, Option } from "commander";
+import { readStreamLines } from "../../bytes/text-file.ts";
 import { GrokError } from "../../errors.ts";
 import type { EncodeOptions, Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { usageError } from "../exit.ts";
-import { readStandardInput } from "../files.ts";
+import { readStandardInput, standardInput } from "../files.ts";
 import { addSettings } from "../settings.ts";
 import { escapeLine } from "../terminal.ts";
 import { openTokenizer } from "../tokenizer.ts";
@@ -47,7 +48,7 @@ async function tokenizeLines(tokenizer: Tokenizer, encoding: EncodeOptions): Pro
   let output = "";
   let number = 0;
   try {
-    for await (const line of inputLines()) {
+    for await (const line of readStreamLines(process.stdin, standardInput)) {
       number++;
       if (line.trim() === "") continue;
       const ids = tokenizer.encode(textOf(line, number), encoding);
@@ -62,37 +63,17 @@ async function tokenizeLines(tokenizer: Tokenizer, encoding: EncodeOptions): Pro
   }
 }
 
-/** Lines of standard input. Decoded a chunk at a time: a line reader that emits an event a line costs more than encoding. */
-async function* inputLines(): AsyncGenerator<string> {
-  process.stdin.setEncoding("utf8");
-  let rest: string[] = [];
-  for await (const chunk of process.stdin as AsyncIterable<string>) {
-    let start = 0;
-    for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", start)) {
-      const line = chunk.slice(start, end);
-      start = end + 1;
-      if (rest.length === 0) yield line;
-      else {
-        yield rest.join("") + line;
-        rest = [];
-      }
-    }
-    if (start < chunk.length) rest.push(chunk.slice(start));
-  }
-  if (rest.length > 0) yield rest.join("");
-}
-
 function textOf(line: string, number: number): string {
   let entry: unknown;
   try {
     entry = JSON.parse(line);
   } catch (error) {
-    const message = `standard input, line ${number}: expected JSON: ${(error as Error).message}`;
+    const message = `${standardInput}, line ${number}: expected JSON: ${(error as Error).message}`;
     throw new GrokError("format", message, { line: number }, error);
   }
   const found = typeof entry === "object" && entry !== null ? (entry as { text?: unknown }).text : undefined;
   if (typeof found === "string") return found;
-  throw new GrokError("format", `standard input, line ${number}: expected an object with "text"`, { line: number });
+  throw new GrokError("format", `${standardInput}, line ${number}: expected an object with "text"`, { line: number });
 }
 
 /** For people: one token a line, its id and its piece. */

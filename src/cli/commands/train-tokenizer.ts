@@ -1,8 +1,6 @@
-import { isUtf8 } from "node:buffer";
-import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { ioError } from "../../bytes/io-error.ts";
+import { readTextLines } from "../../bytes/text-file.ts";
 import { GrokError } from "../../errors.ts";
 import { createTokenizerTrainer, defaultTokenizerTraining } from "../../tokenizer/train.ts";
 import { createProgress, formatSeconds, jsonDocument } from "../terminal.ts";
@@ -60,10 +58,13 @@ async function trainTokenizer(files: readonly string[], options: TrainTokenizerO
   try {
     for (const [index, path] of files.entries()) {
       progress.show(`${index + 1}/${files.length}  ${path}`);
-      for (const part of readParts(path)) {
+      let empty = true;
+      for (const part of readTextLines(path)) {
+        empty = false;
         bytes += Buffer.byteLength(part);
         trainer.add(part);
       }
+      if (empty) throw new GrokError("format", `${path}: the file is empty`, { path });
     }
     progress.show("learning");
     const trained = trainer.train();
@@ -91,36 +92,4 @@ function escaped(): Reader<string> {
       if (meaning === undefined) throw new InvalidArgumentError(`Expected \\n, \\t or \\\\, found ${whole}.`);
       return meaning;
     });
-}
-
-/** Characters that a part of a file has at most: a string cannot hold any file. */
-const partBytes = 1 << 24;
-
-/** A file's text in parts that end with a line. @throws GrokError `io`, `format` naming file and line for what is not UTF-8. */
-function* readParts(path: string): Generator<string> {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    throw ioError("read", path, error);
-  }
-  if (bytes.length === 0) throw new GrokError("format", `${path}: the file is empty`, { path });
-  let line = 1;
-  for (let start = 0; start < bytes.length; ) {
-    const lineEnd = bytes.indexOf(10, Math.min(start + partBytes, bytes.length));
-    const end = lineEnd < 0 ? bytes.length : lineEnd + 1;
-    const part = bytes.subarray(start, end);
-    if (!isUtf8(part)) {
-      for (let from = 0; ; line++) {
-        const stop = part.indexOf(10, from);
-        if (!isUtf8(part.subarray(from, stop < 0 ? part.length : stop))) break;
-        from = stop + 1;
-      }
-      throw new GrokError("format", `${path}, line ${line}: the text is not UTF-8`, { path, line });
-    }
-    const content = part.toString("utf8");
-    line += content.split("\n").length - 1;
-    yield start === 0 && content.charCodeAt(0) === 0xfeff ? content.slice(1) : content;
-    start = end;
-  }
 }

@@ -1,0 +1,24 @@
+import { fstatSync, openSync, type Stats, statSync } from "node:fs";
+import { GrokError } from "../errors.ts";
+import { ioError } from "./io-error.ts";
+
+export interface OpenFile {
+  /** To be closed by the caller. */
+  readonly fd: number;
+  readonly stats: Stats;
+}
+
+/**
+ * Opens a regular file for reading: what a pipe, a device or a socket would give has no size, may never come, and never end.
+ * @throws GrokError `io`.
+ */
+export function openRegular(path: string): OpenFile {
+  try {
+    // Asked before opening: opening a named pipe would wait for its writer.
+    if (!statSync(path).isFile()) throw new GrokError("io", `${path}: cannot open: not a regular file`, { path });
+    const fd = openSync(path, "r");
+    return { fd, stats: fstatSync(fd) };
+  } catch (error) {
+    throw error instanceof GrokError ? error : ioError("open", path, error);
+  }
+}

@@ -1,0 +1,108 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { folder, formats, grok1, models } from "./grok1.ts";
+
+// Every way that text takes into the program is held to UTF-8.
+
+const llama = ["-m", join(models, "llama.gguf")];
+const quick = [...llama, "--backend", "reference", "-n", "1"];
+const file = join(folder, "text");
+const config = join(folder, "config", "grok1", "config.json");
+
+const invalid = Buffer.from([...Buffer.from('{"text":"a"}\n"b'), 0xff, 0x22]);
+const wide = Buffer.from('\ufeff"hello"\n', "utf16le");
+
+type Case = readonly [way: string, args: readonly string[], from: "file" | "stdin"];
+const ways: readonly Case[] = [
+  ["run --file", ["run", ...quick, "--file", file], "file"],
+  ["run -p -", ["run", ...quick, "-p", "-"], "stdin"],
+  ["run --chat-template", ["run", ...quick, "--chat", "-p", "a", "--chat-template", file], "file"],
+  ["chat", ["chat", ...quick], "stdin"],
+  ["tokenize", ["tokenize", ...llama], "stdin"],
+  ["tokenize --jsonl", ["tokenize", ...llama, "--jsonl"], "stdin"],
+  ["perplexity --file", ["perplexity", ...llama, "--file", file], "file"],
+  ["perplexity --file -", ["perplexity", ...llama, "--file", "-"], "stdin"],
+  ["train-tokenizer", ["train-tokenizer", file, "--vocab-size", "300", "--out", join(folder, "x")], "file"],
+];
+
+describe.each(ways)("%s", (_, args, from) => {
+  const given = async (bytes: Buffer) => {
+    writeFileSync(file, bytes);
+    return await grok1(args, from === "stdin" ? { input: bytes } : {});
+  };
+  const name = from === "stdin" ? "standard input" : file;
+
+  it("says where text is not UTF-8, or what it is instead", async () => {
+    const first = await given(invalid);
+    expect(first.stderr).toContain(`grok1: ${name}, line 2: the text is not UTF-8: found ff 22 at byte 15\n`);
+    expect(first.status).toBe(1);
+    const second = await given(wide);
+    expect(second.stderr).toContain(`grok1: ${name}: the text is in UTF-16, expected UTF-8: iconv`);
+    expect(second.status).toBe(1);
+  });
+});
+
+describe("a byte order mark", () => {
+  const mark = "\ufeff";
+
+  it("never reaches the model", async () => {
+    writeFileSync(file, `${mark}abc`);
+    const prompts = [
+      await grok1(["run", ...quick, "--file", file, "--json"]),
+      await grok1(["run", ...quick, "-p", "-", "--json"], { input: `${mark}abc` }),
+    ];
+    for (const { stdout } of prompts) expect(JSON.parse(stdout).prompt).toBe("abc");
+    const plain = await grok1(["tokenize", ...llama], { input: "abc" });
+    expect((await grok1(["tokenize", ...llama], { input: `${mark}abc` })).stdout).toBe(plain.stdout);
+    const lines = await grok1(["tokenize", ...llama, "--jsonl"], { input: `${mark}{"text":"abc"}\r\n` });
+    expect(JSON.parse(lines.stdout).decoded).toBe("abc");
+    const saved = join(folder, "marked.json");
+    const chat = await grok1(["chat", ...quick], { input: `${mark}abc\n/save ${saved}\n` });
+    expect(chat.status).toBe(0);
+    expect(JSON.parse(readFileSync(saved, "utf8")).messages[0].content).toBe("abc");
+    writeFileSync(file, `${mark}${readFileSync(saved, "utf8")}`);
+    expect((await grok1(["chat", ...quick], { input: `/load ${file}\n` })).stderr).toContain("2 messages read");
+  });
+
+  it("is nothing in a config file", async () => {
+    mkdirSync(join(folder, "config", "grok1"), { recursive: true });
+    writeFileSync(config, `${mark}{"maxTokens": 2}`);
+    const run = await grok1(["run", ...llama, "-p", "a", "--ignore-end", "--json"]);
+    writeFileSync(config, invalid);
+    const bad = await grok1(["run", ...llama, "-p", "a"]);
+    writeFileSync(config, "{}");
+    expect(JSON.parse(run.stdout).tokens).toHaveLength(2);
+    expect(bad.stderr).toBe(`grok1: ${config}, line 2: the text is not UTF-8: found ff 22 at byte 15\n`);
+  });
+});
+
+describe("lines", () => {
+  it("of a conversation end at \\n alone: other separators are part of a turn", async () => {
+    const saved = join(folder, "separators.json");
+    const input = `a\u2028b\u2029c\u0085d\re\r\n/save ${saved}\n`;
+    expect((await grok1(["chat", ...quick], { input })).status).toBe(0);
+    expect(JSON.parse(readFileSync(saved, "utf8")).messages[0].content).toBe("a\u2028b\u2029c\u0085d\re");
+  });
+
+  it("before a bad one are tokenized", async () => {
+    const input = Buffer.concat([Buffer.from('{"text":"a"}\n{"text":"'), Buffer.from([0xff])]);
+    const { stdout, status } = await grok1(["tokenize", ...llama, "--jsonl"], { input });
+    expect(JSON.parse(stdout).decoded).toBe("a");
+    expect(status).toBe(1);
+  });
+});
+
+describe("a file that is none", () => {
+  it.each([
+    ["run", ...quick, "--file", "/dev/zero"],
+    ["inspect", "/dev/zero"],
+    ["tokenize", "--tokenizer", "/dev/zero"],
+    ["perplexity", ...llama, "--file", folder],
+    ["run", ...quick, "--file", join(formats, "none")],
+  ])("%s %s %s %s", async (...args) => {
+    const { status, stderr } = await grok1(args.filter((arg) => arg !== undefined));
+    expect(stderr).toMatch(/^grok1: .*: cannot open: (not a regular file|no such file or folder)\n$/);
+    expect(status).toBe(1);
+  });
+});
