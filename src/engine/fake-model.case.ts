@@ -63,12 +63,16 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
   } as Partial<Ops> as Ops;
 
   const measures = { architecture: "fake", layers: 1, width: 1, heads: 1, kvHeads: 1, headSize: 1, hidden: 1 };
+  const apart = (): never => {
+    throw new GrokError("internal", "a fake model has no parts");
+  };
   const fake: FakeModel = {
     ops,
     batches,
     caches,
     before: () => undefined,
     model: {
+      ...{ bound: { from: 0, to: 1 }, embed: apart, layers: apart, head: apart },
       config: { ...measures, vocab, contextLength, experts: 0, used: 0, expertHidden: 0 },
       kvCache({ pages, pageTokens, type }) {
         caches.made++;

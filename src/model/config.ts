@@ -44,7 +44,7 @@ export function settingsOf(file: ModelFile): Settings {
 
 /**
  * The measures that every decoder here has, from metadata alone. The vocabulary is the embedding's rows, which count where a
- * tokenizer's list is shorter.
+ * tokenizer's list is shorter, or the output matrix's.
  * @throws GrokError `format` for missing or impossible values, `shape` without an embedding, `unsupported` when keys and values
  * differ in size.
  */
@@ -80,8 +80,9 @@ export function readConfig(file: ModelFile): ModelConfig {
   const hidden = settings.count("feed_forward_length", 1);
   const context = settings.count("context_length", 1);
   const window = settings.count("attention.sliding_window", 0, 0);
-  const embedding = file.tensors.get("token_embd.weight");
-  if (embedding === undefined || embedding.shape.length !== 2) {
+  // A file of some layers alone may have neither.
+  const embedding = file.tensors.get("token_embd.weight") ?? file.tensors.get("output.weight");
+  if (embedding === undefined ? !settings.has("vocab_size") : embedding.shape.length !== 2) {
     throw new GrokError(
       "shape",
       `${path}: tensor token_embd.weight is missing, expected one of shape [vocab, ${width}]`,
@@ -95,7 +96,7 @@ export function readConfig(file: ModelFile): ModelConfig {
     architecture: settings.architecture,
     layers: settings.count("block_count", 1),
     width,
-    vocab: embedding.shape[0]!,
+    vocab: embedding?.shape[0] ?? settings.count("vocab_size", 1),
     // A model with sliding windows equals one without as long as a sequence fits into the window.
     contextLength: window > 0 ? Math.min(context, window) : context,
     heads,

@@ -7,17 +7,19 @@
  * within a window the model is the same with and without.
  */
 import { GrokError } from "../errors.ts";
-import type { Matrix, Ops, Rope, Weight } from "../kernels/ops.ts";
+import type { AttentionOptions, Matrix, Ops, Rope } from "../kernels/ops.ts";
 import { f32 } from "../tensor/types/f32.ts";
-import { type AttentionWeights, bindAttention, type Pass, project } from "./attention.ts";
+import type { DecoderArguments, LayerPass, Weights } from "./architecture.ts";
+import { attentionTensors, rotatedProjections } from "./attention.ts";
 import { readConfig, settingsOf } from "./config.ts";
-import type { Model, ModelConfig, ModelFile } from "./model.ts";
+import { createDecoder } from "./decoder.ts";
+import { denseTensors, expertTensors } from "./feed-forward.ts";
+import type { ModelFile } from "./model.ts";
 import { createRope, readRopeScaling } from "./rope.ts";
-import { type Binder, createBinder, fine } from "./weights.ts";
+import { fine } from "./weights.ts";
 
-interface LlamaArguments extends ModelConfig {
-  readonly epsilon: number;
-  readonly attentionScale: number;
+interface LlamaArguments extends DecoderArguments {
+  readonly attention: AttentionOptions;
   readonly rope: Rope;
 }
 
@@ -36,7 +38,10 @@ function readArguments(file: ModelFile): LlamaArguments {
     ...config,
     hidden: config.experts > 0 ? 0 : config.hidden,
     epsilon: settings.number("attention.layer_norm_rms_epsilon"),
-    attentionScale: settings.number("attention.scale", 1 / Math.sqrt(config.headSize)),
+    attention: {
+      heads: config.heads,
+      scale: settings.number("attention.scale", 1 / Math.sqrt(config.headSize)),
+    },
     rope: createRope({
       headSize: config.headSize,
       dims,
@@ -74,103 +79,39 @@ function readRopeFactors(file: ModelFile, dims: number): { factors?: Float32Arra
   return { factors };
 }
 
-interface FeedForwardWeights {
-  readonly norm: Weight;
-  readonly gate: Weight;
-  readonly up: Weight;
-  readonly down: Weight;
-  /** Mixtral's router, where gate, up and down are stacks of experts. */
-  readonly router?: Weight;
+/** A layer's tensors; modules by the names of transformers' Llama and Mixtral. */
+function tensors(args: LlamaArguments) {
+  const { width, experts } = args;
+  return {
+    norm: { name: "attn_norm", module: "input_layernorm", shape: [width] },
+    ...attentionTensors(args, "self_attn", { permuted: true }),
+    ffnNorm: { name: "ffn_norm", module: "post_attention_layernorm", shape: [width] },
+    dense: experts === 0 ? denseTensors(args, fine) : undefined,
+    sparse: experts > 0 ? expertTensors(args, "block_sparse_moe", { gate: "w1", up: "w3", down: "w2" }) : undefined,
+  };
 }
 
-function bindFeedForward(bind: Binder, block: string, args: LlamaArguments): FeedForwardWeights {
-  const { width, hidden, experts, expertHidden } = args;
-  const norm = bind.weight(`${block}.ffn_norm.weight`, [width]);
-  if (experts > 0) {
-    return {
-      norm,
-      router: bind.weight(`${block}.ffn_gate_inp.weight`, [experts, width]),
-      gate: bind.stack(block, "ffn_gate", [experts, expertHidden, width]),
-      up: bind.stack(block, "ffn_up", [experts, expertHidden, width]),
-      down: bind.stack(block, "ffn_down", [experts, width, expertHidden]),
-    };
-  }
-  return {
-    norm,
-    gate: bind.weight(`${block}.ffn_gate.weight`, [hidden, width]),
-    up: bind.weight(`${block}.ffn_up.weight`, [hidden, width]),
-    down: bind.weight(`${block}.ffn_down.weight`, [width, hidden], fine),
-  };
+type LayerWeights = Weights<ReturnType<typeof tensors>>;
+
+async function layer(pass: LayerPass, h: Matrix, w: LayerWeights, args: LlamaArguments): Promise<Matrix> {
+  const { ops, attend, keep } = pass;
+  const { epsilon, rope, attention } = args;
+  const [q, k, v] = rotatedProjections(pass, ops.rmsNorm("attn_norm", h, w.norm, epsilon), w, rope);
+  h = ops.add("ffn_inp", ops.matmul("attn_out", attend(q, k, v, attention), w.output), keep(h));
+  const y = await feedForward(ops, ops.rmsNorm("ffn_norm", h, w.ffnNorm, epsilon), w, args);
+  return ops.add("l_out", y, h);
 }
 
 /** down(silu(gate x) * (up x)), or the chosen experts' weighted sum of the same. */
-function feedForward(ops: Ops, w: FeedForwardWeights, x: Matrix, args: LlamaArguments): Matrix | Promise<Matrix> {
-  if (w.router !== undefined) {
-    const logits = ops.matmul("ffn_moe_logits", x, w.router);
+function feedForward(ops: Ops, x: Matrix, { dense, sparse }: LayerWeights, args: LlamaArguments) {
+  if (sparse !== undefined) {
+    const logits = ops.matmul("ffn_moe_logits", x, sparse.router);
     const routing = ops.route("ffn_moe_probs", logits, { used: args.used, renormalize: true });
-    return ops.experts("ffn_moe_out", x, routing, w, "silu");
+    return ops.experts("ffn_moe_out", x, routing, sparse.experts, "silu");
   }
-  const gate = ops.matmul("ffn_gate", x, w.gate);
-  const up = ops.matmul("ffn_up", x, w.up);
-  return ops.matmul("ffn_out", ops.gated("ffn_gate_par", "silu", gate, up), w.down);
+  const gate = ops.matmul("ffn_gate", x, dense!.gate);
+  const up = ops.matmul("ffn_up", x, dense!.up);
+  return ops.matmul("ffn_out", ops.gated("ffn_gate_par", "silu", gate, up), dense!.down);
 }
 
-interface Layer {
-  readonly attention: AttentionWeights;
-  readonly feedForward: FeedForwardWeights;
-}
-
-/** h [n, width] after layer `index`; after the last one, only the rows that the batch wants logits of. */
-async function runLayer(
-  ops: Ops,
-  layer: Layer,
-  index: number,
-  h: Matrix,
-  args: LlamaArguments,
-  pass: Pass,
-): Promise<Matrix> {
-  const { batch, cache } = pass;
-  const normed = ops.rmsNorm("attn_norm", h, layer.attention.norm, args.epsilon);
-  const q = project(ops, layer.attention, normed, args.rope, pass, index);
-  const gather = index === args.layers - 1 && batch.outputs.length < h.rows;
-  if (gather && batch.outputs.length === 0) return ops.matrix("l_out", 0, args.width);
-  let values = ops.attention("kqv_out", q, cache, index, batch, { heads: args.heads, scale: args.attentionScale });
-  if (gather) {
-    values = ops.rows("kqv_out_rows", values, batch.outputs);
-    h = ops.rows("inp_rows", h, batch.outputs);
-  }
-  h = ops.add("ffn_inp", ops.matmul("attn_out", values, layer.attention.output), h);
-  const x = ops.rmsNorm("ffn_norm", h, layer.feedForward.norm, args.epsilon);
-  return ops.add("l_out", await feedForward(ops, layer.feedForward, x, args), h);
-}
-
-/** Binds a `llama` file's weights. @throws GrokError `format`, `shape` or `unsupported` naming the file and the place. */
-export function bindLlama(ops: Ops, file: ModelFile): Model {
-  const args = readArguments(file);
-  const bind = createBinder(ops, file);
-  const embedding = bind.weight("token_embd.weight", [args.vocab, args.width], fine);
-  const output = bind.optional("output.weight", [args.vocab, args.width], fine) ?? embedding;
-  const outputNorm = bind.weight("output_norm.weight", [args.width]);
-  const layers = Array.from({ length: args.layers }, (_, index): Layer => {
-    const block = `blk.${index}`;
-    return { attention: bindAttention(bind, block, args), feedForward: bindFeedForward(bind, block, args) };
-  });
-
-  return {
-    config: args,
-    kvCache: (options) =>
-      ops.kvCache({ layers: args.layers, kvHeads: args.kvHeads, headSize: args.headSize, ...options }),
-    async forward(batch, cache) {
-      ops.at(-1);
-      let h = ops.embed("inp_embd", embedding, batch.tokens, 1);
-      for (const [index, layer] of layers.entries()) {
-        ops.at(index);
-        h = await runLayer(ops, layer, index, h, args, { batch, cache });
-      }
-      ops.at(-1);
-      if (h.rows === 0) return ops.matrix("result_output", 0, args.vocab);
-      const x = ops.rmsNorm("result_norm", h, outputNorm, args.epsilon);
-      return ops.matmul("result_output", x, output);
-    },
-  };
-}
+export const llama = createDecoder({ name: "llama", readArguments, tensors, layer });

@@ -48,15 +48,48 @@ export interface KvCacheOptions {
   readonly type: KvType;
 }
 
-/** A model bound to a backend: its weights are found and checked, its forward pass is ready. */
+/** Layers `from` up to, not with, `to`. */
+export interface LayerRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What of a model is bound: a stage of several. */
+export interface ModelPart {
+  /** Absent: all. */
+  readonly layers?: LayerRange;
+  /** Whether the embedding is; absent: with the first layer. */
+  readonly embed?: boolean;
+  /** Whether the last norm and the output matrix are; absent: with the last layer. */
+  readonly head?: boolean;
+}
+
+/**
+ * A model bound to a backend, or a part of one: its weights are found and checked, its forward pass is ready. The parts of a pass can be
+ * called apart, on other backends too: a hidden state is a matrix [n, width] of the backend that goes on with it, under a name that is
+ * no intermediate's, such as "inp_embd".
+ * @throws GrokError `argument` for what this part of a model does not have.
+ */
 export interface Model {
+  /** Of the whole model. */
   readonly config: ModelConfig;
-  /** Memory for the keys and values of this model's layers. */
+  /** Those that are bound. */
+  readonly bound: LayerRange;
+  /** Memory for the keys and values of the layers that are bound. */
   kvCache(options: KvCacheOptions): KvCache;
   /**
-   * One forward pass over a ragged batch. Stores the batch's keys and values in `cache` and returns the logits of the rows
-   * `batch.outputs`: [batch.outputs.length, vocab], valid until the next pass. In the last layer, what comes after the
-   * attention's values is computed for those rows only; ask for all rows to observe all of it.
+   * One forward pass over a ragged batch: embed, layers and head, one after another. Stores the batch's keys and values in
+   * `cache` and returns the logits of the rows `batch.outputs`: [batch.outputs.length, vocab], valid until the next pass.
    */
   forward(batch: Batch, cache: KvCache): Promise<Matrix>;
+  /** The tokens' embeddings: [n, width]. */
+  embed(batch: Batch): Matrix;
+  /**
+   * h [n, width] after layers `from` up to `to`, absent: all that are bound. In the model's last layer, what comes after the
+   * attention's values is computed for the rows `batch.outputs` only, and the result is [batch.outputs.length, width]; ask for
+   * all rows to observe all of it.
+   */
+  layers(h: Matrix, batch: Batch, cache: KvCache, from?: number, to?: number): Promise<Matrix>;
+  /** Logits of h [rows, width], the rows of the last layer's result: [rows, vocab]. */
+  head(h: Matrix, batch: Batch): Matrix;
 }

@@ -1,30 +1,36 @@
 import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
-import { bindGrok } from "./grok.ts";
-import { bindLlama } from "./llama.ts";
-import type { Model, ModelFile } from "./model.ts";
+import type { Decoder } from "./decoder.ts";
+import { grok } from "./grok.ts";
+import { llama } from "./llama.ts";
+import type { Model, ModelFile, ModelPart } from "./model.ts";
+import type { ModelTensor } from "./tensors.ts";
 
 /** Architectures that run, by the name in `general.architecture`. */
-const architectures: Readonly<Record<string, (ops: Ops, file: ModelFile) => Model>> = {
-  grok: bindGrok,
-  llama: bindLlama,
-};
+const architectures: ReadonlyMap<string, Decoder> = new Map([grok, llama].map((each) => [each.name, each]));
 
-export const architectureNames: readonly string[] = Object.keys(architectures);
+export const architectureNames: readonly string[] = [...architectures.keys()];
 
 /**
- * Binds a file's weights to a backend: names found, shapes checked, nothing copied.
- * @throws GrokError `unsupported` for another architecture, and what its bind function throws.
+ * Binds a file's weights to a backend, or a part of them: names found, shapes checked, nothing copied.
+ * @throws GrokError `unsupported` for another architecture, and what {@link Decoder.bind} throws.
  */
-export function bindModel(ops: Ops, file: ModelFile): Model {
+export function bindModel(ops: Ops, file: ModelFile, part?: ModelPart): Model {
+  return decoderOf(file).bind(ops, file, part);
+}
+
+/** All tensors of a file's model, by their names in both layouts. @throws GrokError as {@link bindModel}. */
+export function modelTensors(file: ModelFile): ModelTensor[] {
+  return decoderOf(file).tensors(file);
+}
+
+function decoderOf(file: ModelFile): Decoder {
   const architecture = file.metadata.string("general.architecture");
-  const bind = Object.hasOwn(architectures, architecture) ? architectures[architecture] : undefined;
-  if (bind === undefined) {
-    throw new GrokError(
-      "unsupported",
-      `${file.path}: architecture ${architecture}, expected one of ${architectureNames.join(", ")}`,
-      { path: file.path, architecture, known: architectureNames },
-    );
-  }
-  return bind(ops, file);
+  const found = architectures.get(architecture);
+  if (found !== undefined) return found;
+  throw new GrokError(
+    "unsupported",
+    `${file.path}: architecture ${architecture}, expected one of ${architectureNames.join(", ")}`,
+    { path: file.path, architecture, known: architectureNames },
+  );
 }

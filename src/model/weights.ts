@@ -1,6 +1,7 @@
 import { GrokError } from "../errors.ts";
 import type { Ops, Weight, WeightOptions } from "../kernels/ops.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { TensorSpec, TensorTable, Weights } from "./architecture.ts";
 import type { ModelFile } from "./model.ts";
 
 /**
@@ -12,13 +13,21 @@ export const fine: WeightOptions = { fine: true };
 
 /** Turns names into bound weights with checked shapes, once. Shapes are row-major: [out, in]. */
 export interface Binder {
-  has(name: string): boolean;
   /** @throws GrokError `shape` when the tensor is missing or of another shape. */
   weight(name: string, shape: readonly number[], options?: WeightOptions): Weight;
-  /** The weight, or undefined when the file has no tensor of that name. */
-  optional(name: string, shape: readonly number[], options?: WeightOptions): Weight | undefined;
-  /** A stack [experts, out, in]: one tensor `blk.N.NAME_exps.weight`, or, in older files, one a expert. */
-  stack(block: string, name: string, shape: readonly number[]): Weight;
+  /** The tensors of a layer's table. A stack is one tensor `blk.N.NAME_exps.weight`, or, in older files, `blk.N.NAME.E.weight` each. */
+  layer<T extends TensorTable>(layer: number, table: T): Weights<T>;
+}
+
+export const hasTensor = (file: ModelFile, name: string): boolean =>
+  file.tensors.has(name) || file.opaque?.has(name) === true;
+
+export const tensorNames = (file: ModelFile): string[] => [...file.tensors.keys(), ...(file.opaque?.keys() ?? [])];
+
+/** What a file calls a layer's tensor. */
+export function layerTensorName(file: ModelFile, layer: number, { name, alias }: TensorSpec): string {
+  const known = (each: string) => `blk.${layer}.${each}.weight`;
+  return alias !== undefined && hasTensor(file, known(alias)) ? known(alias) : known(name);
 }
 
 export function createBinder(ops: Ops, file: ModelFile): Binder {
@@ -56,19 +65,38 @@ export function createBinder(ops: Ops, file: ModelFile): Binder {
     }
     return tensor;
   };
-  const has = (name: string) => file.tensors.has(name) || file.opaque?.has(name) === true;
+  const stack = (whole: string, shape: readonly number[]): Weight => {
+    const part = (e: number) => whole.replace("_exps.", `.${e}.`);
+    if (hasTensor(file, whole) || !hasTensor(file, part(0))) return ops.weight(find(whole, shape));
+    const parts = Array.from({ length: shape[0]! }, (_, e) => find(part(e), shape.slice(1)));
+    return ops.weight(stackTensors(file.path, whole, parts));
+  };
+  const weight: Binder["weight"] = (name, shape, options) => ops.weight(find(name, shape), options);
   return {
-    has,
-    weight: (name, shape, options) => ops.weight(find(name, shape), options),
-    optional: (name, shape, options) => (has(name) ? ops.weight(find(name, shape), options) : undefined),
-    stack(block, name, shape) {
-      const whole = `${block}.${name}_exps.weight`;
-      if (has(whole) || !has(`${block}.${name}.0.weight`)) return ops.weight(find(whole, shape));
-      const parts = Array.from({ length: shape[0]! }, (_, e) => find(`${block}.${name}.${e}.weight`, shape.slice(1)));
-      return ops.weight(stackTensors(file.path, whole, parts));
-    },
+    weight,
+    layer: <T extends TensorTable>(layer: number, table: T) =>
+      mapSpecs(table, (spec) => {
+        const name = layerTensorName(file, layer, spec);
+        return spec.shape.length === 3 ? stack(name, spec.shape) : weight(name, spec.shape, spec.options);
+      }),
   };
 }
+
+/** A table with something else in place of each tensor. */
+function mapSpecs<T extends TensorTable>(table: T, make: (spec: TensorSpec) => Weight): Weights<T> {
+  const made = Object.entries(table).map(([field, entry]) => {
+    if (entry === undefined) return [field, undefined];
+    return [field, isSpec(entry) ? make(entry) : mapSpecs(entry, make)];
+  });
+  return Object.fromEntries(made) as Weights<T>;
+}
+
+/** The tensors of a table, in its order. */
+export function specsOf(table: TensorTable): TensorSpec[] {
+  return Object.values(table).flatMap((entry) => (entry === undefined ? [] : isSpec(entry) ? [entry] : specsOf(entry)));
+}
+
+const isSpec = (entry: TensorSpec | TensorTable): entry is TensorSpec => typeof entry.name === "string";
 
 /** Tensors of one shape and type as one tensor with an axis more; a slice of one entry is a view, not a copy. */
 function stackTensors(path: string, name: string, parts: readonly Tensor[]): Tensor {

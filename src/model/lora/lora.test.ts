@@ -15,10 +15,11 @@ import { elementCount, type Tensor } from "../../tensor/tensor.ts";
 import { readConfig } from "../config.ts";
 import type { ModelFile } from "../model.ts";
 import { bindModel } from "../registry.ts";
+import { permutedRow } from "../tensors.ts";
 import type { LoraAdapter } from "./adapter.ts";
 import { type AppliedAdapter, adaptOps } from "./apply.ts";
 import { makeAdapter } from "./lora.case.ts";
-import { listModules, permutedRow } from "./modules.ts";
+import { listModules } from "./modules.ts";
 import { readAdapter } from "./read.ts";
 import { writeAdapter } from "./write.ts";
 

@@ -6,9 +6,10 @@ import type { Dtype } from "../../formats/safetensors/dtypes.ts";
 import { openSafetensors, type SafetensorsEntry } from "../../formats/safetensors/file.ts";
 import { readConfig } from "../config.ts";
 import type { ModelFile } from "../model.ts";
+import { permutedRow } from "../tensors.ts";
 import type { LoraAdapter, LowRankTerm } from "./adapter.ts";
 import { type AdapterConfig, adapterConfigFile, adapterFile, readAdapterConfig } from "./config.ts";
-import { type LoraModule, listModules, permutedRow } from "./modules.ts";
+import { type LoraModule, listModules } from "./modules.ts";
 
 /**
  * Reads an adapter in the layout of Python's `peft` for a model: a folder with `adapter_model.safetensors` and

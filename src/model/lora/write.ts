@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { makeFolder } from "../../bytes/folder.ts";
 import { type SafetensorToWrite, writeSafetensors } from "../../formats/safetensors/write.ts";
+import { permutedRow } from "../tensors.ts";
 import type { LowRankTerm } from "./adapter.ts";
 import { adapterConfigFile, adapterFile } from "./config.ts";
-import { permutedRow } from "./modules.ts";
 
 export interface AdapterToWrite {
   /** As in training: all of one rank, scaled by `alpha / rank`. */

@@ -1,0 +1,116 @@
+import { GrokError } from "../errors.ts";
+import type { Batch, KvCache, Matrix, Ops } from "../kernels/ops.ts";
+import type { Architecture, DecoderArguments, LayerPass, TensorTable } from "./architecture.ts";
+import type { Model, ModelFile, ModelPart } from "./model.ts";
+import { listTensors, type ModelTensor } from "./tensors.ts";
+import { createBinder, fine, hasTensor } from "./weights.ts";
+
+/** An architecture that files can be bound as. */
+export interface Decoder {
+  readonly name: string;
+  /** Binds a file's weights, or a part of them. @throws GrokError `format`, `shape` or `unsupported` naming the file and the place. */
+  bind(ops: Ops, file: ModelFile, part?: ModelPart): Model;
+  /** The tensors of a whole model, by their names in both layouts. @throws GrokError as {@link Decoder.bind}. */
+  tensors(file: ModelFile): ModelTensor[];
+}
+
+export function createDecoder<A extends DecoderArguments, T extends TensorTable>(
+  architecture: Architecture<A, T>,
+): Decoder {
+  return {
+    name: architecture.name,
+    bind: (ops, file, part = {}) => bindDecoder(architecture, ops, file, part),
+    tensors(file) {
+      const args = architecture.readArguments(file);
+      return listTensors(file, args, architecture.tensors(args));
+    },
+  };
+}
+
+/** What decoders have in common: an embedding, layers one after another, a norm, and an output matrix, which may be the embedding. */
+function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
+  architecture: Architecture<A, T>,
+  ops: Ops,
+  file: ModelFile,
+  part: ModelPart,
+): Model {
+  const args = architecture.readArguments(file);
+  const { width, vocab, kvHeads, headSize, embeddingScale = 1, logitScale = 1, logitCap = 0 } = args;
+  const bound = part.layers ?? { from: 0, to: args.layers };
+  checkRange(file.path, bound, { from: 0, to: args.layers });
+  const bind = createBinder(ops, file);
+  const table = () => bind.weight("token_embd.weight", [vocab, width], fine);
+  const embedding = (part.embed ?? bound.from === 0) ? table() : undefined;
+  const bindHead = () => ({
+    norm: bind.weight("output_norm.weight", [width]),
+    output: hasTensor(file, "output.weight")
+      ? bind.weight("output.weight", [vocab, width], fine)
+      : (embedding ?? table()),
+  });
+  const head = (part.head ?? bound.to === args.layers) ? bindHead() : undefined;
+  const tensors = architecture.tensors(args);
+  const layers = Array.from({ length: bound.to - bound.from }, (_, i) => bind.layer(bound.from + i, tensors));
+
+  const missing = (what: string) =>
+    new GrokError("argument", `${file.path}: ${what} is not in this part of the model`, { path: file.path });
+
+  const model: Model = {
+    config: args,
+    bound,
+    kvCache: (options) => ops.kvCache({ layers: layers.length, kvHeads, headSize, ...options }),
+
+    async forward(batch, cache) {
+      return model.head(await model.layers(model.embed(batch), batch, cache), batch);
+    },
+
+    embed({ tokens }) {
+      if (embedding === undefined) throw missing("the embedding");
+      ops.at(-1);
+      return ops.embed("inp_embd", embedding, tokens, embeddingScale);
+    },
+
+    async layers(h, batch, cache, from = bound.from, to = bound.to) {
+      checkRange(file.path, { from, to }, bound);
+      for (let index = from; index < to; index++) {
+        ops.at(index);
+        const pass = passOf(ops, batch, cache, index - bound.from, index === args.layers - 1);
+        h = await architecture.layer(pass, h, layers[index - bound.from]!, args);
+      }
+      return h;
+    },
+
+    head(h) {
+      if (head === undefined) throw missing("the head");
+      ops.at(-1);
+      if (h.rows === 0) return ops.matrix("result_output", 0, vocab);
+      const x = ops.rmsNorm("result_norm", h, head.norm, args.epsilon);
+      let logits = ops.matmul("result_output", x, head.output);
+      if (logitScale !== 1) logits = ops.scale("result_output", logits, logitScale);
+      return logitCap > 0 ? ops.softcap("result_output", logits, logitCap) : logits;
+    },
+  };
+  return model;
+}
+
+/** Layer `layer` of a cache. After attention, what nobody wants logits of leaves the last layer of a model. */
+function passOf(ops: Ops, batch: Batch, cache: KvCache, layer: number, last: boolean): LayerPass {
+  const gathers = last && batch.outputs.length < batch.tokens.length;
+  return {
+    ops,
+    batch,
+    attend(q, k, v, options) {
+      ops.store(cache, layer, k, v, batch);
+      if (gathers && batch.outputs.length === 0) return ops.rows("kqv_out_rows", q, batch.outputs);
+      const values = ops.attention("kqv_out", q, cache, layer, batch, options);
+      return gathers ? ops.rows("kqv_out_rows", values, batch.outputs) : values;
+    },
+    keep: (h: Matrix) => (gathers ? ops.rows("inp_rows", h, batch.outputs) : h),
+  };
+}
+
+function checkRange(path: string, { from, to }: { from: number; to: number }, within: { from: number; to: number }) {
+  if (Number.isInteger(from) && Number.isInteger(to) && within.from <= from && from <= to && to <= within.to) return;
+  throw new GrokError("argument", `${path}: layers ${from} to ${to} are not among ${within.from} to ${within.to}`, {
+    ...{ path, from, to },
+  });
+}
