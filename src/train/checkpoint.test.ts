@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { writeSafetensors } from "../formats/safetensors/write.ts";
 import { createRandom } from "../sampling/random.ts";
-import { listCheckpoints, openCheckpoint } from "./checkpoint.ts";
 import { train } from "./run.ts";
+import { listCheckpoints, openCheckpoint } from "./run-checkpoint.ts";
 import { lastTensors, makeToy } from "./toy.case.ts";
 
 const fault = vi.hoisted(() => ({ file: "", code: "" }));

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { ioError } from "../bytes/io-error.ts";
 import { GrokError } from "../errors.ts";
-import { createFields, type Fields } from "./config-fields.ts";
 import { type DataFormat, type DataKeys, type DataSource, dataFormats, defaultDataSource } from "./data/source.ts";
+import { createFields, type Fields } from "./fields.ts";
 
 /** A training run, as its configuration file says. Paths are absolute; the file's are relative to the file. */
 export interface TrainConfig {

@@ -41,6 +41,8 @@ export interface TrainLog {
   readonly entries: readonly LogEntry[];
   /** @throws GrokError `io`. */
   append(entry: LogEntry): void;
+  /** Of the held-out sets after a step, where they are in it. */
+  scoresAt(step: number): readonly HeldOutScore[] | undefined;
   /** Bits per byte of training and of each held-out set. */
   curves(): Curve[];
 }
@@ -77,6 +79,10 @@ export async function openLog(out: string, step: number): Promise<TrainLog> {
         throw ioError("write", path, error);
       }
       entries.push(entry);
+    },
+    scoresAt(step) {
+      const found = entries.find((entry) => "heldOut" in entry && entry.step === step);
+      return found && "heldOut" in found ? found.heldOut : undefined;
     },
     curves() {
       const training = entries.flatMap((entry) =>

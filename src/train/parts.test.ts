@@ -2,10 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { reckon } from "./budget.ts";
 import type { TrainModel } from "./config.ts";
+import { describeUse } from "./expert-use.ts";
 import { plotCurves } from "./loss-plot.ts";
 import { countParameters, drawValues, parameterSpecs } from "./parameters.ts";
 import { rateAt } from "./schedule.ts";
-import { describeUse } from "./trainer.ts";
 
 const model: TrainModel = {
   ...{ architecture: "grok", name: "m", layers: 3, width: 64, heads: 4, kvHeads: 2, headSize: 16 },

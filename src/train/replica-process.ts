@@ -2,9 +2,10 @@ import { rmSync } from "node:fs";
 import { errorToData } from "../engine/thread/protocol.ts";
 import { openGradBackend } from "./backend.ts";
 import type { BatchStream } from "./data/stream.ts";
+import { createFullTrainer } from "./full-model.ts";
 import { type FromReplica, gradientFile, readParts, type ToReplica, valuesFile, writeParts } from "./processes.ts";
 import { prepareTraining } from "./setup.ts";
-import { createTrainer, type ReplicaSums, type Trainer } from "./trainer.ts";
+import type { ReplicaSums, Trainer } from "./trainer.ts";
 
 /** A replica's process: computes gradients with values that it is given. It ends when the one that started it does. */
 interface Work {
@@ -26,7 +27,7 @@ async function begin(start: Work["start"]): Promise<Work> {
   const setup = await prepareTraining(start.config);
   const { ops } = openGradBackend(start.backend, start.threads);
   const zeros = ({ shape }: { shape: readonly number[] }) => new Float32Array(shape.reduce((a, b) => a * b, 1));
-  const trainer = createTrainer(ops, start.config, { ...setup, values: zeros, recompute: start.recompute });
+  const trainer = createFullTrainer(ops, start.config, { ...setup, values: zeros, recompute: start.recompute });
   const stream = setup.stream();
   stream.restore(start.state, "the run");
   return { trainer, stream, start };

@@ -7,10 +7,10 @@ import { createReference } from "../kernels/reference/reference.ts";
 import { runTokens } from "../model/run.case.ts";
 import { createRandom } from "../sampling/random.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
-import { listCheckpoints, openCheckpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import type { EvaluationReport, StepReport } from "./log.ts";
 import { type TrainEvent, type TrainOptions, train } from "./run.ts";
+import { listCheckpoints, openCheckpoint } from "./run-checkpoint.ts";
 import { lastTensors, makeToy, toyTexts } from "./toy.case.ts";
 
 // Checkpoints are flushed to the disk, which others may keep busy.

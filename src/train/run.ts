@@ -6,19 +6,29 @@ import { GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
 import { coreLimit, memoryLimit } from "../machine/limits.ts";
 import { openGradBackend } from "./backend.ts";
-import { checkpointPath, listCheckpoints, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { countOverlong } from "./data/corpus.ts";
 import type { BatchStream } from "./data/stream.ts";
+import { describeUse } from "./expert-use.ts";
+import { createFullTrainer } from "./full-model.ts";
 import { type EvaluationReport, openLog, type StepReport } from "./log.ts";
+import { type Progress, runTraining } from "./loop.ts";
 import { plotCurves } from "./loss-plot.ts";
+import { checkParameterMemory, planTraining, type TrainMemory } from "./memory-plan.ts";
 import { defaultTrainOptions } from "./options.ts";
 import { countParameters, modelMetadata, type ParameterCount } from "./parameters.ts";
 import { startProcesses } from "./processes.ts";
-import { checkParameterMemory, planTraining, type TrainMemory } from "./recompute.ts";
 import { createLocalReplicas, type Replicas } from "./replicas.ts";
+import {
+  checkpointPath,
+  listCheckpoints,
+  openLastCheckpoint,
+  type RunState,
+  writeCheckpoint,
+} from "./run-checkpoint.ts";
 import { checkSameModel, openInitial, prepareTraining, type TrainSetup } from "./setup.ts";
-import { createTrainer, describeUse, type HeldOutScore, type Trainer } from "./trainer.ts";
+import type { HeldOutScore, Trainer } from "./trainer.ts";
 
 export interface TrainOptions {
   /** Default "auto". */
@@ -82,9 +92,9 @@ export interface OpenRun {
   readonly stream: BatchStream;
   readonly replicas: Replicas;
   readonly start: TrainStart;
-  /** Of what earlier runs did. */
-  readonly tokens: number;
-  readonly seconds: number;
+  /** What earlier runs did. */
+  readonly from: Progress;
+  readonly resumed: boolean;
   close(): Promise<void>;
 }
 
@@ -107,15 +117,12 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
   }
   const setup = await prepareTraining(config, (path) => options.onEvent?.({ type: "file", path }));
   const stream = setup.stream();
-  const last = options.resume ? listCheckpoints(config.out).at(-1) : undefined;
-  if (options.resume && last === undefined) {
-    throw new GrokError("argument", `${config.out}: there is no checkpoint to go on from`, { path: config.out });
-  }
   const threads = Math.max(1, Math.floor((options.threads ?? coreLimit()) / processes));
   const parameters = countParameters(config.model, setup.vocab);
   const { ops, fallbackReason } = openGradBackend(backend, threads);
-  const checkpoint = last && openCheckpoint(last.path);
+  let checkpoint: Checkpoint<RunState> | undefined;
   try {
+    if (options.resume) checkpoint = openLastCheckpoint(config.out);
     checkParameterMemory(config, parameters, ops.backend);
     if (checkpoint) {
       checkSameModel(checkpoint, setup);
@@ -125,15 +132,9 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
     const { recompute } = memory;
     const initial = checkpoint ? undefined : openInitial(config);
     const values = initial?.values ?? (({ name, shape }) => checkpoint!.values("values", name, shape));
-    const trainer = createTrainer(ops, config, { ...setup, values, recompute });
+    const trainer = createFullTrainer(ops, config, { ...setup, values, recompute });
     initial?.close();
-    if (checkpoint) {
-      for (const parameter of trainer.parameters) {
-        for (const part of ["mean", "variance"] as const) {
-          ops.writeParameter(parameter, part, checkpoint.values(part, parameter.name, parameter.shape));
-        }
-      }
-    }
+    checkpoint?.restore(ops, trainer.parameters);
     const state = stream.save();
     const replicas =
       processes === 1
@@ -151,8 +152,11 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
         ),
         ...countOverlong(setup.corpora),
       },
-      tokens: checkpoint?.state.tokens ?? 0,
-      seconds: checkpoint?.state.seconds ?? 0,
+      from: {
+        ...{ step: checkpoint?.state.step ?? 0, tokens: checkpoint?.state.tokens ?? 0 },
+        ...{ seconds: checkpoint?.state.seconds ?? 0, chosen: checkpoint?.state.chosen ?? [] },
+      },
+      resumed: checkpoint !== undefined,
       async close() {
         await replicas.close();
         ops.close();
@@ -188,103 +192,64 @@ export async function train(config: TrainConfig, options: TrainOptions = {}): Pr
   }
   const run = await openRun(config, options);
   try {
-    return await runSteps(run, options, type);
+    return await trainAndExport(run, options, type);
   } finally {
     await run.close();
   }
 }
 
-async function runSteps(run: OpenRun, options: TrainOptions, type: ExportType): Promise<TrainResult> {
-  const { setup, trainer, stream, replicas, start } = run;
+async function trainAndExport(run: OpenRun, options: TrainOptions, type: ExportType): Promise<TrainResult> {
+  const { setup, trainer, replicas, stream, start } = run;
   const { config } = setup;
   const { model } = config;
   const emit = options.onEvent ?? (() => {});
   const log = await openLog(config.out, start.step);
   emit({ type: "start", ...start });
-
-  let { step } = start;
-  let { tokens, seconds } = run;
-  let saved = step;
-  let chosen: readonly number[] = [];
-  let heldOut: readonly HeldOutScore[] = [];
-  let secondsAStep = 0;
-  const cancelled = () => options.signal?.aborted === true;
-
-  const save = async () => {
-    if (saved === step && step > 0) return;
-    const state = { version: 1, step, model, vocab: setup.vocab, stream: stream.save(), tokens, seconds } as const;
-    const path = await writeCheckpoint(config.out, trainer.ops, trainer.parameters, state, config.checkpoint.keep);
-    saved = step;
-    emit({ type: "checkpoint", path, step });
-  };
   const plot = async () => {
     const picture = plotCurves(`${model.name}: loss`, "bits per byte", log.curves());
     await writeAtomic(join(config.out, "loss.svg"), [Buffer.from(picture)]);
   };
-  /** Scores the held-out sets; false when the signal came between. */
-  const evaluate = async (): Promise<boolean> => {
-    const known = log.entries.find((entry) => "heldOut" in entry && entry.step === step);
-    if (known !== undefined && "heldOut" in known) {
-      heldOut = known.heldOut;
-      return true;
-    }
-    const scores: HeldOutScore[] = [];
-    for (const set of setup.heldOut) {
-      const score = await trainer.score(set, options.signal);
-      if (score === undefined) return false;
-      scores.push(score);
-    }
-    heldOut = scores;
-    const experts = chosen.length === 0 ? [] : describeUse(chosen, model.layers).shares;
-    const report = { step, heldOut, experts };
-    chosen = [];
-    log.append(report);
-    emit({ type: "evaluation", report });
-    await plot();
-    return true;
-  };
-  const result = (finished: boolean) => ({
-    ...{ step, finished, checkpoint: checkpointPath(config.out, step), tokens, seconds },
+  let secondsAStep = 0;
+  const { progress, finished, heldOut } = await runTraining({
+    ...{ trainer, replicas, stream, heldOut: setup.heldOut, steps: config.steps, source: config.path },
+    ...{ evaluationInterval: config.evaluation.interval, checkpointInterval: config.checkpoint.interval },
+    ...{ from: run.from, saved: run.resumed, signal: options.signal },
+    onStep({ progress: { step, tokens }, sums, rate, norm, elapsed }) {
+      secondsAStep = secondsAStep === 0 ? elapsed : 0.9 * secondsAStep + 0.1 * elapsed;
+      const { imbalance, unused } = describeUse(sums.chosen, model.layers);
+      const report: StepReport = {
+        step,
+        loss: sums.loss / sums.learned,
+        bitsPerByte: sums.loss / Math.LN2 / sums.bytes,
+        ...{ balance: sums.balance, zLoss: sums.zLoss, rate, norm, tokens },
+        tokensPerSecond: sums.tokens / elapsed,
+        ...{ imbalance, unused },
+      };
+      log.append(report);
+      emit({ type: "step", report, secondsLeft: secondsAStep * (config.steps - step) });
+    },
+    async save({ step, tokens, seconds, chosen }) {
+      const place = { model, vocab: setup.vocab, stream: stream.save() };
+      const state = { version: 1, step, ...place, tokens, seconds, chosen } as const;
+      const path = await writeCheckpoint(config.out, trainer.ops, trainer.parameters, state, config.checkpoint.keep);
+      emit({ type: "checkpoint", path, step });
+    },
+    known: (step) => log.scoresAt(step),
+    async onScores({ step, chosen }, scores) {
+      const experts = chosen.length === 0 ? [] : describeUse(chosen, model.layers).shares;
+      const report = { step, heldOut: scores, experts };
+      log.append(report);
+      emit({ type: "evaluation", report });
+      await plot();
+    },
   });
-  const stop = async () => {
-    await save();
+  const { step, tokens, seconds } = progress;
+  const result = { step, finished, checkpoint: checkpointPath(config.out, step), tokens, seconds };
+  if (!finished) {
     await plot();
-    return result(false);
-  };
-
-  while (step < config.steps) {
-    if (cancelled()) return stop();
-    const began = performance.now();
-    const sums = await replicas.step(stream);
-    if (sums.learned === 0) {
-      throw new GrokError(
-        "argument",
-        `${config.path}: step ${step + 1} has no token to learn: batchTokens is too small`,
-      );
-    }
-    const { rate, norm } = trainer.update(step + 1);
-    step++;
-    const elapsed = (performance.now() - began) / 1000;
-    seconds += elapsed;
-    tokens += sums.tokens;
-    secondsAStep = secondsAStep === 0 ? elapsed : 0.9 * secondsAStep + 0.1 * elapsed;
-    chosen = sums.chosen.map((count, i) => count + (chosen[i] ?? 0));
-    const { imbalance, unused } = describeUse(sums.chosen, model.layers);
-    const report: StepReport = {
-      step,
-      loss: sums.loss / sums.learned,
-      bitsPerByte: sums.loss / Math.LN2 / sums.bytes,
-      ...{ balance: sums.balance, zLoss: sums.zLoss, rate, norm, tokens },
-      tokensPerSecond: sums.tokens / elapsed,
-      ...{ imbalance, unused },
-    };
-    log.append(report);
-    emit({ type: "step", report, secondsLeft: secondsAStep * (config.steps - step) });
-    if (step === config.steps || step % config.checkpoint.interval === 0) await save();
-    if (step < config.steps && step % config.evaluation.interval === 0 && !(await evaluate())) return stop();
+    return result;
   }
   // Also when a finished run is resumed: to export it in another type.
-  if (!(await evaluate())) return stop();
   const path = exportPath(config, type);
   const tensors = trainer.parameters.map((parameter) => ({
     ...{ name: parameter.name, shape: parameter.shape },
@@ -292,7 +257,7 @@ async function runSteps(run: OpenRun, options: TrainOptions, type: ExportType): 
   }));
   const metadata = [...modelMetadata(model), ...describeAbout(config)];
   await writeModel(path, { metadata, tokenizer: setup.tokenizerMetadata, tensors }, type);
-  return { ...result(true), model: path, heldOut };
+  return { ...result, model: path, ...(heldOut && { heldOut }) };
 }
 
 /** What the configuration has the model say of itself. */

@@ -12,12 +12,14 @@ import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import { createSentencePiece } from "../tokenizer/sentencepiece.ts";
 import { readSentencePieceModel } from "../tokenizer/sentencepiece-file.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type Checkpoint, listCheckpoints, openCheckpoint } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { type Corpus, loadCorpus } from "./data/corpus.ts";
 import { type HeldOutSet, heldOutSets } from "./data/held-out.ts";
 import { type BatchStream, createBatchStream } from "./data/stream.ts";
+import { show } from "./fields.ts";
 import { drawValues, type ParameterSpec, parameterSpecs } from "./parameters.ts";
+import { openCheckpoint, openLastCheckpoint, type RunState } from "./run-checkpoint.ts";
 
 /** What a configuration's files say, read and checked. */
 export interface TrainSetup {
@@ -146,15 +148,8 @@ export interface Initial {
 export function openInitial({ initial, seed }: TrainConfig): Initial {
   if (initial === undefined) return { values: (spec) => drawValues(spec, seed), close() {} };
   if (initial.endsWith(".gguf")) return ggufValues(initial);
-  const checkpoint = openCheckpoint(isFolder(initial) ? lastCheckpoint(initial) : initial);
+  const checkpoint = isFolder(initial) ? openLastCheckpoint(initial) : openCheckpoint(initial);
   return { values: ({ name, shape }) => checkpoint.values("values", name, shape), close: checkpoint.close };
-}
-
-/** @throws GrokError `argument` when there is none. */
-export function lastCheckpoint(out: string): string {
-  const last = listCheckpoints(out).at(-1);
-  if (last === undefined) throw new GrokError("argument", `${out}: there is no checkpoint in it`, { path: out });
-  return last.path;
 }
 
 function isFolder(path: string): boolean {
@@ -186,14 +181,14 @@ function ggufValues(path: string): Initial {
 }
 
 /** @throws GrokError `argument` naming the first measure in which a checkpoint's model is another one. */
-export function checkSameModel(checkpoint: Checkpoint, { config, vocab }: TrainSetup): void {
+export function checkSameModel(checkpoint: Checkpoint<RunState>, { config, vocab }: TrainSetup): void {
   const { model } = checkpoint.state;
   for (const [key, value] of Object.entries({ ...config.model, vocabulary: vocab })) {
     const found = key === "vocabulary" ? checkpoint.state.vocab : model[key as keyof typeof model];
     if (key === "name" || found === value) continue;
     throw new GrokError(
       "argument",
-      `${checkpoint.path}: the checkpoint's model has ${key} ${found}, the configuration ${value}`,
+      `${checkpoint.path}: the checkpoint's model has ${key} ${show(found)}, the configuration ${show(value)}`,
       { path: checkpoint.path, entry: key },
     );
   }

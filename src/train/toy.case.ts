@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTokenizerTrainer } from "../tokenizer/train.ts";
-import { listCheckpoints, openCheckpoint } from "./checkpoint.ts";
 import { parseTrainConfig, type TrainConfig } from "./config.ts";
 import { parameterSpecs } from "./parameters.ts";
+import { listCheckpoints, openCheckpoint } from "./run-checkpoint.ts";
 
 const words = ["sun", "moon", "fox", "sea", "tree", "bird", "rain", "stone"];
 

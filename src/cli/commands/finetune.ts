@@ -2,12 +2,8 @@ import { type Command, InvalidArgumentError } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { loraTargets } from "../../model/lora/modules.ts";
 import { type DataFormat, dataFormats, type OverlongPolicy } from "../../train/data/source.ts";
-import {
-  defaultFinetuneOptions,
-  type FinetuneEvent,
-  type FinetuneResult,
-  finetune,
-} from "../../train/lora/finetune.ts";
+import { finetune } from "../../train/lora/finetune.ts";
+import { defaultFinetuneOptions, type FinetuneEvent, type FinetuneResult } from "../../train/lora/options.ts";
 import { interruptedStatus } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../model.ts";

@@ -20,9 +20,9 @@ export interface HeldOutOptions {
   readonly maxTokens?: number;
 }
 
-/** The sources that hold something out. A text longer than the context is scored in windows that begin afresh. */
+/** Of each source that holds something out, what is scored. A text longer than the context is scored in windows that begin afresh. */
 export function heldOutSets(corpora: readonly Corpus[], options: HeldOutOptions): HeldOutSet[] {
-  return corpora.filter(({ heldOut }) => heldOut.length > 0).map((corpus) => heldOutSet(corpus, options));
+  return corpora.map((corpus) => heldOutSet(corpus, options)).filter(({ tokens }) => tokens > 0);
 }
 
 function heldOutSet(corpus: Corpus, { context, batchTokens, maxTokens }: HeldOutOptions): HeldOutSet {

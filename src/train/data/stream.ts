@@ -50,7 +50,10 @@ export interface SourceState {
 export interface BatchStream {
   next(): TrainStep;
   save(): StreamState;
-  /** @throws GrokError `argument` naming `from`, where the state was kept, for one of other data or settings. */
+  /**
+   * @throws GrokError naming `from`, where the state was kept: `argument` for one of other data or settings, `format` for a place
+   * that is none.
+   */
   restore(state: StreamState, from: string): void;
   /** Tokens of one epoch of each source. */
   readonly epochTokens: readonly number[];
@@ -96,10 +99,14 @@ export function createBatchStream(corpora: readonly Corpus[], options: StreamOpt
     for (const source of sources) if (source.served / source.weight < best.served / best.weight) best = source;
     return best;
   };
+  const orderOf = (source: Source): Uint32Array => {
+    source.order ??= shuffle(source.segments, `${seed}/${sources.indexOf(source)}/${source.epoch}`);
+    return source.order;
+  };
   /** The source's next sequence, at most `room` tokens of it; undefined when it does not fit and must not be cut. */
   const take = (source: Source, room: number): Segment | undefined => {
-    source.order ??= shuffle(source.segments, `${seed}/${sources.indexOf(source)}/${source.epoch}`);
-    const index = source.order[source.position]!;
+    const order = orderOf(source);
+    const index = order[source.position]!;
     const left = source.segments.counts[index]! - source.offset;
     if (left > room && source.documents.mask !== undefined) return undefined;
     const start = source.segments.starts[index]! + source.offset;
@@ -109,7 +116,7 @@ export function createBatchStream(corpora: readonly Corpus[], options: StreamOpt
     if (count === left) {
       source.offset = 0;
       source.position++;
-      if (source.position === source.order.length) {
+      if (source.position === order.length) {
         source.position = 0;
         source.epoch++;
         source.order = undefined;
@@ -163,13 +170,22 @@ export function createBatchStream(corpora: readonly Corpus[], options: StreamOpt
           `${from}: the place in the data is of other data or settings (sources, weights, tokenizer, context, batch, accumulation, replicas, seed)`,
         );
       }
-      steps = state.steps;
       for (const [index, saved] of state.sources.entries()) {
+        const source = sources[index]!;
         const { epoch, position, offset, served } = saved;
-        Object.assign(sources[index]!, { epoch, position, offset, served, order: undefined });
+        Object.assign(source, { epoch, position, offset, served, order: undefined });
+        const { counts } = source.segments;
+        checkPlace(from, `stream.sources[${index}].position`, position, counts.length);
+        checkPlace(from, `stream.sources[${index}].offset`, offset, counts[orderOf(source)[position]!]!);
       }
+      steps = state.steps;
     },
   };
+}
+
+function checkPlace(from: string, entry: string, value: number, end: number): void {
+  if (value < end) return;
+  throw new GrokError("format", `${from}: ${entry} is ${value}, expected less than ${end}`, { path: from, entry });
 }
 
 /** A permutation of the segments, by Fisher and Yates. */

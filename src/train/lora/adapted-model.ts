@@ -1,14 +1,15 @@
 import { createHash } from "node:crypto";
 import { GrokError } from "../../errors.ts";
 import type { GradOps, Parameter } from "../../kernels/grad-ops.ts";
-import type { KvCache, Weight } from "../../kernels/ops.ts";
+import type { Weight } from "../../kernels/ops.ts";
 import type { LowRankTerm } from "../../model/lora/adapter.ts";
 import { type LoraModule, listModules, loraTargets } from "../../model/lora/modules.ts";
-import type { Model, ModelFile } from "../../model/model.ts";
+import type { ModelFile } from "../../model/model.ts";
 import { bindModel } from "../../model/registry.ts";
 import { createRandom } from "../../sampling/random.ts";
 import { elementCount, type Tensor } from "../../tensor/tensor.ts";
-import { createTape, type Tape } from "../tape.ts";
+import type { TapedModel } from "../objective.ts";
+import { createTape } from "../tape.ts";
 
 export interface AdapterShape {
   readonly rank: number;
@@ -64,10 +65,7 @@ const nameOf = ({ module }: LoraModule) => module.split(".").at(-1)!;
 const isTarget = (module: LoraModule, target: string) => module.target === target || nameOf(module) === target;
 
 /** A frozen model with trainable low-rank terms, on a tape. */
-export interface AdaptedModel {
-  readonly tape: Tape;
-  readonly model: Model;
-  readonly cache: KvCache;
+export interface AdaptedModel extends TapedModel {
   /** A and B of each tensor. */
   readonly parameters: readonly Parameter[];
   /** The terms as they stand now. */

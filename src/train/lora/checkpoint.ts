@@ -1,10 +1,13 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { GrokError } from "../../errors.ts";
-import { openSafetensors } from "../../formats/safetensors/file.ts";
-import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import type { GradOps, Parameter } from "../../kernels/grad-ops.ts";
+import {
+  type Checkpoint,
+  type CheckpointKind,
+  openCheckpointFile,
+  readStreamState,
+  writeCheckpointFile,
+} from "../checkpoint.ts";
 import type { StreamState } from "../data/stream.ts";
 
 /** Where a fine-tuning stands, beside its tensors: plain JSON. */
@@ -22,7 +25,35 @@ export interface FinetuneState {
 }
 
 export const finetuneCheckpoint = "checkpoint.safetensors";
-const parts = ["values", "mean", "variance"] as const;
+
+/** What a pass and a step may be at most: a state that says more would take all memory, or forever. */
+const [mostBatchTokens, mostAccumulation] = [2 ** 24, 2 ** 20];
+
+const kind: CheckpointKind<FinetuneState> = {
+  key: "finetune",
+  command: "grok1 finetune",
+  read(fields) {
+    const firstLoss = fields.number("firstLoss", 0, Number.MAX_VALUE, -1);
+    return {
+      version: 1,
+      step: fields.integer("step", 0),
+      settings: fields.value("settings", "an object of texts and numbers", isSettings) as FinetuneState["settings"],
+      batchTokens: fields.integer("batchTokens", 1, mostBatchTokens),
+      accumulation: fields.integer("accumulation", 1, mostAccumulation),
+      stream: readStreamState(fields.object("stream")),
+      tokens: fields.integer("tokens", 0),
+      ...(firstLoss >= 0 && { firstLoss }),
+    };
+  },
+};
+
+function isSettings(value: unknown): boolean {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    Object.values(value).every((each) => typeof each === "string" || typeof each === "number")
+  );
+}
 
 export function hasCheckpoint(folder: string): boolean {
   return existsSync(join(folder, finetuneCheckpoint));
@@ -35,65 +66,10 @@ export async function writeFinetuneCheckpoint(
   parameters: readonly Parameter[],
   state: FinetuneState,
 ): Promise<void> {
-  const tensors = parts.flatMap((part) =>
-    parameters.map((parameter) => {
-      const values = ops.readParameter(parameter, part);
-      return {
-        name: `${part}/${parameter.name}`,
-        dtype: values instanceof Float64Array ? ("F64" as const) : ("F32" as const),
-        shape: parameter.shape,
-        data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice(),
-      };
-    }),
-  );
-  const text = JSON.stringify(state);
-  const hash = createHash("sha256").update(text);
-  for (const { data } of tensors) hash.update(data);
-  const metadata = { finetune: text, sha256: hash.digest("hex") };
-  await writeSafetensors(join(folder, finetuneCheckpoint), tensors, metadata);
+  await writeCheckpointFile(join(folder, finetuneCheckpoint), kind, ops, parameters, state);
 }
 
-export interface FinetuneCheckpoint {
-  readonly state: FinetuneState;
-  /** @throws GrokError `shape` for parameters of another shape. */
-  restore(ops: GradOps, parameters: readonly Parameter[]): void;
-  close(): void;
-}
-
-/** @throws GrokError `io`; `format` for one that is damaged, or no checkpoint of a fine-tuning. */
-export function openFinetuneCheckpoint(folder: string): FinetuneCheckpoint {
-  const path = join(folder, finetuneCheckpoint);
-  const file = openSafetensors(path);
-  try {
-    const text = file.metadata.get("finetune");
-    const expected = file.metadata.get("sha256");
-    if (text === undefined || expected === undefined) {
-      throw new GrokError("format", `${path}: not a checkpoint of grok1 finetune`, { path });
-    }
-    const hash = createHash("sha256").update(text);
-    for (const entry of file.entries.values()) hash.update(entry.bytes());
-    if (hash.digest("hex") !== expected) {
-      throw new GrokError("format", `${path}: the checkpoint is damaged: its contents are not what was written`, {
-        path,
-      });
-    }
-    const state = JSON.parse(text) as FinetuneState;
-    if (state.version !== 1)
-      throw new GrokError("format", `${path}: version ${String(state.version)}, expected 1`, { path });
-    return {
-      state,
-      restore(ops, parameters) {
-        for (const part of parts) {
-          for (const parameter of parameters) {
-            const values = file.entry(`${part}/${parameter.name}`).values();
-            ops.writeParameter(parameter, part, values as Float32Array | Float64Array);
-          }
-        }
-      },
-      close: file.close,
-    };
-  } catch (error) {
-    file.close();
-    throw error;
-  }
+/** @throws GrokError as {@link openCheckpointFile}. */
+export function openFinetuneCheckpoint(folder: string): Checkpoint<FinetuneState> {
+  return openCheckpointFile(join(folder, finetuneCheckpoint), kind);
 }

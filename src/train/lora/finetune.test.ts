@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { openGguf } from "../../formats/gguf/file.ts";
 import { readAdapter } from "../../model/lora/read.ts";
-import { type FinetuneEvent, type FinetuneOptions, finetune } from "./finetune.ts";
+import { finetune } from "./finetune.ts";
+import type { FinetuneEvent, FinetuneOptions } from "./options.ts";
 
 const models = join(import.meta.dirname, "../../../test/vectors/models");
 const folder = mkdtempSync(join(tmpdir(), "grok1-finetune-"));

@@ -6,7 +6,8 @@ import { loadAddon } from "../../addon.ts";
 import { mergeAdapters } from "../../convert/merge.ts";
 import { createRandom } from "../../sampling/random.ts";
 import { openFinetuneCheckpoint } from "./checkpoint.ts";
-import { type FinetuneEvent, type FinetuneOptions, finetune } from "./finetune.ts";
+import { finetune } from "./finetune.ts";
+import type { FinetuneEvent, FinetuneOptions } from "./options.ts";
 
 const fault = vi.hoisted(() => ({ file: "", code: "", after: 0 }));
 

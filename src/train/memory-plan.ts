@@ -3,9 +3,9 @@ import type { Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
 import type { TrainConfig } from "./config.ts";
 import { createDryOps } from "./dry-ops.ts";
-import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "./memory.ts";
+import { bindTrained } from "./full-model.ts";
 import type { ParameterCount, ParameterSpec } from "./parameters.ts";
-import { bindTrained } from "./trainer.ts";
+import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "./pass-memory.ts";
 
 /** How a training run fits its memory. */
 export interface TrainMemory {

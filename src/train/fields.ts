@@ -1,12 +1,14 @@
-import { GrokError } from "../errors.ts";
+import { type ErrorCode, GrokError } from "../errors.ts";
 
 /**
- * Readers of the entries of a JSON object, for configuration files. An entry without a default has to be there; one whose
+ * Readers of the entries of a JSON object, for configurations and checkpoints. An entry without a default has to be there; one whose
  * default is null may be absent. Every error names the file and the entry.
  */
 export interface Fields {
-  /** @throws GrokError `argument`. */
+  /** @throws GrokError. */
   fail(key: string, what: string): never;
+  /** Whatever `accepts` takes. */
+  value(key: string, expected: string, accepts: (value: unknown) => boolean): unknown;
   text(key: string): string;
   text(key: string, usual: string): string;
   text(key: string, usual: null): string | undefined;
@@ -21,14 +23,15 @@ export interface Fields {
   object(key: string, usual?: object): Fields;
   /** A list of at least one object. */
   objects(key: string): Fields[];
-  /** @throws GrokError `argument` for an entry that nobody asked for. */
+  /** @throws GrokError for an entry that nobody asked for. */
   finish(): void;
 }
 
-export function createFields(value: unknown, path: string, place: string): Fields {
+/** Fields of a value that should be an object. What is wrong is a GrokError of the code given, naming the file and the entry. */
+export function createFields(value: unknown, path: string, place: string, code: ErrorCode = "argument"): Fields {
   const full = (key: string) => (place === "" ? key : `${place}.${key}`);
   const failAt = (where: string, what: string): never => {
-    throw new GrokError("argument", `${path}: ${where === "" ? "" : `${where}: `}${what}`, { path, entry: where });
+    throw new GrokError(code, `${path}: ${where === "" ? "" : `${where}: `}${what}`, { path, entry: where });
   };
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return failAt(place, `expected an object, found ${show(value)}`);
@@ -52,6 +55,8 @@ export function createFields(value: unknown, path: string, place: string): Field
     typeof found === "number" && found >= least && found <= most;
   const fields = {
     fail: (key: string, what: string) => failAt(full(key), what),
+    value: (key: string, expected: string, accepts: (value: unknown) => boolean) =>
+      read(key, expected, undefined, accepts),
     text: (key: string, usual?: string | null) =>
       read(key, "a text", usual, (found) => typeof found === "string" && found !== ""),
     integer(key: string, least: number, most = Number.MAX_SAFE_INTEGER, usual?: number | null) {
@@ -89,6 +94,7 @@ export function createFields(value: unknown, path: string, place: string): Field
         read(key, "an object", usual, (found) => typeof found === "object" && found !== null),
         path,
         full(key),
+        code,
       ),
     objects(key: string) {
       const list = read<unknown[]>(
@@ -97,7 +103,7 @@ export function createFields(value: unknown, path: string, place: string): Field
         undefined,
         (found) => Array.isArray(found) && found.length > 0,
       );
-      return list!.map((item, index) => createFields(item, path, `${full(key)}[${index}]`));
+      return list!.map((item, index) => createFields(item, path, `${full(key)}[${index}]`, code));
     },
     finish() {
       const strange = Object.keys(entries).find((key) => !asked.has(key));
@@ -107,8 +113,14 @@ export function createFields(value: unknown, path: string, place: string): Field
   return fields as unknown as Fields;
 }
 
-function show(value: unknown): string {
+/** A value as JSON, short; one that is nested too deep for that by its kind. */
+export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = JSON.stringify(value) ?? String(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? String(value);
+  } catch {
+    return Array.isArray(value) ? "a list" : "an object";
+  }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

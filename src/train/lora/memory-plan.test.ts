@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { openGguf } from "../../formats/gguf/file.ts";
 import { createGradReference } from "../../kernels/reference/grad-reference.ts";
 import { adaptModel } from "./adapted-model.ts";
-import { type MemoryRequest, planMemory } from "./memory.ts";
+import { type MemoryRequest, planMemory } from "./memory-plan.ts";
 
 const models = join(import.meta.dirname, "../../../test/vectors/models");
 

@@ -2,12 +2,12 @@ import { rmSync } from "node:fs";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { loadAddon } from "../addon.ts";
 import { openGradBackend } from "./backend.ts";
+import { createFullTrainer } from "./full-model.ts";
+import { planTraining } from "./memory-plan.ts";
 import { drawValues } from "./parameters.ts";
-import { planTraining } from "./recompute.ts";
 import { type TrainEvent, type TrainOptions, train } from "./run.ts";
 import { prepareTraining } from "./setup.ts";
 import { lastTensors, makeToy } from "./toy.case.ts";
-import { createTrainer } from "./trainer.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 const toy = makeToy();
@@ -41,7 +41,7 @@ describe("computing activations again", () => {
     const found = [];
     for (const recompute of [false, true]) {
       const { ops } = openGradBackend(backend, 2);
-      const trainer = createTrainer(ops, config, { ...setup, values: (spec) => drawValues(spec, 7), recompute });
+      const trainer = createFullTrainer(ops, config, { ...setup, values: (spec) => drawValues(spec, 7), recompute });
       const step = setup.stream().next();
       const sums = await trainer.accumulate(step.shards[0]!.batches, step);
       found.push({ sums, gradients: trainer.parameters.map((each) => [...ops.readParameter(each, "gradient")]) });

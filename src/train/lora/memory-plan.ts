@@ -2,7 +2,7 @@ import type { Ops } from "../../kernels/ops.ts";
 import { memoryLimit } from "../../machine/limits.ts";
 import type { ModelFile } from "../../model/model.ts";
 import { createDryOps } from "../dry-ops.ts";
-import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "../memory.ts";
+import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "../pass-memory.ts";
 import { type AdapterShape, adaptModel } from "./adapted-model.ts";
 
 /** How a fine-tuning fits its memory. */

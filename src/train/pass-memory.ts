@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
 import { GrokError } from "../errors.ts";
-import type { Batch, KvCache, Ops } from "../kernels/ops.ts";
-import type { Model } from "../model/model.ts";
+import type { Batch, Ops } from "../kernels/ops.ts";
 import type { DryOps } from "./dry-ops.ts";
-import type { Tape } from "./tape.ts";
+import type { TapedModel } from "./objective.ts";
 
 /** What the collector leaves lying about, and the kernels' own scratch memory, beside 5 % of all. */
 const slackBytes = 2 ** 26;
@@ -20,7 +19,7 @@ export const elementBytesOf = (backend: Ops["backend"]) => (backend === "native"
  */
 export async function countPass(
   dry: DryOps,
-  { tape, model, cache }: { readonly tape: Tape; readonly model: Model; readonly cache: KvCache },
+  { tape, model, cache }: TapedModel,
   rows: number,
   outputs: number,
 ): Promise<number> {
