@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { openGguf } from "../dist/formats/gguf/file.js";
 import { writeGguf } from "../dist/formats/gguf/write.js";
 import { decodeRow } from "../dist/tensor/decode.js";
-import { elementCount } from "../dist/tensor/tensor.js";
+import { elementCount, readTensor } from "../dist/tensor/tensor.js";
 
 /** Turns a row of logits into natural log-probabilities, in place. */
 export function normalize(row) {
@@ -100,17 +100,18 @@ export async function decodedCopy(path) {
     const out = join(dirname(fileURLToPath(import.meta.url)), "files", `${basename(path, ".gguf")}-f32.gguf`);
     if (existsSync(out)) return out;
     mkdirSync(dirname(out), { recursive: true });
-    const decoded = ({ name, type, shape, slice }) => ({
-      name,
+    const decoded = (tensor) => ({
+      name: tensor.name,
       type: "f32",
-      shape,
+      shape: tensor.shape,
       *data() {
+        const { type, shape } = tensor;
         // A vector is one row.
         const rows = shape.length === 1 ? 1 : shape[0];
         const step = shape[0] / rows;
         for (let i = 0; i < rows; i++) {
           const values = new Float32Array(elementCount(shape) / rows);
-          decodeRow(type, slice(i * step, (i + 1) * step), values);
+          decodeRow(type, readTensor(tensor, i * step, (i + 1) * step), values);
           yield new Uint8Array(values.buffer);
         }
       },

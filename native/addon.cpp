@@ -14,67 +14,6 @@ namespace grok1 {
 
 namespace {
 
-// --- Mapped files ----------------------------------------------------------------------------------------------------
-
-struct MappingHandle {
-  std::shared_ptr<Mapping> mapping;  // empty once closed
-
-  const std::shared_ptr<Mapping>& open() const {
-    if (!mapping) throw Failure("ERR_CLOSED", "the mapping is closed");
-    return mapping;
-  }
-};
-
-napi_value viewMapping(napi_env env, napi_callback_info info) {
-  return guarded(env, [&] {
-    const Arguments<2> args(env, info);
-    const auto& mapping = static_cast<MappingHandle*>(args.state)->open();
-    const int64_t offset = fromJs<int64_t>(env, args.values[0]), length = fromJs<int64_t>(env, args.values[1]);
-    if (offset < 0 || length < 0 || uint64_t(offset) > mapping->size() || uint64_t(length) > mapping->size() - uint64_t(offset) ||
-        length > int64_t(UINT32_MAX)) {
-      throw Failure("ERR_ARGUMENT", "a view that leaves the file, or of more than 4 GiB");
-    }
-    return bufferOn(env, mapping, mapping->data() + offset, size_t(length));
-  });
-}
-
-napi_value adviseMapping(napi_env env, napi_callback_info info) {
-  return guarded(env, [&]() -> napi_value {
-    const Arguments<3> args(env, info);
-    const auto& mapping = static_cast<MappingHandle*>(args.state)->open();
-    const int64_t offset = fromJs<int64_t>(env, args.values[0]), length = fromJs<int64_t>(env, args.values[1]);
-    const std::string advice = fromJs<std::string>(env, args.values[2]);
-    if (offset < 0 || length < 0) throw Failure("ERR_ARGUMENT", "a range that leaves the file");
-    const char* const names[] = {"willneed", "random", "sequential", "dontneed"};
-    const auto* found = std::find(names, names + 4, advice);
-    if (found == names + 4) throw Failure("ERR_ARGUMENT", "no such advice: " + advice);
-    mapping->advise(uint64_t(offset), uint64_t(length), Mapping::Advice(found - names));
-    return nullptr;
-  });
-}
-
-napi_value closeMapping(napi_env env, napi_callback_info info) {
-  return guarded(env, [&]() -> napi_value {
-    const Arguments<0> args(env, info);
-    static_cast<MappingHandle*>(args.state)->mapping.reset();
-    return nullptr;
-  });
-}
-
-napi_value mapFile(napi_env env, napi_callback_info info) {
-  return guarded(env, [&] {
-    const Arguments<1> args(env, info);
-    auto handle = std::make_shared<MappingHandle>();
-    handle->mapping = std::make_shared<Mapping>(fromJs<std::string>(env, args.values[0]));
-    const napi_value object = newObject(env);
-    set(env, object, "size", toJs(env, double(handle->mapping->size())));
-    setFunction(env, object, "view", viewMapping, handle);
-    setFunction(env, object, "advise", adviseMapping, handle);
-    setFunction(env, object, "close", closeMapping, handle);
-    return object;
-  });
-}
-
 // --- The machine -----------------------------------------------------------------------------------------------------
 
 napi_value describeMachine(napi_env env, napi_callback_info) {
@@ -123,18 +62,18 @@ napi_value measure(napi_env env, napi_callback_info info) {
 struct BackendHandle {
   napi_env env;
   std::unique_ptr<Backend> backend;  // empty once closed
-  std::vector<napi_ref> held;        // the arrays that weights point into
+  napi_ref watched = nullptr;        // keeps the numbers that the backend looks at
 
   explicit BackendHandle(napi_env env) : env(env) {}
   BackendHandle(const BackendHandle&) = delete;
   BackendHandle& operator=(const BackendHandle&) = delete;
-  // Also when nobody closed it and its functions were collected: the arrays must not stay for ever.
-  ~BackendHandle() { release(); }
+  // Also when nobody closed it and its functions were collected: the numbers must not stay for ever.
+  ~BackendHandle() { close(); }
 
-  void release() {
+  void close() {
     backend.reset();
-    for (const napi_ref array : held) napi_delete_reference(env, array);
-    held.clear();
+    if (watched != nullptr) napi_delete_reference(env, watched);
+    watched = nullptr;
   }
 
   Backend& open() const {
@@ -185,39 +124,42 @@ napi_value view(napi_env env, napi_callback_info info) {
   });
 }
 
-// weight(type, rows, cols, parts: Uint8Array[], terms)
+// A typed array's elements, valid until the call ends.
+template <class T>
+std::pair<const T*, size_t> elements(napi_env env, napi_value array, napi_typedarray_type expected, const char* what) {
+  napi_typedarray_type kind;
+  size_t length;
+  void* data;
+  check(napi_get_typedarray_info(env, array, &kind, &length, &data, nullptr, nullptr), what);
+  if (kind != expected) throw Failure("ERR_ARGUMENT", what);
+  return {static_cast<const T*>(data), length};
+}
+
+// copy(bytes: Uint8Array)
+napi_value copy(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [data, length] = elements<uint8_t>(env, args.values[0], napi_uint8_array, "expected a Uint8Array");
+    return toJs(env, double(backend.copy(data, length)));
+  });
+}
+
+// weight(type, rows, cols, terms, places: Float64Array of source and offset for each matrix)
 napi_value weight(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<5> args(env, info);
-    auto* handle = static_cast<BackendHandle*>(args.state);
-    Backend& backend = handle->open();
-    const int32_t type = fromJs<int32_t>(env, args.values[0]);
-    const int64_t rows = fromJs<int64_t>(env, args.values[1]), cols = fromJs<int64_t>(env, args.values[2]);
-    const BlockSize block = blockSize(type);
-    if (block.elements == 0 || rows < 1 || cols < 1 || cols % block.elements != 0 || cols > (int64_t(1) << 40) / rows) {
-      throw Failure("ERR_ARGUMENT", "a weight of unknown type or impossible shape");
-    }
-    const size_t expected = size_t(rows) * size_t(cols / block.elements) * size_t(block.bytes);
-    uint32_t count;
-    check(napi_get_array_length(env, args.values[3], &count), "expected an array of Uint8Array");
-    std::vector<const uint8_t*> parts;
-    for (uint32_t i = 0; i < count; i++) {
-      napi_value element;
-      napi_typedarray_type kind;
-      size_t length;
-      void* data;
-      check(napi_get_element(env, args.values[3], i, &element), "expected an array of Uint8Array");
-      check(napi_get_typedarray_info(env, element, &kind, &length, &data, nullptr, nullptr), "expected an array of Uint8Array");
-      if (kind != napi_uint8_array || length != expected) {
-        throw Failure("ERR_ARGUMENT", "expected " + std::to_string(expected) + " bytes of weights, got " + std::to_string(length));
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [numbers, length] = elements<double>(env, args.values[4], napi_float64_array, "expected a Float64Array");
+    std::vector<Backend::Place> places;
+    for (size_t i = 0; i + 1 < length; i += 2) {
+      if (!(numbers[i] >= 0 && numbers[i] < 0x1p31 && numbers[i + 1] >= 0 && numbers[i + 1] < 0x1p53)) {
+        throw Failure("ERR_ARGUMENT", "a weight at an impossible place");
       }
-      parts.push_back(static_cast<const uint8_t*>(data));
+      places.push_back({int32_t(numbers[i]), int64_t(numbers[i + 1])});
     }
-    napi_ref held;
-    const int32_t id = backend.addWeight(type, rows, cols, std::move(parts), fromJs<int32_t>(env, args.values[4]));
-    check(napi_create_reference(env, args.values[3], 1, &held), "weights could not be held");
-    handle->held.push_back(held);
-    return toJs(env, double(id));
+    return toJs(env, double(backend.addWeight(fromJs<int32_t>(env, args.values[0]), fromJs<int64_t>(env, args.values[1]),
+                                              fromJs<int64_t>(env, args.values[2]), fromJs<int32_t>(env, args.values[3]), places)));
   });
 }
 
@@ -226,12 +168,7 @@ napi_value rotary(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<4> args(env, info);
     Backend& backend = static_cast<BackendHandle*>(args.state)->open();
-    napi_typedarray_type kind;
-    size_t length;
-    void* data;
-    check(napi_get_typedarray_info(env, args.values[2], &kind, &length, &data, nullptr, nullptr), "expected a Float64Array");
-    if (kind != napi_float64_array) throw Failure("ERR_ARGUMENT", "expected a Float64Array");
-    const auto* values = static_cast<const double*>(data);
+    const auto [values, length] = elements<double>(env, args.values[2], napi_float64_array, "expected a Float64Array");
     return toJs(env, double(backend.addRope(fromJs<int32_t>(env, args.values[0]), fromJs<bool>(env, args.values[1]),
                                             std::vector<double>(values, values + length), fromJs<double>(env, args.values[3]))));
   });
@@ -244,15 +181,16 @@ napi_value watch(napi_env env, napi_callback_info info) {
     const Arguments<1> args(env, info);
     auto* handle = static_cast<BackendHandle*>(args.state);
     Backend& backend = handle->open();
-    napi_typedarray_type kind;
-    size_t length;
-    void* data;
-    check(napi_get_typedarray_info(env, args.values[0], &kind, &length, &data, nullptr, nullptr), "expected an Int32Array");
-    if (kind != napi_int32_array || length != 2) throw Failure("ERR_ARGUMENT", "expected an Int32Array of two");
-    napi_ref held;
-    check(napi_create_reference(env, args.values[0], 1, &held), "numbers could not be held");
-    handle->held.push_back(held);
-    backend.watch(static_cast<const std::atomic<int32_t>*>(data));
+    const auto [numbers, length] = elements<int32_t>(env, args.values[0], napi_int32_array, "expected an Int32Array");
+    napi_value buffer;
+    bool own;
+    check(napi_get_typedarray_info(env, args.values[0], nullptr, nullptr, nullptr, &buffer, nullptr), "expected an Int32Array");
+    check(napi_is_arraybuffer(env, buffer, &own), "expected an Int32Array");
+    // Memory of one thread's own can be given away to another, and then is no longer there.
+    if (length != 2 || own) throw Failure("ERR_ARGUMENT", "expected two numbers in memory that threads share");
+    if (handle->watched != nullptr) throw Failure("ERR_ARGUMENT", "the backend looks at two numbers already");
+    check(napi_create_reference(env, args.values[0], 1, &handle->watched), "numbers could not be held");
+    backend.watch(reinterpret_cast<const std::atomic<int32_t>*>(numbers));
     return nullptr;
   });
 }
@@ -260,7 +198,7 @@ napi_value watch(napi_env env, napi_callback_info info) {
 napi_value closeBackend(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     const Arguments<0> args(env, info);
-    static_cast<BackendHandle*>(args.state)->release();
+    static_cast<BackendHandle*>(args.state)->close();
     return nullptr;
   });
 }
@@ -288,11 +226,14 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
     const std::pair<const char*, napi_callback> functions[] = {
         {"control", control},
         {"view", view},
+        {"copy", copy},
         {"weight", weight},
         {"rotary", rotary},
         {"watch", watch},
         {"close", closeBackend},
         {"resize", Method<&Backend::resize>::call},
+        {"map", Method<&Backend::map>::call},
+        {"release", Method<&Backend::release>::call},
         {"cache", Method<&Backend::addCache>::call},
         {"freeCache", Method<&Backend::freeCache>::call},
         {"copyPage", Method<&Backend::copyPage>::call},
@@ -360,7 +301,7 @@ NAPI_MODULE_INIT() {
   using namespace grok1;
   return guarded(env, [&] {
     const std::pair<const char*, napi_callback> functions[] = {
-        {"mapFile", mapFile},           {"machine", describeMachine},      {"measureBandwidth", measure},
+        {"machine", describeMachine},      {"measureBandwidth", measure},
         {"createBackend", createBackend}, {"canMultiply", canMultiplyType}, {"canDecode", canDecodeType},
     };
     for (const auto& [name, callback] : functions) {

@@ -65,17 +65,53 @@ Backend::Weight& Backend::weight(int32_t id) {
   return weights_[id];
 }
 
-int32_t Backend::addWeight(int type, int64_t rows, int64_t cols, std::vector<const uint8_t*> parts, int terms) {
+int32_t Backend::map(int32_t file) {
+  const auto mapping = std::make_shared<Mapping>(file);
+  sources_.push_back({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true});
+  return int32_t(sources_.size() - 1);
+}
+
+int32_t Backend::copy(const uint8_t* data, size_t bytes) {
+  const auto memory = std::make_shared<Memory>(bytes);
+  std::memcpy(memory->data(), data, bytes);
+  sources_.push_back({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false});
+  return int32_t(sources_.size() - 1);
+}
+
+void Backend::release(int32_t id) {
+  if (id < 0 || id >= int64_t(sources_.size())) misuse("no such source of weights: " + std::to_string(id));
+  sources_[size_t(id)] = Source{};
+}
+
+// A weight that products read from end to end; of a table of embeddings, rows here and there, large pages would read too much.
+void Backend::stream(Weight& w) {
+  if (!w.mapped) return;
+  w.mapped = false;
+  for (const WeightRef& part : w.parts) preferLargePages(part.data, size_t(part.rows) * part.rowBytes);
+}
+
+int32_t Backend::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t terms, const std::vector<Place>& places) {
   const BlockSize block = blockSize(type);
   if (block.elements == 0) misuse("no kernels for tensor type " + std::to_string(type));
-  if (rows < 1 || cols < 1 || cols % block.elements != 0 || parts.empty()) misuse("a weight of impossible shape");
+  if (rows < 1 || cols < 1 || cols % block.elements != 0 || cols > (int64_t(1) << 40) / rows || places.empty()) {
+    misuse("a weight of impossible shape");
+  }
   if (terms != 1 && terms != 2) misuse("activations are rounded to one term or two");
   Weight w;
   w.type = type;
   w.rows = rows;
   w.cols = cols;
   const size_t rowBytes = size_t(cols / block.elements) * size_t(block.bytes);
-  for (const uint8_t* data : parts) w.parts.push_back({data, type, rows, cols, rowBytes, terms});
+  const uint64_t bytes = uint64_t(rows) * rowBytes;
+  for (const auto& [id, offset] : places) {
+    if (id < 0 || id >= int64_t(sources_.size()) || !sources_[size_t(id)].data) misuse("no such source of weights: " + std::to_string(id));
+    const Source& source = sources_[size_t(id)];
+    if (offset < 0 || uint64_t(offset) > source.size || bytes > source.size - uint64_t(offset)) misuse("a weight that leaves its file");
+    const uint8_t* const data = source.data.get() + offset;
+    w.mapped = w.mapped || source.mapped;
+    w.parts.push_back({data, type, rows, cols, rowBytes, terms});
+    w.held.emplace_back(source.data, data);
+  }
   weights_.push_back(std::move(w));
   return int32_t(weights_.size() - 1);
 }
@@ -130,8 +166,9 @@ void Backend::rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double ep
 }
 
 void Backend::matmul(int32_t out, int32_t x, int64_t n, int32_t weightId) {
-  const Weight& w = weight(weightId);
+  Weight& w = weight(weightId);
   if (w.parts.size() != 1 || !canMultiply(w.type)) misuse("not a weight to multiply by");
+  stream(w);
   const float* from = slot(x, n, w.cols);
   float* const to = slot(out, n, w.rows);
   if (from == to) misuse("a product over its operand");
@@ -272,7 +309,8 @@ void Backend::route(int32_t probabilities, int32_t chosen, int32_t weights, int3
 
 void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                       int32_t down, int32_t activation, int32_t terms) {
-  const Weight &g = weight(gate), &u = weight(up), &d = weight(down);
+  Weight &g = weight(gate), &u = weight(up), &d = weight(down);
+  for (Weight* const w : {&g, &u, &d}) stream(*w);
   const int64_t count = int64_t(g.parts.size());
   if (g.rows != u.rows || g.cols != u.cols || g.rows != d.cols || g.cols != d.rows || int64_t(u.parts.size()) != count ||
       int64_t(d.parts.size()) != count || used < 1 || used > count) {

@@ -32,8 +32,16 @@ class Backend {
   int32_t resize(int32_t id, int64_t elements);
   std::shared_ptr<Memory> memory(int32_t id) const;
 
-  // `parts` holds one pointer for each expert's [rows, cols] matrix.
-  int32_t addWeight(int type, int64_t rows, int64_t cols, std::vector<const uint8_t*> parts, int terms = 1);
+  // Bytes that weights may lie in: an open file, mapped, or a copy of memory. Weights in it keep it; release() lets go of the id.
+  int32_t map(int32_t file);
+  int32_t copy(const uint8_t* data, size_t bytes);
+  void release(int32_t source);
+  // One [rows, cols] matrix for each place, or for each expert.
+  struct Place {
+    int32_t source;
+    int64_t offset;
+  };
+  int32_t addWeight(int32_t type, int64_t rows, int64_t cols, int32_t terms, const std::vector<Place>& places);
   // [dims / 2] radians a position.
   int32_t addRope(int32_t headSize, bool adjacent, std::vector<double> frequencies, double magnitude);
   int32_t addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int32_t pages, int32_t pageTokens, int32_t type);
@@ -104,10 +112,17 @@ class Backend {
     float* data;
     int64_t capacity;
   };
+  struct Source {
+    std::shared_ptr<const uint8_t> data;  // of a mapping, or of memory; none once released
+    uint64_t size;
+    bool mapped;
+  };
   struct Weight {
     int type;
     int64_t rows, cols;
     std::vector<WeightRef> parts;
+    std::vector<std::shared_ptr<const uint8_t>> held;  // what the parts point to
+    bool mapped = false;                               // and lie in files, which nobody has streamed yet
     std::vector<float> decoded;  // of a norm's gain that is not aligned f32
     int32_t gradient = -1;       // a parameter's: the matrix it is added to
     int32_t a = -1, b = -1;      // an adapted weight's parameters
@@ -147,6 +162,7 @@ class Backend {
   const float* gainOf(Weight& weight);
   void checkLowRank(const Weight& base, const Weight& a, const Weight& b) const;
   const Weight& multiplier(int32_t id, int64_t expert = 0);
+  void stream(Weight& w);
   float* gradientOf(const Weight& weight, int64_t expert);
   // Of one expert's matrix: y = x Wᵀ, and its rule; ldx, ldy and ldd are the distances of rows.
   void forward(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy);
@@ -172,6 +188,7 @@ class Backend {
   const GradKernels& gradients_;
   std::shared_ptr<Memory> control_;
   std::vector<Slot> slots_;
+  std::vector<Source> sources_;
   std::vector<Weight> weights_;
   std::vector<RopeTable> ropes_;
   std::vector<Cache> caches_;

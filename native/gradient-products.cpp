@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "backend.h"
+#include "quants.h"
 #include "sgemm.h"
 #include "split.h"
 
@@ -21,11 +22,18 @@ int32_t Backend::addParameter(int32_t values, int32_t gradient, int64_t count, i
   }
   const float* const data = slot(values, count * rows, cols);
   slot(gradient, count * rows, cols);
-  std::vector<const uint8_t*> parts;
-  for (int64_t i = 0; i < count; i++) parts.push_back(reinterpret_cast<const uint8_t*>(data + i * rows * cols));
-  const int32_t id = addWeight(0, rows, cols, std::move(parts));  // of type f32
-  weights_[size_t(id)].gradient = gradient;
-  return id;
+  Weight w;
+  w.type = F32;
+  w.rows = rows;
+  w.cols = cols;
+  for (int64_t i = 0; i < count; i++) {
+    const uint8_t* const part = reinterpret_cast<const uint8_t*>(data + i * rows * cols);
+    w.parts.push_back({part, F32, rows, cols, size_t(cols) * sizeof(float)});
+    w.held.emplace_back(memory(values), part);
+  }
+  w.gradient = gradient;
+  weights_.push_back(std::move(w));
+  return int32_t(weights_.size() - 1);
 }
 
 int32_t Backend::addAdapted(int32_t base, int32_t a, int32_t b, double scale) {
@@ -50,8 +58,9 @@ void Backend::freeMatrix(int32_t id) {
 }
 
 const Backend::Weight& Backend::multiplier(int32_t id, int64_t expert) {
-  const Weight& w = weight(id);
+  Weight& w = weight(id);
   if (expert >= int64_t(w.parts.size()) || !canMultiply(w.type)) misuse("not a weight to multiply by");
+  stream(w);
   return w;
 }
 

@@ -77,115 +77,64 @@ Memory::~Memory() {
 
 namespace {
 
-std::wstring widen(const std::string& text) {
-  const int length = MultiByteToWideChar(CP_UTF8, 0, text.data(), int(text.size()), nullptr, 0);
-  std::wstring wide(size_t(length), L'\0');
-  MultiByteToWideChar(CP_UTF8, 0, text.data(), int(text.size()), wide.data(), length);
-  return wide;
-}
+[[noreturn]] void failLast() { throw Failure("EIO", "a file could not be mapped: system error " + std::to_string(GetLastError())); }
 
-[[noreturn]] void failLast(const std::string& path) {
-  const DWORD error = GetLastError();
-  const char* code = error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND ? "ENOENT"
-                     : error == ERROR_ACCESS_DENIED                                 ? "EACCES"
-                                                                                    : "EIO";
-  throw Failure(code, path + ": system error " + std::to_string(error));
+// Node's descriptors are its own C runtime's, not this library's: Node tells the handle behind one.
+HANDLE handleOf(int file) {
+  using Lookup = void* (*)(int);
+  const auto lookup = reinterpret_cast<Lookup>(reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(nullptr), "uv_get_osfhandle")));
+  return lookup == nullptr ? INVALID_HANDLE_VALUE : static_cast<HANDLE>(lookup(file));
 }
 
 }  // namespace
 
-Mapping::Mapping(const std::string& path) {
-  const HANDLE file = CreateFileW(widen(path).c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr, OPEN_EXISTING,
-                                  FILE_ATTRIBUTE_NORMAL, nullptr);
-  if (file == INVALID_HANDLE_VALUE) failLast(path);
+Mapping::Mapping(int file) {
+  const HANDLE handle = handleOf(file);
   LARGE_INTEGER size;
-  if (!GetFileSizeEx(file, &size)) {
-    CloseHandle(file);
-    failLast(path);
-  }
+  if (handle == INVALID_HANDLE_VALUE || !GetFileSizeEx(handle, &size)) failLast();
   size_ = uint64_t(size.QuadPart);
-  if (size_ > 0) {
-    const HANDLE mapping = CreateFileMappingW(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
-    CloseHandle(file);
-    if (mapping == nullptr) failLast(path);
-    data_ = static_cast<const uint8_t*>(MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0));
-    CloseHandle(mapping);  // the view holds it
-    if (data_ == nullptr) failLast(path);
-  } else {
-    CloseHandle(file);
-  }
+  if (size_ == 0) return;
+  const HANDLE section = CreateFileMappingW(handle, nullptr, PAGE_READONLY, 0, 0, nullptr);
+  if (section == nullptr) failLast();
+  data_ = static_cast<const uint8_t*>(MapViewOfFile(section, FILE_MAP_READ, 0, 0, 0));
+  CloseHandle(section);  // the view holds it
+  if (data_ == nullptr) failLast();
 }
 
 Mapping::~Mapping() {
   if (data_ != nullptr) UnmapViewOfFile(data_);
 }
 
-void Mapping::advise(uint64_t offset, uint64_t length, Advice advice) const {
-  if (advice != Advice::willneed || offset >= size_) return;
-  WIN32_MEMORY_RANGE_ENTRY range{const_cast<uint8_t*>(data_ + offset), size_t(length < size_ - offset ? length : size_ - offset)};
-  PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
-}
+void preferLargePages(const uint8_t*, size_t) {}
 
 #else
 
-namespace {
-
-const char* codeOf(int error) {
-  switch (error) {
-    case ENOENT: return "ENOENT";
-    case EACCES: return "EACCES";
-    case EPERM: return "EPERM";
-    case EISDIR: return "EISDIR";
-    case ENOTDIR: return "ENOTDIR";
-    case EMFILE: return "EMFILE";
-    case ENOMEM: return "ENOMEM";
-    case EINVAL: return "EINVAL";
-    default: return "EIO";
-  }
-}
-
-[[noreturn]] void fail(const std::string& path, int error) {
-  throw Failure(codeOf(error), std::string(codeOf(error)) + ": " + std::strerror(error) + ", '" + path + "'");
-}
-
-}  // namespace
-
-Mapping::Mapping(const std::string& path) {
-  // A named pipe, which is no file to map, is then refused at once: opening it would wait for its writer.
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) fail(path, errno);
+Mapping::Mapping(int file) {
+  const auto fail = [](int error) {
+    const char* const code = error == EBADF ? "EBADF" : error == ENOMEM ? "ENOMEM" : error == EACCES ? "EACCES" : "EIO";
+    throw Failure(code, std::string("a file could not be mapped: ") + std::strerror(error));
+  };
   struct stat status;
-  int error = fstat(file, &status) != 0 ? errno : S_ISDIR(status.st_mode) ? EISDIR : !S_ISREG(status.st_mode) ? EINVAL : 0;
-  if (error == 0 && status.st_size > 0) {
-    size_ = uint64_t(status.st_size);
-    void* p = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file, 0);
-    if (p == MAP_FAILED) {
-      error = errno;
-    } else {
-      data_ = static_cast<const uint8_t*>(p);
-#if defined(MADV_HUGEPAGE)
-      madvise(p, size_, MADV_HUGEPAGE);  // weights stream 5 to 10 % quicker; small pages that are cached already stay as they are
-#endif
-    }
-  }
-  close(file);  // the mapping holds it
-  if (error != 0) fail(path, error);
+  if (fstat(file, &status) != 0) fail(errno);
+  if (!S_ISREG(status.st_mode)) fail(EINVAL);
+  size_ = uint64_t(status.st_size);
+  if (size_ == 0) return;
+  void* const p = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file, 0);
+  if (p == MAP_FAILED) fail(errno);
+  data_ = static_cast<const uint8_t*>(p);
 }
 
 Mapping::~Mapping() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-void Mapping::advise(uint64_t offset, uint64_t length, Advice advice) const {
-  if (offset >= size_) return;
-  if (length > size_ - offset) length = size_ - offset;
-  const uint64_t page = uint64_t(sysconf(_SC_PAGESIZE));
-  const uint64_t start = offset / page * page;
-  const int flag = advice == Advice::willneed     ? MADV_WILLNEED
-                   : advice == Advice::random     ? MADV_RANDOM
-                   : advice == Advice::sequential ? MADV_SEQUENTIAL
-                                                  : MADV_DONTNEED;
-  madvise(const_cast<uint8_t*>(data_ + start), offset + length - start, flag);
+void preferLargePages(const uint8_t* data, size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE)), start = reinterpret_cast<uintptr_t>(data) / page * page;
+  madvise(reinterpret_cast<void*>(start), reinterpret_cast<uintptr_t>(data) + bytes - start, MADV_HUGEPAGE);
+#else
+  (void)data, (void)bytes;
+#endif
 }
 
 #endif

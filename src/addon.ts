@@ -2,12 +2,10 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 /**
- * The compiled C++ addon: file mapping, threads and kernels. Mechanism only; who calls what is decided in TypeScript.
+ * The compiled C++ addon: mapped files, threads and kernels. Mechanism only; who calls what is decided in TypeScript.
  * Absent where no compiler was found: `loadAddon` then says why, and everything runs on the reference backend.
  */
 export interface Addon {
-  /** Maps a file read-only. @throws Error with a `code` such as ENOENT. */
-  mapFile(path: string): AddonMapping;
   /** What this processor has, and which of the compiled instruction sets it can run. */
   machine(): AddonMachine;
   /**
@@ -21,16 +19,6 @@ export interface Addon {
   canDecode(ggmlType: number): boolean;
   /** A backend with its own threads (the calling one included). `isa` is one of `machine().isas`, or "best". */
   createBackend(threads: number, isa: string): AddonBackend;
-}
-
-/** A file mapped by the addon. Views keep the mapping alive; `close` drops this handle's own hold on it. */
-export interface AddonMapping {
-  readonly size: number;
-  /** A view of `length` bytes at `offset`, at most 2^32 - 1 bytes. Read only: writing to it faults. Never map the same range twice. */
-  view(offset: number, length: number): ArrayBuffer;
-  /** Tells the page cache what will be done with a range: a hint, which some systems ignore. */
-  advise(offset: number, length: number, advice: "willneed" | "random" | "sequential" | "dontneed"): void;
-  close(): void;
 }
 
 export interface AddonMachine {
@@ -72,11 +60,17 @@ export interface AddonBackend {
   resize(id: number, elements: number): number;
   /** A matrix's present memory: call once after each growth. */
   view(id: number): ArrayBuffer;
+  /** Maps an open file (a descriptor of this process), which may then be closed. A source of weights. @throws Error with a `code` such as ENOMEM. */
+  map(file: number): number;
+  /** A copy of memory. A source of weights. */
+  copy(bytes: Uint8Array): number;
+  /** Lets go of a source: it stays for as long as weights lie in it. */
+  release(source: number): void;
   /**
-   * Binds one [rows, cols] matrix, or one for each expert; the arrays are held, not copied. matmul() with a quantized type
-   * rounds activations to a sum of `terms` (1 or 2) blocks of 8 bits.
+   * Binds one [rows, cols] matrix, or one for each expert, in place: `places` has a source and an offset in it, in bytes, for each.
+   * matmul() with a quantized type rounds activations to a sum of `terms` (1 or 2) blocks of 8 bits.
    */
-  weight(ggmlType: number, rows: number, cols: number, parts: Uint8Array[], terms: number): number;
+  weight(ggmlType: number, rows: number, cols: number, terms: number, places: Float64Array): number;
   /**
    * Products and attention throw ERR_CANCELLED once the first of these two numbers exceeds the second, which they look at
    * between pieces of their work: what another thread writes to shared memory ends a call that is under way.

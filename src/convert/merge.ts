@@ -6,7 +6,7 @@ import { type TensorToWrite, writeGguf } from "../formats/gguf/write.ts";
 import { checkAdapterScale, type LowRankTerm } from "../model/lora/adapter.ts";
 import { readAdapter } from "../model/lora/read.ts";
 import { canEncode, decodeRow, encodeRow } from "../tensor/decode.ts";
-import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import { elementCount, matrixPlaces, readPlace, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
 import { tensorChunks } from "./copy.ts";
 
@@ -125,20 +125,18 @@ function checkBlocks({ name, source, shape }: Tensor, type: TensorType): void {
 const chunkBytes = 1 << 20;
 
 function* mergedChunks(tensor: Tensor, type: TensorType, terms: readonly ScaledTerm[]): Generator<Uint8Array> {
-  const stacked = tensor.shape.length === 3;
-  const matrices = stacked ? tensor.shape[0]! : 1;
+  const matrices = matrixPlaces(tensor);
   const cols = tensor.shape.at(-1)!;
-  const rows = elementCount(tensor.shape) / cols / matrices;
+  const rows = elementCount(tensor.shape) / cols / matrices.length;
   const rowBytes = encodedBytes(tensor.type, cols);
   const most = Math.max(1, Math.floor(chunkBytes / encodedBytes(type, cols)));
   const values = new Float32Array(cols);
   const sums = new Float64Array(cols);
-  for (let matrix = 0; matrix < matrices; matrix++) {
+  for (const [matrix, place] of matrices.entries()) {
     const own = terms.filter(({ expert }) => expert === matrix);
-    const stack = stacked ? tensor.slice(matrix, matrix + 1) : undefined;
     for (let start = 0; start < rows; start += most) {
       const end = Math.min(rows, start + most);
-      const bytes = stack?.subarray(start * rowBytes, end * rowBytes) ?? tensor.slice(start, end);
+      const bytes = readPlace(place, start * rowBytes, end * rowBytes);
       const chunk = new Uint8Array((end - start) * encodedBytes(type, cols));
       const outBytes = chunk.length / (end - start);
       for (let row = start; row < end; row++) {

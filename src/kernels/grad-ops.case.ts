@@ -292,7 +292,7 @@ export function gradConformance(
       }
     });
 
-    it("keeps parameters: read, written, seen as a tensor, freed", async () => {
+    it("keeps parameters: read, written, freed", async () => {
       const values = createRandom(5).normal(24);
       const parameter = ops.parameter("p", [2, 3, 4], values);
       expect([parameter.name, parameter.shape, parameter.tensor.type]).toEqual(["p", [2, 3, 4], "f32"]);
@@ -304,8 +304,6 @@ export function gradConformance(
           Array.from(createRandom(part.length).normal(24)),
         );
       }
-      const bytes = parameter.tensor.slice(1, 2);
-      expect(Array.from(new Float32Array(bytes.slice().buffer))).toEqual(Array.from(values.subarray(12)));
       ops.zeroGradients([parameter]);
       expect(Array.from(ops.readParameter(parameter, "gradient"))).toEqual(new Array(24).fill(0));
       expect(ops.readParameter(parameter, "mean")[0]).not.toBe(0);

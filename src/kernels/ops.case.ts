@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
+import { memoryTensor } from "../tensor/tensor.ts";
 import type { TensorType } from "../tensor/types.ts";
 import { attentionConformance } from "./attention.case.ts";
 import { lowRankConformance } from "./low-rank.case.ts";
@@ -13,7 +14,6 @@ import {
   relativeError,
   rotateRow,
   softmax,
-  tensorOf,
   weightTypes,
 } from "./oracle.case.ts";
 
@@ -394,7 +394,7 @@ function refusals(get: () => Ops): void {
   });
 
   it("refuses types it cannot compute with, by name", () => {
-    const tensor = tensorOf("blk.0.attn_q.weight", "iq1_s", [1, 256], new Uint8Array(50));
+    const tensor = memoryTensor("blk.0.attn_q.weight", "iq1_s", [1, 256], new Uint8Array(50));
     expect(() => get().weight(tensor)).toThrow(/blk\.0\.attn_q\.weight.*iq1_s/);
     expect(code(() => get().weight(tensor))).toBe("unsupported");
   });

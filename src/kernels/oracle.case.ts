@@ -1,6 +1,6 @@
 import { decodeRow, encodeRow } from "../tensor/decode.ts";
 import { writeF16 } from "../tensor/f16.ts";
-import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import { elementCount, memoryTensor, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
 import type { Activation, AttentionOptions, KvType, Rope } from "./ops.ts";
 
@@ -68,13 +68,6 @@ const scalePlaces: Partial<Record<TensorType, readonly number[]>> = {
   iq4_xs: [0],
 };
 
-/** A tensor in memory over encoded bytes. */
-export function tensorOf(name: string, type: TensorType, shape: readonly number[], bytes: Uint8Array): Tensor {
-  const perEntry = bytes.length / shape[0]!;
-  const slice = (start: number, end: number) => bytes.subarray(start * perEntry, end * perEntry);
-  return { name, type, shape, source: "memory", slice };
-}
-
 /** A random tensor, and its values by decodeRow, which has its own test against the gguf package. */
 export function randomTensor(random: Random, name: string, type: TensorType, shape: readonly number[]) {
   const elements = elementCount(shape);
@@ -91,12 +84,12 @@ export function randomTensor(random: Random, name: string, type: TensorType, sha
   }
   const values = new Float32Array(elements);
   decodeRow(type, bytes, values);
-  return { tensor: tensorOf(name, type, shape, bytes), values };
+  return { tensor: memoryTensor(name, type, shape, bytes), values };
 }
 
 /** A float32 tensor of given values. */
 export function floatTensor(name: string, shape: readonly number[], values: Float32Array): Tensor {
-  return tensorOf(name, "f32", shape, encodeRow("f32", values));
+  return memoryTensor(name, "f32", shape, values);
 }
 
 /** x [n, k] times w [m, k] transposed: [n, m], by the definition. */

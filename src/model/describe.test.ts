@@ -16,14 +16,14 @@ function outline(
   opaque: readonly [string, string, number[]][] = [],
 ): ModelFile {
   const read = (key: string, fallback?: unknown) => metadata[key] ?? fallback;
-  const slice = (): never => {
-    throw new Error("a description reads no weights");
-  };
   return {
     path: "outline.gguf",
     metadata: { get: read, string: read, number: read },
     tensors: new Map(
-      tensors.map(([name, type, shape]): [string, Tensor] => [name, { name, type, shape, source: "memory", slice }]),
+      tensors.map(([name, type, shape]): [string, Tensor] => [
+        name,
+        { name, type, shape, source: "memory", places: [] },
+      ]),
     ),
     opaque: new Map(opaque.map(([name, typeName, shape]) => [name, { typeName, shape }])),
   } as ModelFile;

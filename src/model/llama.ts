@@ -8,6 +8,7 @@
  */
 import { GrokError } from "../errors.ts";
 import type { AttentionOptions, Matrix, Ops, Rope } from "../kernels/ops.ts";
+import { readTensor } from "../tensor/tensor.ts";
 import { f32 } from "../tensor/types/f32.ts";
 import type { DecoderArguments, LayerPass, Weights } from "./architecture.ts";
 import { attentionTensors, rotatedProjections } from "./attention.ts";
@@ -75,7 +76,7 @@ function readRopeFactors(file: ModelFile, dims: number): { factors?: Float32Arra
     );
   }
   const factors = new Float32Array(dims / 2);
-  f32.decode(tensor.slice(0, dims / 2), factors);
+  f32.decode(readTensor(tensor, 0, dims / 2), factors);
   return { factors };
 }
 

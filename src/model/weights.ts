@@ -98,7 +98,7 @@ export function specsOf(table: TensorTable): TensorSpec[] {
 
 const isSpec = (entry: TensorSpec | TensorTable): entry is TensorSpec => typeof entry.name === "string";
 
-/** Tensors of one shape and type as one tensor with an axis more; a slice of one entry is a view, not a copy. */
+/** Tensors of one shape and type as one tensor with an axis more. */
 function stackTensors(path: string, name: string, parts: readonly Tensor[]): Tensor {
   const first = parts[0]!;
   for (const part of parts) {
@@ -114,22 +114,6 @@ function stackTensors(path: string, name: string, parts: readonly Tensor[]): Ten
     type: first.type,
     shape: [parts.length, ...first.shape],
     source: first.source,
-    slice(start, end) {
-      if (!(start >= 0 && start <= end && end <= parts.length)) {
-        throw new GrokError("argument", `${path}: experts ${start} to ${end} of ${parts.length} in ${name}`, {
-          start,
-          end,
-        });
-      }
-      const bytes = parts.slice(start, end).map((part) => part.slice(0, part.shape[0]!));
-      if (bytes.length === 1) return bytes[0]!;
-      const all = new Uint8Array(bytes.reduce((sum, part) => sum + part.length, 0));
-      let at = 0;
-      for (const part of bytes) {
-        all.set(part, at);
-        at += part.length;
-      }
-      return all;
-    },
+    places: parts.flatMap((part) => part.places),
   };
 }

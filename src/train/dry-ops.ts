@@ -28,7 +28,7 @@ export function createDryOps(): DryOps {
   };
   const parameter = (name: string, shape: readonly number[]): Parameter => {
     parameters += elementCount(shape);
-    const tensor: Tensor = { name, type: "f32", shape, source: "memory", slice: refuse };
+    const tensor: Tensor = { name, type: "f32", shape, source: "memory", places: [] };
     return { name, shape, tensor, trainable: true };
   };
   const inner = (x: Matrix, used: number, stack: Tensor) => make("inner", x.rows * used, 3 * outOf(stack));

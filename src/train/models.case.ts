@@ -7,7 +7,7 @@ import type { Batch } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import { bindModel } from "../model/registry.ts";
 import { decodeRow } from "../tensor/decode.ts";
-import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import { elementCount, readTensor, type Tensor } from "../tensor/tensor.ts";
 import { createTape, type Tape, type TapeOptions } from "./tape.ts";
 
 const vectors = join(import.meta.dirname, "../../test/vectors");
@@ -35,7 +35,7 @@ export const openModel = (name: string): GgufFile => openGguf(join(vectors, "mod
 
 export function decode(tensor: Tensor): Float32Array {
   const values = new Float32Array(elementCount(tensor.shape));
-  decodeRow(tensor.type, tensor.slice(0, tensor.shape[0]!), values);
+  decodeRow(tensor.type, readTensor(tensor, 0, tensor.shape[0]!), values);
   return values;
 }
 

@@ -7,7 +7,7 @@ import type { GgufValue } from "../formats/gguf/encode.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { createJinjaTemplate } from "../generate/chat-template.ts";
 import { decodeRow } from "../tensor/decode.ts";
-import { elementCount } from "../tensor/tensor.ts";
+import { elementCount, readTensor } from "../tensor/tensor.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import { createSentencePiece } from "../tokenizer/sentencepiece.ts";
 import { readSentencePieceModel } from "../tokenizer/sentencepiece-file.ts";
@@ -173,7 +173,7 @@ function ggufValues(path: string): Initial {
         });
       }
       const values = new Float32Array(elementCount(shape));
-      decodeRow(tensor.type, tensor.slice(0, shape[0]!), values);
+      decodeRow(tensor.type, readTensor(tensor, 0, shape[0]!), values);
       return values;
     },
     close: () => file.close(),

@@ -1,4 +1,4 @@
-import type { MappedFile } from "../../bytes/mapped-file.ts";
+import type { DataFile } from "../../bytes/data-file.ts";
 import { type ErrorDetails, GrokError } from "../../errors.ts";
 
 /**
@@ -6,7 +6,7 @@ import { type ErrorDetails, GrokError } from "../../errors.ts";
  * twice as many each time, and never more than `maxHeaderBytes`.
  */
 export interface Cursor {
-  readonly file: MappedFile;
+  readonly file: DataFile;
   /** The file's first bytes, as far as they are read. */
   bytes: Uint8Array;
   at: number;
@@ -17,7 +17,7 @@ export const maxHeaderBytes = 64_000_000;
 
 const firstRead = 1 << 20;
 
-export function openCursor(file: MappedFile): Cursor {
+export function openCursor(file: DataFile): Cursor {
   return { file, bytes: new Uint8Array(0), at: 0 };
 }
 

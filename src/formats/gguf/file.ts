@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import { type MappedFile, type MappedFileOptions, openMapped } from "../../bytes/mapped-file.ts";
+import { type DataFile, openDataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
 import { type FileTensor, fileTensor } from "../file-tensor.ts";
 import { type GgufHeader, readHeader, typeName } from "./header.ts";
@@ -39,20 +39,20 @@ export interface GgufFile {
   readonly opaque: ReadonlyMap<string, OpaqueTensor>;
   /** @throws GrokError `shape` when there is no such tensor, `unsupported` when its type is unknown. */
   tensor(name: string): GgufTensor;
-  /** Slices taken before stay valid when mapped; taking more is an error. */
+  /** Gives back the files; what has mapped them goes on, reading more is an error. */
   close(): void;
 }
 
 /**
  * Opens a GGUF file of version 2 or 3. Of a split model any one file opens all, which lie beside it and are named
- * `NAME-00001-of-00003.gguf`. Only the header is read; tensors are mapped as they are used.
+ * `NAME-00001-of-00003.gguf`. Only the header is read; tensors are places in the files.
  *
  * @throws GrokError `io` (missing, unreadable), `format` (damaged: the message names file and place), `unsupported` (version 1, big-endian).
  */
-export function openGguf(path: string, options: MappedFileOptions = {}): GgufFile {
-  const files: MappedFile[] = [];
+export function openGguf(path: string): GgufFile {
+  const files: DataFile[] = [];
   const openOne = (name: string): Shard => {
-    const file = openMapped(name, options);
+    const file = openDataFile(name);
     files.push(file);
     return { file, header: readHeader(file) };
   };
@@ -68,7 +68,7 @@ export function openGguf(path: string, options: MappedFileOptions = {}): GgufFil
 }
 
 interface Shard {
-  readonly file: MappedFile;
+  readonly file: DataFile;
   readonly header: GgufHeader;
 }
 

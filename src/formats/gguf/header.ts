@@ -1,4 +1,4 @@
-import type { MappedFile } from "../../bytes/mapped-file.ts";
+import type { DataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
 import { encodedBytes, type TensorType, tensorTypeOf, tensorTypes } from "../../tensor/types.ts";
 import { type Cursor, formatError, need, openCursor, readName, readU32, readU64 } from "./cursor.ts";
@@ -38,7 +38,7 @@ const defaultAlignment = 32;
  * @throws GrokError `format` when the bytes contradict the specification, `unsupported` for version 1, versions after 3,
  * and big-endian files, `io` when reading fails.
  */
-export function readHeader(file: MappedFile): GgufHeader {
+export function readHeader(file: DataFile): GgufHeader {
   const cursor = openCursor(file);
   const version = readVersion(cursor);
   const tensorCount = readCount(cursor, "tensors", maxTensors);
@@ -121,7 +121,7 @@ function readEntries(cursor: Cursor, count: number): TensorEntry[] {
   return entries;
 }
 
-function checkAlignment(file: MappedFile, metadata: GgufMetadata): number {
+function checkAlignment(file: DataFile, metadata: GgufMetadata): number {
   const alignment = metadata.number("general.alignment", defaultAlignment);
   const powerOfTwo = Number.isInteger(Math.log2(alignment));
   // The specification asks for a multiple of 8, GGML for a power of two: what either takes can be read.
@@ -138,7 +138,7 @@ function checkAlignment(file: MappedFile, metadata: GgufMetadata): number {
   return alignment;
 }
 
-function checkRanges(file: MappedFile, tensors: readonly TensorEntry[], dataStart: number, alignment: number): void {
+function checkRanges(file: DataFile, tensors: readonly TensorEntry[], dataStart: number, alignment: number): void {
   const { path, size } = file;
   const fail = (tensor: TensorEntry, problem: string) =>
     new GrokError("format", `${path}: tensor ${tensor.name} ${problem}`, {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { tensorChunks } from "../../convert/copy.ts";
+import { readTensor } from "../../tensor/tensor.ts";
 import { tensorTypes } from "../../tensor/types.ts";
 import type { GgufArray, GgufValue } from "./encode.ts";
 import { openGguf } from "./file.ts";
@@ -20,7 +21,7 @@ describe("writeGguf", () => {
   it.each(["all.gguf", "aligned.gguf", "version2.gguf"])(
     "gives the bytes of the Python package's %s again",
     async (name) => {
-      const file = openGguf(vectors + name, { map: false });
+      const file = openGguf(vectors + name);
       await writeGguf(path, {
         metadata: [...file.metadata.keys()].map((key) => [key, file.metadata.encoded(key)] as const),
         tensors: [...file.tensors.values()].map((tensor) => ({ ...tensor, data: () => tensorChunks(tensor, 100) })),
@@ -94,14 +95,14 @@ describe("writeGguf", () => {
           return { name, type, shape, bytes, data: () => [bytes.subarray(0, 5), bytes.subarray(5)] };
         });
         await writeGguf(path, { metadata: entries, tensors: written });
-        const file = openGguf(path, { map: false });
+        const file = openGguf(path);
         expect([...file.metadata.keys()]).toEqual(entries.map(([k]) => k));
         for (const [k, v] of entries) expect(normal(file.metadata.get(k))).toEqual(normal(v));
         expect([...file.tensors.keys()]).toEqual(written.map((t) => t.name));
         for (const { name, shape, bytes } of written) {
           expect(file.tensor(name).shape).toEqual(shape);
           expect(file.tensor(name).offset % alignment).toBe(0);
-          expect(hex(file.tensor(name).slice(0, shape[0]!))).toBe(hex(bytes));
+          expect(hex(readTensor(file.tensor(name), 0, shape[0]!))).toBe(hex(bytes));
         }
         const once = readFileSync(path);
         await writeGguf(path, {

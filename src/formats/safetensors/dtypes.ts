@@ -48,40 +48,39 @@ export type Values =
   | BigUint64Array;
 
 /**
- * Elements decoded from their little-endian bytes, in memory of their own. F16 and BF16 become float32, which holds them
+ * Elements decoded from the little-endian bytes that fill a buffer, which may go on in them. F16 and BF16 become float32, which holds them
  * exactly; BOOL becomes bytes of 0 and 1.
  *
  * @throws GrokError `unsupported` for 4-, 6- and 8-bit floats and complex numbers.
  */
-export function decodeValues(dtype: Dtype, bytes: Uint8Array): Values {
-  const copy = () => bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
+export function decodeValues(dtype: Dtype, bytes: ArrayBuffer): Values {
   switch (dtype) {
     case "F32":
-      return new Float32Array(copy());
+      return new Float32Array(bytes);
     case "F64":
-      return new Float64Array(copy());
+      return new Float64Array(bytes);
     case "I8":
-      return new Int8Array(copy());
+      return new Int8Array(bytes);
     case "U8":
     case "BOOL":
-      return new Uint8Array(copy());
+      return new Uint8Array(bytes);
     case "I16":
-      return new Int16Array(copy());
+      return new Int16Array(bytes);
     case "U16":
-      return new Uint16Array(copy());
+      return new Uint16Array(bytes);
     case "I32":
-      return new Int32Array(copy());
+      return new Int32Array(bytes);
     case "U32":
-      return new Uint32Array(copy());
+      return new Uint32Array(bytes);
     case "I64":
-      return new BigInt64Array(copy());
+      return new BigInt64Array(bytes);
     case "U64":
-      return new BigUint64Array(copy());
+      return new BigUint64Array(bytes);
     case "BF16":
       // The upper half of a float32.
-      return new Float32Array(Uint32Array.from(new Uint16Array(copy()), (half) => half << 16).buffer);
+      return new Float32Array(Uint32Array.from(new Uint16Array(bytes), (half) => half << 16).buffer);
     case "F16":
-      return Float32Array.from(new Uint16Array(copy()), halfToFloat);
+      return Float32Array.from(new Uint16Array(bytes), halfToFloat);
     default:
       throw new GrokError("unsupported", `values of dtype ${dtype} cannot be decoded`, { dtype });
   }

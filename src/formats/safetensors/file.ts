@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { type MappedFile, type MappedFileOptions, maxViewBytes, openMapped } from "../../bytes/mapped-file.ts";
+import { type DataFile, openDataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { fileTensor } from "../file-tensor.ts";
@@ -17,8 +17,8 @@ export interface SafetensorsEntry {
   /** The file that holds it, and where in it. */
   readonly source: string;
   readonly offset: number;
-  /** All its bytes, not decoded; not to be written to. @throws GrokError `capacity` above 4 GiB: use `tensor().slice`. */
-  bytes(): Uint8Array;
+  /** A copy of all its bytes, not decoded. @throws GrokError `capacity` for more than one ArrayBuffer holds. */
+  bytes(): Uint8Array<ArrayBuffer>;
   /** All its elements, decoded. @throws GrokError `unsupported` for 4-, 6- and 8-bit floats and complex numbers. */
   values(): Values;
   /** As a tensor. @throws GrokError `unsupported` when no tensor type is the same as its dtype. */
@@ -44,15 +44,15 @@ export interface SafetensorsFile {
  *
  * @throws GrokError `io` (missing, unreadable), `format` (damaged: the message names file and place).
  */
-export function openSafetensors(path: string, options: MappedFileOptions = {}): SafetensorsFile {
-  const files: MappedFile[] = [];
+export function openSafetensors(path: string): SafetensorsFile {
+  const files: DataFile[] = [];
   const close = () => {
     for (const file of files) file.close();
   };
   const metadata = new Map<string, string>();
   const entries = new Map<string, SafetensorsEntry>();
   const readOne = (name: string, wanted?: ReadonlySet<string>) => {
-    const file = openMapped(name, options);
+    const file = openDataFile(name);
     files.push(file);
     const header = readHeader(file);
     for (const [key, value] of header.metadata) metadata.set(key, value);
@@ -71,7 +71,7 @@ export function openSafetensors(path: string, options: MappedFileOptions = {}): 
   };
   try {
     if (path.endsWith(".json")) {
-      for (const [name, wanted] of readIndex(path, options)) readOne(join(dirname(path), name), wanted);
+      for (const [name, wanted] of readIndex(path)) readOne(join(dirname(path), name), wanted);
     } else {
       readOne(path);
     }
@@ -102,18 +102,9 @@ interface Found {
   readonly byteLength: number;
 }
 
-function openEntry(file: MappedFile, found: Found): SafetensorsEntry {
+function openEntry(file: DataFile, found: Found): SafetensorsEntry {
   const { name, dtype, shape, offset, byteLength } = found;
-  const bytes = () => {
-    if (byteLength > maxViewBytes) {
-      throw new GrokError(
-        "capacity",
-        `${file.path}: tensor ${name} takes ${byteLength} bytes, more than one view holds`,
-        { tensor: name },
-      );
-    }
-    return file.view(offset, byteLength);
-  };
+  const bytes = () => file.read(offset, byteLength);
   const unsupported = (cause?: unknown) =>
     new GrokError(
       "unsupported",
@@ -127,7 +118,7 @@ function openEntry(file: MappedFile, found: Found): SafetensorsEntry {
     bytes,
     values() {
       try {
-        return decodeValues(dtype, bytes());
+        return decodeValues(dtype, bytes().buffer);
       } catch (error) {
         throw error instanceof GrokError && error.code === "unsupported" ? unsupported(error) : error;
       }
@@ -141,8 +132,8 @@ function openEntry(file: MappedFile, found: Found): SafetensorsEntry {
 }
 
 /** Each file that an index names, with the tensors to be taken from it. */
-function readIndex(path: string, options: MappedFileOptions): Map<string, Set<string>> {
-  const file = openMapped(path, { ...options, map: false, cacheBytes: 0 });
+function readIndex(path: string): Map<string, Set<string>> {
+  const file = openDataFile(path);
   try {
     if (file.size > maxHeaderBytes)
       throw new GrokError("format", `${path}: an index of ${file.size} bytes, expected at most ${maxHeaderBytes}`, {

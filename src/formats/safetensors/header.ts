@@ -1,4 +1,4 @@
-import type { MappedFile } from "../../bytes/mapped-file.ts";
+import type { DataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
 import { type Dtype, dtypes, isDtype } from "./dtypes.ts";
 import { createJsonReader, type JsonReader } from "./json.ts";
@@ -30,7 +30,7 @@ const maxAxes = 64;
  *
  * @throws GrokError `format`, naming file, place and what was expected; `io` when reading fails.
  */
-export function readHeader(file: MappedFile): SafetensorsHeader {
+export function readHeader(file: DataFile): SafetensorsHeader {
   const { path, size } = file;
   const fail = (at: number, problem: string) =>
     new GrokError("format", `${path}: at byte ${at}: ${problem}`, { path, offset: at });

@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { afterAll, expect, it } from "vitest";
 import { type Addon, loadAddon } from "../../addon.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { elementCount, memoryTensor, type Tensor } from "../../tensor/tensor.ts";
 import type { Batch, Matrix, Routing } from "../ops.ts";
 import { createNative } from "./native.ts";
 
@@ -15,14 +15,7 @@ function wave(count: number, step: number): Float32Array {
 }
 
 function floats(name: string, shape: number[]): Tensor {
-  const bytes = new Uint8Array(
-    wave(
-      shape.reduce((a, b) => a * b),
-      0.37,
-    ).buffer,
-  );
-  const row = bytes.length / shape[0]!;
-  return { name, type: "f32", shape, source: "memory", slice: (from, to) => bytes.subarray(from * row, to * row) };
+  return memoryTensor(name, "f32", shape, wave(elementCount(shape), 0.37));
 }
 
 it.skipIf(!state.addon)(

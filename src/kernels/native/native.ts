@@ -5,7 +5,7 @@ import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../
 import { checkApart, checkLowRank, checkSize } from "../reference/matrix.ts";
 import { type Control, createControl } from "./control.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
-import { bindWeight, boundWeight } from "./weight.ts";
+import { bindWeight, boundWeight, createSources } from "./weight.ts";
 
 export interface NativeOptions {
   /** Threads to compute on, the calling one included; every processor unless said. Results do not depend on it. */
@@ -57,6 +57,7 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
   if (cancel !== undefined) native.watch(cancel);
   const scratch = createScratch(native);
   const control = createControl(native);
+  const sources = createSources(native);
   const rotaries = new WeakMap<Rope, number>();
   const rotaryIds = new Map<string, number>();
   let open = true;
@@ -99,7 +100,7 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
 
     weight(tensor, options) {
       if (!open) throw new GrokError("argument", "the backend was closed");
-      return bindWeight(addon, native, tensor, options);
+      return bindWeight(addon, native, sources, tensor, options);
     },
 
     embed(name, table, tokens, factor) {

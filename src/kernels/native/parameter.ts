@@ -49,19 +49,11 @@ export function createParameter(
     return known;
   };
   valuesOf("values").set(values);
-  const entry = size / shape[0]!;
-  const slice = (start: number, end: number): Uint8Array => {
-    if (!(start >= 0 && start <= end && end <= shape[0]!)) {
-      throw new GrokError("argument", `entries ${start} to ${end} of ${shape[0]} in parameter ${name}`, { start, end });
-    }
-    const part = valuesOf("values").subarray(start * entry, end * entry);
-    return new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
-  };
   return {
     name,
     shape,
     trainable: true,
-    tensor: { name, type: "f32", shape, source: "memory", slice },
+    tensor: { name, type: "f32", shape, source: "memory", places: [] },
     native,
     id,
     matrices,

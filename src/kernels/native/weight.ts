@@ -1,7 +1,9 @@
 import type { Addon, AddonBackend } from "../../addon.ts";
+import type { DataFile } from "../../bytes/data-file.ts";
+import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
-import { encodedBytes, tensorTypes } from "../../tensor/types.ts";
+import { matrixPlaces, type Place, type Tensor } from "../../tensor/tensor.ts";
+import { tensorTypes } from "../../tensor/types.ts";
 import type { Weight, WeightOptions } from "../ops.ts";
 
 /** A tensor bound to a native backend: one [rows, cols] matrix, or one for each expert. */
@@ -13,17 +15,51 @@ export interface NativeWeight extends Weight {
   readonly cols: number;
 }
 
-/** One ArrayBuffer's most, on Node 20. */
-const mostBytes = 2 ** 32 - 1;
+/** The bytes that weights of a backend lie in: files, each mapped once, and copies of memory. */
+export interface Sources {
+  /** Source and offset in it of each place. `copies` are sources that the caller releases once a weight is bound. */
+  locate(places: readonly Place[]): { readonly pairs: Float64Array; readonly copies: readonly number[] };
+}
+
+export function createSources(native: AddonBackend): Sources {
+  const files = new Map<DataFile, number>();
+  const map = (file: DataFile): number => {
+    let source = files.get(file);
+    if (source !== undefined) return source;
+    try {
+      source = native.map(file.descriptor());
+    } catch (error) {
+      throw ioError("map", file.path, error);
+    }
+    files.set(file, source);
+    return source;
+  };
+  return {
+    locate(places) {
+      // Experts may share memory.
+      const copies = new Map<Uint8Array, number>();
+      const copy = (memory: Uint8Array): number => {
+        const known = copies.get(memory) ?? native.copy(memory);
+        copies.set(memory, known);
+        return known;
+      };
+      const pairs = places.flatMap((place) =>
+        "memory" in place ? [copy(place.memory), 0] : [map(place.file), place.offset],
+      );
+      return { pairs: Float64Array.from(pairs), copies: [...copies.values()] };
+    },
+  };
+}
 
 /**
- * Hands a tensor's bytes to the addon, in place.
+ * Binds a tensor where it lies: a file's bytes in place, those in memory in a copy.
  * @throws GrokError `unsupported` for a type without kernels, `shape` for no or more than 3 axes, `format` where rows do not fill
  * whole blocks.
  */
 export function bindWeight(
   addon: Addon,
   native: AddonBackend,
+  sources: Sources,
   tensor: Tensor,
   { fine = false }: WeightOptions = {},
 ): NativeWeight {
@@ -43,22 +79,16 @@ export function bindWeight(
       type,
     });
   }
-  const stacked = shape.length === 3;
-  const matrices = stacked ? shape[0]! : 1;
   const rows = shape.length === 1 ? 1 : shape.at(-2)!;
   const cols = shape.at(-1)!;
-  const bytes = rows * encodedBytes(type, cols);
-  if (bytes > mostBytes) {
-    throw new GrokError("unsupported", `${source}: tensor ${name} has a matrix of ${bytes} bytes, more than 4 GiB`, {
-      source,
-      tensor: name,
-      bytes,
-    });
+  const places = matrixPlaces(tensor);
+  const { pairs, copies } = sources.locate(places);
+  try {
+    const id = native.weight(ggml, rows, cols, fine ? 2 : 1, pairs);
+    return { tensor, native, matrices: places.length, rows, cols, id };
+  } finally {
+    for (const copy of copies) native.release(copy);
   }
-  const parts = stacked
-    ? Array.from({ length: matrices }, (_, expert) => tensor.slice(expert, expert + 1))
-    : [tensor.slice(0, shape[0]!)];
-  return { tensor, native, matrices, rows, cols, id: native.weight(ggml, rows, cols, parts, fine ? 2 : 1) };
 }
 
 /** @throws GrokError `argument` for a weight that another backend bound. */

@@ -29,13 +29,6 @@ export function createParameter(
   const matrices = shape.length === 3 ? shape[0]! : 1;
   const rows = shape.length === 1 ? 1 : shape.at(-2)!;
   const cols = shape.at(-1)!;
-  const entry = size / shape[0]!;
-  const slice = (start: number, end: number) => {
-    if (!(start >= 0 && start <= end && end <= shape[0]!)) {
-      throw new GrokError("argument", `entries ${start} to ${end} of ${shape[0]} in parameter ${name}`, { start, end });
-    }
-    return new Uint8Array(Float32Array.from(live().subarray(start * entry, end * entry)).buffer);
-  };
   const live = (): Float64Array => {
     if (parts.values.length !== size) throw new GrokError("argument", `parameter ${name} was freed`, { name });
     return parts.values;
@@ -44,7 +37,7 @@ export function createParameter(
     name,
     shape,
     trainable: true,
-    tensor: { name, type: "f32", shape, source: "memory", slice },
+    tensor: { name, type: "f32", shape, source: "memory", places: [] },
     parts,
     matrices,
     rows,

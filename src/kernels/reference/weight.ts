@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import { canDecode, decodeRow } from "../../tensor/decode.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { matrixPlaces, readPlace, type Tensor } from "../../tensor/tensor.ts";
 import { encodedBytes } from "../../tensor/types.ts";
 import type { Weight } from "../ops.ts";
 
@@ -66,44 +66,42 @@ export function bindWeight(tensor: Tensor, cache: DecodedCache): ReferenceWeight
       found: shape,
     });
   }
-  const matrices = shape.length === 3 ? shape[0]! : 1;
+  const places = matrixPlaces(tensor);
   const rows = shape.length === 1 ? 1 : shape.at(-2)!;
   const cols = shape.at(-1)!;
   const rowBytes = encodedBytes(type, cols);
   const kept = new Map<number, Float32Array>();
 
-  const decode = (bytes: Uint8Array, row: number, count: number, out: Float32Array) => {
-    decodeRow(type, bytes.subarray(row * rowBytes, (row + count) * rowBytes), out);
+  const decode = (index: number, row: number, count: number, out: Float32Array) => {
+    decodeRow(type, readPlace(places[index]!, row * rowBytes, (row + count) * rowBytes), out);
   };
 
   return {
     tensor,
-    matrices,
+    matrices: places.length,
     rows,
     cols,
     eachBlock(index, use) {
       let decoded = kept.get(index);
       if (decoded === undefined) {
-        const bytes = shape.length === 3 ? tensor.slice(index, index + 1) : tensor.slice(0, shape[0]!);
         if (!cache.reserve(rows * cols * Float32Array.BYTES_PER_ELEMENT)) {
           for (let row = 0; row < rows; row += blockRows) {
             const count = Math.min(blockRows, rows - row);
             const values = cache.scratch(count * cols);
-            decode(bytes, row, count, values);
+            decode(index, row, count, values);
             use(values, row, count);
           }
           return;
         }
         decoded = new Float32Array(rows * cols);
-        decode(bytes, 0, rows, decoded);
+        decode(index, 0, rows, decoded);
         kept.set(index, decoded);
       }
       use(decoded, 0, rows);
     },
     row(row) {
-      const bytes = shape.length === 1 ? tensor.slice(0, cols) : tensor.slice(row, row + 1);
       const values = cache.scratch(cols);
-      decodeRow(type, bytes, values);
+      decode(0, row, 1, values);
       return values;
     },
   };

@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import type { Batch, ExpertStacks, LowRank, Matrix, Ops, Weight } from "../../kernels/ops.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import type { MemoryPlace } from "../../tensor/tensor.ts";
 import type { Model } from "../model.ts";
 import type { LoraAdapter, LowRankTerm } from "./adapter.ts";
 
@@ -120,11 +120,15 @@ export function adaptOps(base: Ops): AdaptedOps {
 function bindTerms(base: Ops, path: string, terms: readonly LowRankTerm[]): Omit<LowRank, "scales"> {
   const { target, rank } = terms[0]!;
   const weight = (part: string, rows: number, cols: number, valuesOf: (term: LowRankTerm) => Float32Array) => {
-    const experts = terms.length < (target.experts ?? 1) ? new Float32Array(rows * cols) : undefined;
-    const matrices: (Float32Array | undefined)[] = new Array(target.experts ?? 1).fill(experts);
-    for (const term of terms) matrices[term.target.expert ?? 0] = valuesOf(term);
+    const count = target.experts ?? 1;
+    const zeros = { memory: new Uint8Array(terms.length < count ? 4 * rows * cols : 0) };
+    const places = new Array<MemoryPlace>(count).fill(zeros);
+    for (const term of terms) {
+      const { buffer, byteOffset, byteLength } = valuesOf(term);
+      places[term.target.expert ?? 0] = { memory: new Uint8Array(buffer, byteOffset, byteLength) };
+    }
     const shape = target.experts === undefined ? [rows, cols] : [target.experts, rows, cols];
-    return base.weight(memoryTensor(`${target.tensor}.${part}`, path, shape, matrices as Float32Array[]));
+    return base.weight({ name: `${target.tensor}.${part}`, type: "f32", shape, source: path, places });
   };
   return {
     a: weight("lora_A", rank, target.in, ({ a }) => a),
@@ -153,23 +157,4 @@ function scaleRows(batch: Batch, adapters: readonly (readonly AppliedAdapter[])[
     }
   }
   return [...all].map(([adapter, scales]) => ({ adapter, scales }));
-}
-
-/** Of one matrix, or a stack of them, each of which is read by itself. */
-function memoryTensor(
-  name: string,
-  source: string,
-  shape: readonly number[],
-  matrices: readonly Float32Array[],
-): Tensor {
-  const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
-  const slice = (start: number, end: number) => {
-    if (shape.length === 3) {
-      if (end === start + 1) return bytesOf(matrices[start]!);
-      throw new GrokError("internal", `matrices ${start} to ${end} of ${name} do not lie side by side`);
-    }
-    const rowBytes = shape[1]! * Float32Array.BYTES_PER_ELEMENT;
-    return bytesOf(matrices[0]!).subarray(start * rowBytes, end * rowBytes);
-  };
-  return { name, type: "f32", shape, source, slice };
 }

@@ -11,7 +11,7 @@ import type { Batch, Ops } from "../../kernels/ops.ts";
 import { relativeError } from "../../kernels/oracle.case.ts";
 import { createReference } from "../../kernels/reference/reference.ts";
 import { decodeRow } from "../../tensor/decode.ts";
-import { elementCount, type Tensor } from "../../tensor/tensor.ts";
+import { elementCount, type MemoryPlace, memoryTensor, readTensor, type Tensor } from "../../tensor/tensor.ts";
 import { readConfig } from "../config.ts";
 import type { ModelFile } from "../model.ts";
 import { bindModel } from "../registry.ts";
@@ -40,7 +40,7 @@ function mergedFile(file: ModelFile, adapters: readonly { adapter: LoraAdapter; 
       const values = new Float32Array(elementCount(tensor.shape));
       for (let i = 0; i < tensor.shape[0]!; i++) {
         const part = values.length / tensor.shape[0]!;
-        decodeRow(tensor.type, tensor.slice(i, i + 1), values.subarray(i * part, (i + 1) * part));
+        decodeRow(tensor.type, readTensor(tensor, i, i + 1), values.subarray(i * part, (i + 1) * part));
       }
       for (const { target, rank, scale, a, b, factor } of own) {
         const offset = (target.expert ?? 0) * target.out * target.in;
@@ -52,12 +52,7 @@ function mergedFile(file: ModelFile, adapters: readonly { adapter: LoraAdapter; 
           }
         }
       }
-      const bytes = new Uint8Array(values.buffer);
-      const step = bytes.length / tensor.shape[0]!;
-      return [
-        name,
-        { ...tensor, type: "f32", slice: (start, end) => bytes.subarray(start * step, end * step) } as Tensor,
-      ];
+      return [name, memoryTensor(name, "f32", tensor.shape, values)];
     }),
   );
   return { path: file.path, metadata: file.metadata, tensors };
@@ -189,7 +184,7 @@ it("an expert's large rank takes no room for the others", () => {
   const ops: Ops = {
     ...base,
     weight(tensor, options) {
-      for (let i = 0; i < tensor.shape[0]!; i++) held.add(tensor.slice(i, i + 1).buffer);
+      for (const place of tensor.places) held.add((place as MemoryPlace).memory.buffer);
       return base.weight(tensor, options);
     },
   };
