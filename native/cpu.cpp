@@ -58,7 +58,10 @@ bool bit(uint32_t word, int index) { return word >> index & 1; }
 
 CpuFeatures detect() {
   CpuFeatures f;
-  const uint32_t highest = cpuid(0, 0).a;
+  const Registers zero = cpuid(0, 0);
+  const uint32_t highest = zero.a;
+  // "AuthenticAMD", or "HygonGenuine", which is of the same making.
+  f.readsInOrder = zero.b == 0x68747541 || zero.b == 0x6f677948;
   const Registers one = cpuid(1, 0);
   const bool osSaves = bit(one.c, 27);
   const uint64_t state = osSaves ? savedState() : 0;

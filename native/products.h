@@ -127,6 +127,7 @@ struct RowsCall {
   const void* acts[kMaxTokensAtOnce];
   float* out;
   int64_t ldo;
+  bool inOrder;  // how later rows are asked for: CpuFeatures::readsInOrder
 };
 
 struct PackTokenCall {

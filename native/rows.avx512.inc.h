@@ -258,15 +258,11 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
     for (int i = 0; i < PAIRS * N; i++) lanes[i] = _mm512_setzero_ps();
     const int64_t last = (segment + 1) * (kSegment / kGroup), end = last < groups ? last : groups;
     for (int64_t g = segment * (kSegment / kGroup); g < end; g++) {
-      // Past the end of a row comes the row that takes its place in the next call.
       const int64_t at = g * Q::kTraits.unit;
-      const int64_t ahead = kAhead + (at + kAhead >= int64_t(call.rowBytes) ? (R - 1) * int64_t(call.rowBytes) : 0);
+      askAhead<R, Q::kTraits.unit>(call, rows[0], at);
       const uint8_t* p[R];
       GROK1_UNROLL
-      for (int r = 0; r < R; r++) {
-        p[r] = rows[r] + at;
-        for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p[r] + ahead + line), _MM_HINT_T0);
-      }
+      for (int r = 0; r < R; r++) p[r] = rows[r] + at;
       addGroup<Q, PAIRS, N, true>(p, acts, g, lanes, 0xffff);
     }
     if (tail > 0 && groups < last) {

@@ -62,6 +62,7 @@ void streamRows(const Products& products, const WeightRef& weight, int64_t row, 
   call.cols = weight.cols;
   call.tokens = count;
   call.ldo = ldo;
+  call.inOrder = cpu().readsInOrder;
   for (int i = 0; i < kMaxTokensAtOnce; i++) call.acts[i] = tokens[i < count ? i : 0];
   for (; row < end; row += kMaxRowsAtOnce, out += kMaxRowsAtOnce) {
     call.data = weight.data + size_t(row) * weight.rowBytes;

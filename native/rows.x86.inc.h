@@ -12,8 +12,30 @@ constexpr bool kVnni = false;
 
 // How far ahead of its use a row is asked for.
 constexpr int64_t kAhead = 1024;
+// The same where rows are asked for in order of addresses, beyond those that are multiplied.
+constexpr int64_t kAheadInOrder = 4096;
 // What a whole group that starts inside a row may read behind it.
 constexpr int64_t kOverRead = 512;
+
+// While BYTES of each of R rows at `rows` + `at` are multiplied, asks for as many that are needed later: of each row by itself, to the first
+// cache, or of the rows that lie behind these, in order of addresses, to the second. Which is quicker is the processor's affair: cpu.h.
+template <int R, int64_t BYTES>
+GROK1_INLINE void askAhead(const RowsCall& call, const uint8_t* rows, int64_t at) {
+  const int64_t rowBytes = int64_t(call.rowBytes);
+  if (call.inOrder) {
+    const uint8_t* const next = rows + R * (rowBytes + at) + kAheadInOrder;
+    GROK1_UNROLL
+    for (int64_t line = 0; line < R * BYTES; line += 64) _mm_prefetch((const char*)(next + line), _MM_HINT_T1);
+    return;
+  }
+  // Past the end of a row comes the row that takes its place in the next call.
+  const uint8_t* const next = rows + at + kAhead + (at + kAhead >= rowBytes ? (R - 1) * rowBytes : 0);
+  GROK1_UNROLL
+  for (int r = 0; r < R; r++) {
+    GROK1_UNROLL
+    for (int64_t line = 0; line < BYTES; line += 64) _mm_prefetch((const char*)(next + r * rowBytes + line), _MM_HINT_T0);
+  }
+}
 
 // A number that a function's parameter can hand on to a template.
 template <int VALUE>
@@ -116,11 +138,10 @@ static void floatRows(const RowsCall& call, int firstRow) {
     const int64_t end = segment + kFloatSegment < call.cols ? segment + kFloatSegment : call.cols;
     int64_t k = segment;
     for (; k + 16 <= end; k += 16) {
-      const int64_t ahead = kAhead + (k * unit + kAhead >= int64_t(call.rowBytes) ? (R - 1) * int64_t(call.rowBytes) : 0);
+      askAhead<R, 16 * unit>(call, data, k * unit);
       GROK1_UNROLL
       for (int r = 0; r < R; r++) {
         const uint8_t* p = data + size_t(r) * call.rowBytes + k * unit;
-        _mm_prefetch((const char*)(p + ahead), _MM_HINT_T0);
         const Vector16 w = loadWeights<TYPE>(p);
         GROK1_UNROLL
         for (int t = 0; t < N; t++) lanes[r * N + t] = fma16(w, load16f((const float*)call.acts[t] + k), lanes[r * N + t]);
