@@ -27,9 +27,34 @@ export class GrokError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(shorten(printable(message), longestMessage), cause === undefined ? undefined : { cause });
     this.name = "GrokError";
     this.code = code;
     this.details = details;
   }
+}
+
+/** Names and values in messages come from files and callers. What these add to a message stays one line that can be read. */
+const longestMessage = 2000;
+const longestValue = 100;
+
+/** A value from outside as a message shows it: JSON's spelling of a text, cut short; of a list or an object, only that it is one. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(shorten(value, longestValue));
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  return shorten(String(value), longestValue);
+}
+
+/** The beginning and the end of a text that is too long, so that a message keeps the file's name and what was expected. */
+function shorten(text: string, longest: number): string {
+  if (text.length <= longest) return text;
+  const kept = Math.floor((longest - 40) / 2);
+  return `${text.slice(0, kept)} ... (${text.length} characters) ... ${text.slice(-kept)}`.toWellFormed();
+}
+
+/** Control characters by their numbers: a line stays a line, and a terminal is told nothing. */
+function printable(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
+    return `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
 }

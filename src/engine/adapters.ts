@@ -6,7 +6,7 @@ import { readAdapter } from "../model/lora/read.ts";
 import type { Model, ModelFile } from "../model/model.ts";
 import { checkNames } from "./names.ts";
 
-/** A low-rank adapter in the layout of Python's `peft`: its folder, or its `adapter_model.safetensors`. */
+/** A low-rank adapter in the layout of Python's `peft` (its folder, or its `adapter_model.safetensors`), or llama.cpp's GGUF file of one. */
 export interface AdapterSource {
   readonly path: string;
   /** What requests call it. Default: the path. */

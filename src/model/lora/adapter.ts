@@ -35,3 +35,25 @@ export interface LoraAdapter {
   readonly path: string;
   readonly terms: readonly LowRankTerm[];
 }
+
+/** The values, none of which may be no number, or none in 32 bits: it would make every answer fail. @throws GrokError `format`. */
+export function checkFinite(path: string, tensor: string, values: Float32Array): Float32Array {
+  const bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad < 0) return values;
+  throw new GrokError("format", `${path}: tensor ${tensor}: value ${bad} is ${values[bad]}`, {
+    ...{ path, tensor, index: bad },
+  });
+}
+
+/** @throws GrokError `format` where the scale makes values leave the range of 32-bit floats. */
+export function checkScaled(path: string, tensor: string, values: Float32Array, scale: number): void {
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  if (Number.isFinite(Math.fround(scale * largest))) return;
+  throw new GrokError(
+    "format",
+    `${path}: tensor ${tensor} times its scale ${scale} leaves the range of 32-bit floats`,
+    {
+      ...{ path, tensor, scale },
+    },
+  );
+}

@@ -1,26 +1,83 @@
-import { statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { closeSync, existsSync, readSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { ioError } from "../../bytes/io-error.ts";
+import { openRegular } from "../../bytes/regular-file.ts";
 import { GrokError } from "../../errors.ts";
 import type { Dtype } from "../../formats/safetensors/dtypes.ts";
 import { openSafetensors, type SafetensorsEntry } from "../../formats/safetensors/file.ts";
 import { readConfig } from "../config.ts";
 import type { ModelFile } from "../model.ts";
 import { permutedRow } from "../tensors.ts";
-import type { LoraAdapter, LowRankTerm } from "./adapter.ts";
+import { checkFinite, checkScaled, type LoraAdapter, type LowRankTerm } from "./adapter.ts";
 import { type AdapterConfig, adapterConfigFile, adapterFile, readAdapterConfig } from "./config.ts";
+import { noTarget, readGgufAdapter } from "./gguf.ts";
 import { type LoraModule, listModules } from "./modules.ts";
 
 /**
- * Reads an adapter in the layout of Python's `peft` for a model: a folder with `adapter_model.safetensors` and
- * `adapter_config.json`, or the path of the former. Ranks may differ between matrices (`rank_pattern`), alphas too where
- * `alpha_pattern` names modules without wildcards; `use_rslora` is followed. Tensors must be what the configuration says.
+ * Reads an adapter for a model: a folder with `adapter_model.safetensors` and `adapter_config.json`, as Python's `peft` writes it, or the
+ * path of the former; or a GGUF adapter, as llama.cpp's converter writes it. Of `peft`'s, ranks and alphas may differ between matrices
+ * (`rank_pattern`, `alpha_pattern`) and `use_rslora` is followed; tensors must be what the configuration says.
  *
  * @throws GrokError `io`, `format` (damaged, half a pair missing, no target), `shape` (of another model, or another rank than the
- * configuration's), `unsupported` naming what grok1 does not run: DoRA, biases, modules saved whole, embeddings.
+ * configuration's), `unsupported` naming what grok1 does not run: other kinds of adapters and files, DoRA, biases, modules saved whole,
+ * embeddings.
  */
 export function readAdapter(path: string, model: ModelFile): LoraAdapter {
-  const file = isFolder(path) ? join(path, adapterFile) : path;
+  const file = findAdapter(path);
+  return isGguf(file) ? readGgufAdapter(file, model) : readPeftAdapter(file, model);
+}
+
+/** What other programs leave in an adapter's folder, and what to do with it. */
+const otherFiles: Readonly<Record<string, string>> = {
+  "adapters.safetensors": "an adapter of MLX: fuse it into its model with mlx_lm.fuse and convert that",
+  "adapter_model.bin": "an adapter as a Python pickle: load it with peft and save it again, which writes safetensors",
+  "adapter_model.pt": "an adapter as a Python pickle: load it with peft and save it again, which writes safetensors",
+};
+
+function findAdapter(path: string): string {
+  const other = (file: string, what: string) => new GrokError("unsupported", `${file}: ${what}`, { path: file });
+  const known = otherFiles[basename(path)];
+  if (!isFolder(path)) {
+    if (known !== undefined) throw other(path, known);
+    return path;
+  }
+  const file = join(path, adapterFile);
+  if (existsSync(file)) return file;
+  for (const [name, what] of Object.entries(otherFiles)) {
+    if (existsSync(join(path, name))) throw other(join(path, name), what);
+  }
+  throw new GrokError("io", `${file}: not there: the folder holds no adapter`, { path: file });
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch (error) {
+    throw ioError("read", path, error);
+  }
+}
+
+/** By its first bytes. @throws GrokError `unsupported` for a pickle, or the archive that torch makes of one. */
+function isGguf(path: string): boolean {
+  const { fd } = openRegular(path);
+  const head = Buffer.alloc(4);
+  try {
+    readSync(fd, head, 0, 4, 0);
+  } catch (error) {
+    throw ioError("read", path, error);
+  } finally {
+    closeSync(fd);
+  }
+  if (
+    head.toString("latin1") === "PK\x03\x04" ||
+    (head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5 && head[2] !== 0)
+  ) {
+    throw new GrokError("unsupported", `${path}: ${otherFiles["adapter_model.bin"]}`, { path });
+  }
+  return head.toString("latin1") === "GGUF";
+}
+
+function readPeftAdapter(file: string, model: ModelFile): LoraAdapter {
   const config = readAdapterConfig(join(dirname(file), adapterConfigFile));
   const { headSize } = readConfig(model);
   const modules = new Map(listModules(model).map((module) => [module.module, module]));
@@ -29,12 +86,7 @@ export function readAdapter(path: string, model: ModelFile): LoraAdapter {
     const pairs = new Map<string, { a?: SafetensorsEntry; b?: SafetensorsEntry }>();
     for (const [name, entry] of opened.entries) {
       const match = /^(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight$/.exec(name);
-      if (match === null) {
-        throw new GrokError("unsupported", `${file}: tensor ${name} is no part of a low-rank adapter that grok1 runs`, {
-          path: file,
-          tensor: name,
-        });
-      }
+      if (match === null) throw foreignTensor(file, name);
       const pair = pairs.get(match[1]!) ?? {};
       const part = match[2] === "A" ? "a" : "b";
       if (pair[part] !== undefined) {
@@ -49,17 +101,7 @@ export function readAdapter(path: string, model: ModelFile): LoraAdapter {
     if (pairs.size === 0) throw new GrokError("format", `${file}: there is no adapter in the file`, { path: file });
     const terms = [...pairs].map(([name, { a, b }]): LowRankTerm => {
       const target = modules.get(name);
-      if (target === undefined) {
-        throw new GrokError(
-          "shape",
-          `${file}: ${name} is not a matrix of ${model.path} that an adapter can belong to`,
-          {
-            path: file,
-            module: name,
-            model: model.path,
-          },
-        );
-      }
+      if (target === undefined) throw noTarget(file, name, model);
       if (!config.targets(name)) {
         throw new GrokError("format", `${file}: ${name} is none of the target_modules of ${config.path}`, {
           path: file,
@@ -78,12 +120,24 @@ export function readAdapter(path: string, model: ModelFile): LoraAdapter {
   }
 }
 
-function isFolder(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch (error) {
-    throw ioError("read", path, error);
-  }
+/** A tensor that is no factor of a matrix: named for what it is, where that is known. */
+function foreignTensor(path: string, name: string): GrokError {
+  const kinds: [RegExp, string][] = [
+    [/lora_embedding_[AB]/, "belongs to an adapter of the embedding, which grok1 does not run"],
+    [/lora_magnitude_vector/, "belongs to a DoRA adapter, which grok1 does not run"],
+    [
+      /\.modules_to_save\.|^(?:base_model\.model\.)?(?:lm_head|model\.embed_tokens)\.weight$/,
+      "is a matrix that was trained as a whole (modules_to_save), which grok1 does not run: merge the adapter into its base with peft and convert that",
+    ],
+    [/\.lora_[ab]$/, "is named as MLX names it: fuse the adapter into its model with mlx_lm.fuse and convert that"],
+    [/\.bias$/, "is a bias, which grok1 does not run in adapters"],
+  ];
+  const kind = kinds.find(([pattern]) => pattern.test(name))?.[1];
+  return new GrokError(
+    "unsupported",
+    `${path}: tensor ${name} ${kind ?? "is no part of a low-rank adapter that grok1 runs"}`,
+    { path, tensor: name },
+  );
 }
 
 function readTerm(
@@ -97,13 +151,11 @@ function readTerm(
   const rank = a.shape[0] ?? 0;
   checkShape(path, a, [Math.max(1, rank), target.in]);
   checkShape(path, b, [target.out, Math.max(1, rank)]);
-  const ranks = config.ranksOf(target.module);
-  if (!ranks.includes(rank)) {
-    throw new GrokError(
-      "shape",
-      `${path}: tensor ${a.name} has rank ${rank}, and ${config.path} says ${ranks.join(" or ")}`,
-      { path, tensor: a.name, expected: ranks, found: rank },
-    );
+  const expected = config.rankOf(target.module);
+  if (rank !== expected) {
+    throw new GrokError("shape", `${path}: tensor ${a.name} has rank ${rank}, and ${config.path} says ${expected}`, {
+      ...{ path, tensor: a.name, expected, found: rank },
+    });
   }
   const values = floats(path, b);
   let ordered = values;
@@ -114,19 +166,8 @@ function readTerm(
       ordered.set(values.subarray(from, from + rank), row * rank);
     }
   }
-  const scale = config.scaleOf(target.module, rank);
-  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  if (!Number.isFinite(Math.fround(scale * largest))) {
-    throw new GrokError(
-      "format",
-      `${path}: tensor ${b.name} times its scale ${scale} leaves the range of 32-bit floats`,
-      {
-        path,
-        tensor: b.name,
-        scale,
-      },
-    );
-  }
+  const scale = config.scaleOf(target.module);
+  checkScaled(path, b.name, values, scale);
   return { target, rank, scale, a: floats(path, a), b: ordered };
 }
 
@@ -141,7 +182,6 @@ function checkShape(path: string, { name, shape }: SafetensorsEntry, expected: r
 
 const floatTypes: readonly Dtype[] = ["F16", "BF16", "F32", "F64"];
 
-/** A value that is no number, or none in 32 bits, would make every answer fail. */
 function floats(path: string, entry: SafetensorsEntry): Float32Array {
   if (!floatTypes.includes(entry.dtype)) {
     throw new GrokError(
@@ -150,12 +190,5 @@ function floats(path: string, entry: SafetensorsEntry): Float32Array {
       { path, tensor: entry.name, dtype: entry.dtype },
     );
   }
-  const values = Float32Array.from(entry.values() as ArrayLike<number>);
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad < 0) return values;
-  throw new GrokError("format", `${path}: tensor ${entry.name}: value ${bad} is ${values[bad]}`, {
-    path,
-    tensor: entry.name,
-    index: bad,
-  });
+  return checkFinite(path, entry.name, Float32Array.from(entry.values() as ArrayLike<number>));
 }
