@@ -135,6 +135,16 @@ std::pair<const T*, size_t> elements(napi_env env, napi_value array, napi_typeda
   return {static_cast<const T*>(data), length};
 }
 
+// part(parameter, part)
+napi_value part(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto memory = backend.part(fromJs<int32_t>(env, args.values[0]), fromJs<int32_t>(env, args.values[1]));
+    return bufferOn(env, memory, memory->data(), memory->size());
+  });
+}
+
 // copy(bytes: Uint8Array)
 napi_value copy(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -226,6 +236,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
     const std::pair<const char*, napi_callback> functions[] = {
         {"control", control},
         {"view", view},
+        {"part", part},
         {"copy", copy},
         {"weight", weight},
         {"rotary", rotary},
@@ -268,11 +279,10 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"gatedBackward", Method<&Backend::gatedBackward>::call},
         {"routeBackward", Method<&Backend::routeBackward>::call},
         {"crossEntropy", Method<&Backend::crossEntropy>::call},
-        {"zero", Method<&Backend::zero>::call},
-        {"squares", Method<&Backend::squares>::call},
+        {"zeroGradient", Method<&Backend::zeroGradient>::call},
+        {"gradientSquares", Method<&Backend::gradientSquares>::call},
         {"adamw", Method<&Backend::adamw>::call},
         {"freeWeight", Method<&Backend::freeWeight>::call},
-        {"freeMatrix", Method<&Backend::freeMatrix>::call},
     };
     for (const auto& [functionName, callback] : functions) setFunction(env, object, functionName, callback, handle);
     return object;

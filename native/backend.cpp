@@ -30,58 +30,43 @@ const int32_t* Backend::ints(int64_t count) const {
 }
 
 int32_t Backend::resize(int32_t id, int64_t elements) {
-  if (id < -1 || id >= int64_t(slots_.size())) misuse("no such matrix: " + std::to_string(id));
   if (elements < 0 || elements > (int64_t(1) << 40)) misuse("a matrix of impossible size");
-  if (id >= 0 && slots_[id].capacity >= elements) return id;
+  if (id != -1 && slots_.get(id).capacity >= elements) return id;
   Slot fresh;
   fresh.capacity = std::max<int64_t>(16, elements + elements / 4);
   fresh.memory = std::make_shared<Memory>(size_t(fresh.capacity) * 4);
   fresh.data = reinterpret_cast<float*>(fresh.memory->data());
-  if (id < 0) {
-    slots_.push_back(std::move(fresh));
-    return int32_t(slots_.size() - 1);
-  }
-  slots_[id] = std::move(fresh);
+  if (id == -1) return slots_.add(std::move(fresh));
+  slots_.get(id) = std::move(fresh);
   return id;
 }
 
 std::shared_ptr<Memory> Backend::memory(int32_t id) const {
-  slot(id, 0, 0);
-  if (!slots_[id].memory) misuse("matrix " + std::to_string(id) + " was freed");
-  return slots_[id].memory;
+  return slots_.get(id).memory;
 }
 
 float* Backend::slot(int32_t id, int64_t rows, int64_t cols) const {
-  if (id < 0 || id >= int64_t(slots_.size())) misuse("no such matrix: " + std::to_string(id));
-  const Slot& s = slots_[id];
+  const Slot& s = slots_.get(id);
   if (rows < 0 || cols < 0 || (cols > 0 && rows > s.capacity / cols)) {
     misuse("matrix " + std::to_string(id) + " does not hold " + std::to_string(rows) + " x " + std::to_string(cols));
   }
   return s.data;
 }
 
-Backend::Weight& Backend::weight(int32_t id) {
-  if (id < 0 || id >= int64_t(weights_.size())) misuse("no such weight: " + std::to_string(id));
-  return weights_[id];
-}
-
 int32_t Backend::map(int32_t file) {
   const auto mapping = std::make_shared<Mapping>(file);
-  sources_.push_back({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true});
-  return int32_t(sources_.size() - 1);
+  return sources_.add({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true});
 }
 
 int32_t Backend::copy(const uint8_t* data, size_t bytes) {
   const auto memory = std::make_shared<Memory>(bytes);
   std::memcpy(memory->data(), data, bytes);
-  sources_.push_back({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false});
-  return int32_t(sources_.size() - 1);
+  return sources_.add({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false});
 }
 
-void Backend::release(int32_t id) {
-  if (id < 0 || id >= int64_t(sources_.size())) misuse("no such source of weights: " + std::to_string(id));
-  sources_[size_t(id)] = Source{};
-}
+void Backend::release(int32_t source) { sources_.remove(source); }
+
+void Backend::freeWeight(int32_t weight) { weights_.remove(weight); }
 
 // A weight that products read from end to end; of a table of embeddings, rows here and there, large pages would read too much.
 void Backend::stream(Weight& w) {
@@ -104,16 +89,14 @@ int32_t Backend::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t ter
   const size_t rowBytes = size_t(cols / block.elements) * size_t(block.bytes);
   const uint64_t bytes = uint64_t(rows) * rowBytes;
   for (const auto& [id, offset] : places) {
-    if (id < 0 || id >= int64_t(sources_.size()) || !sources_[size_t(id)].data) misuse("no such source of weights: " + std::to_string(id));
-    const Source& source = sources_[size_t(id)];
+    const Source& source = sources_.get(id);
     if (offset < 0 || uint64_t(offset) > source.size || bytes > source.size - uint64_t(offset)) misuse("a weight that leaves its file");
     const uint8_t* const data = source.data.get() + offset;
     w.mapped = w.mapped || source.mapped;
     w.parts.push_back({data, type, rows, cols, rowBytes, terms});
     w.held.emplace_back(source.data, data);
   }
-  weights_.push_back(std::move(w));
-  return int32_t(weights_.size() - 1);
+  return weights_.add(std::move(w));
 }
 
 void Backend::embed(int32_t out, int32_t table, int64_t n, double scale) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gradients.h"
+#include "handles.h"
 #include "matmul.h"
 #include "memory.h"
 #include "ops.h"
@@ -70,12 +71,13 @@ class Backend {
   void addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b, int32_t scales);
 
   // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix, set or, with `add`, added to; -1: it is not wanted.
-  // `values` and `gradient` are matrices of `count` [rows, cols] each; the weight reads the values in place.
-  int32_t addParameter(int32_t values, int32_t gradient, int64_t count, int64_t rows, int64_t cols);
+  // A weight of `count` [rows, cols] matrices of zeros that training changes, with its gradient and moments.
+  int32_t addParameter(int64_t count, int64_t rows, int64_t cols);
+  // Its values, gradient, mean or variance: 0 to 3.
+  std::shared_ptr<Memory> part(int32_t parameter, int32_t part);
   // base + scale * b a, of parameters a [rank, in] and b [out, rank].
   int32_t addAdapted(int32_t base, int32_t a, int32_t b, double scale);
   void freeWeight(int32_t weight);
-  void freeMatrix(int32_t id);
   // Products in float32 with parameters and adapted weights; the base of an adapted one may be of any type.
   void product(int32_t out, int32_t x, int64_t n, int32_t weight);
   void matmulBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t weight);
@@ -101,10 +103,9 @@ class Backend {
   void routeBackward(int32_t out, bool add, int32_t losses, int32_t dWeights, int32_t logits, int32_t probabilities, int32_t chosen,
                      int32_t weights, int64_t n, int32_t experts, int32_t used, bool renormalize, double balance, double zLoss);
   double crossEntropy(int32_t out, int32_t logits, int64_t n, int64_t vocab);  // control: weights[n] in double, targets[n]
-  void zero(int32_t x, int64_t elements);
-  double squares(int32_t x, int64_t elements);
-  void adamw(int32_t values, int32_t gradient, int32_t mean, int32_t variance, int64_t elements, double rate, double beta1, double beta2,
-             double epsilon, double decay, double step, double factor);
+  void zeroGradient(int32_t parameter);
+  double gradientSquares(int32_t parameter);
+  void adamw(int32_t parameter, double rate, double beta1, double beta2, double epsilon, double decay, double step, double factor);
 
  private:
   struct Slot {
@@ -113,9 +114,15 @@ class Backend {
     int64_t capacity;
   };
   struct Source {
-    std::shared_ptr<const uint8_t> data;  // of a mapping, or of memory; none once released
+    std::shared_ptr<const uint8_t> data;  // of a mapping, or of memory
     uint64_t size;
     bool mapped;
+  };
+  // Four arrays of the parameter's size: values, gradient, and the optimizer's moments.
+  struct Parameter {
+    int64_t size;
+    std::shared_ptr<Memory> parts[4];
+    float* values(int part) const { return reinterpret_cast<float*>(parts[part]->data()); }
   };
   struct Weight {
     int type;
@@ -124,7 +131,7 @@ class Backend {
     std::vector<std::shared_ptr<const uint8_t>> held;  // what the parts point to
     bool mapped = false;                               // and lie in files, which nobody has streamed yet
     std::vector<float> decoded;  // of a norm's gain that is not aligned f32
-    int32_t gradient = -1;       // a parameter's: the matrix it is added to
+    std::shared_ptr<Parameter> parameter;  // whose values the parts are
     int32_t a = -1, b = -1;      // an adapted weight's parameters
     float scale = 0;
   };
@@ -150,7 +157,8 @@ class Backend {
   };
 
   float* slot(int32_t id, int64_t rows, int64_t cols) const;
-  Weight& weight(int32_t id);
+  Weight& weight(int32_t id) { return weights_.get(id); }
+  const Parameter& parameter(int32_t id);
   Cache& cache(int32_t id);
   KvLayer layerOf(int32_t cache, int32_t layer);
   const int32_t* ints(int64_t count) const;
@@ -187,11 +195,11 @@ class Backend {
   const OpKernels& ops_;
   const GradKernels& gradients_;
   std::shared_ptr<Memory> control_;
-  std::vector<Slot> slots_;
-  std::vector<Source> sources_;
-  std::vector<Weight> weights_;
+  Handles<Slot> slots_{"matrix"};
+  Handles<Source> sources_{"source of weights"};
+  Handles<Weight> weights_{"weight"};
   std::vector<RopeTable> ropes_;
-  std::vector<Cache> caches_;
+  Handles<Cache> caches_{"cache"};
   std::vector<Run> runs_;
   std::vector<AttentionItem> items_;
   std::vector<AttentionItem> merges_;

@@ -64,16 +64,12 @@ int32_t Backend::addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int
   cache.first = layer;
   cache.layers = layers;
   cache.pages = pages;
-  caches_.push_back(std::move(cache));
-  return int32_t(caches_.size() - 1);
+  return caches_.add(std::move(cache));
 }
 
-Backend::Cache& Backend::cache(int32_t id) {
-  if (id < 0 || id >= int64_t(caches_.size()) || !caches_[id].memory) misuse("no such cache: " + std::to_string(id));
-  return caches_[id];
-}
+Backend::Cache& Backend::cache(int32_t id) { return caches_.get(id); }
 
-void Backend::freeCache(int32_t id) { cache(id).memory.reset(); }
+void Backend::freeCache(int32_t id) { caches_.remove(id); }
 
 void Backend::copyPage(int32_t id, int32_t from, int32_t to) {
   const Cache& c = cache(id);

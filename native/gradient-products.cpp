@@ -16,29 +16,38 @@ const float* floatsOf(const WeightRef& ref) { return reinterpret_cast<const floa
 
 }  // namespace
 
-int32_t Backend::addParameter(int32_t values, int32_t gradient, int64_t count, int64_t rows, int64_t cols) {
-  if (count < 1 || rows < 1 || cols < 1 || count > (int64_t(1) << 20) || rows > (int64_t(1) << 40) / cols) {
+int32_t Backend::addParameter(int64_t count, int64_t rows, int64_t cols) {
+  if (count < 1 || rows < 1 || cols < 1 || count > (int64_t(1) << 20) || cols > (int64_t(1) << 40) / rows / count) {
     misuse("a parameter of impossible shape");
   }
-  const float* const data = slot(values, count * rows, cols);
-  slot(gradient, count * rows, cols);
   Weight w;
   w.type = F32;
   w.rows = rows;
   w.cols = cols;
+  w.parameter = std::make_shared<Parameter>();
+  w.parameter->size = count * rows * cols;
+  for (auto& part : w.parameter->parts) part = std::make_shared<Memory>(size_t(w.parameter->size) * sizeof(float));
+  const float* const values = w.parameter->values(0);
   for (int64_t i = 0; i < count; i++) {
-    const uint8_t* const part = reinterpret_cast<const uint8_t*>(data + i * rows * cols);
-    w.parts.push_back({part, F32, rows, cols, size_t(cols) * sizeof(float)});
-    w.held.emplace_back(memory(values), part);
+    w.parts.push_back({reinterpret_cast<const uint8_t*>(values + i * rows * cols), F32, rows, cols, size_t(cols) * sizeof(float)});
   }
-  w.gradient = gradient;
-  weights_.push_back(std::move(w));
-  return int32_t(weights_.size() - 1);
+  return weights_.add(std::move(w));
+}
+
+const Backend::Parameter& Backend::parameter(int32_t id) {
+  const Weight& w = weight(id);
+  if (!w.parameter) misuse("not a parameter");
+  return *w.parameter;
+}
+
+std::shared_ptr<Memory> Backend::part(int32_t id, int32_t part) {
+  if (part < 0 || part > 3) misuse("a part that parameters do not have");
+  return parameter(id).parts[part];
 }
 
 int32_t Backend::addAdapted(int32_t base, int32_t a, int32_t b, double scale) {
   const Weight &w = weight(base), &left = weight(b), &right = weight(a);
-  if (w.a >= 0 || left.gradient < 0 || right.gradient < 0 || right.cols != w.cols || left.rows != w.rows || left.cols != right.rows ||
+  if (w.a >= 0 || !left.parameter || !right.parameter || right.cols != w.cols || left.rows != w.rows || left.cols != right.rows ||
       left.parts.size() != w.parts.size() || right.parts.size() != w.parts.size()) {
     misuse("parameters that do not fit the weight they adapt");
   }
@@ -46,15 +55,7 @@ int32_t Backend::addAdapted(int32_t base, int32_t a, int32_t b, double scale) {
   adapted.a = a;
   adapted.b = b;
   adapted.scale = float(scale);
-  weights_.push_back(std::move(adapted));
-  return int32_t(weights_.size() - 1);
-}
-
-void Backend::freeWeight(int32_t id) { weight(id) = Weight{}; }
-
-void Backend::freeMatrix(int32_t id) {
-  slot(id, 0, 0);
-  slots_[size_t(id)] = Slot{nullptr, nullptr, 0};
+  return weights_.add(std::move(adapted));
 }
 
 const Backend::Weight& Backend::multiplier(int32_t id, int64_t expert) {
@@ -65,8 +66,7 @@ const Backend::Weight& Backend::multiplier(int32_t id, int64_t expert) {
 }
 
 float* Backend::gradientOf(const Weight& w, int64_t expert) {
-  if (w.gradient < 0) return nullptr;
-  return slot(w.gradient, int64_t(w.parts.size()) * w.rows, w.cols) + expert * w.rows * w.cols;
+  return w.parameter ? w.parameter->values(1) + expert * w.rows * w.cols : nullptr;
 }
 
 // y += scale (x Aᵀ) Bᵀ
@@ -118,7 +118,7 @@ void Backend::product(int32_t out, int32_t x, int64_t n, int32_t id) {
   float* const to = slot(out, n, w.rows);
   if (from == to) misuse("a product over its operand");
   if (n == 0) return;
-  if (w.gradient >= 0) {
+  if (w.parameter) {
     forward(w, 0, from, n, w.cols, to, w.rows);
   } else {
     grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, workspace_);

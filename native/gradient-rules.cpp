@@ -269,15 +269,17 @@ double Backend::crossEntropy(int32_t out, int32_t logits, int64_t n, int64_t voc
   return loss;
 }
 
-void Backend::zero(int32_t x, int64_t elements) {
-  float* const to = slot(x, elements, 1);
-  split(elements, 16, elements, [&](int64_t first, int64_t end) { std::memset(to + first, 0, size_t(end - first) * sizeof(float)); });
+void Backend::zeroGradient(int32_t id) {
+  const Parameter& p = parameter(id);
+  float* const to = p.values(1);
+  split(p.size, 16, p.size, [&](int64_t first, int64_t end) { std::memset(to + first, 0, size_t(end - first) * sizeof(float)); });
 }
 
-double Backend::squares(int32_t x, int64_t elements) {
-  const float* const from = slot(x, elements, 1);
-  losses_.assign(size_t((elements + kPartElements - 1) / kPartElements), 0);
-  split(elements, kPartElements, elements, [&](int64_t first, int64_t end) {
+double Backend::gradientSquares(int32_t id) {
+  const Parameter& p = parameter(id);
+  const float* const from = p.values(1);
+  losses_.assign(size_t((p.size + kPartElements - 1) / kPartElements), 0);
+  split(p.size, kPartElements, p.size, [&](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i += kPartElements) {
       losses_[size_t(i / kPartElements)] = gradients_.squares(from + i, std::min(kPartElements, end - i));
     }
@@ -287,10 +289,8 @@ double Backend::squares(int32_t x, int64_t elements) {
   return sum;
 }
 
-void Backend::adamw(int32_t values, int32_t gradient, int32_t mean, int32_t variance, int64_t elements, double rate, double beta1,
-                    double beta2, double epsilon, double decay, double step, double factor) {
-  float *const w = slot(values, elements, 1), *const m = slot(mean, elements, 1), *const v = slot(variance, elements, 1);
-  const float* const g = slot(gradient, elements, 1);
+void Backend::adamw(int32_t id, double rate, double beta1, double beta2, double epsilon, double decay, double step, double factor) {
+  const Parameter& p = parameter(id);
   AdamwCall call;
   call.keep = float(1 - rate * decay);
   call.beta1 = float(beta1);
@@ -301,8 +301,8 @@ void Backend::adamw(int32_t values, int32_t gradient, int32_t mean, int32_t vari
   call.varianceBias = float(1 / (1 - std::pow(beta2, step)));
   call.epsilon = float(epsilon);
   call.factor = float(factor);
-  split(elements, 16, elements, [&](int64_t first, int64_t end) {
-    gradients_.adamw(call, w + first, g + first, m + first, v + first, end - first);
+  split(p.size, 16, p.size, [&](int64_t first, int64_t end) {
+    gradients_.adamw(call, p.values(0) + first, p.values(1) + first, p.values(2) + first, p.values(3) + first, end - first);
   });
 }
 

@@ -121,12 +121,13 @@ export interface AddonBackend {
   experts(...call: [...ExpertsCall, terms: number]): void;
   addLowRank(y: number, x: number, n: number, a: number, b: number, scales: number): void;
   // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix: set or, with `add`, added to; -1 where it is not wanted.
-  /** `count` [rows, cols] matrices in `values`, read in place; gradients are added to `gradient`. A weight. */
-  parameter(values: number, gradient: number, count: number, rows: number, cols: number): number;
+  /** `count` [rows, cols] matrices of zeros, with a gradient, a mean and a variance of each value. A weight. */
+  parameter(count: number, rows: number, cols: number): number;
+  /** A parameter's values, gradient, mean or variance: 0 to 3. */
+  part(parameter: number, part: number): ArrayBuffer;
   /** base + scale b a, of two parameters. A weight. */
   adapted(base: number, a: number, b: number, scale: number): number;
   freeWeight(weight: number): void;
-  freeMatrix(id: number): void;
   /** A product in float32 with a parameter or an adapted weight. */
   product(out: number, x: number, n: number, weight: number): void;
   matmulBackward(out: number, add: boolean, dOut: number, x: number, n: number, weight: number): void;
@@ -222,14 +223,10 @@ export interface AddonBackend {
   ): void;
   /** Control: weights, as float64; targets. Returns the loss. */
   crossEntropy(out: number, logits: number, n: number, vocab: number): number;
-  zero(x: number, elements: number): void;
-  squares(x: number, elements: number): number;
+  zeroGradient(parameter: number): void;
+  gradientSquares(parameter: number): number;
   adamw(
-    values: number,
-    gradient: number,
-    mean: number,
-    variance: number,
-    elements: number,
+    parameter: number,
     rate: number,
     beta1: number,
     beta2: number,

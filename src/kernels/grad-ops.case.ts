@@ -313,6 +313,33 @@ export function gradConformance(
       expect(() => ops.readParameter(parameter, "values")).toThrow(/freed/);
     });
 
+    it("refuses parameters that were freed, alone and beside what they adapt, also when others took their place", () => {
+      const make = (name: string, shape: number[]) =>
+        ops.parameter(name, shape, createRandom(4).normal(elementCount(shape)));
+      const [w, a, b] = [make("w", [5, 8]), make("a", [2, 8]), make("b", [5, 2])];
+      const base = ops.weight(floatTensor("base", [5, 8], createRandom(6).normal(40)));
+      const adapted = ops.lowRank(base, a, b, 1);
+      const x = ops.matrix("x", 3, 8);
+      const dOut = ops.matrix("dOut", 3, 5);
+      ops.write(x, createRandom(7).normal(24));
+      ops.write(dOut, createRandom(8).normal(15));
+      ops.matmulBackward("dx", dOut, x, adapted);
+      ops.freeParameters([w, a]);
+      const others = [make("w", [5, 8]), make("a", [2, 8])];
+      for (const use of [
+        () => ops.matmul("y", x, w),
+        () => ops.matmul("y", x, adapted),
+        () => ops.matmulBackward("dx", dOut, x, w),
+        () => ops.matmulBackward("dx", dOut, x, adapted),
+        () => ops.lowRank(base, a, b, 1),
+        () => ops.zeroGradients([a]),
+        () => ops.gradientNorm([w]),
+      ]) {
+        expect(use).toThrow(expect.objectContaining({ code: "argument" }));
+      }
+      ops.freeParameters([b, ...others]);
+    });
+
     it("measures the norm of all gradients together", () => {
       const sizes = [1, 7, 1000];
       const all = sizes.map((size) => {

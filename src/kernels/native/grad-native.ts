@@ -246,17 +246,11 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
     },
 
     zeroGradients(parameters) {
-      for (const parameter of parameters) {
-        const { parts, size } = boundParameter(native, parameter);
-        native.zero(parts.gradient, size);
-      }
+      for (const parameter of parameters) native.zeroGradient(boundParameter(native, parameter).id);
     },
     gradientNorm(parameters) {
       let sum = 0;
-      for (const parameter of parameters) {
-        const { parts, size } = boundParameter(native, parameter);
-        sum += native.squares(parts.gradient, size);
-      }
+      for (const parameter of parameters) sum += native.gradientSquares(boundParameter(native, parameter).id);
       return Math.sqrt(sum);
     },
     adamw(parameters, { rate, beta1, beta2, epsilon, decay, step, factor }) {
@@ -264,10 +258,7 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
         throw new GrokError("argument", `adamw: step ${step} is not a whole number from 1`, { step });
       }
       for (const parameter of parameters) {
-        const { parts, size } = boundParameter(native, parameter);
-        const { values, gradient, mean, variance } = parts;
-        const state = [values, gradient, mean, variance, size] as const;
-        native.adamw(...state, rate, beta1, beta2, epsilon, decay, step, factor);
+        native.adamw(boundParameter(native, parameter).id, rate, beta1, beta2, epsilon, decay, step, factor);
       }
     },
   };

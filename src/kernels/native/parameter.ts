@@ -6,10 +6,8 @@ import type { Weight } from "../ops.ts";
 import { checkSize } from "../reference/matrix.ts";
 import type { NativeWeight } from "./weight.ts";
 
-/** A parameter in the addon's memory: four matrices, and a weight that reads the first in place. */
+/** A parameter in the addon's memory: a weight with a gradient and moments. */
 export interface NativeParameter extends Parameter, NativeWeight {
-  readonly parts: Readonly<Record<ParameterPart, number>>;
-  readonly size: number;
   /** The values of a part; a view. @throws GrokError `argument` when the parameter was freed. */
   values(part: ParameterPart): Float32Array;
   free(): void;
@@ -37,14 +35,12 @@ export function createParameter(
   const matrices = shape.length === 3 ? shape[0]! : 1;
   const rows = shape.length === 1 ? 1 : shape.at(-2)!;
   const cols = shape.at(-1)!;
-  const ids = names.map(() => native.resize(-1, size));
-  const parts = Object.fromEntries(names.map((part, i) => [part, ids[i]])) as Record<ParameterPart, number>;
-  const id = native.parameter(parts.values, parts.gradient, matrices, rows, cols);
+  const id = native.parameter(matrices, rows, cols);
   const views = new Map<ParameterPart, Float32Array>();
   let live = true;
   const valuesOf = (part: ParameterPart): Float32Array => {
     if (!live) throw new GrokError("argument", `parameter ${name} was freed`, { name });
-    const known = views.get(part) ?? new Float32Array(native.view(parts[part]), 0, size);
+    const known = views.get(part) ?? new Float32Array(native.part(id, names.indexOf(part)), 0, size);
     views.set(part, known);
     return known;
   };
@@ -59,22 +55,19 @@ export function createParameter(
     matrices,
     rows,
     cols,
-    parts,
-    size,
     values: valuesOf,
     free() {
       if (!live) return;
       live = false;
       views.clear();
       native.freeWeight(id);
-      for (const part of ids) native.freeMatrix(part);
     },
   };
 }
 
 /** The parameter that a weight is, or undefined. */
 export function parameterOf(weight: Weight): NativeParameter | undefined {
-  return (weight as Partial<NativeParameter>).parts === undefined ? undefined : (weight as NativeParameter);
+  return (weight as Partial<NativeParameter>).values === undefined ? undefined : (weight as NativeParameter);
 }
 
 /** @throws GrokError `argument` for a parameter of another backend, or a freed one. */

@@ -2,7 +2,7 @@ import { GrokError } from "../../errors.ts";
 import type { TrainableWeight } from "../grad-ops.ts";
 import type { Weight } from "../ops.ts";
 import { checkSize } from "./matrix.ts";
-import type { ReferenceParameter } from "./parameter.ts";
+import { boundParameter, type ReferenceParameter } from "./parameter.ts";
 import type { ReferenceWeight } from "./weight.ts";
 
 /** W + scale * B A, put together a block at a time whenever it is read: exact, and simple. */
@@ -47,8 +47,8 @@ export function adaptWeight(
     b,
     scale,
     eachBlock(index, use) {
-      const left = b.parts.values.subarray(index * rows * rank, (index + 1) * rows * rank);
-      const right = a.parts.values.subarray(index * rank * cols, (index + 1) * rank * cols);
+      const left = boundParameter(b).parts.values.subarray(index * rows * rank, (index + 1) * rows * rank);
+      const right = boundParameter(a).parts.values.subarray(index * rank * cols, (index + 1) * rank * cols);
       base.eachBlock(index, (values, start, count) => {
         const sum = Float64Array.from(values.subarray(0, count * cols));
         for (let i = 0; i < count; i++) {

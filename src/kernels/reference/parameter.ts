@@ -49,19 +49,19 @@ export function createParameter(
   };
 }
 
-/** The parameter that a weight is, or undefined for a frozen one. */
+/** The parameter that a weight is, or undefined for a frozen one. @throws GrokError `argument` for one that was freed. */
 export function parameterOf(weight: Weight): ReferenceParameter | undefined {
-  return (weight as Partial<ReferenceParameter>).parts === undefined ? undefined : (weight as ReferenceParameter);
+  const { parts, name, shape } = weight as Partial<ReferenceParameter>;
+  if (parts === undefined) return undefined;
+  if (parts.values.length !== elementCount(shape!)) {
+    throw new GrokError("argument", `parameter ${name} was freed`, { name: name! });
+  }
+  return weight as ReferenceParameter;
 }
 
-/** @throws GrokError `argument` for a parameter of another backend. */
+/** @throws GrokError `argument` for a parameter of another backend, or a freed one. */
 export function boundParameter(parameter: Parameter): ReferenceParameter {
   const found = parameterOf(parameter);
-  if (found === undefined) {
-    throw new GrokError("argument", `parameter ${parameter.name} was not made by the reference backend`);
-  }
-  if (found.parts.values.length !== elementCount(found.shape)) {
-    throw new GrokError("argument", `parameter ${parameter.name} was freed`, { name: parameter.name });
-  }
-  return found;
+  if (found !== undefined) return found;
+  throw new GrokError("argument", `parameter ${parameter.name} was not made by the reference backend`);
 }
