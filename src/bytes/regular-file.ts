@@ -15,7 +15,11 @@ export interface OpenFile {
 export function openRegular(path: string): OpenFile {
   try {
     // Asked before opening: opening a named pipe would wait for its writer.
-    if (!statSync(path).isFile()) throw new GrokError("io", `${path}: cannot open: not a regular file`, { path });
+    const found = statSync(path);
+    if (!found.isFile()) {
+      const what = found.isDirectory() ? "it is a folder" : "not a regular file";
+      throw new GrokError("io", `${path}: cannot open: ${what}`, { path });
+    }
     const fd = openSync(path, "r");
     return { fd, stats: fstatSync(fd) };
   } catch (error) {

@@ -27,22 +27,24 @@ export function usageError(message: string): GrokError {
   return new GrokError("argument", message);
 }
 
-/** Flags that are not called what the library's option is. */
-const flagNames: Readonly<Record<string, string>> = { contextLength: "context", adapters: "lora" };
+/** Options of the command line that are not called what the library's are. */
+const optionNames: Readonly<Record<string, string>> = { contextLength: "context", adapters: "lora" };
 
-/** A message that begins with a library's option, about the flag that people know it by. */
-function nameFlag({ code, message, details: { option } }: GrokError): string {
+/** A message that begins with a library's option, about the flag, variable or entry that people gave it by. */
+function nameOption({ code, message, details: { option } }: GrokError, nameSource: (option: string) => string): string {
   if (code !== "argument" || typeof option !== "string" || !message.startsWith(`${option} `)) return message;
-  const flag = flagNames[option] ?? option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return `--${flag}${message.slice(option.length)}`;
+  return `${nameSource(optionNames[option] ?? option)}${message.slice(option.length)}`;
 }
 
-/** The message says everything there is to say about a {@link GrokError}; anything else is a defect and shows its stack. */
-export function failureOf(error: unknown): Failure {
+/**
+ * The message says everything there is to say about a {@link GrokError}; anything else is a defect and shows its stack. `nameSource`
+ * says what an option is known by to who gave it.
+ */
+export function failureOf(error: unknown, nameSource: (option: string) => string): Failure {
   // commander has already printed its own message, help or version.
   if (error instanceof CommanderError) return { status: error.exitCode === 0 ? 0 : 2, message: undefined };
   if (error instanceof GrokError) {
-    const message = error.code === "cancelled" ? undefined : escapeLine(nameFlag(error));
+    const message = error.code === "cancelled" ? undefined : escapeLine(nameOption(error, nameSource));
     return { status: statusOf[error.code], message };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

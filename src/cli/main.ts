@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { Command, Help, type Option } from "commander";
 import { configPath, readConfig } from "./config.ts";
 import { failureOf } from "./exit.ts";
-import { applyConfig } from "./settings.ts";
+import { settleOptions, takeModelArgument } from "./idle.ts";
+import { applyConfig, nameSource } from "./settings.ts";
 
 // A reader that has seen enough (`| head`) is no failure.
 for (const stream of [process.stdout, process.stderr]) {
@@ -15,6 +16,8 @@ for (const stream of [process.stdout, process.stderr]) {
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
+
+let running: Command | undefined;
 
 const program = new Command("grok1")
   .description("Run Grok-1 and related mixture-of-experts language models on this computer.")
@@ -38,10 +41,13 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
       ),
   })
   .hook("preAction", (_, command) => {
+    running = command;
+    takeModelArgument(command);
     // It reads the file itself, and reports what is wrong with it.
     if (command.name() === "doctor") return;
     const path = configPath(process.env);
     applyConfig(command, readConfig(path), path);
+    settleOptions(command);
   });
 
 /** A command's code is read when it is asked for: whoever runs a model does not wait for the code that trains one. */
@@ -81,7 +87,7 @@ for (const command of [program, ...program.commands]) {
 try {
   await program.parseAsync();
 } catch (error) {
-  const { status, message } = failureOf(error);
+  const { status, message } = failureOf(error, (option) => (running ? nameSource(running, option) : option));
   if (message !== undefined) process.stderr.write(`grok1: ${message}\n`);
   process.exitCode = status;
 }

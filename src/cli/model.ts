@@ -1,14 +1,17 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
 import { readTextFile } from "../bytes/text-file.ts";
 import type { AdapterSource } from "../engine/adapters.ts";
 import type { BackendChoice } from "../engine/options.ts";
+import { GrokError } from "../errors.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
-import { samplingSettings } from "./settings.ts";
+import { addSettings, samplingSettings } from "./settings.ts";
+import { path } from "./values.ts";
 
 /** Options of every command that runs a model, as commander gives them. */
 export interface ModelOptions {
@@ -17,6 +20,8 @@ export interface ModelOptions {
   readonly threads?: number;
   readonly isa?: string;
   readonly context?: number;
+  /** Where nobody gave a context by a flag: what the environment or the config file wish for. */
+  readonly contextAtMost?: number;
   readonly kvType?: KvType;
   readonly speculation?: boolean;
   readonly chatTemplate?: string;
@@ -52,19 +57,32 @@ export function requireModel(options: ModelOptions): string {
 }
 
 /** Loads the model; says on standard error where it had to fall back to the slow backend. */
-export async function openModel(path: string, options: ModelOptions): Promise<LanguageModel> {
+export async function openModel(file: string, options: ModelOptions): Promise<LanguageModel> {
   // Only now: help, errors of usage and commands that run no model start in half the time without it.
   const { loadModel } = await import("../generate/load.ts");
-  return await loadModel(path, {
-    ...(options.backend !== undefined && { backend: options.backend }),
-    ...(options.threads !== undefined && { threads: options.threads }),
-    ...(options.isa !== undefined && { isa: options.isa }),
-    ...(options.context !== undefined && { contextLength: options.context }),
-    ...(options.kvType !== undefined && { kvType: options.kvType }),
-    ...(options.speculation !== undefined && { speculate: options.speculation }),
-    ...(options.lora && { adapters: options.lora }),
-    ...(options.chatTemplate !== undefined && { chatTemplate: readTextFile(options.chatTemplate) }),
-  });
+  const load = (contextLength: number | undefined) =>
+    loadModel(file, {
+      ...(options.backend !== undefined && { backend: options.backend }),
+      ...(options.threads !== undefined && { threads: options.threads }),
+      ...(options.isa !== undefined && { isa: options.isa }),
+      ...(contextLength !== undefined && { contextLength }),
+      ...(options.kvType !== undefined && { kvType: options.kvType }),
+      ...(options.speculation !== undefined && { speculate: options.speculation }),
+      ...(options.lora && { adapters: options.lora }),
+      ...(options.chatTemplate !== undefined && { chatTemplate: readTextFile(options.chatTemplate) }),
+    });
+  try {
+    return await load(options.context ?? options.contextAtMost);
+  } catch (error) {
+    const { option, most } = error instanceof GrokError ? error.details : {};
+    if (options.context !== undefined || option !== "contextLength" || typeof most !== "number") throw error;
+    return await load(most);
+  }
+}
+
+/** A model is named by `--model`, or by a plain argument. */
+export function addModel(command: Command): Command {
+  return addSettings(command.argument("[model]", "model file (GGUF), in place of -m", path()), ["model"]);
 }
 
 export function warnOfFallback(model: LanguageModel): void {

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { defaultSamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
 import { languageNames } from "./messages.ts";
-import { anyText, choice, integer, number, type Reader, text } from "./values.ts";
+import { anyText, choice, integer, number, path, type Reader, text } from "./values.ts";
 
 /**
  * Options that can also come from the environment and from the config file. A flag wins over the variable, the
@@ -21,7 +21,7 @@ const settings = {
   model: {
     flags: "-m, --model <file>",
     description: "model file (GGUF)",
-    read: text(),
+    read: path(),
     usually: "the package's own, where there is one",
   },
   backend: {
@@ -62,7 +62,7 @@ const settings = {
   chatTemplate: {
     flags: "--chat-template <file>",
     description: "Jinja chat template to use in place of the model's own",
-    read: text(),
+    read: path(),
     usually: "the model's own",
   },
   system: {
@@ -84,8 +84,8 @@ const settings = {
   },
   maxTokens: {
     flags: "-n, --max-tokens <n>",
-    description: "most tokens to generate",
-    read: integer(1, 2 ** 31 - 1),
+    description: "most tokens to generate; 0 only reads the prompt",
+    read: integer(0, 2 ** 31 - 1),
     usually: "until the context is full",
   },
   temperature: {
@@ -221,6 +221,52 @@ export function applyConfig(command: Command, config: ReadonlyMap<string, unknow
     }
     if (!command.options.some((option) => option.attributeName() === key && madeHere.has(option))) continue;
     const source = command.getOptionValueSource(key);
-    if (source === undefined || source === "default") command.setOptionValueWithSource(key, read, "config");
+    if (source !== undefined && source !== "default") continue;
+    command.setOptionValueWithSource(key, read, "config");
+    configFiles.set(command, path);
   }
+}
+
+/** Where the values of source "config" came from. */
+const configFiles = new WeakMap<Command, string>();
+
+function optionOf(command: Command, name: string): Option | undefined {
+  return command.options.find((option) => option.attributeName() === name);
+}
+
+/** The long flag of an option. */
+export function flagOf(command: Command, name: string): string {
+  return optionOf(command, name)?.long ?? name;
+}
+
+/** Whether an option's value was typed, and not found in the environment or the config file. */
+export function isGiven(command: Command, name: string): boolean {
+  return command.getOptionValueSource(name) === "cli";
+}
+
+/** An option's value by the name that it was given under: `--beams 3`, `GROK1_SEED=9`, `"seed": 9 in config.json`. */
+export function describeSource(command: Command, name: string): string {
+  const value: unknown = command.getOptionValue(name);
+  const named = nameSource(command, name);
+  const source = command.getOptionValueSource(name);
+  if (source === "env") return `${named}=${value}`;
+  if (source === "config") return `"${name}": ${JSON.stringify(value)} in ${configFiles.get(command)}`;
+  return value === true ? named : `${named} ${value}`;
+}
+
+/** What a person knows an option by: its flag, its variable, or the config file and its entry there. */
+export function nameSource(command: Command, name: string): string {
+  const source = command.getOptionValueSource(name);
+  const option = optionOf(command, name);
+  if (source === "env" && option?.envVar !== undefined) return option.envVar;
+  if (source === "config") return `${configFiles.get(command)}: "${name}"`;
+  return flagOf(command, name);
+}
+
+/** Takes back what the environment or the config file said; whether they had said something. */
+export function dropSetting(command: Command, name: string): boolean {
+  const source = command.getOptionValueSource(name);
+  if (source !== "env" && source !== "config") return false;
+  command.setOptionValueWithSource(name, optionOf(command, name)?.defaultValue, "default");
+  return true;
 }

@@ -1,3 +1,4 @@
+import { homedir } from "node:os";
 import { InvalidArgumentError } from "commander";
 import { maxAdapterScale } from "../model/lora/adapter.ts";
 
@@ -46,6 +47,16 @@ export function text(): Reader<string> {
     if (value === "") throw new InvalidArgumentError("Expected some text.");
     return value;
   };
+}
+
+/** A file's name. What a shell does with a leading `~` is done here too: none sees config file and variables, or `--out=~/x`. */
+export function path(): Reader<string> {
+  const some = text();
+  return (value) => expandHome(some(value));
+}
+
+export function expandHome(path: string): string {
+  return path === "~" || path.startsWith("~/") ? homedir() + path.slice(1) : path;
 }
 
 /** Text that may be empty. */
@@ -109,7 +120,7 @@ export function adapterList(): (
     if (entry === "") throw new InvalidArgumentError("Expected FILE or FILE:SCALE.");
     const { name, scale = 1 } = splitScale(entry);
     if (!(Math.abs(scale) <= maxAdapterScale)) throw new InvalidArgumentError(scaleRange);
-    return [...(before ?? []), { path: name, scale }];
+    return [...(before ?? []), { path: expandHome(name), scale }];
   };
 }
 

@@ -45,6 +45,16 @@ export async function openBackend(
   }
   const state = loadAddon();
   if (state.addon !== undefined) {
+    const { isas } = state.addon.machine();
+    if (isa !== undefined && !isas.includes(isa)) {
+      throw new GrokError(
+        "argument",
+        `isa is ${isa}, expected one of this processor's and build's: ${isas.join(", ")}`,
+        {
+          option: "isa",
+        },
+      );
+    }
     const { ops, native } = openNative(state.addon, options);
     return { ops, fallbackReason: undefined, isa: native.isa };
   }

@@ -102,7 +102,7 @@ describe("a file that is none", () => {
     ["run", ...quick, "--file", join(formats, "none")],
   ])("%s %s %s %s", async (...args) => {
     const { status, stderr } = await grok1(args.filter((arg) => arg !== undefined));
-    expect(stderr).toMatch(/^grok1: .*: cannot open: (not a regular file|no such file or folder)\n$/);
+    expect(stderr).toMatch(/^grok1: .*: cannot open: (not a regular file|it is a folder|no such file or folder)\n$/);
     expect(status).toBe(1);
   });
 });

@@ -11,7 +11,6 @@ describe("used wrongly: status 2 and one line that says what was expected", () =
     [["rum"], /unknown command 'rum'.*run/],
     [["run", "-m", baby, "-p", "a", "--temperature", "hot"], /--temperature <t>.*'hot'.*number from 0/],
     [["run", "-m", baby, "-p", "a", "--top-p", "1.5"], /--top-p <p>.*'1\.5'.*from 0 to 1/],
-    [["run", "-m", baby, "-p", "a", "-n", "0"], /--max-tokens <n>.*'0'.*whole number from 1/],
     [["run", "-m", baby, "-p", "a", "--backend", "gpu"], /--backend <name>.*'gpu'.*auto, native, reference/],
     [["run", "-m", baby], /no prompt/],
     [["run", "-m", baby, "-p", "a", "--file", "b"], /--file <path>.*cannot be used with.*--prompt/],

@@ -2,6 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { GrokError } from "../../errors.ts";
 import type { Messages } from "../messages.ts";
 import { readSetting, type SettingName, samplingSettings } from "../settings.ts";
+import { expandHome } from "../values.ts";
 import { chooseAdapters } from "./adapters.ts";
 import {
   type Conversation,
@@ -66,7 +67,8 @@ export async function runSlash(turn: string, conversation: Conversation, message
   }
 }
 
-async function exchange(name: string, path: string, conversation: Conversation, messages: Messages): Promise<string> {
+async function exchange(name: string, typed: string, conversation: Conversation, messages: Messages): Promise<string> {
+  const path = expandHome(typed);
   try {
     if (name === "/save") {
       await saveConversation(conversation, path);

@@ -3,7 +3,7 @@ import { GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
 import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
 import { integer } from "../values.ts";
@@ -21,7 +21,7 @@ export function addBench(program: Command): void {
   const command = program
     .command("bench")
     .description("How fast a model runs here, and how near that is to what the memory allows.");
-  addSettings(command, ["model"])
+  addModel(command)
     .option(
       "-p, --prompt <n>",
       `tokens to prefill (default: ${usualPrompt}, or what fits the model's context)`,
@@ -31,7 +31,7 @@ export function addBench(program: Command): void {
     .option("-r, --repeat <n>", "runs, after one to warm up; medians are reported", integer(1, 1000), 5)
     .option("--json", "print one JSON document");
   addSettings(command, engineSettings);
-  command.action(bench);
+  command.action((_, options: BenchCommandOptions) => bench(options));
 }
 
 async function bench(options: BenchCommandOptions): Promise<void> {

@@ -10,7 +10,7 @@ import { isSlash, runSlash } from "../chat/slash.ts";
 import { configPath, historyPath } from "../config.ts";
 import { interruptedStatus } from "../exit.ts";
 import { type Language, type Messages, messagesFor } from "../messages.ts";
-import { defaultModelFolder, findModel, type ModelOptions, openModel, samplingOf } from "../model.ts";
+import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel, samplingOf } from "../model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { dim, escapeControl, hasColor } from "../terminal.ts";
 import { adapterList } from "../values.ts";
@@ -29,8 +29,8 @@ export function addChat(program: Command): void {
     .description(
       'Talk with a model. /help in the conversation lists its commands. Where standard input is not a terminal, each of its lines is one turn (a trailing backslash and """ blocks work there too).',
     );
+  addModel(command);
   addSettings(command, [
-    "model",
     "system",
     "maxTokens",
     ...samplingSettings,
@@ -45,7 +45,7 @@ export function addChat(program: Command): void {
     "low-rank adapter to use: PEFT's folder or safetensors file; can be given several times",
     adapterList(),
   );
-  command.action(async (options: ChatCommandOptions) => {
+  command.action(async (_, options: ChatCommandOptions) => {
     process.exitCode = await chat(options);
   });
 }

@@ -6,16 +6,16 @@ import { coreLimit } from "../../machine/limits.ts";
 import { configPath, readConfig } from "../config.ts";
 import { advise, type Diagnosis, reportAddon } from "../diagnosis.ts";
 import { freeDisk, readMachine } from "../machine.ts";
-import { findModel, type ModelOptions } from "../model.ts";
-import { addSettings, applyConfig } from "../settings.ts";
+import { addModel, findModel, type ModelOptions } from "../model.ts";
+import { applyConfig } from "../settings.ts";
 import { bold, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
 
 export function addDoctor(program: Command): void {
   const command = program
     .command("doctor")
     .description("What was built, what this computer has, and what would make it faster.");
-  addSettings(command, ["model"]).option("--json", "print one JSON document");
-  command.action(async (options: ModelOptions & { readonly json?: true }) => {
+  addModel(command).option("--json", "print one JSON document");
+  command.action(async (_, options: ModelOptions & { readonly json?: true }) => {
     const problem = configProblem(command);
     const diagnosis = await diagnose({ ...options, ...command.opts() }, program.version() ?? "", problem);
     process.stdout.write(options.json ? `${jsonDocument(diagnosis)}\n` : render(diagnosis));

@@ -17,7 +17,7 @@ import {
   formatSeconds,
   jsonDocument,
 } from "../terminal.ts";
-import { choice, integer, number, type Reader, repeated, size, text } from "../values.ts";
+import { choice, expandHome, integer, number, path, type Reader, repeated, size, text } from "../values.ts";
 
 interface FinetuneCommandOptions extends ModelOptions {
   readonly data: readonly string[];
@@ -52,9 +52,9 @@ export function addFinetune(program: Command): void {
     .requiredOption(
       "--data <file>",
       "texts, or JSON lines with prompt and answer or with messages; can be given several times",
-      repeated(text()),
+      repeated(path()),
     )
-    .requiredOption("--out <folder>", "where the adapter and the checkpoint go", text())
+    .requiredOption("--out <folder>", "where the adapter and the checkpoint go", path())
     .option("--rank <r>", "rank of the adapter; 8 to 64 is usual", integer(1, 65536), defaults.rank)
     .option("--alpha <a>", "the adapter counts alpha / rank times (default: twice the rank)", number(1e-6, 1e6))
     .option(
@@ -167,7 +167,7 @@ function shareOrFile(): Reader<number | string> {
   return (value) => {
     if (value === "") throw new InvalidArgumentError("Expected a share or a file.");
     const share = Number(value);
-    if (Number.isNaN(share)) return value;
+    if (Number.isNaN(share)) return expandHome(value);
     if (share >= 0 && share < 1) return share;
     throw new InvalidArgumentError("Expected a share of at least 0 and below 1, or a file.");
   };

@@ -2,9 +2,9 @@ import { type Command, Option } from "commander";
 import type { NamedArray } from "../../engine/jobs.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
 import { addSettings } from "../settings.ts";
-import { choice, text, tokenList } from "../values.ts";
+import { choice, path, tokenList } from "../values.ts";
 
 interface LogitsCommandOptions extends ModelOptions {
   readonly tokens: readonly number[];
@@ -16,16 +16,16 @@ export function addLogits(program: Command): void {
   const command = program
     .command("logits")
     .description("Write a model's logits for a sequence of tokens, and on request what every layer computed.");
-  addSettings(command, ["model"])
+  addModel(command)
     .requiredOption("--tokens <ids>", "token ids with commas between them: 5,300,17", tokenList())
-    .requiredOption("-o, --out <path>", "safetensors file to write: tokens [n], logits [n, vocab]", text())
+    .requiredOption("-o, --out <path>", "safetensors file to write: tokens [n], logits [n, vocab]", path())
     .option("--layers", "also write hidden.N, router.N and experts.N of every layer N");
   addSettings(command, ["backend", "threads"]).addOption(
     new Option("--kv-type <type>", "element type of the key/value cache: f32 rounds nothing; f16, q8_0, q4_0")
       .argParser(choice("f32", "f16", "q8_0", "q4_0"))
       .default("f32"),
   );
-  command.action(logits);
+  command.action((_, options: LogitsCommandOptions) => logits(options));
 }
 
 async function logits(options: LogitsCommandOptions): Promise<void> {

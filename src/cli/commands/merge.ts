@@ -6,7 +6,7 @@ import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../model.ts";
 import { addSettings } from "../settings.ts";
 import { createProgress, formatBytes, jsonDocument } from "../terminal.ts";
-import { adapterList, choice, text } from "../values.ts";
+import { adapterList, choice, path } from "../values.ts";
 
 const types = ["keep", "f32", "f16", "bf16", "q8_0", "q6_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0"] as const;
 
@@ -26,7 +26,7 @@ export function addMerge(program: Command): void {
       "adapter: PEFT's folder or safetensors file; can be given several times",
       adapterList(),
     )
-    .requiredOption("--out <file>", "where the merged GGUF goes", text())
+    .requiredOption("--out <file>", "where the merged GGUF goes", path())
     .option(
       "--type <type>",
       `type of the matrices that change: ${types.join(", ")}; keep: their own, or the nearest larger that can be written`,

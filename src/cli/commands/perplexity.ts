@@ -3,10 +3,10 @@ import { readTextFile } from "../../bytes/text-file.ts";
 import { defaultPerplexityContext, measurePerplexity } from "../../eval/perplexity.ts";
 import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
 import { addSettings } from "../settings.ts";
 import { createProgress, formatSeconds, jsonDocument } from "../terminal.ts";
-import { integer, text } from "../values.ts";
+import { integer, path } from "../values.ts";
 
 interface PerplexityCommandOptions extends ModelOptions {
   readonly file: string;
@@ -19,8 +19,8 @@ export function addPerplexity(program: Command): void {
   const command = program
     .command("perplexity")
     .description("How well a model predicts a text; figures compare with those of llama.cpp's perplexity tool.");
-  addSettings(command, ["model"])
-    .requiredOption("-f, --file <path>", "the text; - reads standard input", text())
+  addModel(command)
+    .requiredOption("-f, --file <path>", "the text; - reads standard input", path())
     .addOption(
       new Option("-c, --context <tokens>", "tokens a chunk; the second half of each is scored")
         .argParser(integer(8, 2 ** 24))
@@ -29,15 +29,15 @@ export function addPerplexity(program: Command): void {
     .option("--chunks <n>", "read only the first n chunks", integer(1))
     .option("--json", "print one JSON document");
   addSettings(command, ["backend", "threads", "isa", "kvType"]);
-  command.action(perplexity);
+  command.action((_, options: PerplexityCommandOptions) => perplexity(options));
 }
 
 async function perplexity(options: PerplexityCommandOptions): Promise<void> {
-  const path = requireModel(options);
+  const modelFile = requireModel(options);
   // One line break at the end is dropped, as the tool that figures are compared with does.
   const content = (options.file === "-" ? await readStandardInput() : readTextFile(options.file)).replace(/\n$/, "");
   using interrupt = catchInterrupt();
-  await using model = await openModel(path, options);
+  await using model = await openModel(modelFile, options);
   warnOfFallback(model);
   const progress = createProgress(process.stderr, process.env);
   const start = performance.now();
@@ -56,7 +56,7 @@ async function perplexity(options: PerplexityCommandOptions): Promise<void> {
     progress.clear();
     const seconds = (performance.now() - start) / 1000;
     if (options.json) {
-      process.stdout.write(`${jsonDocument({ model: path, file: options.file, ...result, seconds })}\n`);
+      process.stdout.write(`${jsonDocument({ model: modelFile, file: options.file, ...result, seconds })}\n`);
     } else {
       process.stdout.write(
         `perplexity ${result.perplexity.toFixed(4)} ± ${result.error.toFixed(4)}  (${result.scored} tokens scored in ${result.chunks} chunks of ${result.context}, ${formatSeconds(seconds)})\n`,

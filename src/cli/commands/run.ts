@@ -7,10 +7,18 @@ import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { describeDefault, type ModelOptions, openModel, requireModel, samplingOf, warnOfFallback } from "../model.ts";
+import {
+  addModel,
+  describeDefault,
+  type ModelOptions,
+  openModel,
+  requireModel,
+  samplingOf,
+  warnOfFallback,
+} from "../model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
-import { adapterList, integer, number, repeated, text, tokenBias } from "../values.ts";
+import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
 
 interface RunOptions extends ModelOptions {
   readonly prompt?: string;
@@ -30,12 +38,11 @@ interface RunOptions extends ModelOptions {
 
 export function addRun(program: Command): void {
   const command = program.command("run").description("Continue a text; what is generated streams to standard output.");
-  addSettings(command, ["model"]);
-  command
+  addModel(command)
     .option("-p, --prompt <text>", "the text to continue; - reads it from standard input", text())
     .addOption(
       new Option("-f, --file <path>", "read the prompt from a file; one line break at its end is dropped")
-        .argParser(text())
+        .argParser(path())
         .conflicts("prompt"),
     )
     .option("--chat", "put the prompt through the model's chat template, as a question to answer");
@@ -54,36 +61,19 @@ export function addRun(program: Command): void {
     .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
   addSettings(command, [...engineSettings, "speculation", "chatTemplate"]);
-  command.action(async (options: RunOptions) => {
-    refuseIdle(command);
+  command.action(async (_, options: RunOptions) => {
     process.exitCode = await run(options);
   });
 }
 
-/** Options that change something only beside another one. */
-const needs = { lengthPenalty: "beams", logprobs: "json", system: "chat", chatTemplate: "chat" } as const;
-
-/**
- * A flag without effect is a mistake of whoever typed it; environment and config file may well hold what this run does
- * not use.
- */
-function refuseIdle(command: Command): void {
-  const flag = (name: string) => command.options.find((option) => option.attributeName() === name)!.long!;
-  for (const [name, needed] of Object.entries(needs)) {
-    if (command.getOptionValueSource(name) === "cli" && command.getOptionValue(needed) === undefined) {
-      throw usageError(`${flag(name)} has no effect without ${flag(needed)}`);
-    }
-  }
-}
-
 async function run(options: RunOptions): Promise<number> {
-  const path = requireModel(options);
+  const file = requireModel(options);
   const prompt = await readPrompt(options);
   using interrupt = catchInterrupt();
-  await using model = await openModel(path, options);
+  await using model = await openModel(file, options);
   warnOfFallback(model);
   if (options.model === undefined && !options.json) {
-    process.stderr.write(`${dim(describeDefault(path), hasColor(process.stderr, process.env))}\n`);
+    process.stderr.write(`${dim(describeDefault(file), hasColor(process.stderr, process.env))}\n`);
   }
 
   const generate: GenerateOptions = {
@@ -116,7 +106,7 @@ async function run(options: RunOptions): Promise<number> {
     }
   }
   const result = await generation.result;
-  if (options.json) process.stdout.write(`${jsonDocument(documentOf(path, prompt, result, model.tokenizer))}\n`);
+  if (options.json) process.stdout.write(`${jsonDocument(documentOf(file, prompt, result, model.tokenizer))}\n`);
   else if (terminal && last !== "" && !last.endsWith("\n")) process.stdout.write("\n");
   if (process.stderr.isTTY && !options.json) process.stderr.write(`${summaryOf(result)}\n`);
   return statusOf(result.finishReason);

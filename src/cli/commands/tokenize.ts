@@ -8,7 +8,7 @@ import { readStandardInput, standardInput } from "../files.ts";
 import { addSettings } from "../settings.ts";
 import { escapeLine } from "../terminal.ts";
 import { openTokenizer } from "../tokenizer.ts";
-import { anyText, text } from "../values.ts";
+import { anyText, path } from "../values.ts";
 
 interface TokenizeOptions {
   readonly model?: string;
@@ -23,7 +23,7 @@ export function addTokenize(program: Command): void {
   const command = program
     .command("tokenize")
     .description("Turn text from standard input into token ids.")
-    .option("--tokenizer <file>", "a SentencePiece tokenizer.model, or a model file (GGUF)", text());
+    .option("--tokenizer <file>", "a SentencePiece tokenizer.model, or a model file (GGUF)", path());
   addSettings(command, ["model"])
     .option("--jsonl", 'read {"text"} and write {"ids","decoded"}, one a line')
     .addOption(

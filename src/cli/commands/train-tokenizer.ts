@@ -4,7 +4,7 @@ import { readTextLines } from "../../bytes/text-file.ts";
 import { GrokError } from "../../errors.ts";
 import { createTokenizerTrainer, defaultTokenizerTraining } from "../../tokenizer/train.ts";
 import { createProgress, formatSeconds, jsonDocument } from "../terminal.ts";
-import { integer, number, type Reader, repeated, text } from "../values.ts";
+import { integer, number, path, type Reader, repeated, text } from "../values.ts";
 
 interface TrainTokenizerOptions {
   readonly out: string;
@@ -23,7 +23,7 @@ export function addTrainTokenizer(program: Command): void {
     .command("train-tokenizer")
     .description("Learn a SentencePiece BPE tokenizer (byte fallback, single digits) from text files.")
     .argument("<files...>", "text files in UTF-8")
-    .requiredOption("--out <file>", "where the tokenizer.model goes", text())
+    .requiredOption("--out <file>", "where the tokenizer.model goes", path())
     .requiredOption("--vocab-size <n>", "pieces in all", integer(261, 1 << 20))
     .option(
       "--control-symbol <text>",

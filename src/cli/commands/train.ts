@@ -19,7 +19,7 @@ import {
   jsonDocument,
   table,
 } from "../terminal.ts";
-import { choice, duration, integer, size, text } from "../values.ts";
+import { choice, duration, integer, path, size } from "../values.ts";
 
 interface TrainCommandOptions {
   readonly resume?: true;
@@ -39,7 +39,7 @@ export function addTrain(program: Command): void {
     .description("Train a model from a configuration file: checkpoints, log, loss plot, and at the end a GGUF file.")
     .argument("<config>", "training configuration (JSON)")
     .option("--resume", "go on from the last checkpoint")
-    .option("--out <folder>", "folder of the run, in place of the configuration's", text())
+    .option("--out <folder>", "folder of the run, in place of the configuration's", path())
     .option(
       "--budget <time>",
       "train nothing: measure a few steps, say how long the configuration takes and what fits a time such as 2h",
