@@ -12,15 +12,10 @@
  * Everything that can go wrong is a {@link GrokError} with a `code`. Nothing here prints, exits or reads the environment.
  */
 export type { AdapterChoice, AdapterSource } from "./engine/adapters.ts";
+export type { BenchOptions, BenchResult } from "./engine/consumers/bench.ts";
+export type { LogitsOptions, LogitsResult, NamedArray } from "./engine/consumers/logits.ts";
+export type { LogprobsOptions, ScoreOptions, ScoreText } from "./engine/consumers/score.ts";
 export type { EngineInfo, EngineStatus } from "./engine/engine.ts";
-export type {
-  BenchOptions,
-  BenchResult,
-  LogitsOptions,
-  LogitsResult,
-  LogprobsOptions,
-  NamedArray,
-} from "./engine/jobs.ts";
 export type { BackendChoice, EngineOptions } from "./engine/options.ts";
 export type { FinishReason, TokenLogprob } from "./engine/request.ts";
 export { type ErrorCode, type ErrorDetails, GrokError } from "./errors.ts";

@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import { collect, expectAllFree, greedy, nextId, prompt, start } from "./core.case.ts";
 import { createCore } from "./core.ts";
 import { createFakeModel, type FakeOptions, fakeLogits, greedyOracle } from "./fake-model.case.ts";
-import { computeLogits, computeLogprobs, runBench } from "./jobs.ts";
 import type { EngineRequest } from "./request.ts";
 
 describe("sessions", () => {
@@ -101,7 +100,7 @@ describe("sessions", () => {
               for (let j = 0; j < which; j++) await new Promise((resolve) => setImmediate(resolve));
             else if (kind === "logprobs") {
               const tokens = Int32Array.from({ length }, (_, j) => j % 11);
-              under.push(core.exclusive(++last, (host) => computeLogprobs(host, tokens, 1)).catch(() => undefined));
+              under.push(core.score(++last, [{ tokens }]).catch(() => undefined));
             } else if (kind === "generate") {
               const tokens = Array.from({ length }, (_, j) => (j * which) % 11);
               const sampling = beams === 1 ? greedy : {};
@@ -230,7 +229,7 @@ describe("beam search", () => {
   });
 });
 
-describe("jobs", () => {
+describe("scoring, logits and bench", () => {
   const softmax = (tokens: number[], next: number) => {
     const logits = fakeLogits(tokens);
     return logits[next]! - Math.log(logits.reduce((sum, value) => sum + Math.exp(value), 0));
@@ -239,20 +238,18 @@ describe("jobs", () => {
   it("give the log-probability of every token from the one asked for", async () => {
     const { core } = start({ batchTokens: 5 });
     for (const from of [1, 2, 7, prompt.length - 1, prompt.length]) {
-      const values = await core.exclusive(nextId(), (host) => computeLogprobs(host, Int32Array.from(prompt), from));
+      const [values] = await core.score(nextId(), [{ tokens: prompt, from }]);
       const expected = prompt.slice(from).map((token, i) => softmax(prompt.slice(0, from + i), token));
       expect(values).toHaveLength(expected.length);
-      for (const [i, value] of expected.entries()) expect(values[i]).toBeCloseTo(value, 9);
+      for (const [i, value] of expected.entries()) expect(values![i]).toBeCloseTo(value, 9);
     }
     expectAllFree(core);
   });
 
   it("give all logits, beside a generation that goes on", async () => {
-    const { core, fake } = start({ batchTokens: 5 });
+    const { core } = start({ batchTokens: 5 });
     const running = collect(core, { tokens: prompt, maxTokens: 10, sampling: greedy });
-    const { logits } = await core.exclusive(nextId(), (host) =>
-      computeLogits(host, fake.ops, Int32Array.from(prompt), undefined),
-    );
+    const { logits } = await core.logits(nextId(), Int32Array.from(prompt), false);
     expect(logits.shape).toEqual([prompt.length, 11]);
     for (let i = 0; i < prompt.length; i++) {
       const expected = Float32Array.from(fakeLogits(prompt.slice(0, i + 1)));
@@ -263,12 +260,12 @@ describe("jobs", () => {
 
   it("bench runs the tokens asked for, and no more", async () => {
     const { core, fake } = start();
-    const result = await core.exclusive(nextId(), (host) => runBench(host, { prefill: 30, decode: 7, repeats: 3 }));
+    const result = await core.bench(nextId(), { prefill: 30, decode: 7, repeats: 3 });
     expect(result.prefillSeconds).toHaveLength(3);
     expect(result.prefillTokensPerSecond).toBeGreaterThan(0);
     expect(fake.batches.reduce((sum, { rows }) => sum + rows, 0)).toBe(4 * 37);
     expect(fake.batches.filter(({ rows }) => rows === 1)).toHaveLength(4 * 7);
-    await expect(core.exclusive(nextId(), (host) => runBench(host, { prefill: 60, decode: 7 }))).rejects.toMatchObject({
+    await expect(core.bench(nextId(), { prefill: 60, decode: 7 })).rejects.toMatchObject({
       code: "capacity",
     });
     expectAllFree(core);
@@ -280,7 +277,7 @@ describe("jobs", () => {
     fake.before = () => {
       if (fake.batches.length === 2) core.cancel(id);
     };
-    const job = core.exclusive(id, (host) => computeLogprobs(host, Int32Array.from(prompt), 1));
+    const job = core.score(id, [{ tokens: prompt }]);
     await expect(job).rejects.toMatchObject({ code: "cancelled" });
     expect(fake.batches).toHaveLength(3);
     expectAllFree(core);

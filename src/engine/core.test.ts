@@ -4,7 +4,6 @@ import { GrokError } from "../errors.ts";
 import { collect, expectAllFree, greedy, nextId, prompt, start } from "./core.case.ts";
 import { type CoreOptions, createCore } from "./core.ts";
 import { createFakeModel, fakeLogits, greedyOracle } from "./fake-model.case.ts";
-import { computeLogits, computeLogprobs } from "./jobs.ts";
 import type { EngineRequest } from "./request.ts";
 import { cancellationBytes, createCancellations, makeInterruptible } from "./thread/interrupt.ts";
 
@@ -318,17 +317,15 @@ describe("cancellation", () => {
   it("of a model that computes no numbers fails with the model's name, and of wrong options with theirs", async () => {
     const damaged = { code: "format", message: expect.stringMatching(/^some\.gguf: /) };
     for (const spread of [Number.NaN, Number.POSITIVE_INFINITY]) {
-      const { core, fake } = start({ source: "some.gguf" }, { spread });
+      const { core } = start({ source: "some.gguf" }, { spread });
       for (const sampling of [greedy, { temperature: 1 }]) {
         const failed = collect(core, { tokens: prompt, sampling });
         await expect(failed).rejects.toMatchObject(damaged);
       }
       await expect(collect(core, { tokens: prompt, beams: 2 })).rejects.toMatchObject(damaged);
       const tokens = Int32Array.from(prompt);
-      await expect(core.exclusive(90, (host) => computeLogprobs(host, tokens, 1))).rejects.toMatchObject(damaged);
-      await expect(
-        core.exclusive(91, (host) => computeLogits(host, fake.ops, tokens, undefined)),
-      ).rejects.toMatchObject(damaged);
+      await expect(core.score(90, [{ tokens }])).rejects.toMatchObject(damaged);
+      await expect(core.logits(91, tokens, false)).rejects.toMatchObject(damaged);
       expectAllFree(core);
     }
     const biased = collect(start().core, { tokens: prompt, sampling: { logitBias: { 11: 1 } } });
@@ -344,15 +341,15 @@ describe("cancellation", () => {
     expectAllFree(core);
   });
 
-  it("of a request that waits leaves the job before it whole", async () => {
+  it("of a request that waits leaves what runs whole", async () => {
     const { core, passes } = startInterrupted(1, 81);
-    const tokens = Int32Array.from(prompt);
-    const job = core.exclusive(80, (host) => computeLogprobs(host, tokens, 1));
-    const waiting = collect(core, { tokens: prompt, sampling: greedy }, undefined, 81);
-    const undisturbed = await start().core.exclusive(82, (host) => computeLogprobs(host, tokens, 1));
-    expect(await job).toEqual(undisturbed);
-    expect(passes()).toBeGreaterThan(1);
+    core.openSession(1);
+    const first = collect(core, { tokens: prompt, maxTokens: 5, sampling: greedy }, 1, 80);
+    const waiting = collect(core, { tokens: prompt, sampling: greedy }, 1, 81);
+    expect((await first).tokens).toEqual(greedyOracle(prompt, 5));
+    expect(passes()).toBeGreaterThan(5);
     expect((await waiting).finishReason).toBe("cancelled");
+    core.closeSession(1);
     expectAllFree(core);
   });
 });

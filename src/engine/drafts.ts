@@ -17,16 +17,16 @@ export function createDrafting(memory: KvMemory, options: SpeculationOptions): D
   const { draftTokens = mostDraftTokens } = options;
   const decodes = (places: readonly Place[]) =>
     places.length <= mostSpeculating &&
-    places.every(({ run, count, complete }) => count === 1 && complete && !run.search);
+    places.every(({ run, count, rows }) => count === 1 && rows === 1 && run.consumer.kind === "sample");
 
   return {
     addDrafts(places, batchTokens) {
       if (!decodes(places)) return places;
-      const guesses = places.map(({ run: { drafts, limit, generated }, stream }) => {
+      const guesses = places.map(({ run: { drafts }, sequence }) => {
         if (drafts === undefined) return { tokens: [], match: 0, chance: 0, length: 0 };
-        drafts.lookup.update(stream.tokens);
+        drafts.lookup.update(sequence.tokens);
         // The token after the draft counts too.
-        drafts.guess = drafts.lookup.guess(Math.min(draftTokens, limit - generated - 1));
+        drafts.guess = drafts.lookup.guess(Math.min(draftTokens, drafts.left() - 1));
         const { tokens, match } = drafts.guess;
         return { tokens, length: tokens.length, chance: drafts.odds.of(match) };
       });
@@ -36,7 +36,7 @@ export function createDrafting(memory: KvMemory, options: SpeculationOptions): D
       return places.map((place, i) => {
         if (counts[i] === 0) return place;
         // Others' memory is not taken for a guess: it gets what is free.
-        const granted = memory.extend(place.stream.timeline, 1 + counts[i]!) - 1;
+        const granted = memory.extend(place.sequence.timeline, 1 + counts[i]!) - 1;
         return { ...place, draft: guesses[i]!.tokens.slice(0, granted) };
       });
     },

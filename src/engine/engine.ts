@@ -1,5 +1,7 @@
 import type { KvType } from "../kernels/ops.ts";
-import type { BenchOptions, BenchResult, LogitsOptions, LogitsResult, LogprobsOptions } from "./jobs.ts";
+import type { BenchOptions, BenchResult } from "./consumers/bench.ts";
+import type { LogitsOptions, LogitsResult } from "./consumers/logits.ts";
+import type { LogprobsOptions, ScoreOptions, ScoreText } from "./consumers/score.ts";
 import type { EngineRequest, EngineResult, TokenLogprob } from "./request.ts";
 
 /**
@@ -16,6 +18,8 @@ export interface Engine {
   /** @throws (in `result`) GrokError `argument`, `capacity` (the prompt does not fit), `internal` */
   generate(request: EngineRequest, options?: EngineGenerateOptions): EngineGeneration;
   logits(tokens: ArrayLike<number>, options?: LogitsOptions): Promise<LogitsResult>;
+  /** @throws GrokError `argument`, `capacity`, `cancelled` */
+  score(texts: readonly ScoreText[], options?: ScoreOptions): Promise<Float64Array[]>;
   logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
   bench(options?: BenchOptions): Promise<BenchResult>;
   status(): Promise<EngineStatus>;

@@ -1,7 +1,6 @@
 import type { KvCache, KvType, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
-import { createPagePool, type PagePool, reserve, roomFor, type Timeline, truncate } from "./pages.ts";
-import { preempt, type Run, type SessionState } from "./runs.ts";
+import { createPagePool, type PagePool, pagesFor, reserve, roomFor, type Timeline } from "./pages.ts";
 
 /**
  * The key/value memory of one engine: pages, and the backend's cache behind them. The cache is made at the first need
@@ -10,6 +9,8 @@ import { preempt, type Run, type SessionState } from "./runs.ts";
 export interface KvMemory {
   readonly pool: PagePool;
   cache(): KvCache;
+  /** Free pages that `count` more positions of a timeline take. */
+  pagesFor(timeline: Timeline, count: number): number;
   /** Makes up to `count` positions of a timeline writable; returns how many. */
   extend(timeline: Timeline, count: number): number;
   /** Frees the cache if nobody uses it. */
@@ -39,6 +40,7 @@ export function createKvMemory(ops: Ops, model: Model, options: KvMemoryOptions)
   return {
     pool,
     cache: current,
+    pagesFor: (timeline, count) => pagesFor(pool, timeline, count),
     extend(timeline, count) {
       const possible = Math.min(count, roomFor(pool, timeline));
       reserve(pool, timeline, possible, (from, to) => ops.copyPage(current(), from, to));
@@ -49,34 +51,4 @@ export function createKvMemory(ops: Ops, model: Model, options: KvMemoryOptions)
     },
     close: drop,
   };
-}
-
-/**
- * Frees pages for a run: first what idle sessions remember, longest unused first; then the youngest run that began
- * after this one. Says whether anything was freed. That the oldest run can always take from all others is what keeps
- * runs from waiting for each other for ever.
- */
-export function makeRoom(
-  pool: PagePool,
-  sessions: Iterable<SessionState>,
-  runs: readonly Run[],
-  forRun: Run | undefined,
-): boolean {
-  let idle: SessionState | undefined;
-  for (const session of sessions) {
-    if (session.queue.length > 0 || session.timeline.pages.length === 0) continue;
-    if (idle === undefined || session.lastUsed < idle.lastUsed) idle = session;
-  }
-  if (idle !== undefined) {
-    truncate(pool, idle.timeline, 0);
-    return true;
-  }
-  const age = forRun === undefined ? -1 : runs.indexOf(forRun);
-  for (let i = runs.length - 1; i > age; i--) {
-    const held = runs[i]!.streams.some((stream) => stream.timeline.pages.length > 0);
-    if (!held) continue;
-    preempt(runs[i]!, pool);
-    return true;
-  }
-  return false;
 }

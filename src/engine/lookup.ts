@@ -9,7 +9,7 @@
  */
 export interface Lookup {
   /** Takes in the tokens from the last one known on; a list that got shorter is read afresh. */
-  update(tokens: readonly number[]): void;
+  update(tokens: ArrayLike<number>): void;
   /** At most `most` tokens that may follow the tokens of the last update. */
   guess(most: number): Guess;
 }
@@ -35,7 +35,7 @@ export function createLookup(): Lookup {
   /** Latest place (a number of tokens) with a hash, and the place before each place with its hash; 0: none. */
   const latest = new Uint32Array(tableSize);
   let before = new Uint32Array(256);
-  let known: readonly number[] = [];
+  let known: ArrayLike<number> = [];
   let indexed = 0;
 
   const hash = (end: number) =>

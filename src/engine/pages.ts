@@ -54,6 +54,12 @@ export function createTimeline(): Timeline {
   return { pages: [], length: 0 };
 }
 
+/** Free pages that it takes to reserve `count` positions after `timeline.length`. */
+export function pagesFor(pool: PagePool, timeline: Timeline, count: number): number {
+  const more = Math.ceil((timeline.length + count) / pool.pageTokens) - timeline.pages.length;
+  return Math.max(0, more) + (count > 0 && writesShared(pool, timeline) ? 1 : 0);
+}
+
 /** How many positions could be reserved after `timeline.length` with the pages that are free now. */
 export function roomFor(pool: PagePool, timeline: Timeline): number {
   const free = pool.free - (writesShared(pool, timeline) ? 1 : 0);

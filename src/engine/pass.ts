@@ -1,8 +1,10 @@
-import type { Batch, BatchSequence, Ops } from "../kernels/ops.ts";
+import type { Batch, BatchSequence, Matrix, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
+import type { Observer } from "../model/observe.ts";
+import type { Logits } from "../sampling/logits.ts";
 import type { AdapterSet } from "./adapters.ts";
 import type { KvMemory } from "./kv-memory.ts";
-import { pendingOf, type Run, type Stream } from "./runs.ts";
+import type { Run, Sequence } from "./run.ts";
 
 /**
  * A way out of a pass. A thread that computes reads no messages; it can look at shared memory, between two layers and,
@@ -16,63 +18,66 @@ export interface Interrupt {
 /** What one sequence computes in a pass: `count` of its pending tokens, and after the last of them a draft to verify. */
 export interface Place {
   readonly run: Run;
-  readonly stream: Stream;
+  readonly sequence: Sequence;
   readonly count: number;
-  /** Whether these are all its pending tokens, so that logits are wanted: after the last, and after each drafted one. */
-  readonly complete: boolean;
+  /** Of the tokens, the last ones whose rows of logits are wanted. */
+  readonly rows: number;
   readonly draft: readonly number[];
 }
 
 export interface Passes {
-  /** Logits in the order of `places`, for each complete one [draft.length + 1, vocab]. */
+  /** Logits in the order of `places`, for each [rows + draft.length, vocab]: valid until the next pass. */
   compute(places: readonly Place[]): Promise<Logits>;
-  /**
-   * A batch through the engine's model, or another over the same cache: [batch.outputs.length, vocab]. One that serves a
-   * single request can be interrupted: it then throws GrokError `cancelled`.
-   */
-  forward(batch: Batch, alone: boolean, model?: Model): Promise<Logits>;
-  /** Rows of prompts that a pass takes when so many requests are under way. */
+  /** Tokens of prompts that a pass takes when so many requests are under way. */
   chunkFor(requests: number): number;
 }
 
-export type Logits = Float32Array | Float64Array;
+export interface PassOptions {
+  readonly batchTokens: number;
+  readonly interrupt: Interrupt;
+  readonly adapters: AdapterSet | undefined;
+  /** Binds the model once more, every result shown to `see`; weights are shared. */
+  readonly bindObserved: ((see: Observer) => Model) | undefined;
+}
 
 /** What others wait for should not take much longer than this. */
 const passSeconds = 1;
 /** Smaller chunks read the weights for little. */
 const smallestChunk = 64;
 
-export function createPasses(
-  ops: Ops,
-  engineModel: Model,
-  memory: KvMemory,
-  options: { readonly batchTokens: number; readonly interrupt: Interrupt; readonly adapters?: AdapterSet | undefined },
-): Passes {
-  const { batchTokens, interrupt, adapters } = options;
-  /** Rows a second, of the last pass that was large enough to tell. */
+export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: PassOptions): Passes {
+  const { batchTokens, interrupt, adapters, bindObserved } = options;
+  const observing = createObserving(ops);
+  let observed: Model | undefined;
+  /** Tokens a second, of the last pass that was large enough to tell. */
   let speed = 0;
 
-  async function forward(batch: Batch, alone: boolean, model = engineModel): Promise<Logits> {
-    const began = performance.now();
-    interrupt.armed = alone;
-    const logits = await model.forward(batch, memory.cache()).finally(() => {
-      interrupt.armed = false;
-    });
-    const values = batch.outputs.length === 0 ? new Float32Array(0) : await ops.read(logits);
-    const rows = batch.tokens.length;
-    if (rows >= 32) speed = rows / Math.max(1e-6, (performance.now() - began) / 1000);
-    return values;
+  /** The model that shows its results when one of the runs wants to see them. */
+  function modelFor(places: readonly Place[]): Model {
+    if (bindObserved === undefined || places.every(({ run }) => run.consumer.observe === undefined)) return model;
+    observed ??= bindObserved(observing.see);
+    return observed;
   }
 
   return {
-    forward,
-    compute(places) {
+    async compute(places) {
       const batch = assembleBatch(places);
       adapters?.assign(
         batch,
         places.map(({ run }) => run.adapters),
       );
-      return forward(batch, new Set(places.map(({ run }) => run)).size === 1);
+      const chosen = modelFor(places);
+      if (chosen !== model) observing.begin(places, batch);
+      const began = performance.now();
+      interrupt.armed = places.every(({ run }) => run === places[0]!.run);
+      const logits = await chosen.forward(batch, memory.cache()).finally(() => {
+        interrupt.armed = false;
+      });
+      const values = batch.outputs.length === 0 ? new Float32Array(0) : await ops.read(logits);
+      const tokens = batch.tokens.length;
+      if (tokens >= 32) speed = tokens / Math.max(1e-6, (performance.now() - began) / 1000);
+      if (chosen !== model) await observing.settle();
+      return values;
     },
     chunkFor(requests) {
       // One request alone can be left in the middle of a pass, and large chunks read the weights least often.
@@ -82,19 +87,54 @@ export function createPasses(
   };
 }
 
+/**
+ * Shows runs what their own rows of a pass's results are, whoever else is in it. Past the last layer's attention there are only rows
+ * whose logits are wanted: who observes wants all.
+ */
+function createObserving(ops: Ops) {
+  let places: readonly Place[] = [];
+  let total = 0;
+  let reads: Promise<void>[] = [];
+  return {
+    begin(given: readonly Place[], batch: Batch) {
+      places = given;
+      total = batch.tokens.length;
+      reads = [];
+    },
+    see(layer: number, name: string, matrix: Matrix) {
+      const show = (values: Logits) => {
+        let row = 0;
+        for (const { run, sequence, count, rows, draft } of places) {
+          const own = matrix.rows === total ? count + draft.length : rows + draft.length;
+          const part = () => values.subarray(row * matrix.cols, (row + own) * matrix.cols);
+          run.consumer.observe?.(layer, name, sequence.timeline.length, matrix.cols, part());
+          row += own;
+        }
+      };
+      const values = ops.read(matrix);
+      // What is there already is a view of memory that the next operation may write over: shown at once.
+      if (values instanceof Promise) reads.push(values.then(show));
+      else show(values);
+    },
+    async settle() {
+      await Promise.all(reads);
+    },
+  };
+}
+
 function assembleBatch(places: readonly Place[]): Batch {
   const outputs: number[] = [];
   const tokens: number[] = [];
   const positions: number[] = [];
   const sequences: BatchSequence[] = [];
-  for (const { stream, count, complete, draft } of places) {
-    const { length, pages } = stream.timeline;
+  for (const { sequence, count, rows, draft } of places) {
+    const { length, pages } = sequence.timeline;
     const start = tokens.length;
-    for (let i = 0; i < count; i++) tokens.push(stream.tokens[length + i]!);
+    for (let i = 0; i < count; i++) tokens.push(sequence.tokens[length + i]!);
     tokens.push(...draft);
     for (let i = 0; i < count + draft.length; i++) positions.push(length + i);
     sequences.push({ start, count: count + draft.length, pages: Int32Array.from(pages) });
-    if (complete) for (let row = start + count - 1; row < tokens.length; row++) outputs.push(row);
+    for (let row = start + count - rows; row < tokens.length; row++) outputs.push(row);
   }
   return {
     tokens: Int32Array.from(tokens),
@@ -105,6 +145,13 @@ function assembleBatch(places: readonly Place[]): Batch {
 }
 
 /** `run`'s sequence with its next `count` tokens. */
-export function placeOf(run: Run, stream: Stream, count: number): Place {
-  return { run, stream, count, complete: pendingOf(stream) === count, draft: [] };
+export function placeOf(run: Run, sequence: Sequence, count: number): Place {
+  const end = sequence.timeline.length + count;
+  return {
+    run,
+    sequence,
+    count,
+    rows: Math.max(0, end - Math.max(sequence.timeline.length, sequence.wanted)),
+    draft: [],
+  };
 }

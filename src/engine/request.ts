@@ -140,6 +140,16 @@ export function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
   }
 }
 
+/** @throws GrokError as {@link checkTokens}; `capacity` when they do not fit into the context. */
+export function checkLength(tokens: ArrayLike<number>, vocab: number, contextLength: number): void {
+  checkTokens(tokens, vocab);
+  if (tokens.length <= contextLength) return;
+  throw new GrokError("capacity", `${tokens.length} tokens do not fit into a context of ${contextLength}`, {
+    tokens: tokens.length,
+    contextLength,
+  });
+}
+
 /**
  * Token ids as they are sent. @throws GrokError `argument` for anything that is no id: an array of int32 would make another
  * one of it.

@@ -3,20 +3,28 @@ import { describe, expect, it } from "vitest";
 import { nextBatch } from "./scheduler.ts";
 
 const works = fc
-  .array(fc.record({ pending: fc.integer({ min: 1, max: 300 }), waited: fc.nat(50) }), { minLength: 1, maxLength: 40 })
-  .map((list) => list.map((work, id) => ({ id, ...work })));
-const budgets = fc.record({ tokens: fc.integer({ min: 1, max: 600 }), prefill: fc.integer({ min: 1, max: 600 }) });
+  .array(
+    fc.record({
+      pending: fc.integer({ min: 1, max: 300 }),
+      last: fc.boolean(),
+      background: fc.boolean(),
+      waited: fc.nat(50),
+    }),
+    { minLength: 1, maxLength: 40 },
+  )
+  .map((list) => list.map(({ last, ...work }, id) => ({ id, quiet: last ? work.pending - 1 : 0, ...work })));
+const budgets = fc.record({
+  tokens: fc.integer({ min: 1, max: 600 }),
+  prefill: fc.integer({ min: 1, max: 600 }),
+  rows: fc.integer({ min: 2, max: 600 }),
+  background: fc.integer({ min: 1, max: 100 }),
+});
+const plenty = { rows: 1000, background: 1000 };
+const prompt = (id: number, pending: number) => ({ id, pending, quiet: pending - 1, background: false, waited: 0 });
 
 describe("nextBatch", () => {
   it("takes decode steps first, then a prompt's chunk", () => {
-    const batch = nextBatch(
-      [
-        { id: 1, pending: 700, waited: 0 },
-        { id: 2, pending: 1, waited: 0 },
-        { id: 3, pending: 1, waited: 0 },
-      ],
-      { tokens: 512, prefill: 256 },
-    );
+    const batch = nextBatch([prompt(1, 700), prompt(2, 1), prompt(3, 1)], { tokens: 512, prefill: 256, ...plenty });
     expect(batch).toEqual([
       { id: 2, count: 1 },
       { id: 3, count: 1 },
@@ -25,12 +33,23 @@ describe("nextBatch", () => {
   });
 
   it("shares a chunk among prompts, and gives what a short one leaves to the others", () => {
-    const prompts = [500, 500, 40].map((pending, id) => ({ id, pending, waited: 0 }));
-    expect(nextBatch(prompts, { tokens: 512, prefill: 240 })).toEqual([
+    const prompts = [500, 500, 40].map((pending, id) => prompt(id, pending));
+    expect(nextBatch(prompts, { tokens: 512, prefill: 240, ...plenty })).toEqual([
       { id: 0, count: 100 },
       { id: 1, count: 100 },
       { id: 2, count: 40 },
     ]);
+  });
+
+  it("gives background work what the budget leaves it beside decode steps, and all without", () => {
+    const scored = { id: 9, pending: 400, quiet: 0, background: true, waited: 5 };
+    const budget = { tokens: 512, prefill: 512, rows: 300, background: 7 };
+    expect(nextBatch([prompt(1, 1), scored], budget)).toEqual([
+      { id: 1, count: 1 },
+      { id: 9, count: 7 },
+    ]);
+    expect(nextBatch([prompt(1, 1), scored], { ...budget, background: 0 })).toEqual([{ id: 1, count: 1 }]);
+    expect(nextBatch([scored], budget)).toEqual([{ id: 9, count: 300 }]);
   });
 
   it("stays within its budget, takes nobody twice and no more than there is, and always something", () => {
@@ -41,15 +60,23 @@ describe("nextBatch", () => {
         expect(new Set(batch.map(({ id }) => id)).size).toBe(batch.length);
         let total = 0;
         let prefill = 0;
+        let rows = 0;
+        let background = 0;
+        let decodes = 0;
         for (const { id, count } of batch) {
-          const { pending } = state[id]!;
+          const { pending, quiet, background: behind } = state[id]!;
           expect(count).toBeGreaterThan(0);
           expect(count).toBeLessThanOrEqual(pending);
           total += count;
-          if (pending > 1) prefill += count;
+          rows += Math.max(0, count - quiet);
+          if (behind) background += count;
+          else if (pending === 1) decodes++;
+          if (pending > 1 || behind) prefill += count;
         }
         expect(total).toBeLessThanOrEqual(budget.tokens);
         expect(prefill).toBeLessThanOrEqual(budget.prefill);
+        expect(rows).toBeLessThanOrEqual(budget.rows);
+        if (decodes > 0) expect(background).toBeLessThanOrEqual(budget.background);
       }),
     );
   });

@@ -1,3 +1,4 @@
+import { createCosts } from "./costs.ts";
 import { longestMatch } from "./lookup.ts";
 
 /**
@@ -47,12 +48,8 @@ const share = 0.005;
 /** Credit at first, and at most, in passes of one row. */
 const firstCredit = 1;
 const mostCredit = 16;
-/** What another row is taken to cost before it is measured, as a share of a pass with one. */
-const guessedSlope = 0.3;
 /** A gain that is not worth being wrong about. */
 const leastGain = 1.03;
-/** Passes whose median is a cost: speed changes, and a busy machine has outliers. */
-const remembered = 7;
 
 export function createSpeculation(options: SpeculationOptions = {}): Speculation {
   const { draftTokens = mostDraftTokens, always = false } = options;
@@ -92,40 +89,6 @@ export function createSpeculation(options: SpeculationOptions = {}): Speculation
       // Each sequence's tokens would have taken as many passes.
       else credit += (tokens / sequences) * costs.of(sequences)! - seconds;
       credit = Math.min(credit, mostCredit * single);
-    },
-  };
-}
-
-/** Seconds of a pass by its rows; between and beyond what was measured, a straight line. */
-function createCosts() {
-  /** Ascending by rows; the seconds are the median of the last samples. */
-  const points: { readonly rows: number; readonly samples: number[]; seconds: number }[] = [];
-  return {
-    add(rows: number, seconds: number) {
-      let at = 0;
-      while (at < points.length && points[at]!.rows < rows) at++;
-      if (points[at]?.rows !== rows) points.splice(at, 0, { rows, samples: [], seconds });
-      const point = points[at]!;
-      point.samples.push(seconds);
-      if (point.samples.length > remembered) point.samples.shift();
-      point.seconds = point.samples.slice().sort((a, b) => a - b)[point.samples.length >> 1]!;
-    },
-    /** Undefined while nothing is known. */
-    of(rows: number): number | undefined {
-      const first = points[0];
-      if (first === undefined) return undefined;
-      // Fewer rows than ever seen.
-      if (rows < first.rows) {
-        return (first.seconds * (1 + guessedSlope * (rows - 1))) / (1 + guessedSlope * (first.rows - 1));
-      }
-      let at = 0;
-      while (at + 1 < points.length && points[at + 1]!.rows <= rows) at++;
-      const { rows: x0, seconds: y0 } = points[at]!;
-      const above = points[at + 1];
-      if (above !== undefined) return y0 + ((above.seconds - y0) * (rows - x0)) / (above.rows - x0);
-      // More rows than ever seen: it grows on as it did so far.
-      const slope = at > 0 ? Math.max(0, (y0 - first.seconds) / (x0 - first.rows)) : (guessedSlope * y0) / x0;
-      return y0 + slope * (rows - x0);
     },
   };
 }

@@ -59,15 +59,26 @@ export async function measurePerplexity(
   const chunks = Math.min(Math.floor(tokens.length / context), options.chunks ?? Number.POSITIVE_INFINITY);
   const { addBos, bos } = model.tokenizer;
   const from = Math.floor(context / 2) + 1;
+  const texts = Array.from({ length: chunks }, (_, index) => {
+    const chunk = tokens.slice(index * context, (index + 1) * context);
+    if (addBos && bos !== undefined) chunk[0] = bos;
+    return { tokens: chunk, from };
+  });
   let sum = 0;
   let sumOfSquares = 0;
   let scored = 0;
+  let done = 0;
   let result: PerplexityResult | undefined;
-  for (let done = 1; done <= chunks; done++) {
-    if (options.signal?.aborted) throw new GrokError("cancelled", "perplexity: cancelled", { done: done - 1, chunks });
-    const chunk = tokens.slice((done - 1) * context, done * context);
-    if (addBos && bos !== undefined) chunk[0] = bos;
-    const logprobs = await model.logprobs(chunk, { from, ...(options.signal && { signal: options.signal }) });
+  /** Sums chunks in their order, so that digits do not depend on which is done first. */
+  const early = new Map<number, Float64Array>();
+  const onScored = (index: number, logprobs: Float64Array) => {
+    early.set(index, logprobs);
+    for (let next = early.get(done); next !== undefined; next = early.get(done)) {
+      early.delete(done++);
+      add(next);
+    }
+  };
+  const add = (logprobs: Float64Array) => {
     for (const logprob of logprobs) {
       sum -= logprob;
       sumOfSquares += logprob * logprob;
@@ -80,6 +91,7 @@ export async function measurePerplexity(
     const error = scored > 1 ? perplexity * Math.sqrt(variance / (scored - 1)) : Number.NaN;
     result = { perplexity, error, negativeLogLikelihood: mean, scored, done, chunks, context };
     options.onChunk?.(result);
-  }
+  };
+  await model.score(texts, { onScored, ...(options.signal && { signal: options.signal }) });
   return result!;
 }

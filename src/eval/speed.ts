@@ -1,5 +1,5 @@
+import type { BenchOptions, BenchResult } from "../engine/consumers/bench.ts";
 import type { EngineInfo } from "../engine/engine.ts";
-import type { BenchOptions, BenchResult } from "../engine/jobs.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import { measureBandwidth } from "./bandwidth.ts";
 

@@ -65,6 +65,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     encodeChat: (messages, { templateVariables } = {}) => encodeChat(tokenizer, template, messages, templateVariables),
     session: () => createSession(engine.openSession()),
     logits: (tokens, options) => engine.logits(tokens, options),
+    score: (texts, options) => engine.score(texts, options),
     logprobs: (tokens, options) => engine.logprobs(tokens, options),
     bench: (options) => engine.bench(options),
     status: () => engine.status(),

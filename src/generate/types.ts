@@ -2,8 +2,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import type { AdapterChoice } from "../engine/adapters.ts";
+import type { BenchOptions, BenchResult } from "../engine/consumers/bench.ts";
+import type { LogitsOptions, LogitsResult } from "../engine/consumers/logits.ts";
+import type { LogprobsOptions, ScoreOptions, ScoreText } from "../engine/consumers/score.ts";
 import type { EngineInfo, EngineStatus } from "../engine/engine.ts";
-import type { BenchOptions, BenchResult, LogitsOptions, LogitsResult, LogprobsOptions } from "../engine/jobs.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { FinishReason, TokenLogprob } from "../engine/request.ts";
 import type { ModelDescription } from "../model/describe.ts";
@@ -145,6 +147,12 @@ export interface LanguageModel {
   session(): Session;
   /** All logits of a sequence, and on request every layer: for inspection; large. */
   logits(tokens: ArrayLike<number>, options?: LogitsOptions): Promise<LogitsResult>;
+  /**
+   * Scores texts together: for each, the natural log-probability of its tokens from `from` on, given those before. What texts
+   * have in common at their beginning is computed once; values are the same bit for bit whatever else is scored. While
+   * conversations answer, it goes on beside them with what they can spare.
+   */
+  score(texts: readonly ScoreText[], options?: ScoreOptions): Promise<Float64Array[]>;
   /** Natural log-probability of each token from `from` on, given those before it: [tokens.length - from]. */
   logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
   bench(options?: BenchOptions): Promise<BenchResult>;

@@ -64,6 +64,34 @@ describe("a model on its thread", () => {
     expect(together.map(({ text }) => text)).toEqual(alone);
   });
 
+  it("scores many texts beside an answer as each alone, bit for bit", async () => {
+    for (const name of ["grok-1", "llama"]) {
+      // With the addon, where it is there: its kernels take many rows by other ways than one.
+      await using quick = await loadModel(join(root, `test/vectors/models/${name}.gguf`), { batchTokens: 48 });
+      const beginning = Array.from({ length: 40 }, (_, i) => (7 * i) % quick.info.vocab);
+      const texts = Array.from({ length: 12 }, (_, i) => {
+        const own = Array.from({ length: 3 + (i % 5) }, (_, j) => (i * j + i) % quick.info.vocab);
+        return { tokens: [...beginning.slice(0, i % 3 === 0 ? 40 : 25), ...own], from: 1 + 7 * (i % 4) };
+      });
+      const alone: Float64Array[] = [];
+      for (const { tokens, from } of texts) alone.push(await quick.logprobs(tokens, { from }));
+      const answer = quick.generate(beginning, { ...greedy, maxTokens: 20 });
+      const seen: number[] = [];
+      const together = await quick.score(texts, { onScored: (index) => seen.push(index) });
+      expect(together).toEqual(alone);
+      expect(seen.sort((a, b) => a - b)).toEqual(texts.map((_, i) => i));
+      await answer.result;
+      const failing = quick.score(texts, {
+        onScored: () => {
+          throw new RangeError("told too much");
+        },
+      });
+      await expect(failing).rejects.toThrow("told too much");
+      const { freePages, pages } = await quick.status();
+      expect(freePages).toBe(pages);
+    }
+  });
+
   it("cancels by break, by signal and by hand, and gets its memory back", async () => {
     const controller = new AbortController();
     const [first, second, third] = [

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import type { NamedArray } from "../../engine/jobs.ts";
+import type { NamedArray } from "../../engine/consumers/logits.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";

@@ -1,15 +1,8 @@
-import type { Ops } from "../../kernels/ops.ts";
-import type { Model } from "../../model/model.ts";
-import type { Observer } from "../../model/observe.ts";
 import type { Core } from "../core.ts";
-import { computeLogits, computeLogprobs, runBench } from "../jobs.ts";
 import { type EngineValue, errorToData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
 
 export interface AnswerOptions {
   readonly core: Core;
-  readonly ops: Ops;
-  /** Binds the model once more, every result shown to `see`; weights are shared. */
-  readonly bindObserved: (see: Observer) => Model;
   /** Told of each cancellation as its message is read. */
   readonly onCancel?: () => void;
   /** After everything is freed. */
@@ -17,7 +10,7 @@ export interface AnswerOptions {
 }
 
 /** Answers a caller's messages with a core. */
-export function answerMessages(port: Port, { core, ops, bindObserved, onCancel, onClose }: AnswerOptions): void {
+export function answerMessages(port: Port, { core, onCancel, onClose }: AnswerOptions): void {
   const post = (message: FromEngine) => port.postMessage(message);
 
   async function answer(message: ToEngine): Promise<EngineValue> {
@@ -41,14 +34,17 @@ export function answerMessages(port: Port, { core, ops, bindObserved, onCancel, 
         onCancel?.();
         core.cancel(message.id);
         return undefined;
-      case "logits": {
-        const { id, tokens, layers } = message;
-        return await core.exclusive(id, (host) => computeLogits(host, ops, tokens, layers ? bindObserved : undefined));
+      case "score": {
+        const { id, texts, passTokens } = message;
+        return await core.score(id, texts, {
+          ...(passTokens !== undefined && { passTokens }),
+          onScored: (index, logprobs) => post({ type: "scored", id, index, logprobs }),
+        });
       }
-      case "logprobs":
-        return await core.exclusive(message.id, (host) => computeLogprobs(host, message.tokens, message.from));
+      case "logits":
+        return await core.logits(message.id, message.tokens, message.layers);
       case "bench":
-        return await core.exclusive(message.id, (host) => runBench(host, message.options));
+        return await core.bench(message.id, message.options);
       case "status":
         return core.status();
       case "close":

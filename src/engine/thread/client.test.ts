@@ -13,7 +13,7 @@ function start() {
   const core = createCore(fake.ops, fake.model, {
     ...{ contextLength: 64, cacheTokens: 128, kvType: "f32", batchTokens: 16, pageTokens: 4 },
   });
-  answerMessages(port2, { core, ops: fake.ops, bindObserved: () => fake.model, onClose: () => port2.close() });
+  answerMessages(port2, { core, onClose: () => port2.close() });
   const busy: boolean[] = [];
   const engine = connect(port1, { contextLength: 64 } as EngineInfo, { onBusy: (now) => busy.push(now) });
   return { fake, engine, busy };

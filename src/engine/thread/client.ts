@@ -1,6 +1,8 @@
 import { GrokError } from "../../errors.ts";
-import type { Engine, EngineGenerateOptions, EngineInfo, EngineStatus } from "../engine.ts";
-import type { BenchResult, LogitsResult } from "../jobs.ts";
+import type { BenchResult } from "../consumers/bench.ts";
+import type { LogitsResult } from "../consumers/logits.ts";
+import type { ScoreOptions, ScoreText } from "../consumers/score.ts";
+import type { Engine, EngineInfo, EngineStatus } from "../engine.ts";
 import { type EngineRequest, type EngineResult, tokensOf } from "../request.ts";
 import { type EngineValue, errorFromData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
 
@@ -21,7 +23,8 @@ export interface Client extends Engine {
 interface Pending {
   readonly resolve: (value: EngineValue) => void;
   readonly reject: (error: unknown) => void;
-  readonly onTokens: EngineGenerateOptions["onTokens"];
+  /** Told of what comes before the answer is whole. */
+  readonly onPart: ((message: FromEngine) => void) | undefined;
 }
 
 type Unnumbered<T> = T extends { readonly id: number } ? Omit<T, "id"> : never;
@@ -39,7 +42,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
     if (message.type === "ready" || message.type === "failed") return;
     const request = pending.get(message.id);
     if (request === undefined) return;
-    if (message.type === "tokens") return request.onTokens?.(message.tokens, message.logprobs);
+    if (message.type === "tokens" || message.type === "scored") return request.onPart?.(message);
     forget(message.id);
     if (message.type === "done") request.resolve(message.value);
     else request.reject(errorFromData(message.error));
@@ -50,12 +53,12 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
     if (pending.size === 0) options.onBusy?.(false);
   }
 
-  function ask(message: Unnumbered<ToEngine>, onTokens?: Pending["onTokens"]) {
+  function ask(message: Unnumbered<ToEngine>, onPart?: Pending["onPart"]) {
     const id = ++lastId;
     const value = new Promise<EngineValue>((resolve, reject) => {
       if (dead !== undefined) return reject(dead);
       if (pending.size === 0) options.onBusy?.(true);
-      pending.set(id, { resolve, reject, onTokens });
+      pending.set(id, { resolve, reject, onPart });
       try {
         port.postMessage({ ...message, id });
       } catch (error) {
@@ -74,16 +77,40 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
   }
 
   /** A request that an AbortSignal cancels. */
-  async function askFor<T>(message: Unnumbered<ToEngine>, signal: AbortSignal | undefined): Promise<T> {
+  async function askFor<T>(
+    message: Unnumbered<ToEngine>,
+    signal: AbortSignal | undefined,
+    onPart?: Pending["onPart"],
+  ): Promise<T> {
     if (signal?.aborted) throw new GrokError("cancelled", "cancelled by the caller");
-    const { id, value } = ask(message);
+    let failure: { readonly error: unknown } | undefined;
+    const { id, value } = ask(message, (part) => {
+      if (failure !== undefined || signal?.aborted) return;
+      try {
+        onPart?.(part);
+      } catch (error) {
+        // What throws in a listener would reach nobody, and end the process.
+        failure = { error };
+        cancel(id);
+      }
+    });
     const abort = () => cancel(id);
     signal?.addEventListener("abort", abort);
     try {
       return (await value) as T;
+    } catch (error) {
+      throw failure === undefined ? error : failure.error;
     } finally {
       signal?.removeEventListener("abort", abort);
     }
+  }
+
+  async function score(texts: readonly ScoreText[], options: ScoreOptions = {}): Promise<Float64Array[]> {
+    const { passTokens, onScored, signal } = options;
+    const sent = texts.map(({ tokens, from = 1 }) => ({ tokens: tokensOf(tokens), from }));
+    return await askFor<Float64Array[]>({ type: "score", texts: sent, passTokens }, signal, (part) => {
+      if (part.type === "scored") onScored?.(part.index, part.logprobs);
+    });
   }
 
   return {
@@ -111,13 +138,16 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
       } catch (error) {
         return { result: Promise.reject(error), cancel: () => undefined };
       }
-      const { id, value } = ask({ type: "generate", session, request: sent }, onTokens);
+      const { id, value } = ask({ type: "generate", session, request: sent }, (part) => {
+        if (part.type === "tokens") onTokens?.(part.tokens, part.logprobs);
+      });
       return { result: value as Promise<EngineResult>, cancel: () => cancel(id) };
     },
     logits: async (tokens, { layers = false, signal } = {}) =>
       await askFor<LogitsResult>({ type: "logits", tokens: tokensOf(tokens), layers }, signal),
+    score,
     logprobs: async (tokens, { from = 1, signal } = {}) =>
-      await askFor<Float64Array>({ type: "logprobs", tokens: tokensOf(tokens), from }, signal),
+      (await score([{ tokens, from }], { ...(signal && { signal }) }))[0]!,
     bench: ({ signal, ...rest } = {}) => askFor<BenchResult>({ type: "bench", options: rest }, signal),
     status: () => askFor<EngineStatus>({ type: "status" }, undefined),
     close() {

@@ -1,6 +1,7 @@
 import { type ErrorCode, type ErrorDetails, GrokError } from "../../errors.ts";
+import type { BenchOptions, BenchResult } from "../consumers/bench.ts";
+import type { LogitsResult } from "../consumers/logits.ts";
 import type { EngineInfo, EngineStatus } from "../engine.ts";
-import type { BenchOptions, BenchResult, LogitsResult } from "../jobs.ts";
 import type { EngineOptions } from "../options.ts";
 import type { EngineRequest, EngineResult, TokenLogprob } from "../request.ts";
 
@@ -25,12 +26,17 @@ export type ToEngine =
     }
   | { readonly type: "cancel"; readonly id: number }
   | { readonly type: "logits"; readonly id: number; readonly tokens: Int32Array; readonly layers: boolean }
-  | { readonly type: "logprobs"; readonly id: number; readonly tokens: Int32Array; readonly from: number }
+  | {
+      readonly type: "score";
+      readonly id: number;
+      readonly texts: readonly { readonly tokens: Int32Array; readonly from: number }[];
+      readonly passTokens: number | undefined;
+    }
   | { readonly type: "bench"; readonly id: number; readonly options: BenchOptions }
   | { readonly type: "status"; readonly id: number }
   | { readonly type: "close"; readonly id: number };
 
-export type EngineValue = EngineResult | LogitsResult | Float64Array | BenchResult | EngineStatus | undefined;
+export type EngineValue = EngineResult | LogitsResult | Float64Array[] | BenchResult | EngineStatus | undefined;
 
 /** From the engine to the caller. */
 export type FromEngine =
@@ -42,6 +48,7 @@ export type FromEngine =
       readonly tokens: readonly number[];
       readonly logprobs: readonly TokenLogprob[] | undefined;
     }
+  | { readonly type: "scored"; readonly id: number; readonly index: number; readonly logprobs: Float64Array }
   | { readonly type: "done"; readonly id: number; readonly value: EngineValue }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData };
 

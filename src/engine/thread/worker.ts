@@ -3,7 +3,7 @@ import { openGguf } from "../../formats/gguf/file.ts";
 import type { Ops } from "../../kernels/ops.ts";
 import { coreLimit } from "../../machine/limits.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
-import { observe } from "../../model/observe.ts";
+import { type Observer, observe } from "../../model/observe.ts";
 import { bindModel } from "../../model/registry.ts";
 import { openAdapters } from "../adapters.ts";
 import { openBackend, usefulThreads } from "../backend.ts";
@@ -32,13 +32,12 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const bind = (bound: Ops) => adapters?.follow(bindModel(bound, file)) ?? bindModel(bound, file);
   const model = bind(ops);
   const settings = resolveOptions(options, ops.backend, model.config);
-  const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path });
+  const bindObserved = (see: Observer) => bind(observe(ops, see));
+  const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path, bindObserved });
 
   const { layers, kvHeads, headSize } = model.config;
   answerMessages(port, {
     core,
-    ops,
-    bindObserved: (see) => bind(observe(ops, see)),
     onCancel: interrupt.seen,
     onClose: () => {
       ops.close();

@@ -1,0 +1,104 @@
+import { GrokError } from "../../errors.ts";
+import { type PagePool, truncate } from "../pages.ts";
+import { checkWhole } from "../request.ts";
+import { type Consumer, createSequence, type Sequence } from "../run.ts";
+import { type Settle, settleWith } from "./settle.ts";
+
+export interface BenchOptions {
+  /** Tokens to prefill. Default 512. */
+  readonly prefill?: number;
+  /** Tokens to decode one by one after that, teacher-forced over varied tokens. Default 32. */
+  readonly decode?: number;
+  /** Runs; the first of `repeats + 1` is a warm-up that is not reported. Default 1. */
+  readonly repeats?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface BenchResult {
+  readonly prefillTokens: number;
+  readonly decodeTokens: number;
+  /** Seconds of each run. */
+  readonly prefillSeconds: readonly number[];
+  readonly decodeSeconds: readonly number[];
+  /** Of the median run; 0 when no tokens were asked for. */
+  readonly prefillTokensPerSecond: number;
+  readonly decodeTokensPerSecond: number;
+}
+
+/**
+ * Times prefill in chunks as generation does it, and decode steps after it, as they are when it is alone: in company it tells
+ * what is left to it. The tokens come from a fixed linear congruential sequence (Numerical Recipes' constants), so that
+ * routing varies and every run sees the same. Undefined without anything to time.
+ * @throws GrokError `argument`, `capacity`
+ */
+export function createBench(
+  options: BenchOptions,
+  limits: { readonly vocab: number; readonly contextLength: number; readonly pool: PagePool },
+  settle: Settle<BenchResult>,
+): { readonly consumer: Consumer; readonly sequence: Sequence } | undefined {
+  const { prefill = 512, decode = 32, repeats = 1 } = options;
+  const { vocab, contextLength, pool } = limits;
+  checkWhole("prefill", prefill, 0, contextLength);
+  checkWhole("decode", decode, 0, contextLength);
+  checkWhole("repeats", repeats, 1, 10_000);
+  if (prefill + decode > contextLength) {
+    throw new GrokError("capacity", `${prefill} + ${decode} tokens do not fit into a context of ${contextLength}`);
+  }
+  let state = 1;
+  const all = Array.from({ length: prefill + decode }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * vocab);
+  });
+
+  const prefillSeconds: number[] = [];
+  const decodeSeconds: number[] = [];
+  const result = (): BenchResult => ({
+    prefillTokens: prefill,
+    decodeTokens: decode,
+    prefillSeconds,
+    decodeSeconds,
+    prefillTokensPerSecond: prefill === 0 ? 0 : prefill / median(prefillSeconds),
+    decodeTokensPerSecond: decode === 0 ? 0 : decode / median(decodeSeconds),
+  });
+  if (all.length === 0) {
+    const none = Array.from({ length: repeats }, () => 0);
+    settle.resolve({ ...result(), prefillSeconds: none, decodeSeconds: none });
+    return undefined;
+  }
+
+  const first = Math.max(1, prefill);
+  const tokens = all.slice(0, first);
+  let round = 0;
+  let began = performance.now();
+  let between = began;
+  const consumer: Consumer = {
+    kind: "bench",
+    take(_, sequence, position) {
+      const now = performance.now();
+      if (position === prefill - 1) between = now;
+      if (position < all.length - 1) {
+        tokens.push(all[position + 1]!);
+        return undefined;
+      }
+      if (round > 0) {
+        prefillSeconds.push((between - began) / 1000);
+        decodeSeconds.push((now - between) / 1000);
+      }
+      if (++round > repeats) return "done";
+      truncate(pool, sequence.timeline, 0);
+      tokens.length = first;
+      sequence.wanted = first - 1;
+      began = performance.now();
+      between = began;
+      return undefined;
+    },
+    ...settleWith(settle, result),
+  };
+  return { consumer, sequence: createSequence(0, tokens, first - 1) };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}

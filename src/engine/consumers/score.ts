@@ -1,0 +1,153 @@
+import { logSumExp } from "../../sampling/logprobs.ts";
+import { fork, type PagePool, truncate } from "../pages.ts";
+import { checkLength, checkWhole } from "../request.ts";
+import { type Consumer, createSequence, type Sequence } from "../run.ts";
+import { type Settle, settleWith } from "./settle.ts";
+
+/** A text whose tokens are to be scored. */
+export interface ScoreText {
+  readonly tokens: ArrayLike<number>;
+  /** Index of the first token whose log-probability is wanted, at least 1 (nothing predicts token 0). Default 1. */
+  readonly from?: number;
+}
+
+export interface ScoreOptions {
+  /**
+   * Most tokens that it takes of a pass in which conversations answer. Default: as many as let such a pass take about twice its
+   * time.
+   */
+  readonly passTokens?: number;
+  /** Told of each text as it is done: its index, and the log-probability of each of its tokens from `from` on. */
+  readonly onScored?: (index: number, logprobs: Float64Array) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface LogprobsOptions extends Pick<ScoreText, "from"> {
+  readonly signal?: AbortSignal;
+}
+
+interface Text {
+  readonly index: number;
+  readonly tokens: Int32Array;
+  readonly from: number;
+  /** Natural log-probability of each token from `from` on: [tokens.length - from]. */
+  readonly values: Float64Array;
+}
+
+/** Texts that are the same up to token `end`, for which it is computed once; what is before `start` is in the cache already. */
+interface Branch {
+  readonly texts: readonly Text[];
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Less in common is computed again: a text of its own fills passes better, and copies no page. */
+const leastShared = 16;
+
+export interface ScoreRunOptions {
+  readonly texts: readonly ScoreText[];
+  readonly vocab: number;
+  readonly contextLength: number;
+  readonly pool: PagePool;
+  readonly nextId: () => number;
+  readonly emit: (index: number, logprobs: Float64Array) => void;
+}
+
+/**
+ * Scores texts along the tree of their common beginnings: each piece that several texts share is computed once, and those
+ * that go on from it fork its pages. Nothing follows a text's last token, so that one is not computed.
+ * @throws GrokError `argument`, `capacity`
+ */
+export function createScoring(
+  options: ScoreRunOptions,
+  settle: Settle<Float64Array[]>,
+): { readonly consumer: Consumer; readonly sequences: Sequence[] } {
+  const { vocab, contextLength, pool, nextId, emit } = options;
+  const texts = options.texts.map(({ tokens, from = 1 }, index): Text => {
+    checkLength(tokens, vocab, contextLength);
+    checkWhole("from", from, 1, tokens.length);
+    return { index, tokens: Int32Array.from(tokens), from, values: new Float64Array(tokens.length - from) };
+  });
+  const branches = new Map<Sequence, Branch>();
+
+  function grow(branch: Branch, fromSequence?: Sequence): Sequence {
+    const { texts, start, end } = branch;
+    const wanted = texts.reduce((least, { from }) => Math.min(least, from - 1), end);
+    const tokens = texts[0]!.tokens.subarray(0, end);
+    const timeline = fromSequence && fork(pool, fromSequence.timeline);
+    const sequence = createSequence(nextId(), tokens, Math.max(start, wanted), timeline);
+    branches.set(sequence, branch);
+    return sequence;
+  }
+
+  const consumer: Consumer = {
+    kind: "score",
+    take(_, sequence, position, row) {
+      const normalizer = logSumExp(row);
+      for (const { tokens, from, values } of branches.get(sequence)!.texts) {
+        if (position + 1 >= from) values[position + 1 - from] = row[tokens[position + 1]!]! - normalizer;
+      }
+      return undefined;
+    },
+    complete(run, sequence) {
+      const { texts, end } = branches.get(sequence)!;
+      branches.delete(sequence);
+      run.sequences.splice(run.sequences.indexOf(sequence), 1);
+      // Before texts that have nothing in common with this one, so that few pages are held.
+      const further = split(texts, end).map((branch) => grow(branch, sequence));
+      if (further.length > 0) run.waiting = further.concat(run.waiting);
+      truncate(pool, sequence.timeline, 0);
+      for (const { index, tokens, values } of texts) if (tokens.length - 1 === end) emit(index, values);
+      return branches.size === 0 ? "done" : undefined;
+    },
+    ...settleWith(settle, () => texts.map(({ values }) => values)),
+  };
+
+  for (const { index, values } of texts) if (values.length === 0) emit(index, values);
+  const sequences = split(
+    texts.filter(({ values }) => values.length > 0),
+    0,
+  ).map((branch) => grow(branch));
+  return { consumer, sequences };
+}
+
+/** What texts that are the same up to `start` compute next: those that go on alike for long enough, together. */
+function split(texts: readonly Text[], start: number): Branch[] {
+  const branches: Branch[] = [];
+  const unsplit = [{ texts, at: start }];
+  for (let next = unsplit.pop(); next !== undefined; next = unsplit.pop()) {
+    const groups = new Map<number, Text[]>();
+    for (const text of next.texts) {
+      if (text.tokens.length - 1 <= next.at) continue;
+      const token = text.tokens[next.at]!;
+      const group = groups.get(token);
+      if (group === undefined) groups.set(token, [text]);
+      else group.push(text);
+    }
+    for (const group of groups.values()) {
+      const end = commonEnd(group, next.at);
+      const longer = group.filter(({ tokens }) => tokens.length - 1 > end);
+      if (longer.length === 0 || end - start >= leastShared) {
+        branches.push({ texts: group, start, end });
+      } else {
+        const whole = group.filter(({ tokens }) => tokens.length - 1 === end);
+        if (whole.length > 0) branches.push({ texts: whole, start, end });
+        unsplit.push({ texts: longer, at: end });
+      }
+    }
+  }
+  return branches.sort((a, b) => a.texts[0]!.index - b.texts[0]!.index);
+}
+
+/** How far texts are the same, without their last tokens. */
+function commonEnd(texts: readonly Text[], from: number): number {
+  const first = texts[0]!.tokens;
+  let end = first.length - 1;
+  for (const { tokens } of texts) {
+    let at = from;
+    const most = Math.min(end, tokens.length - 1);
+    while (at < most && tokens[at] === first[at]) at++;
+    end = at;
+  }
+  return end;
+}

@@ -1,0 +1,108 @@
+import type { Logits } from "../sampling/logits.ts";
+import type { AdapterSelection } from "./adapters.ts";
+import type { DraftSource } from "./draft-source.ts";
+import { createTimeline, type PagePool, type Timeline, truncate } from "./pages.ts";
+import type { FinishReason } from "./request.ts";
+
+/**
+ * The one kind of work: sequences whose tokens are computed, and a consumer of the rows of logits that it asked for. What a
+ * run is for is the consumer's affair; sequences of all runs travel in the same passes.
+ */
+export interface Run {
+  readonly id: number;
+  /** Its place among all that wait or run: the lower, the older. */
+  order: number;
+  readonly adapters: AdapterSelection;
+  readonly consumer: Consumer;
+  /** Whether it can wait while people watch answers arrive: then it takes what a pass can spare. */
+  readonly background: boolean;
+  /** Most of its tokens in a pass that conversations are in. */
+  readonly passTokens: number;
+  /** What drafts of its next tokens come from; absent: nothing is drafted. */
+  readonly drafts: DraftSource | undefined;
+  /** Whose timeline it goes on from and leaves behind; one of its sequences writes to it. */
+  readonly session: Session | undefined;
+  /** Queued: others of its session come first. Waiting: for memory. */
+  state: "queued" | "waiting" | "running" | "over";
+  /** Those that hold memory and have places in passes. */
+  sequences: Sequence[];
+  /** Those that have none yet: they begin in this order. */
+  waiting: Sequence[];
+  /** Tokens that were in the cache when it began. */
+  cached: number;
+  /** Tokens computed for it; those that it had to give up count again. */
+  computed: number;
+  cancelled: boolean;
+}
+
+/** A timeline of tokens that lasts from one request to the next. */
+export interface Session {
+  readonly id: number;
+  readonly timeline: Timeline;
+  /** Its tokens; those in the cache are the first `timeline.length`. */
+  tokens: ArrayLike<number>;
+  /** The adapters that its cache was computed with: the key of an `AdapterSelection`. */
+  adapters: string;
+  /** What was asked of it, in order; the first is under way. */
+  readonly queue: Set<Run>;
+}
+
+/** One sequence of tokens that computes. A generation has one, a beam search several, scoring one for each new piece of text. */
+export interface Sequence {
+  readonly id: number;
+  readonly timeline: Timeline;
+  /** Those that are known; those in the cache are the first `timeline.length`. */
+  readonly tokens: ArrayLike<number>;
+  /** Position of the first token whose row of logits is still wanted, and of all after it. */
+  wanted: number;
+  /** Passes since it last had a place in one. */
+  waited: number;
+}
+
+/** Why a run is over. */
+export type Ending = FinishReason | "done";
+
+/** What takes the rows that a run asked for. */
+export interface Consumer {
+  /** What it does, for who treats some differently: drafts are for "sample" alone. */
+  readonly kind: "sample" | "beam" | "score" | "logits" | "bench";
+  /** Whether its sequences are of use only all at once, as beams are. */
+  readonly together?: boolean;
+  /**
+   * Takes the logits [vocab] that follow the token at `position`, good until it returns. Says why the run is over, if it is. What it
+   * throws ends the run.
+   */
+  take(run: Run, sequence: Sequence, position: number, row: Logits): Ending | undefined;
+  /** All tokens of a sequence are computed, and its rows taken. */
+  complete?(run: Run, sequence: Sequence): Ending | undefined;
+  /** Wants every layer's results too: rows [n, cols] of what was named, after the tokens from `position` on. */
+  observe?(layer: number, name: string, position: number, cols: number, values: ArrayLike<number>): void;
+  /** There is no memory to be had for it any more. Says why it ends, or throws. */
+  starve?(run: Run): Ending;
+  /** Settles what was promised. */
+  end(run: Run, ending: Ending): void;
+  fail(error: unknown): void;
+}
+
+export function createSequence(id: number, tokens: ArrayLike<number>, wanted: number, timeline = createTimeline()) {
+  return { id, timeline, tokens, wanted, waited: 0 } satisfies Sequence;
+}
+
+/** Tokens that are known but not computed. */
+export function pendingOf({ tokens, timeline }: Sequence): number {
+  return tokens.length - timeline.length;
+}
+
+/** Gives up a run's memory for now; what it had computed is computed again when its turn comes. */
+export function preempt(run: Run, pool: PagePool): void {
+  run.waiting.unshift(...run.sequences);
+  run.sequences = [];
+  release(run, pool, 0);
+}
+
+/** Returns a run's pages; its session's timeline keeps those of its first `kept` positions. */
+export function release(run: Run, pool: PagePool, kept: number): void {
+  const own = run.session?.timeline;
+  for (const { timeline } of [...run.sequences, ...run.waiting]) if (timeline !== own) truncate(pool, timeline, 0);
+  if (own !== undefined) truncate(pool, own, kept);
+}
