@@ -307,6 +307,10 @@ napi_value canDecodeType(napi_env env, napi_callback_info info) {
 
 }  // namespace grok1
 
+// GROK1_SOURCES: the hash of all sources, from build.mjs.
+#define GROK1_QUOTE(text) #text
+#define GROK1_TEXT(macro) GROK1_QUOTE(macro)
+
 NAPI_MODULE_INIT() {
   using namespace grok1;
   return guarded(env, [&] {
@@ -319,6 +323,7 @@ NAPI_MODULE_INIT() {
       check(napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function), "no function could be made");
       set(env, exports, name, function);
     }
+    set(env, exports, "sources", toJs(env, std::string(GROK1_TEXT(GROK1_SOURCES))));
     return exports;
   });
 }

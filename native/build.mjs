@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 // Compiles the addon, build/grok1.node, with the C++ compiler that is there; downloads nothing and needs no other tool. Only
-// what changed is compiled. Without a compiler it says so once and succeeds: grok1 then runs on its TypeScript backend.
+// what changed is compiled. Releases bring a compiled addon in a package of its own (docs/releasing.md); this is for clones, and
+// for computers that no such package fits. With --quiet, as before every start of a clone, a failure is told once and is none:
+// grok1 then runs on its TypeScript backend.
 //
 //   node native/build.mjs [--quiet] [--force] [--sanitize] [--out <folder>]
 //
@@ -13,6 +15,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hashSources } from "./sources.mjs";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const flag = (name) => process.argv.includes(name);
@@ -58,8 +61,9 @@ try {
   if (!known)
     process.stderr.write(
       `warning: the native addon could not be built (${reason.split("\n")[0]}); grok1 will run on its much slower TypeScript backend. ` +
-        "Install a C++20 compiler (GCC 11, Clang 14 or newer; on Windows LLVM's clang-cl) and run: node native/build.mjs\n",
+        "A C++20 compiler (GCC 11, Clang 14 or newer; on Windows LLVM's clang-cl) builds it; grok1 doctor says more\n",
     );
+  if (!quiet) process.exitCode = 1;
 }
 
 async function build() {
@@ -82,6 +86,7 @@ async function build() {
     String(sanitize),
   ];
   const stamp = hash(script, ...environment, ...[...sourceHashes].flat());
+  const fingerprint = hashSources(folder);
   const target = join(out, "grok1.node");
   const stampFile = join(out, "stamp");
   // Nothing changed: not even the compiler is looked for, since this runs before every start.
@@ -92,11 +97,15 @@ async function build() {
   mkdirSync(objects, { recursive: true });
   const known = isas[process.arch] ?? {};
   const enabled = new Map();
+  // A compiler that compiles nothing, on a full disk say, must not look like one that does not know the instruction sets.
+  probe(compiler, [], true);
   for (const [isa, lists] of Object.entries(known)) {
-    if (!sources.some((file) => isaOf(file) === isa)) continue;
-    const flags = lists.find((flags) => compiles(compiler, flags));
+    const flags = lists.find((flags) => probe(compiler, flags));
     if (flags) enabled.set(isa, flags);
   }
+  const missing = Object.keys(known).filter((isa) => !enabled.has(isa));
+  if (missing.length > 0)
+    process.stderr.write(`warning: ${compiler.version} does not know ${missing.join(", ")}: without those kernels\n`);
   const defines = ["NAPI_VERSION=8", "NODE_GYP_MODULE_NAME=grok1", "BUILDING_NODE_EXTENSION"].concat(
     [...enabled.keys()].map((isa) => `GROK1_HAVE_${isa.toUpperCase()}=1`),
   );
@@ -143,6 +152,7 @@ async function build() {
       ...extra,
       ...isaFlags,
       ...(isa ? [`${compiler.cl ? "/D" : "-D"}GROK1_${isa.toUpperCase()}=1`] : []),
+      ...(file === "addon.cpp" ? [`${compiler.cl ? "/D" : "-D"}GROK1_SOURCES=${fingerprint}`] : []),
     ];
     const object = join(objects, `${file.slice(0, -4)}.${compiler.cl ? "obj" : "o"}`);
     const key = hash(sourceHashes.get(file), compiler.version, ...args);
@@ -184,6 +194,7 @@ async function build() {
         arch: process.arch,
         flags: [...common.filter((f) => f !== `-I${include}` && f !== `/I${include}`), ...extra],
         isas: ["scalar", ...enabled.keys()],
+        missing,
         isaFlags: Object.fromEntries(enabled),
         seconds: Math.round((performance.now() - started) / 100) / 10,
       },
@@ -235,11 +246,17 @@ function findHeaders() {
   throw new BuildError("no Node-API headers: neither the package node-api-headers nor Node's include folder is there");
 }
 
-function compiles(compiler, flags) {
-  const probe = join(objects, "probe.cpp");
-  writeFileSync(probe, "int probe() { return 0; }\n");
-  const args = [...compiler.args, ...flags, "-Werror", "-c", probe, "-o", join(objects, "probe.o")];
-  return spawnSync(compiler.command, args).status === 0;
+/** Whether the compiler takes these flags. */
+function probe(compiler, flags, needed = false) {
+  const source = join(objects, "probe.cpp");
+  writeFileSync(source, "int probe() { return 0; }\n");
+  const args = [...compiler.args, ...flags, "-Werror", "-c", source, "-o", join(objects, "probe.o")];
+  const { status, stderr, error } = spawnSync(compiler.command, args, { encoding: "utf8" });
+  if (needed && status !== 0)
+    throw new BuildError(
+      `${compiler.version} compiles nothing: ${(error?.message ?? stderr.trim().split("\n")[0]) || `status ${status}`}`,
+    );
+  return status === 0;
 }
 
 async function link(compiler, list, target) {

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hashSources } from "../native/sources.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const force = process.argv.includes("--force");
@@ -26,6 +27,11 @@ if (force || read(lockStamp) !== lock) {
 // The addon: build.mjs itself knows what is stale, and where no compiler is, says so and succeeds.
 step(undefined, process.execPath, [join(root, "native", "build.mjs"), "--quiet", ...(force ? ["--force"] : [])]);
 
+// Which addon the compiled TypeScript goes with.
+const addonSources = join(root, "dist", "addon-sources.txt");
+mkdirSync(join(root, "dist"), { recursive: true });
+if (read(addonSources) !== hashSources()) writeFileSync(addonSources, hashSources());
+
 // TypeScript: compiled when a source's name, size or time changed.
 const distStamp = join(root, "dist", ".stamp");
 const sources = createHash("sha256")
@@ -43,7 +49,6 @@ if (force || read(distStamp) !== fingerprint) {
     "-p",
     join(root, "tsconfig.build.json"),
   ]);
-  mkdirSync(join(root, "dist"), { recursive: true });
   removeStale(join(root, "dist"), join(root, "src"));
   writeFileSync(distStamp, fingerprint);
 }

@@ -1,11 +1,15 @@
+import { accessSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /**
  * The compiled C++ addon: mapped files, threads and kernels. Mechanism only; who calls what is decided in TypeScript.
- * Absent where no compiler was found: `loadAddon` then says why, and everything runs on the reference backend.
+ * Where it is absent `loadAddon` says why, and everything runs on the reference backend.
  */
 export interface Addon {
+  /** Hash of the sources that it was built from. */
+  readonly sources: string;
   /** What this processor has, and which of the compiled instruction sets it can run. */
   machine(): AddonMachine;
   /**
@@ -239,22 +243,80 @@ export interface AddonBackend {
   close(): void;
 }
 
-export type AddonState = { readonly addon: Addon } | { readonly addon: undefined; readonly reason: string };
+/** `path`: the file that was loaded. `tried`: where it was looked for in vain; `reason` sums it up in one line. */
+export type AddonState =
+  | { readonly addon: Addon; readonly path: string }
+  | { readonly addon: undefined; readonly reason: string; readonly tried: readonly AddonAttempt[] };
+
+export interface AddonAttempt {
+  /** The prebuilt package's name, or "build" for what was compiled in grok1's own folder. */
+  readonly from: string;
+  readonly problem: "absent" | "unloadable" | "outdated";
+  readonly reason: string;
+}
 
 let state: AddonState | undefined;
 
 /** Loads the addon once per thread; the reason where it cannot be had. */
 export function loadAddon(): AddonState {
-  state ??= tryLoad();
+  state ??= findAddon();
   return state;
 }
 
-function tryLoad(): AddonState {
-  // The same two steps up from src/ under a test runner and from dist/ when built.
-  const path = fileURLToPath(new URL("../build/grok1.node", import.meta.url));
+/**
+ * The prebuilt packages that may fit this process. On Linux one for each C library: installers put only the right one
+ * there, and the other does not load.
+ */
+export function prebuiltPackages(): readonly string[] {
+  const { platform, arch } = process;
+  return (platform === "linux" ? ["-gnu", "-musl"] : [""]).map((libc) => `@grok1/${platform}-${arch}${libc}`);
+}
+
+/** What was compiled here comes first: somebody asked for it. No `new URL(...)` of a fixed path: bundlers would follow it. */
+function findAddon(): AddonState {
+  const tried: AddonAttempt[] = [];
+  let expected: string;
+  let root: string;
   try {
-    return { addon: createRequire(import.meta.url)(path) as Addon };
+    // The same step up from src/ under a test runner and from dist/ when built.
+    root = dirname(dirname(fileURLToPath(import.meta.url)));
+    expected = readFileSync(join(root, "dist", "addon-sources.txt"), "utf8");
   } catch (error) {
-    return { addon: undefined, reason: error instanceof Error ? error.message.split("\n")[0]! : String(error) };
+    return { addon: undefined, reason: `grok1's own files are not together: ${firstLine(error)}`, tried };
   }
+  const places: [from: string, resolve: () => string][] = [["build", () => join(root, "build", "grok1.node")]];
+  for (const name of prebuiltPackages()) {
+    places.push([name, () => createRequire(import.meta.url).resolve(`${name}/grok1.node`)]);
+  }
+  for (const [from, resolve] of places) {
+    const outcome = tryLoad(from, resolve, expected);
+    if ("addon" in outcome) return outcome;
+    tried.push(outcome);
+  }
+  const found = tried.find(({ problem }) => problem !== "absent");
+  const nowhere = `neither built here nor installed as ${prebuiltPackages().join(" or ")}`;
+  return { addon: undefined, reason: found?.reason ?? nowhere, tried };
+}
+
+function tryLoad(from: string, resolve: () => string, expected: string): AddonState | AddonAttempt {
+  let path: string;
+  try {
+    path = resolve();
+    accessSync(path);
+  } catch (error) {
+    return { from, problem: "absent", reason: firstLine(error) };
+  }
+  try {
+    const module = { exports: {} as Addon };
+    process.dlopen(module, path);
+    const { sources } = module.exports;
+    if (sources === expected) return { addon: module.exports, path };
+    return { from, problem: "outdated", reason: `${path} was built from other sources than this version's` };
+  } catch (error) {
+    return { from, problem: "unloadable", reason: firstLine(error) };
+  }
+}
+
+function firstLine(error: unknown): string {
+  return error instanceof Error ? error.message.split("\n")[0]! : String(error);
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type AddonReport, advise } from "./diagnosis.ts";
+import type { AddonReport } from "./addon-report.ts";
+import { advise } from "./diagnosis.ts";
 import type { Machine } from "./machine.ts";
 
 const machine: Machine = {
@@ -17,7 +18,9 @@ const machine: Machine = {
 };
 const addon: AddonReport = {
   present: true,
+  path: "build/grok1.node",
   compiler: "c++ 12",
+  missing: [],
   features: ["avx2"],
   isas: ["scalar", "avx2"],
   best: "avx2",
@@ -31,7 +34,7 @@ describe("advice", () => {
     expect(advise(machine, addon)).toEqual([]);
   });
 
-  it("speaks of the compiler first, and of each trouble by itself", () => {
+  it("speaks of the addon first, and of each trouble by itself", () => {
     const all = advise(
       {
         ...machine,
@@ -40,12 +43,13 @@ describe("advice", () => {
         swapUsedBytes: 8e9,
         availableBytes: 4e9,
       },
-      { present: false, reason: "no compiler" },
+      { present: false, cause: "no-compiler", reason: "no compiler", remedy: "Build it: make." },
     );
     expect(all).toHaveLength(5);
-    expect(all[0]).toMatch(/C\+\+20 compiler/);
+    expect(all[0]).toMatch(/slower.*Build it: make/);
     expect(all[4]).toMatch(/4\.00 GB of 64\.0 GB/);
     expect(advise({ ...machine, memoryLimitBytes: 8e9 }, addon)[0]).toMatch(/8\.00 GB of 64\.0 GB/);
+    expect(advise(machine, { ...addon, missing: ["avxvnni"] })[0]).toMatch(/avxvnni.*newer compiler than c\+\+ 12/);
     expect(advise(machine, { ...addon, best: "scalar" })[0]).toMatch(/AVX2/);
   });
 });

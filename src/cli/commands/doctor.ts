@@ -3,8 +3,9 @@ import type { Command } from "commander";
 import { loadAddon } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
 import { coreLimit } from "../../machine/limits.ts";
+import { reportAddon } from "../addon-report.ts";
 import { configPath, readConfig } from "../config.ts";
-import { advise, type Diagnosis, reportAddon } from "../diagnosis.ts";
+import { advise, type Diagnosis } from "../diagnosis.ts";
 import { freeDisk, readMachine } from "../machine.ts";
 import { addModel, findModel, type ModelOptions } from "../model.ts";
 import { applyConfig } from "../settings.ts";
@@ -68,7 +69,9 @@ function render(found: Diagnosis): string {
     ],
     [
       "addon",
-      addon.present ? `there, built with ${addon.compiler ?? "an unknown compiler"}` : `missing: ${addon.reason}`,
+      addon.present
+        ? `${addon.path}, built with ${addon.compiler ?? "an unknown compiler"}`
+        : `missing: ${addon.reason}`,
     ],
     ["kernels for", addon.present ? `${addon.best} (built: ${addon.isas.join(", ")})` : "none: plain TypeScript"],
     ["caches", addon.present ? [addon.l1d, addon.l2, addon.l3].map(formatCache).join(", ") : ""],
