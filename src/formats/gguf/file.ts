@@ -1,6 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { type DataFile, openDataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
+import type { Place } from "../../tensor/tensor.ts";
 import { type FileTensor, fileTensor } from "../file-tensor.ts";
 import { type GgufHeader, readHeader, typeName } from "./header.ts";
 import type { GgufMetadata } from "./metadata.ts";
@@ -10,7 +11,7 @@ export interface GgufTensor extends FileTensor {
   readonly ggml: number;
 }
 
-/** A tensor of a type that is not in `tensorTypes`: it can be listed, not read. */
+/** A tensor of a type that is not in `tensorTypes`: it can be listed and copied, not read. */
 export interface OpaqueTensor {
   readonly name: string;
   readonly ggml: number;
@@ -19,6 +20,9 @@ export interface OpaqueTensor {
   readonly shape: readonly number[];
   readonly source: string;
   readonly offset: number;
+  /** Bytes up to the next tensor or the end of the file, padding with them; 0 where another tensor begins at the same place. */
+  readonly byteLength: number;
+  readonly places: readonly Place[];
 }
 
 /** An open GGUF model: one file, or all files of a split one. */
@@ -35,7 +39,7 @@ export interface GgufFile {
   readonly metadata: GgufMetadata;
   /** In the files' order, without those of unknown type. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
-  /** Tensors of unknown type, for listing. */
+  /** Tensors of unknown type. */
   readonly opaque: ReadonlyMap<string, OpaqueTensor>;
   /** @throws GrokError `shape` when there is no such tensor, `unsupported` when its type is unknown. */
   tensor(name: string): GgufTensor;
@@ -121,6 +125,7 @@ function assemble(path: string, shards: readonly Shard[], close: () => void): Gg
   const tensors = new Map<string, GgufTensor>();
   const opaque = new Map<string, OpaqueTensor>();
   for (const { file, header } of shards) {
+    const ends = [...header.tensors.map(({ offset }) => offset), file.size].sort((a, b) => a - b);
     for (const { name, ggml, type, shape, offset } of header.tensors) {
       const other = tensors.get(name) ?? opaque.get(name);
       if (other) {
@@ -128,7 +133,12 @@ function assemble(path: string, shards: readonly Shard[], close: () => void): Gg
         throw new GrokError("format", message, { path: file.path, tensor: name });
       }
       if (type) tensors.set(name, { ...fileTensor(file, name, type, shape, offset), ggml });
-      else opaque.set(name, { name, ggml, typeName: typeName(ggml), shape, source: file.path, offset });
+      else {
+        // Of two that begin at the same place nobody knows which one has the bytes.
+        const bytes = ends[ends.indexOf(offset) + 1]! - offset;
+        const place = { offset, byteLength: bytes, places: [{ file, offset, bytes }] };
+        opaque.set(name, { name, ggml, typeName: typeName(ggml), shape, source: file.path, ...place });
+      }
     }
   }
   const { version, alignment, metadata } = shards[0]!.header;

@@ -6,15 +6,18 @@ import { exactly } from "../exact-chunks.ts";
 import { appendValue, createSink, type GgufValue } from "./encode.ts";
 import { maxNameBytes } from "./metadata.ts";
 
-export interface TensorToWrite {
+export type TensorToWrite = {
   /** At most 64 bytes, by the specification. */
   readonly name: string;
-  readonly type: TensorType;
   /** Row-major, outermost axis first; at most four axes. */
   readonly shape: readonly number[];
   /** The encoded bytes in chunks of any size, asked for when this tensor's turn comes: `tensorChunks` gives those of an open one. */
   readonly data: () => Chunks;
-}
+} & (
+  | { readonly type: TensorType }
+  /** Of a type that is not in `tensorTypes`, by its number: its bytes are what they are. */
+  | { readonly ggml: number; readonly byteLength: number }
+);
 
 export interface GgufToWrite {
   /** In this order in the file. `general.alignment`, where it is among them, sets the alignment; otherwise it is 32. */
@@ -60,14 +63,14 @@ function encodeHeader({ metadata, tensors }: GgufToWrite): { header: Uint8Array;
   const names = new Set<string>();
   let offset = 0;
   for (const tensor of tensors) {
-    const { name, type, shape } = tensor;
+    const { name, shape } = tensor;
     checkTensor(tensor);
     if (names.has(name)) throw new GrokError("argument", `tensor ${name} is given twice`, { tensor: name });
     names.add(name);
     sink.string(name);
     sink.u32(shape.length);
     for (const length of [...shape].reverse()) sink.u64(length);
-    sink.u32(tensorTypes[type].ggml);
+    sink.u32("type" in tensor ? tensorTypes[tensor.type].ggml : tensor.ggml);
     sink.u64(offset);
     offset += alignUp(byteLength(tensor), alignment);
   }
@@ -91,7 +94,8 @@ function alignmentOf(entries: readonly (readonly [string, GgufValue])[]): number
   return alignment;
 }
 
-function checkTensor({ name, type, shape }: TensorToWrite): void {
+function checkTensor(tensor: TensorToWrite): void {
+  const { name, shape } = tensor;
   const bytes = Buffer.byteLength(name);
   if (bytes === 0 || bytes > 64)
     throw new GrokError("argument", `tensor name ${name} has ${bytes} bytes, expected 1 to 64`, { tensor: name });
@@ -105,6 +109,8 @@ function checkTensor({ name, type, shape }: TensorToWrite): void {
       shape,
     });
   }
+  if (!("type" in tensor)) return;
+  const { type } = tensor;
   const { blockSize } = tensorTypes[type];
   if ((shape.at(-1) ?? 1) % blockSize !== 0) {
     throw new GrokError(
@@ -115,8 +121,8 @@ function checkTensor({ name, type, shape }: TensorToWrite): void {
   }
 }
 
-function byteLength({ type, shape }: TensorToWrite): number {
-  return encodedBytes(type, elementCount(shape));
+function byteLength(tensor: TensorToWrite): number {
+  return "type" in tensor ? encodedBytes(tensor.type, elementCount(tensor.shape)) : tensor.byteLength;
 }
 
 function alignUp(offset: number, alignment: number): number {
