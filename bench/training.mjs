@@ -92,14 +92,14 @@ const routing = { used, renormalize: false, balance: 0, zLoss: 0 };
 
 function step(number, tokens, targets) {
   ops.zeroGradients(parameters);
-  let h = ops.embed("h", embedding, tokens, width ** 0.5);
+  ops.begin({ ...batch, tokens });
+  let h = ops.embed("h", embedding, width ** 0.5);
   const kept = blocks.map((block, i) => {
     const [n1, n2, n3, n4] = block.norms;
     const x1 = ops.rmsNorm(`x1.${i}`, h, n1, 1e-5);
-    const turn = (name, weight) =>
-      ops.rope(`${name}.${i}`, ops.matmul(`${name}.${i}`, x1, weight), batch.positions, rope);
+    const turn = (name, weight) => ops.rope(`${name}.${i}`, ops.matmul(`${name}.${i}`, x1, weight), rope);
     const [q, k, v] = [turn("q", block.q), turn("k", block.k), ops.matmul(`v.${i}`, x1, block.v)];
-    const attended = ops.selfAttention(`a.${i}`, q, k, v, batch, attention);
+    const attended = ops.selfAttention(`a.${i}`, q, k, v, attention);
     const a = ops.matmul(`ao.${i}`, attended.out, block.o);
     const h1 = ops.add(`h1.${i}`, h, ops.rmsNorm("branch", a, n2, 1e-5));
     const x2 = ops.rmsNorm(`x2.${i}`, h1, n3, 1e-5);
@@ -125,13 +125,13 @@ function step(number, tokens, targets) {
     ops.rmsNormBackward(dh, back.x, h1, n3, 1e-5);
     const da = ops.rmsNormBackward("da", dh, a, n2, 1e-5);
     const dout = ops.matmulBackward("dattended", da, attended.out, blocks[i].o);
-    const d = ops.selfAttentionBackward({ q: "dq", k: "dk", v: "dv" }, dout, q, k, v, attended, batch, attention);
-    const dx1 = ops.matmulBackward("dx1", ops.ropeBackward("dq", d.q, batch.positions, rope), x1, blocks[i].q);
-    ops.matmulBackward(dx1, ops.ropeBackward("dk", d.k, batch.positions, rope), x1, blocks[i].k);
+    const d = ops.selfAttentionBackward({ q: "dq", k: "dk", v: "dv" }, dout, q, k, v, attended, attention);
+    const dx1 = ops.matmulBackward("dx1", ops.ropeBackward("dq", d.q, rope), x1, blocks[i].q);
+    ops.matmulBackward(dx1, ops.ropeBackward("dk", d.k, rope), x1, blocks[i].k);
     ops.matmulBackward(dx1, d.v, x1, blocks[i].v);
     ops.rmsNormBackward(dh, dx1, before, n1, 1e-5);
   }
-  ops.embedBackward(embedding, dh, tokens, width ** 0.5);
+  ops.embedBackward(embedding, dh, width ** 0.5);
   const factor = Math.min(1, 1 / ops.gradientNorm(parameters));
   ops.adamw(parameters, { rate: 1e-3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay: 0.1, step: number, factor });
   return loss;

@@ -116,6 +116,14 @@ napi_value control(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value batch(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    const auto memory = static_cast<BackendHandle*>(args.state)->open().batch(fromJs<int64_t>(env, args.values[0]));
+    return bufferOn(env, memory, memory->data(), memory->size());
+  });
+}
+
 napi_value view(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<1> args(env, info);
@@ -235,6 +243,8 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
     set(env, object, "isa", toJs(env, std::string(isaName(isa))));
     const std::pair<const char*, napi_callback> functions[] = {
         {"control", control},
+        {"batch", batch},
+        {"begin", Method<&Backend::begin>::call},
         {"view", view},
         {"part", part},
         {"copy", copy},
@@ -260,6 +270,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"softcap", Method<&Backend::softcap>::call},
         {"gated", Method<&Backend::gated>::call},
         {"route", Method<&Backend::route>::call},
+        {"topK", Method<&Backend::topK>::call},
         {"experts", Method<&Backend::experts>::call},
         {"addLowRank", Method<&Backend::addLowRank>::call},
         {"parameter", Method<&Backend::addParameter>::call},

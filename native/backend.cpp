@@ -103,7 +103,7 @@ void Backend::embed(int32_t out, int32_t table, int64_t n, double scale) {
   const Weight& w = weight(table);
   if (w.parts.size() != 1) misuse("a table of embeddings has two axes");
   float* const to = slot(out, n, w.cols);
-  const int32_t* tokens = ints(n);
+  const int32_t* tokens = batchOf(n).tokens;
   for (int64_t t = 0; t < n; t++) {
     if (tokens[t] < 0 || tokens[t] >= w.rows) misuse("no row " + std::to_string(tokens[t]) + " in the table");
   }
@@ -193,10 +193,9 @@ const float* Backend::turn(RopeTable& table, int32_t position) {
 
 template <class F>
 void Backend::eachTurn(RopeTable& table, int64_t n, int64_t cols, F&& body) {
-  const int32_t* positions = ints(n);
+  const int32_t* const positions = batchOf(n).positions;
   bool tabled = true;
   for (int64_t t = 0; t < n; t++) {
-    if (positions[t] < 0) misuse("a negative position");
     if (positions[t] >= kRopeTable) tabled = false;
     if (tabled) turn(table, positions[t]);  // threads below only read
   }

@@ -1,7 +1,7 @@
 // The native backend: activations, weights and caches behind small ids, and the operations of src/kernels/ops.ts on them.
 //
 // Every method checks its ids and shapes and throws Failure on misuse; a method is called on one JavaScript thread. Lists of whole
-// numbers (tokens, positions, page tables) arrive in a control block that both sides see, so a call carries only numbers.
+// numbers arrive in blocks that both sides see, so a call carries only numbers: a pass's batch in one, other lists in another.
 #pragma once
 
 #include <memory>
@@ -16,9 +16,20 @@
 
 namespace grok1 {
 
+// A value of a row and its place.
+struct Choice {
+  float value;
+  int32_t index;
+};
+// Of a piece of a row: its largest value, and the sum of exp(x - top).
+struct ChoiceSum {
+  float top;
+  double total;
+};
+
 class Backend {
  public:
-  Backend(int threads, Isa isa) : pool_(threads), isa_(isa), ops_(opKernels(isa)), gradients_(gradKernels(isa)), control_(std::make_shared<Memory>(4 * 1024)) {}
+  Backend(int threads, Isa isa) : pool_(threads), isa_(isa), ops_(opKernels(isa)), gradients_(gradKernels(isa)), control_(std::make_shared<Memory>(4 * 1024)), batchBlock_(std::make_shared<Memory>(4 * 1024)) {}
 
   int threads() const { return pool_.size(); }
   Isa isa() const { return isa_; }
@@ -29,6 +40,11 @@ class Backend {
 
   // The control block, of at least `length` int32.
   std::shared_ptr<Memory> control(int64_t length);
+  // The batch's block, of at least `length` int32. There is no batch until the next begin().
+  std::shared_ptr<Memory> batch(int64_t length);
+  // Takes over what stands in the batch's block: tokens[n], positions[n], for each sequence start, count, pages; then the page tables
+  // one after another.
+  void begin(int64_t n, int64_t sequences);
   // Makes slot `id` (a new one for -1) hold at least `elements` floats; returns its id.
   int32_t resize(int32_t id, int64_t elements);
   std::shared_ptr<Memory> memory(int32_t id) const;
@@ -49,12 +65,11 @@ class Backend {
   void freeCache(int32_t cache);
   void copyPage(int32_t cache, int32_t from, int32_t to);
 
-  void embed(int32_t out, int32_t table, int64_t n, double scale);                     // control: tokens[n]
-  void rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t n);            // control: indices[n]
+  void embed(int32_t out, int32_t table, int64_t n, double scale);
+  void rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t n);  // control: indices[n]
   void rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double eps);
   void matmul(int32_t out, int32_t x, int64_t n, int32_t weight);
-  void rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t rope);            // control: positions[n]
-  // control: sequences, positions[n], for each sequence start, count, pages; then the page tables one after another
+  void rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t rope);
   void store(int32_t cache, int32_t layer, int32_t k, int32_t v, int64_t n);
   void attention(int32_t out, int32_t q, int64_t n, int32_t cache, int32_t layer, int32_t heads, double scale, double softcap,
                  int32_t temperatureLength);
@@ -64,6 +79,8 @@ class Backend {
   void gated(int32_t out, int32_t activation, int32_t gate, int32_t up, int64_t elements);
   void route(int32_t probabilities, int32_t chosen, int32_t weights, int32_t logits, int64_t n, int32_t experts, int32_t used,
              bool renormalize);
+  // For each row its k largest values, their indices, and the logarithm of the sum of all exponentials.
+  void topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k);
   // control: for each of the low-rank terms the matrix beside which it stands (0 gate, 1 up, 2 down), a, b, scales
   void experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                int32_t down, int32_t activation, int32_t terms);
@@ -85,11 +102,10 @@ class Backend {
                       int32_t down, int32_t activation);
   void expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t dOut, int32_t x, int64_t n, int32_t chosen, int32_t weights,
                        int32_t used, int32_t gate, int32_t up, int32_t down, int32_t activation);
-  void embedBackward(int32_t table, int32_t dOut, int64_t n, double scale);                                     // control: tokens[n]
-  void rowsBackward(int32_t out, bool add, int32_t dOut, int64_t n, int64_t rows, int64_t cols);                // control: indices[n]
+  void embedBackward(int32_t table, int32_t dOut, int64_t n, double scale);
+  void rowsBackward(int32_t out, bool add, int32_t dOut, int64_t n, int64_t rows, int64_t cols);  // control: indices[n]
   void rmsNormBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t gain, double eps);
-  void ropeBackward(int32_t out, bool add, int32_t dOut, int64_t n, int32_t heads, int32_t rope);               // control: positions[n]
-  // control: as for `store`; the page tables are not looked at
+  void ropeBackward(int32_t out, bool add, int32_t dOut, int64_t n, int32_t heads, int32_t rope);
   void selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads, int32_t kvHeads,
                      int32_t headSize, double scale, double softcap, int32_t temperatureLength);
   void selfAttentionBackward(int32_t dq, bool addQ, int32_t dk, bool addK, int32_t dv, bool addV, int32_t dOut, int32_t q, int32_t k,
@@ -150,6 +166,14 @@ class Backend {
     int32_t layers, pages;
     int64_t layerBytes;
   };
+  // The batch under way, in its block.
+  struct Batch {
+    int64_t rows, sequences;
+    const int32_t *tokens, *positions;
+    const int32_t* entries;  // start, count and pages of each sequence
+    const int32_t* pages;
+    int32_t fits = -1;       // the cache that its pages were checked against
+  };
   // Rows at consecutive positions of one sequence.
   struct Run {
     int32_t row, count, position;
@@ -162,7 +186,11 @@ class Backend {
   Cache& cache(int32_t id);
   KvLayer layerOf(int32_t cache, int32_t layer);
   const int32_t* ints(int64_t count) const;
-  void readBatch(const Cache& cache, int64_t n);
+  const Batch& batchOf(int64_t n) const;
+  // Checks, once a cache, that it has every page that the batch's rows reach.
+  void fitBatch(int32_t cache, int64_t n);
+  // Factors of the batch's scores, in temperatures_; null where there are none.
+  const float* temperatures(int32_t length);
   const float* turn(RopeTable& table, int32_t position);
   // body(row, cos and sin of its position) for n rows of `cols`.
   template <class F>
@@ -194,7 +222,8 @@ class Backend {
   Isa isa_;
   const OpKernels& ops_;
   const GradKernels& gradients_;
-  std::shared_ptr<Memory> control_;
+  std::shared_ptr<Memory> control_, batchBlock_;
+  Batch batch_{};
   Handles<Slot> slots_{"matrix"};
   Handles<Source> sources_{"source of weights"};
   Handles<Weight> weights_{"weight"};
@@ -204,6 +233,8 @@ class Backend {
   std::vector<AttentionItem> items_;
   std::vector<AttentionItem> merges_;
   std::vector<int32_t> chosen_;
+  std::vector<Choice> choices_;
+  std::vector<ChoiceSum> choiceSums_;
   std::vector<float> temperatures_;
   std::vector<int64_t> starts_, places_;  // choices in order of experts
   std::vector<double> losses_;

@@ -1,4 +1,4 @@
-// The backend's key/value caches: storing, copying, and how attention is cut into pieces for the threads.
+// The batch under way and the backend's key/value caches: storing, copying, and how attention is cut into pieces for the threads.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -89,49 +89,92 @@ KvLayer Backend::layerOf(int32_t id, int32_t layer) {
   return found;
 }
 
-// Reads the batch from the control block into runs_ of rows at consecutive positions, checking every page they reach.
-void Backend::readBatch(const Cache& c, int64_t n) {
+std::shared_ptr<Memory> Backend::batch(int64_t length) {
+  if (length < 0 || length > (int64_t(1) << 29)) misuse("a batch of impossible size");
+  batch_ = {};
   runs_.clear();
-  const int32_t* data = ints(1);
-  const int64_t sequences = data[0];
-  if (sequences < 0 || sequences > n) misuse("a batch with more sequences than rows");
-  const int64_t head = 1 + n + 3 * sequences;
-  data = ints(head);
-  const int32_t* positions = data + 1;
-  const int32_t* table = positions + n;
-  int64_t total = head;
+  if (size_t(length) * 4 > batchBlock_->size()) batchBlock_ = std::make_shared<Memory>(size_t(length) * 4 * 2);
+  return batchBlock_;
+}
+
+void Backend::begin(int64_t n, int64_t sequences) {
+  batch_ = {};
+  runs_.clear();
+  if (n < 0 || n > (int64_t(1) << 28) || sequences < 0 || sequences > n) misuse("a batch with more sequences than rows");
+  const int64_t room = int64_t(batchBlock_->size() / 4);
+  int64_t length = 2 * n + 3 * sequences;
+  if (length > room) misuse("a batch that its block does not hold");
+  Batch batch{};
+  batch.rows = n;
+  batch.sequences = sequences;
+  batch.tokens = reinterpret_cast<const int32_t*>(batchBlock_->data());
+  batch.positions = batch.tokens + n;
+  batch.entries = batch.positions + n;
+  batch.pages = batch.entries + 3 * sequences;
+  const int32_t* pages = batch.pages;
+  int64_t covered = 0;
   for (int64_t s = 0; s < sequences; s++) {
-    if (table[3 * s + 2] < 0) misuse("a page table of negative length");
-    total += table[3 * s + 2];
-  }
-  ints(total);
-  const int32_t* pages = data + head;
-  for (int64_t s = 0; s < sequences; s++) {
-    const int32_t start = table[3 * s], count = table[3 * s + 1], length = table[3 * s + 2];
-    if (start < 0 || count < 0 || start + int64_t(count) > n) misuse("a sequence whose rows leave the batch");
-    int32_t reach = 0;
+    const int32_t start = batch.entries[3 * s], count = batch.entries[3 * s + 1], listed = batch.entries[3 * s + 2];
+    if (start != covered || count < 0 || count > n - covered) misuse("sequences that do not follow one another");
+    if (listed < 0 || listed > room - length) misuse("a batch that its block does not hold");
+    length += listed;
+    covered += count;
     for (int32_t i = 0; i < count; i++) {
-      const int32_t p = positions[start + i];
-      if (p < 0 || p / c.first.pageTokens >= length) misuse("position " + std::to_string(p) + " has no page");
-      reach = std::max(reach, p / c.first.pageTokens + 1);
-      if (i > 0 && p == positions[start + i - 1] + 1) {
+      const int32_t p = batch.positions[start + i];
+      if (p < 0) misuse("a negative position");
+      if (i > 0 && p == batch.positions[start + i - 1] + 1) {
         runs_.back().count++;
       } else {
         runs_.push_back({start + i, 1, p, pages});
       }
     }
+    pages += listed;
+  }
+  if (covered != n) misuse("sequences that are not the batch's rows");
+  batch_ = batch;
+}
+
+const Backend::Batch& Backend::batchOf(int64_t n) const {
+  if (n != batch_.rows) misuse(std::to_string(n) + " rows in a batch of " + std::to_string(batch_.rows));
+  return batch_;
+}
+
+void Backend::fitBatch(int32_t id, int64_t n) {
+  batchOf(n);
+  if (batch_.fits == id) return;
+  const Cache& c = cache(id);
+  const int32_t* pages = batch_.pages;
+  for (int64_t s = 0; s < batch_.sequences; s++) {
+    const int32_t start = batch_.entries[3 * s], count = batch_.entries[3 * s + 1], listed = batch_.entries[3 * s + 2];
+    int32_t reach = 0;
+    for (int32_t i = 0; i < count; i++) {
+      const int32_t p = batch_.positions[start + i];
+      if (p / c.first.pageTokens >= listed) misuse("position " + std::to_string(p) + " has no page");
+      reach = std::max(reach, p / c.first.pageTokens + 1);
+    }
     for (int32_t i = 0; i < reach; i++) {
       if (pages[i] < 0 || pages[i] >= c.pages) misuse("no page " + std::to_string(pages[i]));
     }
-    pages += length;
+    pages += listed;
   }
+  batch_.fits = id;
+}
+
+const float* Backend::temperatures(int32_t length) {
+  if (length <= 1) return nullptr;
+  temperatures_.resize(size_t(batch_.rows));
+  for (int64_t t = 0; t < batch_.rows; t++) {
+    const int32_t position = batch_.positions[t];
+    temperatures_[size_t(t)] = position > length ? float(std::log2(position) / std::log2(length)) : 1.0f;
+  }
+  return temperatures_.data();
 }
 
 void Backend::store(int32_t id, int32_t layerIndex, int32_t k, int32_t v, int64_t n) {
   const KvLayer layer = layerOf(id, layerIndex);
   const int64_t cols = int64_t(layer.kvHeads) * layer.headSize;
   const float *keys = slot(k, n, cols), *values = slot(v, n, cols);
-  readBatch(cache(id), n);
+  fitBatch(id, n);
   const auto body = [&](int32_t firstHead, int32_t endHead) {
     for (int32_t head = firstHead; head < endHead; head++) {
       for (const Run& run : runs_) {
@@ -166,15 +209,8 @@ void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t l
   call.group = heads / layer.kvHeads;
   call.scale = float(scale);
   call.softcap = float(softcap);
-  readBatch(cache(id), n);
-  if (temperatureLength > 1) {
-    temperatures_.resize(size_t(n));
-    for (int64_t t = 0; t < n; t++) {
-      const int32_t position = ints(n + 1)[1 + t];
-      temperatures_[t] = position > temperatureLength ? float(std::log2(position) / std::log2(temperatureLength)) : 1.0f;
-    }
-    call.temperatures = temperatures_.data();
-  }
+  fitBatch(id, n);
+  call.temperatures = temperatures(temperatureLength);
 
   const int32_t tileTokens = std::max(1, kQueryRows / call.group);
   // Whole tiles of 16 keys, or whole pages where these end in a part of one.

@@ -22,7 +22,7 @@ void Backend::embedBackward(int32_t table, int32_t dOut, int64_t n, double scale
   float* const gradient = gradientOf(w, 0);
   if (gradient == nullptr || w.parts.size() != 1) misuse("a table of embeddings is a parameter of two axes");
   const float* const from = slot(dOut, n, w.cols);
-  const int32_t* const tokens = ints(n);
+  const int32_t* const tokens = batchOf(n).tokens;
   for (int64_t t = 0; t < n; t++) {
     if (tokens[t] < 0 || tokens[t] >= w.rows) misuse("no row " + std::to_string(tokens[t]) + " in the table");
   }
@@ -82,26 +82,11 @@ void Backend::rmsNormBackward(int32_t out, bool add, int32_t dOut, int32_t x, in
 // body(start, count, head, scratch) for each sequence and key/value head, which depend on nothing of one another.
 template <class F>
 void Backend::eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperatureLength, F&& body) {
-  const int64_t sequences = ints(1)[0];
-  if (sequences < 0) misuse("a negative number of sequences");
-  const int32_t* const positions = ints(1 + n + 3 * sequences) + 1;
-  const int32_t* const entries = positions + n;
-  int64_t longest = 0, covered = 0;
-  for (int64_t s = 0; s < sequences; s++) {
-    if (entries[3 * s] != covered || entries[3 * s + 1] < 0) misuse("sequences that do not follow one another");
-    covered += entries[3 * s + 1];
-    longest = std::max<int64_t>(longest, entries[3 * s + 1]);
-  }
-  if (covered != n) misuse("sequences that are not the batch's rows");
-  call.temperatures = nullptr;
-  if (temperatureLength > 1) {
-    temperatures_.resize(size_t(n));
-    for (int64_t t = 0; t < n; t++) {
-      temperatures_[size_t(t)] =
-          positions[t] > temperatureLength ? float(std::log2(positions[t]) / std::log2(temperatureLength)) : 1.0f;
-    }
-    call.temperatures = temperatures_.data();
-  }
+  const int64_t sequences = batchOf(n).sequences;
+  const int32_t* const entries = batch_.entries;
+  int64_t longest = 0;
+  for (int64_t s = 0; s < sequences; s++) longest = std::max<int64_t>(longest, entries[3 * s + 1]);
+  call.temperatures = temperatures(temperatureLength);
   const int64_t floats = (selfAttentionScratch(longest, call.size) + 15) / 16 * 16;
   float* const scratch = reinterpret_cast<float*>(workspace_.reserve(size_t(floats * pool_.size()) * sizeof(float)));
   pool_.run([&](int thread, int) {

@@ -64,6 +64,9 @@ constexpr int64_t attentionScratch(int64_t rows, int64_t headSize) {
   return (rows + 16) * (width * 3 + kKeyBlock + 18) + kKeyBlock * width + width / 16 * kValueTile;
 }
 
+// Values whose largest is looked at before they are.
+constexpr int64_t kChoiceChunk = 64;
+
 // Flat kernels may read and write up to the next multiple of 16 elements: buffers are padded.
 struct OpKernels {
   void (*add)(const float* a, const float* b, float* out, int64_t n);
@@ -76,6 +79,8 @@ struct OpKernels {
   void (*rope)(const float* x, float* out, const float* cos, const float* sin, int heads, int headSize, int pairs,
                bool adjacent);
   void (*softmax)(const float* x, float* out, int64_t n);
+  void (*chunkMaxima)(const float* x, int64_t n, float* maxima);
+  double (*sumExp)(const float* x, int64_t n, float top);
   void (*storeKv)(const KvLayer& layer, int page, int slot, int head, const float* k, const float* v);
   void (*attend)(const AttentionCall& call, const AttentionItem& item, float* scratch);
   // Merges a row's `count` partial results, `stride` floats apart and of consecutive ranges, into out[headSize]; writes over the first.

@@ -52,14 +52,21 @@ type ExpertsCall = [
 ];
 
 /**
- * The operations of src/kernels/ops.ts as calls of numbers. Matrices, weights, rotary tables and caches are small ids; lists of
- * whole numbers are written to the control block before the call. Misuse (an id or a shape that is none) throws.
+ * The operations of src/kernels/ops.ts as calls of numbers. Matrices, weights, rotary tables and caches are small ids; a batch
+ * and other lists of whole numbers are written to blocks of memory before the call. Misuse (an id or a shape that is none) throws.
  */
 export interface AddonBackend {
   readonly threads: number;
   readonly isa: string;
   /** The control block, of at least `length` int32; the one in use changes only when it has to grow. */
   control(length: number): ArrayBuffer;
+  /** The batch's block, of at least `length` int32; as the control block. There is no batch from then to the next `begin`. */
+  batch(length: number): ArrayBuffer;
+  /**
+   * The batch of the operations that follow, as it stands in its block: n tokens; n positions; start, count and page table length of each
+   * sequence; the page tables.
+   */
+  begin(n: number, sequences: number): void;
   /** Makes a matrix (a new one for -1) hold at least `elements` floats; returns its id. Growing loses the contents. */
   resize(id: number, elements: number): number;
   /** A matrix's present memory: call once after each growth. */
@@ -85,17 +92,13 @@ export interface AddonBackend {
   cache(layers: number, kvHeads: number, headSize: number, pages: number, pageTokens: number, type: number): number;
   freeCache(cache: number): void;
   copyPage(cache: number, from: number, to: number): void;
-  /** Control: tokens. */
   embed(out: number, table: number, n: number, scale: number): void;
   /** Control: indices. */
   rows(out: number, x: number, xRows: number, cols: number, n: number): void;
   rmsNorm(out: number, x: number, n: number, gain: number, eps: number): void;
   matmul(out: number, x: number, n: number, weight: number): void;
-  /** Control: positions. */
   rope(out: number, x: number, n: number, heads: number, rotary: number): void;
-  /** Control: number of sequences; positions; start, count and page table length of each sequence; the page tables. */
   store(cache: number, layer: number, k: number, v: number, n: number): void;
-  /** Control: as for `store`. */
   attention(
     out: number,
     q: number,
@@ -122,6 +125,8 @@ export interface AddonBackend {
     used: number,
     renormalize: boolean,
   ): void;
+  /** Of x [n, cols]: values and indices [n, k], logSumExp [n, 1]. */
+  topK(values: number, indices: number, logSumExp: number, x: number, n: number, cols: number, k: number): void;
   experts(...call: [...ExpertsCall, terms: number]): void;
   addLowRank(y: number, x: number, n: number, a: number, b: number, scales: number): void;
   // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix: set or, with `add`, added to; -1 where it is not wanted.
@@ -151,14 +156,11 @@ export interface AddonBackend {
     down: number,
     activation: number,
   ): void;
-  /** Control: tokens. */
   embedBackward(table: number, dOut: number, n: number, scale: number): void;
   /** Control: indices. */
   rowsBackward(out: number, add: boolean, dOut: number, n: number, rows: number, cols: number): void;
   rmsNormBackward(out: number, add: boolean, dOut: number, x: number, n: number, gain: number, eps: number): void;
-  /** Control: positions. */
   ropeBackward(out: number, add: boolean, dOut: number, n: number, heads: number, rotary: number): void;
-  /** Control: as for `store`; the page tables are not looked at. */
   selfAttention(
     out: number,
     lse: number,
@@ -173,7 +175,6 @@ export interface AddonBackend {
     softcap: number,
     temperatureLength: number,
   ): void;
-  /** Control: as for `selfAttention`. */
   selfAttentionBackward(
     dq: number,
     addQ: boolean,

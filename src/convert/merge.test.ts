@@ -41,7 +41,8 @@ describe.each(["grok-1", "grok-2", "llama", "mixtral"])("%s merged", (name) => {
     const adapted = adaptOps(ops);
     const use = [[{ adapter: adapted.bind(readAdapter(adapter, file)), scale: 0.5 }]];
     const rows = Int32Array.from(tokens, (_, i) => i);
-    const bound = adapted.follow(bindModel(adapted.ops, file), () => use);
+    const bound = bindModel(adapted.ops, file);
+    adapted.follow(() => use);
     const cache = bound.kvCache({ pages: 1, pageTokens: 16, type: "f32" });
     const sequences = [{ start: 0, count: tokens.length, pages: Int32Array.of(0) }];
     const logits = await bound.forward({ tokens, positions: rows, sequences, outputs: rows }, cache);

@@ -32,7 +32,7 @@ function start(given: readonly AdapterSource[] = sources) {
   const ops = createReference();
   const adapted = adaptOps(ops);
   const adapters = openAdapters(adapted, file, given);
-  const model = adapters.follow(bindModel(adapted.ops, file));
+  const model = bindModel(adapted.ops, file);
   const core = createCore(adapted.ops, model, {
     ...{ contextLength: 32, cacheTokens: 256, kvType: "f32", batchTokens: 64, adapters },
   });

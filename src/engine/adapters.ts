@@ -3,7 +3,7 @@ import type { Batch } from "../kernels/ops.ts";
 import { checkAdapterScale } from "../model/lora/adapter.ts";
 import type { AdaptedOps, AppliedAdapter } from "../model/lora/apply.ts";
 import { readAdapter } from "../model/lora/read.ts";
-import type { Model, ModelFile } from "../model/model.ts";
+import type { ModelFile } from "../model/model.ts";
 import { checkNames } from "./names.ts";
 
 /** A low-rank adapter in the layout of Python's `peft` (its folder, or its `adapter_model.safetensors`), or llama.cpp's GGUF file of one. */
@@ -28,8 +28,6 @@ export interface AdapterSet {
   select(choice: readonly AdapterChoice[] | undefined): AdapterSelection;
   /** Says which adapters each sequence of a batch uses; of a batch that nobody spoke of, all use all. */
   assign(batch: Batch, selections: readonly AdapterSelection[]): void;
-  /** The model, its passes with the adapters of their batch. */
-  follow(model: Model): Model;
 }
 
 export interface AdapterSelection {
@@ -40,7 +38,7 @@ export interface AdapterSelection {
 
 export const noAdapters: AdapterSelection = { key: "[]", adapters: [] };
 
-/** Reads and binds adapters. @throws GrokError what reading them throws; `argument` for two of one name, or a scale that is none. */
+/** Reads and binds adapters, which passes follow from then on. @throws GrokError what reading them throws; `argument` for two of one name, or a scale that is none. */
 export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly AdapterSource[]): AdapterSet {
   const held = new Map<string, AppliedAdapter>();
   checkList(sources, sourceNames, "path");
@@ -65,12 +63,8 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
     return { key: JSON.stringify(chosen.map(({ name, scale }) => [name, scale])), adapters: chosen };
   };
   const all = select(undefined);
-  return {
-    select,
-    assign: (batch, selections) => void assigned.set(batch, selections),
-    follow: (model) =>
-      ops.follow(model, (batch) => (assigned.get(batch) ?? batch.sequences.map(() => all)).map((one) => one.adapters)),
-  };
+  ops.follow((batch) => (assigned.get(batch) ?? batch.sequences.map(() => all)).map((one) => one.adapters));
+  return { select, assign: (batch, selections) => void assigned.set(batch, selections) };
 }
 
 const sourceNames = Object.keys({ path: true, name: true, scale: true } satisfies Record<keyof AdapterSource, true>);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
 import { type Budgets, load, values } from "./ops.case.ts";
 import type { AttentionOptions, Batch, BatchSequence, KvCache, KvType, Ops } from "./ops.ts";
-import { attendRow, createRandom, type Random, relativeError, roundThrough } from "./oracle.case.ts";
+import { attendRow, createRandom, type Random, relativeError, roundThrough, rowsAt } from "./oracle.case.ts";
 
 interface Shape {
   readonly heads: number;
@@ -89,9 +89,10 @@ function grow(random: Random, shape: Shape, parts: readonly [Timeline, number][]
 async function run(ops: Ops, shape: Shape, cache: KvCache, { batch, q, k, v }: Chunk): Promise<number[]> {
   const n = batch.tokens.length;
   const cols = shape.kvHeads * shape.headSize;
-  ops.store(cache, layer, load(ops, "k", n, cols, k), load(ops, "v", n, cols, v), batch);
+  ops.begin(batch);
+  ops.store(cache, layer, load(ops, "k", n, cols, k), load(ops, "v", n, cols, v));
   const queries = load(ops, "q", n, shape.heads * shape.headSize, q);
-  return values(ops, ops.attention("out", queries, cache, layer, batch, optionsOf(shape)));
+  return values(ops, ops.attention("out", queries, cache, layer, optionsOf(shape)));
 }
 
 /** What it must give: every row attended alone over its own timeline. */
@@ -226,12 +227,23 @@ export function attentionConformance(get: () => Ops, budgets: Budgets): void {
     const chunk = grow(random, plain, [[timeline, 5]]);
     const expected = await run(ops, plain, cache, chunk);
     const other = random.normal(5 * 64);
-    ops.store(cache, 0, load(ops, "k", 5, 64, other), load(ops, "v", 5, 64, other), chunk.batch);
+    ops.store(cache, 0, load(ops, "k", 5, 64, other), load(ops, "v", 5, 64, other));
     const queries = load(ops, "q", 5, 6 * 32, chunk.q);
-    expect(await values(ops, ops.attention("out", queries, cache, layer, chunk.batch, optionsOf(plain)))).toEqual(
-      expected,
-    );
+    expect(await values(ops, ops.attention("out", queries, cache, layer, optionsOf(plain)))).toEqual(expected);
     ops.freeKvCache(cache);
+  });
+
+  it("checks a batch's pages against each cache that it is used with", () => {
+    const ops = get();
+    const caches = [8, 2].map((pages) => cacheFor(ops, plain, pages));
+    const rows = load(ops, "k", 1, 64, new Float32Array(64));
+    ops.begin({ ...rowsAt(Int32Array.of(0)), sequences: [{ start: 0, count: 1, pages: Int32Array.of(5) }] });
+    ops.store(caches[0]!, layer, rows, rows);
+    expect(() => ops.store(caches[1]!, layer, rows, rows)).toThrow(GrokError);
+    expect(() => ops.store(caches[1]!, layer, rows, rows)).toThrow(GrokError);
+    ops.store(caches[0]!, layer, rows, rows);
+    for (const cache of caches) ops.freeKvCache(cache);
+    expect(() => ops.store(caches[0]!, layer, rows, rows)).toThrow(GrokError);
   });
 
   it("refuses positions without a page, pages that do not exist, and caches that were freed", () => {
@@ -242,7 +254,8 @@ export function attentionConformance(get: () => Ops, budgets: Budgets): void {
       const sequences = [{ start: 0, count: n, pages }];
       const batch: Batch = { tokens: new Int32Array(n), positions, sequences, outputs: new Int32Array(0) };
       const rows = load(ops, "k", n, 64, new Float32Array(n * 64));
-      ops.store(cache, layer, rows, load(ops, "v", n, 64, new Float32Array(n * 64)), batch);
+      ops.begin(batch);
+      ops.store(cache, layer, rows, load(ops, "v", n, 64, new Float32Array(n * 64)));
     };
     expect(attempt(Int32Array.of(0, 16), Int32Array.of(0))).toThrow(GrokError);
     expect(attempt(Int32Array.of(0), Int32Array.of(2))).toThrow(GrokError);

@@ -1,6 +1,7 @@
 import { batchOf, drawnShapes, type Problem } from "./grad-bench.case.ts";
 import type { SelfAttentionOptions } from "./grad-ops.ts";
 import type { Rope } from "./ops.ts";
+import { rowsAt } from "./oracle.case.ts";
 
 export function ropeProblems(): Problem[] {
   const ropes: Rope[] = (["half", "adjacent"] as const).flatMap((pairing) => [
@@ -12,10 +13,10 @@ export function ropeProblems(): Problem[] {
     run(bench) {
       const cols = 3 * rope.headSize;
       const x = bench.matrix("x", 4, cols);
-      const positions = Int32Array.of(0, 1, 17, 500);
+      bench.ops.begin(rowsAt(Int32Array.of(0, 1, 17, 500)));
       return {
-        out: bench.ops.rope("out", x, positions, rope),
-        back: (dOut) => ({ x: bench.ops.ropeBackward(bench.into("x", 4, cols), dOut, positions, rope) }),
+        out: bench.ops.rope("out", x, rope),
+        back: (dOut) => ({ x: bench.ops.ropeBackward(bench.into("x", 4, cols), dOut, rope) }),
       };
     },
   }));
@@ -35,16 +36,17 @@ export function attentionProblems(): Problem[] {
       const { heads, kvHeads } = options;
       const batch = batchOf(counts, firstPosition);
       const n = batch.positions.length;
+      bench.ops.begin(batch);
       const [cols, kvCols] = [heads * headSize, kvHeads * headSize];
       const q = bench.matrix("q", n, cols, 2);
       const k = bench.matrix("k", n, kvCols, 2);
       const v = bench.matrix("v", n, kvCols);
       const full = { ...options, scale: headSize ** -0.5 };
-      const attended = bench.ops.selfAttention("out", q, k, v, batch, full);
+      const attended = bench.ops.selfAttention("out", q, k, v, full);
       const into = { q: bench.into("q", n, cols), k: bench.into("k", n, kvCols), v: bench.into("v", n, kvCols) };
       return {
         out: attended.out,
-        back: (dOut) => bench.ops.selfAttentionBackward(into, dOut, q, k, v, attended, batch, full),
+        back: (dOut) => bench.ops.selfAttentionBackward(into, dOut, q, k, v, attended, full),
       };
     },
   });

@@ -4,7 +4,7 @@ import { type Bench, batchOf, type Problem } from "./grad-bench.case.ts";
 import type { GradOps, Parameter } from "./grad-ops.ts";
 import { gradProblems } from "./grad-problems.case.ts";
 import type { Matrix } from "./ops.ts";
-import { attendRow, createRandom, floatTensor, relativeError } from "./oracle.case.ts";
+import { attendRow, createRandom, floatTensor, relativeError, rowsAt, rowsOfTokens } from "./oracle.case.ts";
 import { createGradReference } from "./reference/grad-reference.ts";
 
 /** Largest relative error of a gradient, ‖ours − exact‖ / ‖exact‖. */
@@ -192,7 +192,8 @@ export function gradConformance(
         ops.write(matrix, values);
         return matrix;
       };
-      const { out, logSumExp } = ops.selfAttention("o", load("q", q!), load("k", k!), load("v", v!), batch, options);
+      ops.begin(batch);
+      const { out, logSumExp } = ops.selfAttention("o", load("q", q!), load("k", k!), load("v", v!), options);
       const rowsOf = (values: Float32Array, start: number, count: number) => {
         const cols = values.length / n;
         return Array.from({ length: count }, (_, i) => values.subarray((start + i) * cols, (start + i + 1) * cols));
@@ -271,13 +272,14 @@ export function gradConformance(
     it("writes elementwise gradients over their operand", async () => {
       const rope = { headSize: 8, pairing: "half", frequencies: Float64Array.of(1, 0.5), magnitude: 1 } as const;
       const values = createRandom(3).normal(24);
+      ops.begin(rowsAt(Int32Array.of(4, 5, 6)));
       const gradient = (at: string) => {
         const matrix = ops.matrix(at, 3, 8);
         ops.write(matrix, values);
         return matrix;
       };
       const rules: ((into: string) => Matrix)[] = [
-        (into) => ops.ropeBackward(into, gradient("dOut"), Int32Array.of(4, 5, 6), rope),
+        (into) => ops.ropeBackward(into, gradient("dOut"), rope),
         (into) => ops.scaleBackward(into, gradient("dOut"), 3),
         (into) => ops.softcapBackward(into, gradient("dOut"), gradient("y"), 9),
         (into) => ops.addBackward(into, gradient("dOut")),
@@ -365,7 +367,8 @@ export function gradConformance(
       expect(() => ops.lowRank(frozen, a, a, 1)).toThrow(/lowRank/);
       expect(() => ops.crossEntropy(undefined, x, Int32Array.of(0, 8, 0), Float64Array.of(1, 1, 1))).toThrow(/8/);
       expect(() => ops.crossEntropy(undefined, x, Int32Array.of(0), Float64Array.of(1))).toThrow(/crossEntropy/);
-      expect(() => ops.embedBackward(w, x, Int32Array.of(0, 5, 1), 1)).toThrow(/5/);
+      ops.begin(rowsOfTokens(0, 5, 1));
+      expect(() => ops.embedBackward(w, x, 1)).toThrow(/5/);
       ops.freeParameters([w, a]);
     });
   });

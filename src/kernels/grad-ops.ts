@@ -1,7 +1,6 @@
 import type {
   Activation,
   AttentionOptions,
-  Batch,
   ExpertStacks,
   Matrix,
   Ops,
@@ -54,8 +53,8 @@ export interface GradOps extends Ops {
    */
   lowRank(base: Weight, a: Parameter, b: Parameter, scale: number): TrainableWeight;
 
-  /** table.gradient[token_t] += scale * dOut_t, t ascending; dOut [n, width]. */
-  embedBackward(table: Parameter, dOut: Matrix, tokens: Int32Array, scale: number): void;
+  /** table.gradient[token_t] += scale * dOut_t, t ascending over the batch's tokens; dOut [n, width]. */
+  embedBackward(table: Parameter, dOut: Matrix, scale: number): void;
 
   /** dx [rows, cols] with dx[indices_i] = the sum of dOut_i, and 0 in rows not asked for. */
   rowsBackward(into: Into, dOut: Matrix, indices: Int32Array, rows: number): Matrix;
@@ -73,23 +72,16 @@ export interface GradOps extends Ops {
   matmulBackward(into: Into | undefined, dOut: Matrix, x: Matrix, weight: Weight): Matrix | undefined;
 
   /** dx = the rotation by minus the position, times the magnitude, of dOut: a rotation's transpose is its inverse. */
-  ropeBackward(into: Into, dOut: Matrix, positions: Int32Array, rope: Rope): Matrix;
+  ropeBackward(into: Into, dOut: Matrix, rope: Rope): Matrix;
 
   /**
    * Attention of the batch's rows to one another, for training: no cache. Row t attends to the rows of its own sequence from
-   * the first up to itself; of the batch, only `sequences` (start, count) and `positions` (for the temperature) count.
+   * the first up to itself; of its pages nothing is read.
    * q [n, heads * headSize], k and v [n, kvHeads * headSize]; scores, soft cap, temperature and heads as in
    * {@link Ops.attention}. Gives `out` [n, heads * headSize] under `name`, and `logSumExp` [n, heads], of the final scores,
    * under `NAME.lse`: all that the rule needs beside the operands.
    */
-  selfAttention(
-    name: string,
-    q: Matrix,
-    k: Matrix,
-    v: Matrix,
-    batch: Batch,
-    options: SelfAttentionOptions,
-  ): SelfAttention;
+  selfAttention(name: string, q: Matrix, k: Matrix, v: Matrix, options: SelfAttentionOptions): SelfAttention;
   /**
    * The rule of selfAttention in one pass over scores that are computed again (Dao et al., FlashAttention, 2022). For row t
    * and row j ≤ t of its sequence, head by head, with raw score z = scale q_t·k_j, temperature τ_t, capped c = cap tanh(z / cap),
@@ -104,7 +96,6 @@ export interface GradOps extends Ops {
     k: Matrix,
     v: Matrix,
     attended: SelfAttention,
-    batch: Batch,
     options: SelfAttentionOptions,
   ): { readonly q: Matrix; readonly k: Matrix; readonly v: Matrix };
 

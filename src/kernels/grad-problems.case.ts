@@ -3,7 +3,7 @@ import { attentionProblems, ropeProblems } from "./grad-attention.case.ts";
 import { type Bench, drawnShapes, frozen, type Problem } from "./grad-bench.case.ts";
 import { expertsProblems, routeProblems } from "./grad-router.case.ts";
 import type { Activation, Weight } from "./ops.ts";
-import { createRandom, weightTypes } from "./oracle.case.ts";
+import { createRandom, rowsOfTokens, weightTypes } from "./oracle.case.ts";
 
 const isQuantized = (type: TensorType) => !["f32", "f16", "bf16"].includes(type);
 
@@ -13,10 +13,10 @@ function embeddingProblems(): Problem[] {
       name: "embed, with tokens that come again",
       run(bench) {
         const table = bench.parameter("table", [11, 7]);
-        const tokens = Int32Array.of(3, 0, 10, 3, 3, 7);
+        bench.ops.begin(rowsOfTokens(3, 0, 10, 3, 3, 7));
         return {
-          out: bench.ops.embed("out", table, tokens, 78.4),
-          back: (dOut) => void bench.ops.embedBackward(table, dOut, tokens, 78.4),
+          out: bench.ops.embed("out", table, 78.4),
+          back: (dOut) => void bench.ops.embedBackward(table, dOut, 78.4),
         };
       },
     },
@@ -35,13 +35,13 @@ function embeddingProblems(): Problem[] {
       name: "a table that both embeds and multiplies",
       run(bench) {
         const table = bench.parameter("table", [19, 12]);
-        const tokens = Int32Array.of(4, 18, 4, 0);
-        const x = bench.ops.embed("x", table, tokens, 3);
+        bench.ops.begin(rowsOfTokens(4, 18, 4, 0));
+        const x = bench.ops.embed("x", table, 3);
         return {
           out: bench.ops.matmul("out", x, table),
           back(dOut) {
             const dx = bench.ops.matmulBackward("dx", dOut, x, table);
-            bench.ops.embedBackward(table, dx!, tokens, 3);
+            bench.ops.embedBackward(table, dx!, 3);
             return undefined;
           },
         };

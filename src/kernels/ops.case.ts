@@ -4,7 +4,7 @@ import { memoryTensor } from "../tensor/tensor.ts";
 import type { TensorType } from "../tensor/types.ts";
 import { attentionConformance } from "./attention.case.ts";
 import { lowRankConformance } from "./low-rank.case.ts";
-import type { Matrix, Ops, Rope } from "./ops.ts";
+import type { Batch, Matrix, Ops, Rope } from "./ops.ts";
 import {
   activate,
   createRandom,
@@ -13,9 +13,12 @@ import {
   randomTensor,
   relativeError,
   rotateRow,
+  rowsAt,
+  rowsOfTokens,
   softmax,
   weightTypes,
 } from "./oracle.case.ts";
+import { topKConformance } from "./top-k.case.ts";
 
 /** Largest relative error a backend may make, ‖ours − exact‖ / ‖exact‖. */
 export interface Budgets {
@@ -69,6 +72,7 @@ export function conformance(name: string, create: () => Ops, budgets: Budgets, s
     experts(() => ops, budgets);
     lowRankConformance(() => ops, budgets);
     attentionConformance(() => ops, budgets);
+    topKConformance(() => ops, budgets);
     refusals(() => ops);
   });
 }
@@ -159,7 +163,8 @@ function products(get: () => Ops, budgets: Budgets): void {
       const expected = [...tokens].flatMap((token) =>
         [...table.subarray(token * 512, token * 512 + 512)].map((v) => 7.5 * v),
       );
-      const found = await values(ops, ops.embed("x", ops.weight(tensor), tokens, 7.5));
+      ops.begin(rowsOfTokens(...tokens));
+      const found = await values(ops, ops.embed("x", ops.weight(tensor), 7.5));
       expect(relativeError(found, expected)).toBeLessThan(budgets.elementwise);
     });
 
@@ -249,7 +254,8 @@ function rotations(get: () => Ops, budgets: Budgets): void {
     const expected = [...positions].flatMap((position, row) =>
       rotateRow(x.subarray(row * cols, (row + 1) * cols), position, rope),
     );
-    const found = await values(ops, ops.rope("y", load(ops, "x", positions.length, cols, x), positions, rope));
+    ops.begin(rowsAt(positions));
+    const found = await values(ops, ops.rope("y", load(ops, "x", positions.length, cols, x), rope));
     expect(relativeError(found, expected)).toBeLessThan(budgets.elementwise);
     expect(await values(ops, ops.matrix("x", positions.length, cols))).toEqual([...x]);
   });
@@ -375,9 +381,10 @@ function refusals(get: () => Ops): void {
         return ops.addLowRank(y, x, { a, b, scales: load(ops, "s", 3, 1, new Float32Array(3)) });
       },
       rmsNorm: () => ops.rmsNorm("o", x, gain, 1e-5),
-      ropeHeads: () => ops.rope("o", x, Int32Array.of(0, 1), rope),
-      ropePositions: () => ops.rope("o", x, Int32Array.of(0), { ...rope, headSize: 6 }),
+      ropeHeads: () => ops.rope("o", x, rope),
+      ropeRows: () => ops.rope("o", z, { ...rope, headSize: 6 }),
     };
+    ops.begin(rowsAt(Int32Array.of(0, 1)));
     for (const [what, call] of Object.entries(calls)) expect(code(call), what).toBe("shape");
   });
 
@@ -386,11 +393,59 @@ function refusals(get: () => Ops): void {
     const x = load(ops, "x", 2, 6, new Float32Array(12));
     const table = ops.weight(floatTensor("w", [4, 6], new Float32Array(24)));
     for (const token of [-1, 4, 2 ** 31 - 1]) {
-      expect(code(() => ops.embed("o", table, Int32Array.of(0, token), 1))).toBe("argument");
+      ops.begin(rowsOfTokens(0, token));
+      expect(code(() => ops.embed("o", table, 1))).toBe("argument");
       expect(code(() => ops.rows("o", x, Int32Array.of(token)))).toBe("argument");
     }
     expect(code(() => ops.route("o", x, { used: 7, renormalize: false }))).toBe("argument");
     expect(code(() => ops.route("o", x, { used: 0, renormalize: false }))).toBe("argument");
+  });
+
+  it("refuses batches that are none, and goes on with the one before in nothing", () => {
+    const ops = get();
+    const good = rowsAt(Int32Array.of(0, 1, 2));
+    const pages = new Int32Array(0);
+    const bad: [string, Partial<Batch>][] = [
+      ["positions for fewer rows", { positions: Int32Array.of(0, 1) }],
+      ["a negative position", { positions: Int32Array.of(0, -1, 2) }],
+      ["sequences of fewer rows", { sequences: [{ start: 0, count: 2, pages }] }],
+      ["sequences of more rows", { sequences: [{ start: 0, count: 4, pages }] }],
+      ["a gap between sequences", { sequences: [0, 2].map((start) => ({ start, count: 1, pages })) }],
+      ["sequences over each other", { sequences: [0, 1].map((start) => ({ start, count: 2, pages })) }],
+      ["a sequence of negative length", { sequences: [4, -1].map((count, i) => ({ start: 4 * i, count, pages })) }],
+      ["outputs out of order", { outputs: Int32Array.of(1, 0) }],
+      ["an output twice", { outputs: Int32Array.of(1, 1) }],
+      ["an output that is no row", { outputs: Int32Array.of(3) }],
+      ["a negative output", { outputs: Int32Array.of(-1) }],
+    ];
+    const table = ops.weight(floatTensor("w", [4, 6], new Float32Array(24)));
+    for (const [what, change] of bad) {
+      ops.begin(good);
+      expect(ops.embed("o", table, 1).rows).toBe(3);
+      expect(
+        code(() => ops.begin({ ...good, ...change })),
+        what,
+      ).toBe("argument");
+      expect(
+        code(() => ops.embed("o", table, 1)),
+        what,
+      ).toBe("argument");
+    }
+  });
+
+  it("keeps a batch while other lists of numbers pass", async () => {
+    const ops = get();
+    const x = load(ops, "x", 3, 4, createRandom(4).normal(12));
+    const rope: Rope = { headSize: 4, pairing: "half", frequencies: Float64Array.of(1, 0.1), magnitude: 1 };
+    ops.begin(rowsAt(Int32Array.of(3, 4, 90)));
+    const expected = await values(ops, ops.rope("y", x, rope));
+    ops.rows(
+      "z",
+      x,
+      Int32Array.from({ length: 5000 }, (_, i) => i % 3),
+    );
+    expect(await values(ops, ops.rope("y", x, rope))).toEqual(expected);
+    expect(ops.rows("none", x, new Int32Array(0)).rows).toBe(0);
   });
 
   it("refuses types it cannot compute with, by name", () => {

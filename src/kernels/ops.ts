@@ -20,6 +20,13 @@ export interface Ops {
   readonly backend: "reference" | "native";
 
   /**
+   * The batch of the operations that follow, checked here once: whose tokens are embedded, whose positions turn, whose sequences' pages
+   * are written and attended to. It must not change before the next one begins.
+   * @throws GrokError `shape` or `argument` for a batch that is none.
+   */
+  begin(batch: Batch): void;
+
+  /**
    * Marks the results that follow as belonging to `layer` (-1: none, before the first and after the last). Observers
    * use it to label; a backend that streams weights may use it to fetch ahead.
    */
@@ -38,8 +45,8 @@ export interface Ops {
    */
   weight(tensor: Tensor, options?: WeightOptions): Weight;
 
-  /** Row t of `table` [vocab, width] for every token t, times `scale`: [n, width]. Exact up to one rounding. */
-  embed(name: string, table: Weight, tokens: Int32Array, scale: number): Matrix;
+  /** Row t of `table` [vocab, width] for every token t of the batch, times `scale`: [n, width]. Exact up to one rounding. */
+  embed(name: string, table: Weight, scale: number): Matrix;
 
   /** Rows `indices` of `x`: [indices.length, cols]. */
   rows(name: string, x: Matrix, indices: Int32Array): Matrix;
@@ -57,12 +64,12 @@ export interface Ops {
   addLowRank(y: Matrix, x: Matrix, term: LowRank): Matrix;
 
   /**
-   * Rotary embedding over heads of `headSize` laid side by side in a row: x[n, heads * headSize].
+   * Rotary embedding over heads of `headSize` laid side by side in a row: x[n, heads * headSize], n the batch's rows.
    * Pairs are (i, i + dims/2) for "half" (Grok, NeoX) or (2i, 2i + 1) for "adjacent" (Llama GGUF files); pair i turns by
    * position * frequencies[i]; both members are multiplied by `magnitude`. Dimensions past `2 * frequencies.length` are
    * left alone. Su et al., RoFormer (2021). 1e-6.
    */
-  rope(name: string, x: Matrix, positions: Int32Array, rope: Rope): Matrix;
+  rope(name: string, x: Matrix, rope: Rope): Matrix;
 
   /** Memory for keys and values of every layer, in pages of `pageTokens` tokens. */
   kvCache(spec: KvCacheSpec): KvCache;
@@ -71,7 +78,7 @@ export interface Ops {
   /** Copies page `from` over page `to`, in all layers: how a session that forks gets its own last page. */
   copyPage(cache: KvCache, from: number, to: number): void;
   /** Stores k and v [n, kvHeads * headSize] of a layer at the batch's positions in its sequences' pages. */
-  store(cache: KvCache, layer: number, k: Matrix, v: Matrix, batch: Batch): void;
+  store(cache: KvCache, layer: number, k: Matrix, v: Matrix): void;
 
   /**
    * Causal attention of q [n, heads * headSize] over what the cache holds of each row's sequence, up to and including the
@@ -80,7 +87,7 @@ export interface Ops {
    * valueSize]. One pass over keys and values with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022). 1e-5
    * with an f32 cache.
    */
-  attention(name: string, q: Matrix, cache: KvCache, layer: number, batch: Batch, options: AttentionOptions): Matrix;
+  attention(name: string, q: Matrix, cache: KvCache, layer: number, options: AttentionOptions): Matrix;
 
   /** a + b. One rounding. */
   add(name: string, a: Matrix, b: Matrix): Matrix;
@@ -112,6 +119,14 @@ export interface Ops {
     activation: Activation,
     terms?: ExpertTerms,
   ): Matrix | Promise<Matrix>;
+
+  /**
+   * Of every row of x [n, cols] the k largest values, largest first (the lower index wins a tie), where they stand, and log Σ exp(x)
+   * over all of the row: what choosing a token needs of logits, without reading them all back. What is no number counts as less than
+   * everything and makes its row's logSumExp none either. 1 ≤ k ≤ cols ≤ 2^24. Values and indices exact, logSumExp 1e-6.
+   * @throws GrokError `argument` for another k, or longer rows.
+   */
+  topK(name: string, x: Matrix, k: number): TopK;
 
   /** Frees everything the backend holds. Calls after that throw. */
   close(): void;
@@ -164,12 +179,13 @@ export interface KvCacheSpec {
  * may be at any depth, so prefill chunks and decode steps travel together.
  */
 export interface Batch {
-  /** [n] token ids. */
+  /** [n] token ids, from 0. */
   readonly tokens: Int32Array;
   /** [n] position of each token in its own sequence, from 0. */
   readonly positions: Int32Array;
+  /** One after another, of all rows. */
   readonly sequences: readonly BatchSequence[];
-  /** Rows whose logits are wanted, ascending. */
+  /** Rows whose logits are wanted, ascending, none twice. */
   readonly outputs: Int32Array;
 }
 
@@ -218,6 +234,16 @@ export interface Routing {
   readonly chosen: Matrix;
   /** [n, used] the factor of each chosen expert. */
   readonly weights: Matrix;
+}
+
+/** What {@link Ops.topK} finds in each row. The matrices can be read. */
+export interface TopK {
+  /** [n, k] largest first. */
+  readonly values: Matrix;
+  /** [n, k] their columns, as whole numbers. */
+  readonly indices: Matrix;
+  /** [n, 1] */
+  readonly logSumExp: Matrix;
 }
 
 export interface ExpertStacks {

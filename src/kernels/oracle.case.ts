@@ -2,7 +2,7 @@ import { decodeRow, encodeRow } from "../tensor/decode.ts";
 import { writeF16 } from "../tensor/f16.ts";
 import { elementCount, memoryTensor, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
-import type { Activation, AttentionOptions, KvType, Rope } from "./ops.ts";
+import type { Activation, AttentionOptions, Batch, KvType, Rope } from "./ops.ts";
 
 /** ‖found − expected‖ / ‖expected‖; infinite for different lengths or anything that is not a number. */
 export function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
@@ -183,3 +183,15 @@ export function attendRow(
   }
   return out;
 }
+
+/** Rows of one sequence without pages. */
+export function rowsAt(positions: Int32Array, tokens: Int32Array = new Int32Array(positions.length)): Batch {
+  const sequences = [{ start: 0, count: positions.length, pages: new Int32Array(0) }];
+  return { tokens, positions, sequences, outputs: new Int32Array(0) };
+}
+
+export const rowsOfTokens = (...tokens: number[]): Batch =>
+  rowsAt(
+    Int32Array.from(tokens, (_, i) => i),
+    Int32Array.from(tokens),
+  );

@@ -1,4 +1,4 @@
-import type { AttentionOptions, Batch, Matrix, Ops, Weight, WeightOptions } from "../kernels/ops.ts";
+import type { AttentionOptions, Matrix, Ops, Weight, WeightOptions } from "../kernels/ops.ts";
 import type { ModelConfig, ModelFile } from "./model.ts";
 
 /**
@@ -59,7 +59,6 @@ export type Weights<T> = T extends TensorSpec
 /** What a layer's equations are written with. */
 export interface LayerPass {
   readonly ops: Ops;
-  readonly batch: Batch;
   /**
    * Stores k and v [n, kvHeads * headSize] in the cache and attends to it with q [n, heads * headSize]: values [n, heads *
    * headSize], in the last layer of the wanted rows only.

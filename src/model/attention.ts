@@ -28,8 +28,8 @@ interface Projections {
 }
 
 /** Queries, keys and values of x [n, width], the former two rotated. */
-export function rotatedProjections({ ops, batch }: LayerPass, x: Matrix, w: Projections, rope: Rope) {
-  const q = ops.rope("Qcur_rope", ops.matmul("Qcur", x, w.q), batch.positions, rope);
-  const k = ops.rope("Kcur_rope", ops.matmul("Kcur", x, w.k), batch.positions, rope);
+export function rotatedProjections({ ops }: LayerPass, x: Matrix, w: Projections, rope: Rope) {
+  const q = ops.rope("Qcur_rope", ops.matmul("Qcur", x, w.q), rope);
+  const k = ops.rope("Kcur_rope", ops.matmul("Kcur", x, w.k), rope);
   return [q, k, ops.matmul("Vcur", x, w.v)] as const;
 }

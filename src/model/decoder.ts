@@ -54,57 +54,65 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
   const missing = (what: string) =>
     new GrokError("argument", `${file.path}: ${what} is not in this part of the model`, { path: file.path });
 
-  const model: Model = {
+  const embed = () => {
+    if (embedding === undefined) throw missing("the embedding");
+    ops.at(-1);
+    return ops.embed("inp_embd", embedding, embeddingScale);
+  };
+  const runLayers = async (h: Matrix, batch: Batch, cache: KvCache, from: number, to: number) => {
+    for (let index = from; index < to; index++) {
+      ops.at(index);
+      const pass = passOf(ops, batch, cache, index - bound.from, index === args.layers - 1);
+      h = await architecture.layer(pass, h, layers[index - bound.from]!, args);
+    }
+    return h;
+  };
+  const logitsOf = (h: Matrix) => {
+    if (head === undefined) throw missing("the head");
+    ops.at(-1);
+    if (h.rows === 0) return ops.matrix("result_output", 0, vocab);
+    const x = ops.rmsNorm("result_norm", h, head.norm, args.epsilon);
+    let logits = ops.matmul("result_output", x, head.output);
+    if (logitScale !== 1) logits = ops.scale("result_output", logits, logitScale);
+    return logitCap > 0 ? ops.softcap("result_output", logits, logitCap) : logits;
+  };
+
+  return {
     config: args,
     bound,
     kvCache: (options) => ops.kvCache({ layers: layers.length, kvHeads, headSize, ...options }),
-
     async forward(batch, cache) {
-      return model.head(await model.layers(model.embed(batch), batch, cache), batch);
+      ops.begin(batch);
+      return logitsOf(await runLayers(embed(), batch, cache, bound.from, bound.to));
     },
-
-    embed({ tokens }) {
-      if (embedding === undefined) throw missing("the embedding");
-      ops.at(-1);
-      return ops.embed("inp_embd", embedding, tokens, embeddingScale);
+    embed(batch) {
+      ops.begin(batch);
+      return embed();
     },
-
     async layers(h, batch, cache, from = bound.from, to = bound.to) {
       checkRange(file.path, { from, to }, bound);
-      for (let index = from; index < to; index++) {
-        ops.at(index);
-        const pass = passOf(ops, batch, cache, index - bound.from, index === args.layers - 1);
-        h = await architecture.layer(pass, h, layers[index - bound.from]!, args);
-      }
-      return h;
+      ops.begin(batch);
+      return runLayers(h, batch, cache, from, to);
     },
-
-    head(h) {
-      if (head === undefined) throw missing("the head");
-      ops.at(-1);
-      if (h.rows === 0) return ops.matrix("result_output", 0, vocab);
-      const x = ops.rmsNorm("result_norm", h, head.norm, args.epsilon);
-      let logits = ops.matmul("result_output", x, head.output);
-      if (logitScale !== 1) logits = ops.scale("result_output", logits, logitScale);
-      return logitCap > 0 ? ops.softcap("result_output", logits, logitCap) : logits;
+    head(h, batch) {
+      ops.begin(batch);
+      return logitsOf(h);
     },
   };
-  return model;
 }
 
-/** Layer `layer` of a cache. After attention, what nobody wants logits of leaves the last layer of a model. */
-function passOf(ops: Ops, batch: Batch, cache: KvCache, layer: number, last: boolean): LayerPass {
-  const gathers = last && batch.outputs.length < batch.tokens.length;
+/** Layer `layer` of a cache. After attention, rows that nobody wants logits of leave the last layer of a model. */
+function passOf(ops: Ops, { tokens, outputs }: Batch, cache: KvCache, layer: number, last: boolean): LayerPass {
+  const gathers = last && outputs.length < tokens.length;
   return {
     ops,
-    batch,
     attend(q, k, v, options) {
-      ops.store(cache, layer, k, v, batch);
-      if (gathers && batch.outputs.length === 0) return ops.rows("kqv_out_rows", q, batch.outputs);
-      const values = ops.attention("kqv_out", q, cache, layer, batch, options);
-      return gathers ? ops.rows("kqv_out_rows", values, batch.outputs) : values;
+      ops.store(cache, layer, k, v);
+      if (gathers && outputs.length === 0) return ops.rows("kqv_out_rows", q, outputs);
+      const values = ops.attention("kqv_out", q, cache, layer, options);
+      return gathers ? ops.rows("kqv_out_rows", values, outputs) : values;
     },
-    keep: (h: Matrix) => (gathers ? ops.rows("inp_rows", h, batch.outputs) : h),
+    keep: (h) => (gathers ? ops.rows("inp_rows", h, outputs) : h),
   };
 }
 

@@ -78,7 +78,7 @@ export interface Model {
   /** Memory for the keys and values of the layers that are bound. */
   kvCache(options: KvCacheOptions): KvCache;
   /**
-   * One forward pass over a ragged batch: embed, layers and head, one after another. Stores the batch's keys and values in
+   * One forward pass over a ragged batch: embed, layers and head, the batch handed over once. Stores the batch's keys and values in
    * `cache` and returns the logits of the rows `batch.outputs`: [batch.outputs.length, vocab], valid until the next pass.
    */
   forward(batch: Batch, cache: KvCache): Promise<Matrix>;

@@ -16,6 +16,7 @@ export interface DryOps {
 export function createDryOps(): DryOps {
   const slots = new Map<string, number>();
   let parameters = 0;
+  let rows = 0;
   const make = (name: string, rows: number, cols: number): Matrix => {
     slots.set(name, Math.max(slots.get(name) ?? 0, rows * cols));
     return { name, rows, cols };
@@ -35,12 +36,15 @@ export function createDryOps(): DryOps {
 
   const ops: GradOps = {
     backend: "reference",
+    begin(batch) {
+      rows = batch.tokens.length;
+    },
     at() {},
     matrix: make,
     write() {},
     read: refuse,
     weight: (tensor) => ({ tensor }),
-    embed: (name, table, tokens) => make(name, tokens.length, table.tensor.shape.at(-1)!),
+    embed: (name, table) => make(name, rows, table.tensor.shape.at(-1)!),
     rows: (name, x, indices) => make(name, indices.length, x.cols),
     rmsNorm: alike,
     matmul: (name, x, weight) => make(name, x.rows, outOf(weight.tensor)),
@@ -68,6 +72,11 @@ export function createDryOps(): DryOps {
       inner(x, routing.used, stacks.gate.tensor);
       return alike(name, x);
     },
+    topK: (name, x, k) => ({
+      values: make(name, x.rows, k),
+      indices: make(`${name}.indices`, x.rows, k),
+      logSumExp: make(`${name}.lse`, x.rows, 1),
+    }),
     close() {},
 
     parameter,
@@ -80,7 +89,7 @@ export function createDryOps(): DryOps {
     rmsNormBackward: (into, dOut) => (into === undefined ? undefined : put(into, dOut.rows, dOut.cols)),
     matmulBackward: (into, _, x) => (into === undefined ? undefined : put(into, x.rows, x.cols)),
     ropeBackward: (into, dOut) => put(into, dOut.rows, dOut.cols),
-    selfAttention: (name, q, _k, _v, _batch, { heads }) => ({
+    selfAttention: (name, q, _k, _v, { heads }) => ({
       out: alike(name, q),
       logSumExp: make(`${name}.lse`, q.rows, heads),
     }),

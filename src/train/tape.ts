@@ -59,7 +59,8 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
   /** Slots in use, and how often their name was asked for; slots whose values a rule reads. */
   const versions = new Map<string, number>();
   const needed = new Set<string>();
-  const stored = new Map<number, { readonly k: Matrix; readonly v: Matrix; readonly batch: Batch }>();
+  const stored = new Map<number, { readonly k: Matrix; readonly v: Matrix; readonly batch: Batch | undefined }>();
+  let batch: Batch | undefined;
   let layer = -1;
   let router = noRouterLosses;
   let losses = { balance: 0, zLoss: 0, routers: 0 };
@@ -106,6 +107,10 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
 
   const ops: Ops = {
     ...gradOps,
+    begin(next) {
+      gradOps.begin(next);
+      batch = next;
+    },
     at(index) {
       layer = index;
       gradOps.at(index);
@@ -113,13 +118,13 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
     matrix: (name, rows, cols) => gradOps.matrix(slot(name), rows, cols),
     weight: bind,
 
-    embed(name, table, tokens, scale) {
+    embed(name, table, scale) {
       const place = slot(name);
-      const run = () => gradOps.embed(place, table, tokens, scale);
+      const run = () => gradOps.embed(place, table, scale);
       const out = run();
       if (!isTrained(table)) return record(out, out, run);
       return record(out, out, run, (gradient) => {
-        gradOps.embedBackward(table as Parameters<GradOps["embedBackward"]>[0], gradient.matrix, tokens, scale);
+        gradOps.embedBackward(table as Parameters<GradOps["embedBackward"]>[0], gradient.matrix, scale);
         gradients.release(gradient);
       });
     },
@@ -157,13 +162,13 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
         gradients.release(gradient);
       });
     },
-    rope(name, x, positions, rope) {
+    rope(name, x, rope) {
       const place = slot(name, [x]);
-      const run = () => gradOps.rope(place, x, positions, rope);
+      const run = () => gradOps.rope(place, x, rope);
       const out = run();
       if (!isLive(x)) return record(out, out, run);
       return record(out, out, run, (gradient) => {
-        gradients.map(x, gradient, (into, dOut) => gradOps.ropeBackward(into, dOut, positions, rope));
+        gradients.map(x, gradient, (into, dOut) => gradOps.ropeBackward(into, dOut, rope));
       });
     },
 
@@ -175,21 +180,21 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
     copyPage() {
       throw new GrokError("unsupported", "in training sequences have no pages to copy");
     },
-    store(_cache, index, k, v, batch) {
+    store(_cache, index, k, v) {
       stored.set(index, { k, v, batch });
     },
-    attention(name, q, cache, index, batch, attention) {
+    attention(name, q, cache, index, attention) {
       const { k, v } = storedAt(stored.get(index), index, batch);
       const full = { ...attention, kvHeads: cache.spec.kvHeads };
       const place = slot(name);
-      const run = () => gradOps.selfAttention(place, q, k, v, batch, full);
+      const run = () => gradOps.selfAttention(place, q, k, v, full);
       const attended = run();
       const { out } = attended;
       if (!isLive(q, k, v)) return record(out, out, run);
       need(q, k, v, out);
       return record(out, out, run, (gradient) => {
         const into = { q: gradients.into(q), k: gradients.into(k), v: gradients.into(v) };
-        const found = gradOps.selfAttentionBackward(into, gradient.matrix, q, k, v, attended, batch, full);
+        const found = gradOps.selfAttentionBackward(into, gradient.matrix, q, k, v, attended, full);
         gradients.put(q, found.q);
         gradients.put(k, found.k);
         gradients.put(v, found.v);
@@ -309,6 +314,8 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
           `tape: ${logits.name} is not the result of a recorded pass that trains anything`,
         );
       }
+      // Another pass may have come between.
+      if (batch !== undefined) gradOps.begin(batch);
       router = routerLosses;
       losses = { balance: 0, zLoss: 0, routers: 0 };
       const over = !needed.has(`${logits.name} in ${last.layer}`);
@@ -336,8 +343,12 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
   };
 }
 
-function storedAt<T extends { readonly batch: Batch }>(found: T | undefined, layer: number, batch: Batch): T {
-  if (found === undefined || found.batch !== batch) {
+function storedAt<T extends object>(
+  found: (T & { readonly batch: Batch | undefined }) | undefined,
+  layer: number,
+  batch: Batch | undefined,
+): T {
+  if (batch === undefined || found?.batch !== batch) {
     throw new GrokError("argument", `tape: layer ${layer} attends to keys and values that this batch did not store`);
   }
   for (const { start, count } of batch.sequences) {

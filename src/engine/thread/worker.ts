@@ -1,6 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { openGguf } from "../../formats/gguf/file.ts";
-import type { Ops } from "../../kernels/ops.ts";
 import { coreLimit } from "../../machine/limits.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
 import { type Observer, observe } from "../../model/observe.ts";
@@ -29,10 +28,9 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
   const ops = adapted?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
-  const bind = (bound: Ops) => adapters?.follow(bindModel(bound, file)) ?? bindModel(bound, file);
-  const model = bind(ops);
+  const model = bindModel(ops, file);
   const settings = resolveOptions(options, ops.backend, model.config);
-  const bindObserved = (see: Observer) => bind(observe(ops, see));
+  const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
   const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path, bindObserved });
 
   const { layers, kvHeads, headSize } = model.config;

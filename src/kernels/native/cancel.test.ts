@@ -43,7 +43,8 @@ it.skipIf(!state.addon)(
       return made;
     };
     const k = matrix("k", 512, 128);
-    ops.store(cache, 0, k, k, batch);
+    ops.begin(batch);
+    ops.store(cache, 0, k, k);
     const routed = (rows: number): Routing =>
       ops.route(`routing ${rows}`, matrix(`logits ${rows}`, rows, experts), { used: 2, renormalize: true });
 
@@ -70,7 +71,7 @@ it.skipIf(!state.addon)(
       Atomics.store(numbers, 0, 0);
     }
     const q = matrix("q", 512, 256);
-    kinds.push(["attention", () => ops.attention("attention", q, cache, 0, batch, { heads: 4, scale: 0.125 })]);
+    kinds.push(["attention", () => ops.attention("attention", q, cache, 0, { heads: 4, scale: 0.125 })]);
 
     for (const [name, compute] of kinds) {
       const expected = Array.from(await ops.read(await compute()));

@@ -5,43 +5,46 @@ import type { Batch } from "../ops.ts";
 export interface Control {
   /** Writes one list. */
   list(values: Int32Array): void;
-  /** Writes a batch: number of sequences; positions; start, count, page table length of each; the page tables. */
+  /** Begins a batch, in a block of its own that other lists leave alone. */
   batch(batch: Batch): void;
   /** Writes a factor, as float64, and a target for each row. */
   targets(factors: Float64Array, targets: Int32Array): void;
 }
 
 export function createControl(native: AddonBackend): Control {
-  let block = new Int32Array(native.control(1));
+  let lists = new Int32Array(native.control(1));
+  let rows = new Int32Array(native.batch(1));
   const reserve = (length: number) => {
-    if (length > block.length) block = new Int32Array(native.control(length));
+    if (length > lists.length) lists = new Int32Array(native.control(length));
   };
   return {
     list(values) {
       reserve(values.length);
-      block.set(values);
+      lists.set(values);
     },
-    batch({ positions, sequences }) {
-      let length = 1 + positions.length + 3 * sequences.length;
+    batch({ tokens, positions, sequences }) {
+      const n = tokens.length;
+      let length = 2 * n + 3 * sequences.length;
       for (const { pages } of sequences) length += pages.length;
-      reserve(length);
-      block[0] = sequences.length;
-      block.set(positions, 1);
-      let at = 1 + positions.length;
+      if (length > rows.length) rows = new Int32Array(native.batch(length));
+      rows.set(tokens);
+      rows.set(positions, n);
+      let at = 2 * n;
       for (const { start, count, pages } of sequences) {
-        block[at++] = start;
-        block[at++] = count;
-        block[at++] = pages.length;
+        rows[at++] = start;
+        rows[at++] = count;
+        rows[at++] = pages.length;
       }
       for (const { pages } of sequences) {
-        block.set(pages, at);
+        rows.set(pages, at);
         at += pages.length;
       }
+      native.begin(n, sequences.length);
     },
     targets(factors, targets) {
       reserve(3 * targets.length);
-      new Float64Array(block.buffer, 0, factors.length).set(factors);
-      block.set(targets, 2 * targets.length);
+      new Float64Array(lists.buffer, 0, factors.length).set(factors);
+      lists.set(targets, 2 * targets.length);
     },
   };
 }

@@ -58,9 +58,10 @@ it.skipIf(state.addon === undefined)("gives the same bits with one, two and thre
     };
     const attention = { heads: 6, kvHeads: 2, scale: 0.25, softcap: 30 };
     const [k, v] = [matrix("k", n, 16), matrix("v", n, 16)];
-    const attended = ops.selfAttention("att", x, k, v, batch, attention);
+    ops.begin(batch);
+    const attended = ops.selfAttention("att", x, k, v, attention);
     const into = { q: "dq", k: "dk", v: "dv" };
-    const gradients = ops.selfAttentionBackward(into, dOut, x, k, v, attended, batch, attention);
+    const gradients = ops.selfAttentionBackward(into, dOut, x, k, v, attended, attention);
     for (const made of [attended.out, gradients.q, gradients.k, gradients.v]) await keep(made);
     const parameters = [gain, square, gate, up, down];
     found.push(ops.gradientNorm(parameters));

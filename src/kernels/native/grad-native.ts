@@ -1,9 +1,10 @@
 import type { Addon } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
+import { batchOf } from "../batch.ts";
 import type { GradOps, Into, SelfAttentionOptions, TrainableWeight } from "../grad-ops.ts";
 import type { Batch, ExpertStacks, Matrix, Routing, Weight } from "../ops.ts";
 import { checkApart, checkSize } from "../reference/matrix.ts";
-import { checkBatch, checkSame, type NativeOptions, openNative } from "./native.ts";
+import { checkSame, type NativeOptions, openNative } from "./native.ts";
 import { adaptWeight, boundParameter, createParameter } from "./parameter.ts";
 import { boundWeight, type NativeWeight } from "./weight.ts";
 
@@ -34,8 +35,9 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
   };
   const unwanted = { matrix: undefined, id: -1, add: false };
 
-  const attentionShape = (q: Matrix, k: Matrix, v: Matrix, batch: Batch, { heads, kvHeads }: SelfAttentionOptions) => {
-    for (const x of [q, k, v]) checkBatch("selfAttention", batch, x);
+  let batch: Batch | undefined;
+  const attentionShape = (q: Matrix, k: Matrix, v: Matrix, { heads, kvHeads }: SelfAttentionOptions) => {
+    for (const x of [q, k, v]) batchOf("selfAttention", batch, x);
     checkSize("selfAttention", `columns of ${q.name} beyond whole heads`, 0, q.cols % heads);
     const headSize = q.cols / heads;
     for (const x of [k, v]) checkSize("selfAttention", `columns of ${x.name}`, kvHeads * headSize, x.cols);
@@ -64,6 +66,10 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
 
   return {
     ...ops,
+    begin(next) {
+      ops.begin(next);
+      batch = next;
+    },
 
     parameter: (name, shape, values) => createParameter(native, name, shape, values),
     readParameter: (parameter, part) => boundParameter(native, parameter).values(part),
@@ -97,12 +103,11 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
       return to.matrix;
     },
 
-    embedBackward(table, dOut, tokens, scale) {
+    embedBackward(table, dOut, scale) {
       const { id, rows, cols } = boundParameter(native, table);
-      checkSize("embedBackward", `rows of ${dOut.name}`, tokens.length, dOut.rows);
+      const { tokens } = batchOf("embedBackward", batch, dOut);
       checkSize("embedBackward", `columns of ${dOut.name}`, cols, dOut.cols);
       checkIndices("embedBackward", "token", tokens, rows);
-      control.list(tokens);
       native.embedBackward(id, idOf(dOut), tokens.length, scale);
     },
     rowsBackward(into, dOut, indices, rows) {
@@ -121,40 +126,37 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
       native.rmsNormBackward(to.id, to.add, idOf(dOut), idOf(x), x.rows, weight.id, eps);
       return to.matrix;
     },
-    ropeBackward(into, dOut, positions, rope) {
-      checkSize("ropeBackward", `positions of ${dOut.name}`, dOut.rows, positions.length);
+    ropeBackward(into, dOut, rope) {
+      batchOf("ropeBackward", batch, dOut);
       checkSize("ropeBackward", `columns of ${dOut.name} beyond whole heads`, 0, dOut.cols % rope.headSize);
       const to = target("ropeBackward", into, dOut.rows, dOut.cols);
       const tables = rotary(rope);
-      control.list(positions);
       native.ropeBackward(to.id, to.add, idOf(dOut), dOut.rows, dOut.cols / rope.headSize, tables);
       return to.matrix;
     },
 
-    selfAttention(name, q, k, v, batch, attention) {
+    selfAttention(name, q, k, v, attention) {
       checkApart("selfAttention", name, q, k, v);
-      const headSize = attentionShape(q, k, v, batch, attention);
+      const headSize = attentionShape(q, k, v, attention);
       const { heads, kvHeads, scale, softcap = 0, temperatureLength = 0 } = attention;
       const out = result(name, q.rows, q.cols);
       const logSumExp = result(`${name}.lse`, q.rows, heads);
       const operands = [idOf(q), idOf(k), idOf(v)] as const;
-      control.batch(batch);
       const cap = softcap;
       const length = temperatureLength;
       native.selfAttention(out.id, logSumExp.id, ...operands, q.rows, heads, kvHeads, headSize, scale, cap, length);
       return { out, logSumExp };
     },
-    selfAttentionBackward(into, dOut, q, k, v, { out, logSumExp }, batch, attention) {
+    selfAttentionBackward(into, dOut, q, k, v, { out, logSumExp }, attention) {
       checkSame("selfAttentionBackward", q, dOut);
       checkSame("selfAttentionBackward", q, out);
-      const headSize = attentionShape(q, k, v, batch, attention);
+      const headSize = attentionShape(q, k, v, attention);
       const { heads, kvHeads, scale, softcap = 0, temperatureLength = 0 } = attention;
       checkSize("selfAttentionBackward", `columns of ${logSumExp.name}`, heads, logSumExp.cols);
       const read = [dOut, q, k, v, out, logSumExp];
       const dq = apart("selfAttentionBackward", into.q, q.rows, q.cols, read);
       const dk = apart("selfAttentionBackward", into.k, k.rows, k.cols, read);
       const dv = apart("selfAttentionBackward", into.v, v.rows, v.cols, read);
-      control.batch(batch);
       native.selfAttentionBackward(
         ...([dq.id, dq.add, dk.id, dk.add, dv.id, dv.add] as const),
         ...([idOf(dOut), idOf(q), idOf(k), idOf(v), idOf(out), idOf(logSumExp)] as const),

@@ -145,13 +145,14 @@ describe.skipIf(!state.addon)(title, () => {
       const put = (page: number, from: number, rows: number, values: Float32Array) => {
         const m = ops.matrix("kv", rows, 32);
         ops.write(m, values);
-        for (const layer of [0, 1]) ops.store(cache, layer, m, m, oneSequence(from, rows, Int32Array.of(page)));
+        ops.begin(oneSequence(from, rows, Int32Array.of(page)));
+        for (const layer of [0, 1]) ops.store(cache, layer, m, m);
       };
       const look = async (page: number, position: number) => {
         const q = ops.matrix("q", 1, 32);
         ops.write(q, new Float32Array(32).fill(0.1));
-        const batch = oneSequence(position, 1, Int32Array.of(page));
-        return Array.from(await ops.read(ops.attention("o", q, cache, 1, batch, { heads: 1, scale: 1 })));
+        ops.begin(oneSequence(position, 1, Int32Array.of(page)));
+        return Array.from(await ops.read(ops.attention("o", q, cache, 1, { heads: 1, scale: 1 })));
       };
       put(0, 0, 4, random(4 * 32));
       ops.copyPage(cache, 0, 2);
@@ -323,7 +324,8 @@ async function attend(
     ops.write(m, random((depth + rows) * kvHeads * headSize));
     return m;
   });
-  ops.store(cache, 0, k!, v!, oneSequence(0, depth + rows, pages));
+  ops.begin(oneSequence(0, depth + rows, pages));
+  ops.store(cache, 0, k!, v!);
   const width = kvHeads * group * headSize;
   const queries = random(rows * width);
   const options = { heads: kvHeads * group, scale: 1 / Math.sqrt(headSize), softcap };
@@ -332,8 +334,8 @@ async function attend(
     const start = i === 0 ? 0 : cuts[i - 1]!;
     const q = ops.matrix("q", end - start, width);
     ops.write(q, queries.slice(start * width, end * width));
-    const batch = oneSequence(depth + start, end - start, pages);
-    for (const value of await ops.read(ops.attention("out", q, cache, 0, batch, options))) found.push(value);
+    ops.begin(oneSequence(depth + start, end - start, pages));
+    for (const value of await ops.read(ops.attention("out", q, cache, 0, options))) found.push(value);
   }
   ops.freeKvCache(cache);
   return found;

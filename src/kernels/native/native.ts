@@ -1,8 +1,10 @@
 import type { Addon, AddonBackend } from "../../addon.ts";
 import { type ErrorCode, GrokError } from "../../errors.ts";
 import { processorLimit } from "../../machine/limits.ts";
+import { batchOf, checkBatch } from "../batch.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
 import { checkApart, checkLowRank, checkSize } from "../reference/matrix.ts";
+import { checkTopK } from "../top-k.ts";
 import { type Control, createControl } from "./control.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
 import { bindWeight, boundWeight, createSources } from "./weight.ts";
@@ -61,6 +63,7 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
   const rotaries = new WeakMap<Rope, number>();
   const rotaryIds = new Map<string, number>();
   let open = true;
+  let batch: Batch | undefined;
 
   const result = (name: string, rows: number, cols: number) => {
     if (!open) throw new GrokError("argument", "the backend was closed");
@@ -89,6 +92,12 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
 
   const ops: Ops = {
     backend: "native",
+    begin(next) {
+      batch = undefined;
+      checkBatch(next);
+      control.batch(next);
+      batch = next;
+    },
     at() {},
 
     matrix: result,
@@ -103,10 +112,10 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
       return bindWeight(addon, native, sources, tensor, options);
     },
 
-    embed(name, table, tokens, factor) {
+    embed(name, table, factor) {
+      const { tokens } = batchOf("embed", batch);
       const weight = boundWeight(native, table);
       const out = result(name, tokens.length, weight.cols);
-      control.list(tokens);
       native.embed(out.id, weight.id, tokens.length, factor);
       return out;
     },
@@ -144,8 +153,8 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
       native.addLowRank(idOf(y), idOf(x), x.rows, first.id, second.id, idOf(scales));
       return y;
     },
-    rope(name, x, positions, rope) {
-      checkSize("rope", `positions of ${x.name}`, x.rows, positions.length);
+    rope(name, x, rope) {
+      batchOf("rope", batch, x);
       checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
       if (2 * rope.frequencies.length > rope.headSize) {
         throw new GrokError("shape", `rope: ${2 * rope.frequencies.length} dimensions in heads of ${rope.headSize}`);
@@ -153,7 +162,6 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
       const id = idOf(x);
       const rotary = rotaryOf(rope);
       const out = result(name, x.rows, x.cols);
-      control.list(positions);
       native.rope(out.id, id, x.rows, x.cols / rope.headSize, rotary);
       return out;
     },
@@ -168,22 +176,21 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
     copyPage(cache, from, to) {
       native.copyPage(cacheOf(cache).id, from, to);
     },
-    store(cache, layer, k, v, batch) {
+    store(cache, layer, k, v) {
       const { id, spec } = cacheOf(cache);
-      checkBatch("store", batch, k);
-      checkBatch("store", batch, v);
-      for (const x of [k, v]) checkSize("store", `columns of ${x.name}`, spec.kvHeads * spec.headSize, x.cols);
-      control.batch(batch);
+      for (const x of [k, v]) {
+        batchOf("store", batch, x);
+        checkSize("store", `columns of ${x.name}`, spec.kvHeads * spec.headSize, x.cols);
+      }
       native.store(id, layer, idOf(k), idOf(v), k.rows);
     },
-    attention(name, q, cache, layer, batch, { heads, scale, softcap = 0, temperatureLength = 0 }) {
+    attention(name, q, cache, layer, { heads, scale, softcap = 0, temperatureLength = 0 }) {
       checkApart("attention", name, q);
       const { id, spec } = cacheOf(cache);
-      checkBatch("attention", batch, q);
+      batchOf("attention", batch, q);
       checkSize("attention", `columns of ${q.name}`, heads * spec.headSize, q.cols);
       const queries = idOf(q);
       const out = result(name, q.rows, q.cols);
-      control.batch(batch);
       native.attention(out.id, queries, q.rows, id, layer, heads, scale, softcap, temperatureLength);
       return out;
     },
@@ -258,6 +265,16 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
       return out;
     },
 
+    topK(name, x, k) {
+      checkApart("topK", name, x);
+      checkTopK(x, k);
+      const id = idOf(x);
+      const [values, indices] = [result(name, x.rows, k), result(`${name}.indices`, x.rows, k)];
+      const logSumExp = result(`${name}.lse`, x.rows, 1);
+      native.topK(values.id, indices.id, logSumExp.id, id, x.rows, x.cols, k);
+      return { values, indices, logSumExp };
+    },
+
     close() {
       open = false;
       scratch.clear();
@@ -278,13 +295,6 @@ function bindCache(native: AddonBackend, spec: KvCacheSpec): NativeCache {
 export function checkSame(operation: string, a: Matrix, b: Matrix): void {
   checkSize(operation, `rows of ${b.name}`, a.rows, b.rows);
   checkSize(operation, `columns of ${b.name}`, a.cols, b.cols);
-}
-
-export function checkBatch(operation: string, batch: Batch, x: Matrix): void {
-  checkSize(operation, `rows of ${x.name}`, batch.positions.length, x.rows);
-  let covered = 0;
-  for (const { count } of batch.sequences) covered += count;
-  checkSize(operation, "rows of the batch's sequences", x.rows, covered);
 }
 
 const kinds: ReadonlyMap<string | undefined, ErrorCode> = new Map([

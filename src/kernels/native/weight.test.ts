@@ -8,7 +8,7 @@ import { openDataFile } from "../../bytes/data-file.ts";
 import { memoryTensor, type Tensor } from "../../tensor/tensor.ts";
 import { encodedBytes, type TensorType } from "../../tensor/types.ts";
 import type { Ops, Weight } from "../ops.ts";
-import { createRandom } from "../oracle.case.ts";
+import { createRandom, rowsOfTokens } from "../oracle.case.ts";
 import { createNative } from "./native.ts";
 
 const { addon } = loadAddon() as { addon: Addon };
@@ -111,7 +111,8 @@ describe.skipIf(!addon)("weights of the native backend", () => {
     const file = openDataFile(path);
     const shape = [tall, wide];
     const table = ops.weight({ name: "w", type: "q8_0", shape, source: path, places: [{ file, offset: 0, bytes }] });
-    const found = ops.read(ops.embed("e", table, Int32Array.of(0, tall - 1), 1)) as Float32Array;
+    ops.begin(rowsOfTokens(0, tall - 1));
+    const found = ops.read(ops.embed("e", table, 1)) as Float32Array;
     expect([found[0], found.at(-1)]).toEqual([0, found[wide]]);
     expect(found[wide]).not.toBe(0);
     ops.close();
@@ -129,7 +130,8 @@ describe.skipIf(!addon)("weights of the native backend", () => {
         ...{ name: "w", type: "f32" as TensorType, shape: [large / 4 / cols, cols], source: path },
         places: [{ file, offset, bytes: large }],
       });
-    ops.embed("e", bind(0), Int32Array.of(5), 1);
+    ops.begin(rowsOfTokens(5));
+    ops.embed("e", bind(0), 1);
     const streamed = bind(large);
     expect(inLargePages()).toBe(0);
     read(ops, streamed, x);

@@ -1,4 +1,5 @@
 import { GrokError } from "../../errors.ts";
+import { batchOf } from "../batch.ts";
 import type { GradOps, Into } from "../grad-ops.ts";
 import type { Batch, Matrix } from "../ops.ts";
 import { stepParameter } from "./adamw.ts";
@@ -10,7 +11,7 @@ import { addProduct, addWeightGradient } from "./matmul-gradient.ts";
 import { checkApart, checkSize, valuesOf } from "./matrix.ts";
 import { addNormGradient } from "./norm-gradient.ts";
 import { boundParameter, createParameter, parameterOf } from "./parameter.ts";
-import { checkBatch, checkIndex, checkSame, createReference, type ReferenceOptions } from "./reference.ts";
+import { checkIndex, checkSame, createReference, type ReferenceOptions } from "./reference.ts";
 import { rotate } from "./rope.ts";
 import { addRouteGradient } from "./route-gradient.ts";
 import { addSelfAttentionGradient, attendSelf } from "./self-attention.ts";
@@ -55,8 +56,9 @@ export function createGradReference(options: ReferenceOptions = {}): GradOps {
     return matrix;
   };
 
-  const attentionOperands = (batch: Batch, q: Matrix, k: Matrix, v: Matrix, heads: number, kvHeads: number) => {
-    for (const x of [q, k, v]) checkBatch("selfAttention", batch, x);
+  let batch: Batch | undefined;
+  const attentionOperands = (q: Matrix, k: Matrix, v: Matrix, heads: number, kvHeads: number) => {
+    for (const x of [q, k, v]) batchOf("selfAttention", batch, x);
     const headSize = q.cols / heads;
     for (const x of [k, v]) checkSize("selfAttention", `columns of ${x.name}`, kvHeads * headSize, x.cols);
     return { q: valuesOf(q), k: valuesOf(k), v: valuesOf(v), headSize };
@@ -64,6 +66,10 @@ export function createGradReference(options: ReferenceOptions = {}): GradOps {
 
   return {
     ...ops,
+    begin(next) {
+      ops.begin(next);
+      batch = next;
+    },
 
     parameter: createParameter,
     readParameter: (parameter, part) => boundParameter(parameter).parts[part],
@@ -80,9 +86,9 @@ export function createGradReference(options: ReferenceOptions = {}): GradOps {
     },
     lowRank: (base, a, b, scale) => adaptWeight(boundWeight(base), boundParameter(a), boundParameter(b), scale),
 
-    embedBackward(table, dOut, tokens, scale) {
+    embedBackward(table, dOut, scale) {
       const { parts, rows, cols } = boundParameter(table);
-      checkSize("embedBackward", `rows of ${dOut.name}`, tokens.length, dOut.rows);
+      const { tokens } = batchOf("embedBackward", batch, dOut);
       checkSize("embedBackward", `columns of ${dOut.name}`, cols, dOut.cols);
       const gradient = valuesOf(dOut);
       tokens.forEach((token, t) => {
@@ -124,8 +130,8 @@ export function createGradReference(options: ReferenceOptions = {}): GradOps {
       return target?.matrix;
     },
 
-    ropeBackward(into, dOut, positions, rope) {
-      checkSize("ropeBackward", `positions of ${dOut.name}`, dOut.rows, positions.length);
+    ropeBackward(into, dOut, rope) {
+      const { positions } = batchOf("ropeBackward", batch, dOut);
       checkSize("ropeBackward", `columns of ${dOut.name} beyond whole heads`, 0, dOut.cols % rope.headSize);
       const turned = Float64Array.from(valuesOf(dOut));
       const back = { ...rope, frequencies: rope.frequencies.map((frequency) => -frequency) };
@@ -133,24 +139,25 @@ export function createGradReference(options: ReferenceOptions = {}): GradOps {
       return mapInto("ropeBackward", into, dOut, (_, i) => turned[i]!);
     },
 
-    selfAttention(name, q, k, v, batch, attention) {
+    selfAttention(name, q, k, v, attention) {
       checkApart("selfAttention", name, q, k, v);
-      const operands = attentionOperands(batch, q, k, v, attention.heads, attention.kvHeads);
+      const operands = attentionOperands(q, k, v, attention.heads, attention.kvHeads);
       const out = ops.matrix(name, q.rows, q.cols);
       const logSumExp = ops.matrix(`${name}.lse`, q.rows, attention.heads);
-      attendSelf(valuesOf(out), valuesOf(logSumExp), operands, batch, attention);
+      attendSelf(valuesOf(out), valuesOf(logSumExp), operands, batchOf("selfAttention", batch, q), attention);
       return { out, logSumExp };
     },
-    selfAttentionBackward(into, dOut, q, k, v, { out, logSumExp }, batch, attention) {
+    selfAttentionBackward(into, dOut, q, k, v, { out, logSumExp }, attention) {
       checkSame("selfAttentionBackward", q, dOut);
-      const operands = attentionOperands(batch, q, k, v, attention.heads, attention.kvHeads);
+      const operands = attentionOperands(q, k, v, attention.heads, attention.kvHeads);
       const read = [dOut, q, k, v, out, logSumExp];
       const dq = sumInto("selfAttentionBackward", into.q, q.rows, q.cols, read);
       const dk = sumInto("selfAttentionBackward", into.k, k.rows, k.cols, read);
       const dv = sumInto("selfAttentionBackward", into.v, v.rows, v.cols, read);
       const gradients = { q: dq.data, k: dk.data, v: dv.data };
       const lse = valuesOf(logSumExp);
-      addSelfAttentionGradient(gradients, valuesOf(dOut), operands, valuesOf(out), lse, batch, attention);
+      const rows = batchOf("selfAttention", batch, q);
+      addSelfAttentionGradient(gradients, valuesOf(dOut), operands, valuesOf(out), lse, rows, attention);
       return { q: dq.matrix, k: dk.matrix, v: dv.matrix };
     },
 

@@ -1,5 +1,7 @@
 import { GrokError } from "../../errors.ts";
+import { batchOf, checkBatch } from "../batch.ts";
 import type { Batch, LowRank, Matrix, Ops } from "../ops.ts";
+import { checkTopK } from "../top-k.ts";
 import { attend } from "./attention.ts";
 import { addInto, gate, normalize, scaleInto, softcapInto } from "./elementwise.ts";
 import { addLowRankTerm, mixExperts, type ReferenceTerms } from "./experts.ts";
@@ -8,6 +10,7 @@ import { multiply } from "./matmul.ts";
 import { checkApart, checkLowRank, checkSize, createScratch, valuesOf } from "./matrix.ts";
 import { rotate } from "./rope.ts";
 import { choose, softmaxRows } from "./route.ts";
+import { largest } from "./top-k.ts";
 import { bindWeight, boundWeight, createDecodedCache } from "./weight.ts";
 
 export interface ReferenceOptions {
@@ -25,6 +28,7 @@ export function createReference(options: ReferenceOptions = {}): Ops {
   const cache = createDecodedCache(options.decodedBytes ?? defaults.decodedBytes);
   const scratch = createScratch();
   let open = true;
+  let batch: Batch | undefined;
 
   const result = (name: string, rows: number, cols: number) => {
     if (!open) throw new GrokError("argument", "the backend was closed");
@@ -33,6 +37,11 @@ export function createReference(options: ReferenceOptions = {}): Ops {
 
   return {
     backend: "reference",
+    begin(next) {
+      batch = undefined;
+      checkBatch(next);
+      batch = next;
+    },
     at() {},
 
     matrix: result,
@@ -46,7 +55,8 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       return bindWeight(tensor, cache);
     },
 
-    embed(name, table, tokens, factor) {
+    embed(name, table, factor) {
+      const { tokens } = batchOf("embed", batch);
       const weight = boundWeight(table);
       const out = result(name, tokens.length, weight.cols);
       tokens.forEach((token, t) => {
@@ -92,8 +102,8 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       return y;
     },
 
-    rope(name, x, positions, rope) {
-      checkSize("rope", `positions of ${x.name}`, x.rows, positions.length);
+    rope(name, x, rope) {
+      const { positions } = batchOf("rope", batch, x);
       checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
       if (2 * rope.frequencies.length > rope.headSize) {
         throw new GrokError("shape", `rope: ${2 * rope.frequencies.length} dimensions in heads of ${rope.headSize}`);
@@ -114,22 +124,20 @@ export function createReference(options: ReferenceOptions = {}): Ops {
     copyPage(kv, from, to) {
       copyCachePage(boundCache(kv), from, to);
     },
-    store(kv, layer, k, v, batch) {
+    store(kv, layer, k, v) {
       const bound = boundCache(kv);
       checkIndex("store", "layer", layer, kv.spec.layers);
-      checkBatch("store", batch, k);
-      checkBatch("store", batch, v);
       for (const x of [k, v]) checkSize("store", `columns of ${x.name}`, kv.spec.kvHeads * kv.spec.headSize, x.cols);
-      storeRows(bound, bound.keys[layer]!, valuesOf(k), batch);
-      storeRows(bound, bound.values[layer]!, valuesOf(v), batch);
+      storeRows(bound, bound.keys[layer]!, valuesOf(k), batchOf("store", batch, k));
+      storeRows(bound, bound.values[layer]!, valuesOf(v), batchOf("store", batch, v));
     },
-    attention(name, q, kv, layer, batch, attention) {
+    attention(name, q, kv, layer, attention) {
       checkApart("attention", name, q);
       checkIndex("attention", "layer", layer, kv.spec.layers);
-      checkBatch("attention", batch, q);
+      const rows = batchOf("attention", batch, q);
       checkSize("attention", `columns of ${q.name}`, attention.heads * kv.spec.headSize, q.cols);
       const out = result(name, q.rows, q.cols);
-      attend(out.data, valuesOf(q), boundCache(kv), layer, batch, attention);
+      attend(out.data, valuesOf(q), boundCache(kv), layer, rows, attention);
       return out;
     },
 
@@ -188,6 +196,15 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       return out;
     },
 
+    topK(name, x, k) {
+      checkApart("topK", name, x);
+      checkTopK(x, k);
+      const [values, indices] = [result(name, x.rows, k), result(`${name}.indices`, x.rows, k)];
+      const logSumExp = result(`${name}.lse`, x.rows, 1);
+      largest(valuesOf(x), x.rows, x.cols, k, values.data, indices.data, logSumExp.data);
+      return { values, indices, logSumExp };
+    },
+
     close() {
       open = false;
       scratch.clear();
@@ -216,10 +233,4 @@ export function checkIndex(operation: string, what: string, index: number, count
 export function checkSame(operation: string, a: Matrix, b: Matrix): void {
   checkSize(operation, `rows of ${b.name}`, a.rows, b.rows);
   checkSize(operation, `columns of ${b.name}`, a.cols, b.cols);
-}
-
-export function checkBatch(operation: string, batch: Batch, x: Matrix): void {
-  checkSize(operation, `rows of ${x.name}`, batch.positions.length, x.rows);
-  const covered = batch.sequences.reduce((sum, sequence) => sum + sequence.count, 0);
-  checkSize(operation, "rows of the batch's sequences", x.rows, covered);
 }

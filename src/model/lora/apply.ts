@@ -1,7 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import type { Batch, ExpertStacks, LowRank, Matrix, Ops, Weight } from "../../kernels/ops.ts";
 import type { MemoryPlace } from "../../tensor/tensor.ts";
-import type { Model } from "../model.ts";
 import type { LoraAdapter, LowRankTerm } from "./adapter.ts";
 
 /** A bound adapter, and how strongly a sequence uses it. */
@@ -18,6 +17,9 @@ export interface BoundAdapter {
   readonly terms: ReadonlyMap<string, readonly Omit<LowRank, "scales">[]>;
 }
 
+/** What each sequence of a batch uses. */
+export type AdapterChoices = readonly (readonly AppliedAdapter[])[];
+
 /**
  * Operations that add low-rank terms beside their products, row by row as each sequence of a batch wants it, and read the base in
  * place.
@@ -26,14 +28,20 @@ export interface AdaptedOps {
   /** Bind models to these. */
   readonly ops: Ops;
   bind(adapter: LoraAdapter): BoundAdapter;
-  /** The model, bound to {@link AdaptedOps.ops}, so that its passes follow `adaptersOf(batch)`: for each sequence what it uses. */
-  follow(model: Model, adaptersOf: (batch: Batch) => readonly (readonly AppliedAdapter[])[]): Model;
+  /** From the next batch on, each uses `choicesOf(batch)`; before that none. */
+  follow(choicesOf: (batch: Batch) => AdapterChoices): void;
 }
 
 /** One adapter in a pass: how strongly each row uses it, 0 where it does not. */
 interface RowScales {
   readonly adapter: BoundAdapter;
-  readonly scales: Float64Array;
+  readonly all: Scales;
+  /** Of the rows that go on after the last layer's attention. */
+  readonly outputs: Scales;
+}
+
+interface Scales {
+  readonly values: Float64Array;
   /** The same where the backend reads it; made when it is first needed. */
   matrix?: Matrix;
 }
@@ -44,21 +52,23 @@ interface RowScales {
  * makes exactly the base's calls.
  */
 export function adaptOps(base: Ops): AdaptedOps {
-  /** Of the pass under way: empty when no row uses an adapter. */
+  let choicesOf = (_batch: Batch): AdapterChoices => [];
+  /** Of the batch under way: empty when no row uses an adapter. */
   let used: RowScales[] = [];
 
   const termsOf = (tensor: string, rows: number): LowRank[] =>
-    used.flatMap((each, i) => {
-      const terms = each.adapter.terms.get(tensor);
+    used.flatMap(({ adapter, all, outputs }, i) => {
+      const terms = adapter.terms.get(tensor);
       if (terms === undefined) return [];
-      if (each.scales.length !== rows) {
-        throw new GrokError("internal", `adapters: ${rows} rows for ${tensor} in a pass of ${each.scales.length}`);
+      const of = [all, outputs].find(({ values }) => values.length === rows);
+      if (of === undefined) {
+        throw new GrokError("internal", `adapters: ${rows} rows for ${tensor} in a batch of ${all.values.length}`);
       }
-      if (each.matrix === undefined) {
-        each.matrix = base.matrix(`lora.scales ${i}`, rows, 1);
-        base.write(each.matrix, each.scales);
+      if (of.matrix === undefined) {
+        of.matrix = base.matrix(`lora.scales ${i} ${of === all ? "of all" : "of outputs"}`, rows, 1);
+        base.write(of.matrix, of.values);
       }
-      const scales = each.matrix;
+      const scales = of.matrix;
       return terms.map((term) => ({ ...term, scales }));
     });
 
@@ -69,15 +79,9 @@ export function adaptOps(base: Ops): AdaptedOps {
 
   const ops: Ops = {
     ...base,
-    rows(name, x, indices) {
-      // After the models' one gathering of rows, the pass goes on with those alone.
-      if (used[0]?.scales.length === x.rows) {
-        used = used.map(({ adapter, scales }) => ({
-          adapter,
-          scales: Float64Array.from(indices, (row) => scales[row]!),
-        }));
-      }
-      return base.rows(name, x, indices);
+    begin(batch) {
+      base.begin(batch);
+      used = scaleRows(batch, choicesOf(batch));
     },
     matmul(name, x, weight) {
       const y = base.matmul(name, x, weight);
@@ -99,17 +103,9 @@ export function adaptOps(base: Ops): AdaptedOps {
       );
       return { path, terms: new Map(bound) };
     },
-    follow: (model, adaptersOf) => ({
-      ...model,
-      async forward(batch, cache) {
-        used = scaleRows(batch, adaptersOf(batch));
-        try {
-          return await model.forward(batch, cache);
-        } finally {
-          used = [];
-        }
-      },
-    }),
+    follow(choices) {
+      choicesOf = choices;
+    },
   };
 }
 
@@ -147,14 +143,16 @@ function groupBy<K, T>(all: readonly T[], keyOf: (one: T) => K): Map<K, T[]> {
   return groups;
 }
 
-function scaleRows(batch: Batch, adapters: readonly (readonly AppliedAdapter[])[]): RowScales[] {
+function scaleRows(batch: Batch, choices: AdapterChoices): RowScales[] {
   const all = new Map<BoundAdapter, Float64Array>();
   for (const [index, { start, count }] of batch.sequences.entries()) {
-    for (const { adapter, scale } of adapters[index] ?? []) {
+    for (const { adapter, scale } of choices[index] ?? []) {
       const scales = all.get(adapter) ?? new Float64Array(batch.tokens.length);
       for (let row = start; row < start + count; row++) scales[row] = scales[row]! + scale;
       all.set(adapter, scales);
     }
   }
-  return [...all].map(([adapter, scales]) => ({ adapter, scales }));
+  return [...all].map(([adapter, values]) => ({
+    ...{ adapter, all: { values }, outputs: { values: Float64Array.from(batch.outputs, (row) => values[row]!) } },
+  }));
 }

@@ -65,8 +65,8 @@ interface Sequence {
 
 /** Logits of the last row of each sequence, or of all rows, of one batch. */
 async function run(adapted: ReturnType<typeof adaptOps>, file: ModelFile, sequences: readonly Sequence[], all = false) {
-  const bound = bindModel(adapted.ops, file);
-  const model = adapted.follow(bound, () => sequences.map(({ adapters }) => adapters));
+  const model = bindModel(adapted.ops, file);
+  adapted.follow(() => sequences.map(({ adapters }) => adapters));
   const cache = model.kvCache({ pages: sequences.length, pageTokens: 16, type: "f32" });
   const starts = sequences.map((_, i) => sequences.slice(0, i).reduce((sum, { tokens }) => sum + tokens.length, 0));
   const total = sequences.reduce((sum, { tokens }) => sum + tokens.length, 0);

@@ -23,7 +23,8 @@ it("an adapter that peft made and saved gives the logits that it gives with peft
     [1, expected.logits!],
     [0, expected.base!],
   ] as const) {
-    const model = adapted.follow(bindModel(adapted.ops, file), () => [[{ adapter, scale }]]);
+    adapted.follow(() => [[{ adapter, scale }]]);
+    const model = bindModel(adapted.ops, file);
     const cache = model.kvCache({ pages: 1, pageTokens: 16, type: "f32" });
     const sequences = [{ start: 0, count: tokens.length, pages: Int32Array.of(0) }];
     const logits = await model.forward({ tokens, positions, sequences, outputs: positions }, cache);

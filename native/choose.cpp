@@ -1,0 +1,97 @@
+// Choosing among logits: the largest values of each row and the logarithm of the sum of all exponentials, without reading rows back.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend.h"
+#include "split.h"
+
+namespace grok1 {
+
+namespace {
+
+[[noreturn]] void misuse(const std::string& message) { throw Failure("ERR_ARGUMENT", message); }
+
+// Columns that one thread looks at: of its own, so that sums have the same order with any number of threads.
+constexpr int64_t kSegment = 8192;
+static_assert(kSegment % kChoiceChunk == 0);
+
+// Whether a comes before b: what is no number comes last, and of equals the one of the lower index first.
+bool precedes(const Choice& a, const Choice& b) {
+  if (a.value > b.value) return true;
+  if (a.value == b.value) return a.index < b.index;
+  const bool noA = std::isnan(a.value), noB = std::isnan(b.value);
+  return noA == noB ? noA && a.index < b.index : noB;
+}
+
+// The first `count` of x[n], n >= count, whose indices begin at `first`, into the heap `chosen`.
+void choose(const float* x, int64_t n, const float* maxima, int32_t first, Choice* chosen, int64_t count) {
+  for (int64_t i = 0; i < count; i++) chosen[i] = {x[i], first + int32_t(i)};
+  std::make_heap(chosen, chosen + count, precedes);
+  for (int64_t i = count; i < n; i++) {
+    // Most chunks hold nothing above the least that is chosen. An equal one comes later.
+    if (i % kChoiceChunk == 0 && maxima[i / kChoiceChunk] <= chosen[0].value) {
+      i += kChoiceChunk - 1;
+      continue;
+    }
+    const Choice one{x[i], first + int32_t(i)};
+    if (!precedes(one, chosen[0])) continue;
+    std::pop_heap(chosen, chosen + count, precedes);
+    chosen[count - 1] = one;
+    std::push_heap(chosen, chosen + count, precedes);
+  }
+}
+
+}  // namespace
+
+void Backend::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k) {
+  if (k < 1 || k > cols || cols > (int64_t(1) << 24)) misuse("more values to choose than a row has, or too long a row");
+  const float* const from = slot(x, n, cols);
+  float *const to = slot(values, n, k), *const places = slot(indices, n, k), *const sums = slot(logSumExp, n, 1);
+  const int64_t segments = (cols + kSegment - 1) / kSegment, most = std::min(k, kSegment);
+  choices_.resize(size_t(n * segments * most));
+  choiceSums_.resize(size_t(n * segments));
+  split(n * segments, 1, n * cols, [&](int64_t begin, int64_t end) {
+    float maxima[kSegment / kChoiceChunk];
+    for (int64_t part = begin; part < end; part++) {
+      const int64_t start = part % segments * kSegment, length = std::min(kSegment, cols - start);
+      const float* const row = from + part / segments * cols + start;
+      ops_.chunkMaxima(row, length, maxima);
+      const float top = *std::max_element(maxima, maxima + (length + kChoiceChunk - 1) / kChoiceChunk);
+      ChoiceSum& sum = choiceSums_[size_t(part)];
+      sum.top = top;
+      if (std::isfinite(top)) {
+        sum.total = ops_.sumExp(row, length, top);
+      } else {
+        const bool none = std::any_of(row, row + length, [](float value) { return std::isnan(value); });
+        sum.total = none ? std::numeric_limits<double>::quiet_NaN() : top > 0 ? 1 : 0;
+      }
+      choose(row, length, maxima, int32_t(start), choices_.data() + part * most, std::min(most, length));
+    }
+  });
+  for (int64_t t = 0; t < n; t++) {
+    Choice* const chosen = choices_.data() + t * segments * most;
+    const ChoiceSum* const parts = choiceSums_.data() + t * segments;
+    float top = -std::numeric_limits<float>::infinity();
+    int64_t count = 0;
+    for (int64_t s = 0; s < segments; s++) {
+      top = std::max(top, parts[s].top);
+      // The last segment may have less than the others: its choices close the ranks.
+      const int64_t found = std::min(most, std::min(kSegment, cols - s * kSegment));
+      std::copy(chosen + s * most, chosen + s * most + found, chosen + count);
+      count += found;
+    }
+    double total = 0;
+    for (int64_t s = 0; s < segments; s++) {
+      total += std::isfinite(parts[s].top) ? parts[s].total * std::exp(double(parts[s].top) - double(top)) : parts[s].total;
+    }
+    sums[t] = std::isfinite(top) || std::isnan(total) ? float(double(top) + std::log(total)) : top;
+    std::partial_sort(chosen, chosen + k, chosen + count, precedes);
+    for (int64_t i = 0; i < k; i++) {
+      to[t * k + i] = chosen[i].value;
+      places[t * k + i] = float(chosen[i].index);
+    }
+  }
+}
+
+}  // namespace grok1

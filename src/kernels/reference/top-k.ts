@@ -1,0 +1,30 @@
+/** Of x [n, cols] each row's k largest values, their columns and log Σ exp. See Ops.topK. */
+export function largest(
+  x: Float64Array,
+  n: number,
+  cols: number,
+  k: number,
+  values: Float64Array,
+  indices: Float64Array,
+  logSumExp: Float64Array,
+): void {
+  for (let t = 0; t < n; t++) {
+    const row = x.subarray(t * cols, (t + 1) * cols);
+    const precedes = (i: number, j: number) => {
+      const [a, b] = [row[i]!, row[j]!];
+      if (a > b) return -1;
+      return b > a ? 1 : Number(Number.isNaN(a)) - Number(Number.isNaN(b)) || i - j;
+    };
+    const order = Array.from(row, (_, i) => i).sort(precedes);
+    for (let i = 0; i < k; i++) {
+      indices[t * k + i] = order[i]!;
+      values[t * k + i] = row[order[i]!]!;
+    }
+    const top = row[order[0]!]!;
+    let sum = 0;
+    for (const value of row) sum += Math.exp(value - top);
+    // Infinities: all of the sum, or none of it.
+    const none = row.some((value) => Number.isNaN(value));
+    logSumExp[t] = none ? Number.NaN : Number.isFinite(top) ? top + Math.log(sum) : top;
+  }
+}
