@@ -8,14 +8,14 @@ const hello = [{ role: "user", content: "hello" }];
 
 describe("a file's template", () => {
   it("gets the messages, and asks for the answer", () => {
-    expect(createJinjaTemplate(chatml, "m.gguf").render(hello)).toBe(
+    expect(createJinjaTemplate(chatml, "m.gguf").render(hello).text).toBe(
       "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n",
     );
   });
 
   it("gets variables, and the date", () => {
     const template = createJinjaTemplate("{{ bos_token }}{{ strftime_now('%Y') }} {{ mood }}", "m.gguf");
-    expect(template.render(hello, { bos_token: "<s>", mood: "calm" })).toBe(`<s>${new Date().getFullYear()} calm`);
+    expect(template.render(hello, { bos_token: "<s>", mood: "calm" }).text).toBe(`<s>${new Date().getFullYear()} calm`);
   });
 
   it("can refuse, in its own words", () => {
@@ -57,7 +57,7 @@ describe("a file's template", () => {
   it("may be long where the messages are", () => {
     const content = "word ".repeat(200_000);
     const messages = Array.from({ length: 20 }, (_, i) => ({ role: i % 2 ? "assistant" : "user", content }));
-    expect(createJinjaTemplate(chatml, "m.gguf").render(messages).length).toBeGreaterThan(20 * content.length);
+    expect(createJinjaTemplate(chatml, "m.gguf").render(messages).text.length).toBeGreaterThan(20 * content.length);
   });
 });
 
@@ -68,7 +68,9 @@ it("the plain format stands in where there is none", () => {
     { role: "assistant", content: "Hello." },
     { role: "user", content: "And?" },
   ];
-  expect(plainTemplate.render(messages)).toBe("Be brief.\n\nUser: Hi\n\nAssistant: Hello.\n\nUser: And?\n\nAssistant:");
+  expect(plainTemplate.render(messages).text).toBe(
+    "Be brief.\n\nUser: Hi\n\nAssistant: Hello.\n\nUser: And?\n\nAssistant:",
+  );
   // Roles are names, not properties of some object.
-  expect(plainTemplate.render([{ role: "constructor", content: "x" }])).toBe("constructor: x\n\nAssistant:");
+  expect(plainTemplate.render([{ role: "constructor", content: "x" }]).text).toBe("constructor: x\n\nAssistant:");
 });

@@ -1,8 +1,9 @@
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
-import { encodeChat } from "./chat-prompt.ts";
+import { encodeChat, endNames } from "./chat-prompt.ts";
 import { startGeneration } from "./generation.ts";
 import type { ModelParts } from "./parts.ts";
+import { refusesSystem } from "./system-role.ts";
 import type { ChatMessage, ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "./types.ts";
 
 /** What a language model is put together from. */
@@ -60,6 +61,9 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   return {
     ...{ path: parts.path, description: parts.description, chatTemplate: parts.chatTemplate },
     ...{ tokenizer, loadSeconds, info: engine.info, encode, close },
+    get foldsSystem() {
+      return refusesSystem(template, endNames(tokenizer));
+    },
     generate: (prompt, options = {}) => generate(prompt, options),
     chat: (messages, options = {}) => chat(messages, options),
     encodeChat: (messages, { templateVariables } = {}) => encodeChat(tokenizer, template, messages, templateVariables),

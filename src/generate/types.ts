@@ -101,9 +101,24 @@ export interface Generation extends AsyncIterable<GenerateChunk> {
   cancel(): void;
 }
 
+/** A message, as the model's chat template is given it: further fields, such as `name`, reach the template as they are. */
 export interface ChatMessage {
-  /** Usually "system", "user" or "assistant". */
+  /** Usually "system", "user", "assistant" or "tool". */
   readonly role: string;
+  /** A text, or parts of one. May be missing where the message calls tools. */
+  readonly content?: string | null | readonly ContentPart[];
+  readonly tool_calls?: readonly unknown[];
+  readonly [field: string]: unknown;
+}
+
+export interface ContentPart {
+  /** "text"; what else there is depends on the template. */
+  readonly type: string;
+  readonly text?: string;
+}
+
+/** A message of plain text. */
+export interface TextMessage extends ChatMessage {
   readonly content: string;
 }
 
@@ -134,6 +149,11 @@ export interface LanguageModel {
   readonly tokenizer: Tokenizer;
   /** The Jinja template in use; undefined when the file has none and a plain format stands in. */
   readonly chatTemplate: string | undefined;
+  /**
+   * Whether the chat template has no place for a system message, as it refuses one or leaves it out: its text then goes in
+   * front of the first question.
+   */
+  readonly foldsSystem: boolean;
   /** Seconds from the call of `loadModel` until the model was ready. */
   readonly loadSeconds: number;
   /** Generates in a session of its own. */

@@ -12,7 +12,7 @@ import { createMerger, type MergeRules } from "./merge.ts";
 import { createMergeTable } from "./merge-table.ts";
 import { createPieceTable, hashRange, type Pieces, pieceBytes } from "./pieces.ts";
 import type { PreTokenizer } from "./pre-tokenizer.ts";
-import { splitSpecial, trieOfTypes } from "./special.ts";
+import { splitSpecial, toByteRanges, trieOfTypes } from "./special.ts";
 import { pieceTypes, type StreamOptions, type Tokenizer, type TokenStream } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
 import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
@@ -114,7 +114,7 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
     preTokenizer: model.preTokenizerName,
     merges: model.merges.count,
   } as const;
-  const encode: Codec["encodeText"] = (text, shows, out) => {
+  const encode: Codec["encodeText"] = (text, shows, ordinary, out) => {
     if (shows) {
       const wanted = [pieceTypes.userDefined, pieceTypes.control, pieceTypes.unknown];
       special ??= trieOfTypes(pieces, types, wanted, source);
@@ -124,7 +124,7 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
     if (trie.size === 0) return encodeText(bytes, 0, bytes.length, out);
     splitSpecial(
       bytes,
-      trie,
+      { trie, ordinary: shows ? toByteRanges(text, ordinary) : [], everywhere: added },
       (start, end) => encodeText(bytes, start, end, out),
       (id) => pushId(out, id),
     );

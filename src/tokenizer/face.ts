@@ -28,8 +28,8 @@ export function checkId({ pieces, source }: Vocabulary, id: number): void {
 
 /** What differs between kinds of tokenizers. */
 export interface Codec extends Pick<Tokenizer, "decoder" | "bytes"> {
-  /** Adds a text's ids to `out`; with `special`, control tokens are read as such. */
-  encodeText(text: string, special: boolean, out: IdList): void;
+  /** Adds a text's ids to `out`; with `special`, control tokens are read as such outside the `ordinary` ranges. */
+  encodeText(text: string, special: boolean, ordinary: readonly number[], out: IdList): void;
 }
 
 /** A tokenizer: what follows from the vocabulary alone, around a codec. */
@@ -54,7 +54,7 @@ export function createFace(
         }
         pushId(out, bos);
       }
-      encodeText(text, options.special === true, out);
+      encodeText(text, options.special === true, options.ordinary ?? [], out);
       return takeIds(out);
     },
     decode(ids, options = {}) {

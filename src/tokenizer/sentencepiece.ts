@@ -10,7 +10,7 @@ import { pieceBytes } from "./pieces.ts";
 import { createSentencePieceBpe, type InnerPieces, type PushUnknown } from "./sentencepiece-bpe.ts";
 import { createPieceDecoder } from "./sentencepiece-decoder.ts";
 import { findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
-import { splitSpecial, trieOfTypes } from "./special.ts";
+import { splitSpecial, toByteRanges, trieOfTypes } from "./special.ts";
 import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
 import { createTrie, type Trie } from "./trie.ts";
 import { createUnigram } from "./unigram.ts";
@@ -72,13 +72,13 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
     removeExtraWhitespaces: model.removeExtraWhitespaces,
     normalization: model.charsmap.length === 0 ? "identity" : "charsmap",
   } as const;
-  const encodeText: Codec["encodeText"] = (text, special, out) => {
+  const encodeText: Codec["encodeText"] = (text, special, ordinary, out) => {
     if (!special) return encodeInner(normalize(text), out);
     controls ??= trieOfTypes(pieces, types, [pieceTypes.control, pieceTypes.unknown], source);
     const bytes = toUtf8(text);
     splitSpecial(
       bytes,
-      controls,
+      { trie: controls, ordinary: toByteRanges(text, ordinary) },
       (start, end) => encodeInner(normalize(fromUtf8(bytes.subarray(start, end))), out),
       (id) => pushId(out, id),
     );

@@ -12,30 +12,68 @@ export function trieOfTypes(pieces: Pieces, types: Uint8Array, wanted: readonly 
   return createTrie(entries, source);
 }
 
+/** What a text is cut at. */
+export interface SpecialNames {
+  readonly trie: Trie;
+  /** Ranges [from, to) of bytes that none of the trie's strings may touch: flat, ascending. */
+  readonly ordinary: readonly number[];
+  /** Those of the strings that are found in such ranges too. */
+  readonly everywhere?: Trie;
+}
+
 /**
- * Cuts a text at the trie's strings, leftmost and longest first: calls `onText` for what lies between and `onId` for
- * each of them, in order.
+ * Cuts a text at names, leftmost and longest first: calls `onText` for what lies between and `onId` for each of them, in
+ * order.
  */
 export function splitSpecial(
   bytes: Uint8Array,
-  trie: Trie,
+  { trie, ordinary, everywhere }: SpecialNames,
   onText: (start: number, end: number) => void,
   onId: (id: number) => void,
 ): void {
   let from = 0;
   const end = bytes.length;
+  /** The first range that ends behind `at`. */
+  let range = 0;
   for (let at = 0; at < end; ) {
-    const id = trie.firstBytes[bytes[at]!] === 1 ? trie.longest(bytes, at, end) : -1;
+    while (range < ordinary.length && ordinary[range + 1]! <= at) range += 2;
+    const free = ordinary[range] ?? end;
+    const first = bytes[at]!;
+    let id = at < free && trie.firstBytes[first] === 1 ? trie.longest(bytes, at, free) : -1;
+    let length = id < 0 ? 0 : trie.matched();
+    if (free < end && everywhere?.firstBytes[first] === 1) {
+      const other = everywhere.longest(bytes, at, end);
+      if (other >= 0 && everywhere.matched() > length) {
+        id = other;
+        length = everywhere.matched();
+      }
+    }
     if (id < 0) {
       at++;
       continue;
     }
     if (at > from) onText(from, at);
     onId(id);
-    at += trie.matched();
+    at += length;
     from = at;
   }
   if (end > from) onText(from, end);
+}
+
+/** Ranges of a string's UTF-16 units, flat and ascending, as ranges of its UTF-8 bytes. */
+export function toByteRanges(text: string, ranges: readonly number[]): readonly number[] {
+  const places: number[] = [];
+  let bytes = 0;
+  let at = 0;
+  for (const place of ranges) {
+    while (at < place) {
+      const code = text.codePointAt(at)!;
+      bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+      at += code < 0x10000 ? 1 : 2;
+    }
+    places.push(bytes);
+  }
+  return places;
 }
 
 /** Tokens that end a text, turn or message in the model families that use them (llama.cpp's list). */

@@ -12,6 +12,11 @@ export type TokenizerKind = "sentencepiece-bpe" | "sentencepiece-unigram" | "byt
 export interface EncodeOptions {
   /** Read control tokens such as `<|im_start|>` in the text as such; otherwise they are ordinary text. Default false. */
   readonly special?: boolean;
+  /**
+   * Where a text has no control tokens in spite of `special`: ranges [from, to) of UTF-16 units, flat, ascending, never
+   * touching. A control token has no character in them; ordinary tokens may cross their ends.
+   */
+  readonly ordinary?: readonly number[];
   /** Put the beginning-of-text token first. Default false. */
   readonly bos?: boolean;
 }

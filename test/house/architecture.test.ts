@@ -19,6 +19,7 @@ const flow = [
   "convert",
   "sampling",
   "engine",
+  "template",
   "generate",
   "eval",
   "train",

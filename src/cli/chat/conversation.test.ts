@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { ChatMessage } from "../../generate/types.ts";
+import type { TextMessage } from "../../generate/types.ts";
 import { fitMessages } from "./conversation.ts";
 
 /** A message costs its length. */
-const count = (messages: readonly ChatMessage[]) => messages.reduce((sum, { content }) => sum + content.length, 0);
+const count = (messages: readonly TextMessage[]) => messages.reduce((sum, { content }) => sum + content.length, 0);
 
 const message = (role: string, most: number) =>
   fc.record({ role: fc.constant(role), content: fc.string({ minLength: 1, maxLength: most }) });

@@ -2,12 +2,12 @@ import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import type { AdapterSource } from "../../engine/adapters.ts";
 import { GrokError } from "../../errors.ts";
-import type { ChatMessage } from "../../generate/types.ts";
+import type { TextMessage } from "../../generate/types.ts";
 
 /** What has been said, and with which options the next answer is made. */
 export interface Conversation {
   /** The system message first, where there is one. */
-  messages: ChatMessage[];
+  messages: TextMessage[];
   /** Sampling options, `maxTokens` and the `adapters` chosen, by name; those that nobody set are absent. */
   options: Record<string, unknown>;
   /** What can be chosen from: the adapters that the model was loaded with. */
@@ -49,11 +49,11 @@ const mostAnswerRoom = 1024;
  * of `maxTokens`. The system message and the last question always stay. `count` gives a conversation's tokens.
  */
 export function fitMessages(
-  messages: readonly ChatMessage[],
-  count: (messages: readonly ChatMessage[]) => number,
+  messages: readonly TextMessage[],
+  count: (messages: readonly TextMessage[]) => number,
   contextLength: number,
   maxTokens = Number.POSITIVE_INFINITY,
-): readonly ChatMessage[] {
+): readonly TextMessage[] {
   const most = contextLength - Math.min(maxTokens, mostAnswerRoom, Math.floor(contextLength / 2));
   const head = messages[0]?.role === "system" ? 1 : 0;
   let sent = messages;
@@ -72,7 +72,7 @@ export async function saveConversation(conversation: Conversation, path: string)
 }
 
 /** Reads what {@link saveConversation} wrote. @throws GrokError `io`, or `format` naming the file and the message. */
-export function loadConversation(path: string): ChatMessage[] {
+export function loadConversation(path: string): TextMessage[] {
   let document: unknown;
   try {
     document = JSON.parse(readTextFile(path));

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
-import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel, Session } from "../../generate/types.ts";
+import type { ChatOptions, GenerateResult, LanguageModel, Session, TextMessage } from "../../generate/types.ts";
 import { nameAdapters } from "../chat/adapters.ts";
 import { beginConversation, type Conversation, fitMessages } from "../chat/conversation.ts";
 import { historyLimit, readHistory, writeHistory } from "../chat/history.ts";
@@ -147,7 +147,7 @@ async function answer(
   const asked = [...conversation.messages, { role: "user", content: question }];
   const options = conversation.options as ChatOptions;
   try {
-    const count = (part: readonly ChatMessage[]) => model.encodeChat(part).length;
+    const count = (part: readonly TextMessage[]) => model.encodeChat(part).length;
     const sent = fitMessages(asked, count, model.info.contextLength, options.maxTokens);
     if (sent.length < asked.length) notify(messages.beginningLeftOut);
     const generation = session.chat(sent, { ...options, signal: controller.signal });

@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import { encodeChat } from "../../generate/chat-prompt.ts";
-import type { ChatTemplate } from "../../generate/chat-template.ts";
+import { type ChatTemplate, textOf } from "../../generate/chat-template.ts";
 import type { ChatMessage } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { Document } from "./documents.ts";
@@ -77,8 +77,8 @@ function encodeConversation(
   const ids = render(messages.length, false);
   const learned: [number, number][] = [];
   let bytes = 0;
-  for (const [index, { role, content }] of messages.entries()) {
-    if (role !== "assistant") continue;
+  for (const [index, message] of messages.entries()) {
+    if (message.role !== "assistant") continue;
     const prompt = index === 0 ? new Int32Array(0) : render(index, true);
     const from = sharedLength(prompt, ids);
     const upTo = index + 1 === messages.length ? ids : render(index + 1, false);
@@ -92,7 +92,7 @@ function encodeConversation(
       );
     }
     learned.push([from, to]);
-    bytes += Buffer.byteLength(content);
+    bytes += Buffer.byteLength(textOf(message));
   }
   return { ids, learned, bytes };
 }

@@ -1,0 +1,30 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { createTemplate } from "./template.ts";
+
+const vectors = new URL("../../test/vectors/templates/", import.meta.url);
+const read = (name: string) => JSON.parse(readFileSync(new URL(name, vectors), "utf8"));
+
+/** The vectors' clock. */
+const now = new Date(2024, 2, 5, 7, 8, 9);
+
+type Outcome = string | { readonly error: string };
+
+describe("small templates give jinja2's text, or fail where it fails", () => {
+  const { variables, expressions } = read("expressions.json") as {
+    variables: Record<string, unknown>;
+    expressions: string[];
+  };
+  const expected = read("expected.json").expressions as Record<string, Outcome>;
+
+  it.each(expressions)("%s", (source) => {
+    const wanted = expected[source]!;
+    const render = () => createTemplate(source, "small.jinja").render(variables, { now }).text;
+    if (typeof wanted === "string") expect(render()).toBe(wanted);
+    else {
+      expect(render).toThrow(
+        expect.objectContaining({ code: "format", message: expect.stringMatching(/^small\.jinja: .* line \d+: ./) }),
+      );
+    }
+  });
+});
