@@ -8,8 +8,9 @@ import type { EngineOptions } from "./options.ts";
 import { resolveOptions } from "./options.ts";
 import { startEngine } from "./thread/start.ts";
 
-const config = { contextLength: 64 } as ModelConfig;
-const resolve = (options: object) => resolveOptions(options as EngineOptions, "reference", config);
+const config = { contextLength: 65_536, layers: 4, kvHeads: 2, headSize: 48 } as ModelConfig;
+const resolve = (options: object) =>
+  resolveOptions(options as EngineOptions, "reference", config, { path: "a.gguf", memory: 2 ** 30 });
 const refused = (option: string) => expect.objectContaining({ code: "argument", details: { option } });
 const refusedValue = (option: string) =>
   expect.objectContaining({ code: "argument", details: expect.objectContaining({ option }) });
@@ -41,6 +42,25 @@ describe("engine options", () => {
       isa: undefined,
     });
     await expect(openBackend("reference", { threads: 1, isa: "scalar" })).rejects.toThrow(refusedValue("isa"));
+  });
+
+  it("keep keys and values within the memory, and name the file whose heads a type does not fit", () => {
+    // 4 layers of 2 heads of 48 in 4 bytes: 3072 bytes a token, 174,762 of which fill half of 2^30.
+    expect(resolve({})).toMatchObject({ contextLength: 8192, cacheTokens: 16_384 });
+    const within = (memory: number, options = {}) =>
+      resolveOptions(options, "reference", config, { path: "a.gguf", memory });
+    expect(within(2 ** 26)).toMatchObject({ contextLength: 8192, cacheTokens: 10_922 });
+    expect(within(2 ** 24)).toMatchObject({ contextLength: 2730, cacheTokens: 2730 });
+    expect(within(2 ** 24, { contextLength: 5000 })).toMatchObject({ contextLength: 5000, cacheTokens: 5000 });
+    expect(() => within(2 ** 24, { contextLength: 6000 })).toThrow(
+      expect.objectContaining({
+        code: "capacity",
+        message: expect.stringMatching(/^a\.gguf: keys and values of 6000 tokens/),
+      }),
+    );
+    for (const kvType of ["q8_0", "q4_0"]) {
+      expect(() => resolve({ kvType })).toThrow(/^a\.gguf: kvType is q._0, of blocks of 32, .* heads have 48 elements/);
+    }
   });
 
   it("never ask for more threads than there are processors", () => {

@@ -1,7 +1,8 @@
 import { GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
+import { memoryLimit } from "../machine/limits.ts";
 import type { ModelConfig } from "../model/model.ts";
-import { encodedBytes } from "../tensor/types.ts";
+import { encodedBytes, tensorTypes } from "../tensor/types.ts";
 import type { AdapterSource } from "./adapters.ts";
 import { checkNames } from "./names.ts";
 import { checkWhole } from "./request.ts";
@@ -26,12 +27,13 @@ export interface EngineOptions {
   readonly threads?: number;
   /**
    * Tokens that fit in one session, prompt and answer together. Default: the model's own context length, at most
-   * {@link defaultContextLimit}.
+   * {@link defaultContextLimit}, or what half of the memory holds that the process may use.
    */
   readonly contextLength?: number;
   /**
    * Tokens that all sessions' caches hold together; at least `contextLength`. Memory is taken as it is written to. When
-   * it runs out, idle sessions forget, and young requests wait for older ones. Default: twice the context length.
+   * it runs out, idle sessions forget, and young requests wait for older ones. Default: twice the context length, where that fits into half of
+   * the memory.
    */
   readonly cacheTokens?: number;
   /** Element type of the key/value cache. Default "f16" on the native backend, "f32" on the reference backend. */
@@ -61,23 +63,53 @@ export interface ResolvedOptions {
   bytesOf(elements: number): number;
 }
 
-/** @throws GrokError `argument` for a value out of its range. */
-export function resolveOptions(options: EngineOptions, backend: Ops["backend"], config: ModelConfig): ResolvedOptions {
-  const { contextLength = Math.min(config.contextLength, defaultContextLimit), batchTokens = 512 } = options;
-  checkWhole("contextLength", contextLength, 1, config.contextLength);
+/**
+ * `path` is the model's file, `memory` what the process may use, in bytes.
+ * @throws GrokError `argument` for a value out of its range, or a type of cache that the model cannot have; `capacity` for a cache that
+ * no memory holds.
+ */
+export function resolveOptions(
+  options: EngineOptions,
+  backend: Ops["backend"],
+  config: ModelConfig,
+  { path, memory = memoryLimit() }: { readonly path: string; readonly memory?: number },
+): ResolvedOptions {
+  const { kvType = backend === "native" ? "f16" : "f32", batchTokens = 512, speculate = true } = options;
+  checkKvType(kvType, config, path);
   checkWhole("batchTokens", batchTokens, 1, 65_536);
-  const { cacheTokens = 2 * contextLength } = options;
-  checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
-  const { speculate = true } = options;
   checkSpeculation(speculate);
-  const { kvType = backend === "native" ? "f16" : "f32" } = options;
-  if (!["f32", "f16", "q8_0", "q4_0"].includes(kvType)) {
-    throw new GrokError("argument", `kvType is ${kvType}, expected f32, f16, q8_0 or q4_0`);
+  const tokenBytes = 2 * config.layers * encodedBytes(kvType, config.kvHeads * config.headSize);
+  // What nobody asked for takes at most half of the memory: the other half is the model's.
+  const fitting = Math.max(512, Math.floor(memory / 2 / tokenBytes));
+  const { contextLength = Math.min(config.contextLength, defaultContextLimit, fitting) } = options;
+  checkWhole("contextLength", contextLength, 1, config.contextLength);
+  const { cacheTokens = Math.max(contextLength, Math.min(2 * contextLength, fitting)) } = options;
+  checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
+  if (cacheTokens * tokenBytes > memory) {
+    const giga = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+    throw new GrokError(
+      "capacity",
+      `${path}: keys and values of ${cacheTokens} tokens take ${giga(cacheTokens * tokenBytes)}, and ${giga(memory)} of memory may be used: choose a shorter context, or a smaller kvType`,
+      { path, cacheTokens, bytes: cacheTokens * tokenBytes, memory },
+    );
   }
   return {
     ...{ contextLength, cacheTokens, kvType, batchTokens, speculate },
     bytesOf: (elements) => encodedBytes(kvType, elements),
   };
+}
+
+function checkKvType(kvType: KvType, { headSize }: ModelConfig, path: string): void {
+  if (!["f32", "f16", "q8_0", "q4_0"].includes(kvType)) {
+    throw new GrokError("argument", `kvType is ${kvType}, expected f32, f16, q8_0 or q4_0`);
+  }
+  const { blockSize } = tensorTypes[kvType];
+  if (headSize % blockSize === 0) return;
+  throw new GrokError(
+    "argument",
+    `${path}: kvType is ${kvType}, of blocks of ${blockSize}, and the model's heads have ${headSize} elements: choose f16 or f32`,
+    { option: "kvType", path, headSize },
+  );
 }
 
 function checkSpeculation(speculate: unknown): void {

@@ -11,6 +11,10 @@ export interface Architecture<A extends DecoderArguments, T extends TensorTable>
   /** @throws GrokError `format`, `shape` or `unsupported` naming the file and the place. */
   readArguments(file: ModelFile): A;
   tensors(args: A): T;
+  /** Tensors beside embedding, layers and head that are read, or change nothing. */
+  readonly otherTensors?: readonly string[];
+  /** Metadata, without the architecture's prefix, that stand in files and do not count. */
+  readonly harmlessKeys?: readonly string[];
   /** h [n, width] after one layer; [wanted rows, width] after the last one. */
   layer(pass: LayerPass, h: Matrix, w: Weights<T>, args: A): Matrix | Promise<Matrix>;
 }

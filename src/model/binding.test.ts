@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { processorSeconds } from "../../test/support/time.ts";
 import { GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 import { relativeError } from "../kernels/oracle.case.ts";
 import { createReference } from "../kernels/reference/reference.ts";
 import { placesOf, type Tensor } from "../tensor/tensor.ts";
+import { listModules } from "./lora/modules.ts";
 import type { ModelFile } from "./model.ts";
 import { bindModel } from "./registry.ts";
 import { readArrays, runTokens } from "./run.case.ts";
@@ -39,7 +41,12 @@ function altered(
     if (value === undefined) throw new GrokError("format", `${file.path}: ${key} is missing`);
     return value;
   };
-  return { path: file.path, metadata: { get, string: typed, number: typed }, tensors: all } as unknown as ModelFile;
+  const keys = () => [...new Set([...file.metadata.keys(), ...Object.keys(metadata)])];
+  return {
+    path: file.path,
+    metadata: { get, keys, string: typed, number: typed },
+    tensors: all,
+  } as unknown as ModelFile;
 }
 
 function failure(file: ModelFile): GrokError {
@@ -111,11 +118,149 @@ describe("binding", () => {
     expect(failure(altered(openModel("llama"), { "general.architecture": undefined })).code).toBe("format");
   });
 
-  it("refuses llama models with biases, naming the tensor", () => {
-    const file = openModel("llama");
-    const bias = { ...file.tensors.get("output_norm.weight")!, name: "blk.0.attn_q.bias" };
-    const error = failure(altered(file, {}, { "blk.0.attn_q.bias": bias }));
-    expect([error.code, error.details.tensor]).toEqual(["unsupported", "blk.0.attn_q.bias"]);
+  it.each([
+    ...["blk.0.attn_q.bias", "blk.1.ffn_gate_inp.bias", "output.bias", "blk.0.exp_probs_b.bias", "output_norm.bias"],
+    ...[
+      "blk.0.attn_q_norm.weight",
+      "blk.1.attn_k_norm.weight",
+      "blk.0.post_attention_norm.weight",
+      "token_embd_norm.weight",
+    ],
+    ...[
+      "blk.0.ffn_gate_shexp.weight",
+      "blk.0.ffn_gate_inp_shexp.weight",
+      "blk.0.attn_sinks.weight",
+      "blk.0.attn_qkv.weight",
+    ],
+    ...["rope_factors_long.weight", "rope_factors_short.weight", "position_embd.weight", "blk.0.attn_output.scale"],
+    ...[
+      "blk.0.attn_q.weight.lora_a",
+      "blk.2.attn_q.weight",
+      "blk.0.ffn_up.0.weight",
+      "blk.1.nextn.eh_proj.weight",
+      "v.blk.0.x",
+    ],
+  ])("refuses %s, which no code reads, in every model and in any part of one", (name) => {
+    for (const model of ["grok-1", "grok-2", "llama", "mixtral"]) {
+      const file = openModel(model);
+      const tensor = { ...file.tensors.get("output_norm.weight")!, name };
+      const changed = altered(file, {}, { [name]: tensor });
+      for (const part of [{}, { layers: { from: 0, to: 1 } }, { layers: { from: 2, to: 2 } }]) {
+        expect(() => bindModel(ops, changed, part)).toThrow(
+          expect.objectContaining({ code: "unsupported", details: { path: file.path, tensor: name } }),
+        );
+      }
+      const opaque = new Map([[name, { typeName: "type 99", shape: [1] }]]);
+      expect(failure({ ...altered(file, {}), opaque }).details.tensor).toBe(name);
+    }
+  });
+
+  it("lets be what changes nothing", () => {
+    for (const model of ["grok-1", "grok-2", "llama", "mixtral"]) {
+      const file = openModel(model);
+      const arch = file.metadata.string("general.architecture");
+      const old = { ...file.tensors.get("output_norm.weight")!, name: "blk.0.attn_rot_embd.weight" };
+      const harmless = {
+        ...{ vocab_size: 5, tensor_data_layout: "Meta AI original pth", "attention.causal": true, pooling_type: 0 },
+        ...{ residual_scale: 1, expert_weights_scale: 0, expert_gating_func: 1, expert_shared_count: 0 },
+        ...{ leading_dense_block_count: 0, "attention.clamp_kqv": 0, use_parallel_residual: false },
+        ...{ "attention.sliding_window_pattern": [true, false], "rope.scaling.original_context_length": 64 },
+        ...{ "rope.scaling.finetuned": true, "rope.dimension_sections": [0, 0] },
+      };
+      const keys = Object.entries(harmless).map(([key, value]) => [`${arch}.${key}`, value]);
+      bindModel(
+        ops,
+        altered(file, { ...Object.fromEntries(keys), "general.url": "x", "other.thing": 3 }, { [old.name]: old }),
+      );
+    }
+    bindModel(ops, altered(openModel("grok-1"), { "grok.expert_weights_norm": true, "grok.rope.scaling.factor": 16 }));
+    bindModel(ops, altered(openModel("mixtral"), { "llama.attention.scale": 0, "llama.rope.scaling.factor": 0 }));
+  });
+
+  it.each([
+    ["attention.causal", false],
+    ["attention.clamp_kqv", 8],
+    ["attention.max_alibi_bias", 8],
+    ["attention.shared_kv_layers", 1],
+    ["attention.value_scale", 2],
+    ["residual_scale", 0.22],
+    ["use_parallel_residual", true],
+    ["expert_weights_scale", 2.5],
+    ["expert_gating_func", 2],
+    ["expert_shared_count", 1],
+    ["expert_shared_feed_forward_length", 64],
+    ["leading_dense_block_count", 1],
+    ["expert_group_count", 8],
+    ["interleave_moe_layer_step", 2],
+    ["nextn_predict_layers", 1],
+    ["hidden_activation", "gelu_pytorch_tanh"],
+    ["swiglu_clamp_exp", [7, 7]],
+    ["rope.dimension_sections", [16, 24, 24, 0]],
+    ["rope.freq_base_swa", 1000],
+    ["rope.scaling.alpha", 1000],
+    ["what_comes_later", 3],
+  ])("refuses %s = %j, which no code follows", (key, value) => {
+    for (const model of ["grok-1", "grok-2", "llama", "mixtral"]) {
+      const file = openModel(model);
+      const full = `${file.metadata.string("general.architecture")}.${key}`;
+      const error = failure(altered(file, { [full]: value }));
+      expect(error).toMatchObject({ code: "unsupported", details: { path: file.path, key: full } });
+      expect(error.message).toContain(`${file.path}: "${full}" is`);
+    }
+  });
+
+  it.each([
+    ["llama", "logit_scale", 2],
+    ["llama", "embedding_scale", 78],
+    ["llama", "attn_logit_softcapping", 30],
+    ["llama", "final_logit_softcapping", 30],
+    ["mixtral", "router_logit_softcapping", 30],
+    ["llama", "attention.temperature_length", 8192],
+    ["mixtral", "expert_weights_norm", false],
+    ["llama", "rope.scaling.yarn_log_multiplier", 0.1],
+    ["llama", "rope.scaling.attn_factor", 1.2],
+    ["grok-1", "attention.scale", 0.1],
+  ])("of %s refuses %s = %j, which is another architecture's", (model, key, value) => {
+    const file = openModel(model);
+    const full = `${file.metadata.string("general.architecture")}.${key}`;
+    expect(failure(altered(file, { [full]: value })).details.key).toBe(full);
+  });
+
+  it.each([
+    ["grok-1", "attn_logit_softcapping", [-30, Number.NaN, Number.POSITIVE_INFINITY]],
+    ["grok-2", "router_logit_softcapping", [-1, Number.NaN]],
+    ["grok-2", "final_logit_softcapping", [-1, 1e300]],
+    ["grok-1", "attention.output_scale", [Number.NaN, Number.NEGATIVE_INFINITY, 1e300]],
+    ["grok-1", "embedding_scale", [Number.NaN]],
+    ["grok-1", "logit_scale", [Number.POSITIVE_INFINITY]],
+    ["grok-2", "attention.temperature_length", [1, -1, 0.5, 2 ** 40]],
+    ["llama", "attention.layer_norm_rms_epsilon", [0, -1e-5, Number.NaN, 1e-60]],
+    ["llama", "attention.scale", [Number.NaN]],
+    ["llama", "rope.freq_base", [0, -1, Number.NaN, Number.POSITIVE_INFINITY]],
+    ["llama", "rope.dimension_count", [1, 3, 2 ** 31, 1000]],
+    ["llama", "rope.scaling.factor", [-1, Number.NaN]],
+    ["llama", "attention.key_length", [2 ** 31, 2 ** 30]],
+    ["mixtral", "expert_count", [2 ** 31, 2 ** 31 - 1, 5000]],
+    ["mixtral", "block_count", [2 ** 31, 2 ** 31 - 1, 5000]],
+    ["grok-1", "attention.head_count", [2 ** 31 - 1]],
+  ] as const)("of %s refuses %s = %j at once, naming file and key", (model, key, values) => {
+    const file = openModel(model);
+    const full = `${file.metadata.string("general.architecture")}.${key}`;
+    for (const value of values) {
+      const seconds = processorSeconds(() => {
+        const error = failure(altered(file, { [full]: value }));
+        expect(error.code).toBe("format");
+        expect(error.message).toContain(`${file.path}: ${full} is ${value}`);
+        expect(() => listModules(altered(file, { [full]: value }))).toThrow(full);
+      });
+      expect(seconds).toBeLessThan(1);
+    }
+  });
+
+  it("refuses counts that multiply to more than any model has", () => {
+    const file = openModel("mixtral");
+    const error = failure(altered(file, { "llama.block_count": 4096, "llama.expert_count": 4096 }));
+    expect(error.message).toMatch(/4096 experts in each of 4096 layers/);
   });
 
   it("keeps a model with a sliding window within it", () => {

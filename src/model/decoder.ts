@@ -3,6 +3,7 @@ import type { Batch, KvCache, Matrix, Ops } from "../kernels/ops.ts";
 import type { Architecture, DecoderArguments, LayerPass, TensorTable } from "./architecture.ts";
 import type { Model, ModelFile, ModelPart } from "./model.ts";
 import { listTensors, type ModelTensor } from "./tensors.ts";
+import { recordReads, refuseUnread } from "./unread.ts";
 import { createBinder, fine, hasTensor } from "./weights.ts";
 
 /** An architecture that files can be bound as. */
@@ -34,7 +35,8 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
   file: ModelFile,
   part: ModelPart,
 ): Model {
-  const args = architecture.readArguments(file);
+  const read = recordReads(file);
+  const args = architecture.readArguments(read.file);
   const { width, vocab, kvHeads, headSize, embeddingScale = 1, logitScale = 1, logitCap = 0 } = args;
   const bound = part.layers ?? { from: 0, to: args.layers };
   checkRange(file.path, bound, { from: 0, to: args.layers });
@@ -50,6 +52,11 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
   const head = (part.head ?? bound.to === args.layers) ? bindHead() : undefined;
   const tensors = architecture.tensors(args);
   const layers = Array.from({ length: bound.to - bound.from }, (_, i) => bind.layer(bound.from + i, tensors));
+  refuseUnread(file, {
+    ...{ architecture: architecture.name, layers: args.layers, table: tensors, keys: read.keys },
+    tensors: ["token_embd.weight", "output_norm.weight", "output.weight", ...(architecture.otherTensors ?? [])],
+    harmless: architecture.harmlessKeys ?? [],
+  });
 
   const missing = (what: string) =>
     new GrokError("argument", `${file.path}: ${what} is not in this part of the model`, { path: file.path });

@@ -19,7 +19,7 @@ import { GrokError } from "../errors.ts";
 import type { AttentionOptions, Matrix, Ops, Rope } from "../kernels/ops.ts";
 import type { DecoderArguments, LayerPass, TensorSpec, Weights } from "./architecture.ts";
 import { attentionTensors, rotatedProjections } from "./attention.ts";
-import { readConfig, settingsOf } from "./config.ts";
+import { readConfig, readRotaryDims, type Settings, settingsOf } from "./config.ts";
 import { createDecoder } from "./decoder.ts";
 import { denseTensors, expertTensors } from "./feed-forward.ts";
 import type { ModelFile } from "./model.ts";
@@ -52,27 +52,44 @@ function readArguments(file: ModelFile): GrokArguments {
   return {
     ...config,
     hidden: dense ? config.hidden : 0,
-    epsilon: settings.number("attention.layer_norm_rms_epsilon", 1e-5),
-    embeddingScale: settings.number("embedding_scale", 78.38367176906169),
-    logitScale: settings.number("logit_scale", 0.5773502691896257),
-    logitCap: settings.number("final_logit_softcapping", 0),
+    epsilon: settings.number("attention.layer_norm_rms_epsilon", "above 0", 1e-5),
+    embeddingScale: settings.number("embedding_scale", "any", 78.38367176906169),
+    logitScale: settings.number("logit_scale", "any", 0.5773502691896257),
+    logitCap: settings.number("final_logit_softcapping", "from 0", 0),
     gainName: dense ? "weight" : "scale",
     attention: {
       heads: config.heads,
-      scale: settings.number("attention.output_scale", 0.08838834764831845),
-      softcap: settings.number("attn_logit_softcapping", 30),
-      temperatureLength: settings.count("attention.temperature_length", 0, 0),
+      scale: settings.number("attention.output_scale", "any", 0.08838834764831845),
+      softcap: settings.number("attn_logit_softcapping", "from 0", 30),
+      temperatureLength: readTemperatureLength(settings, file.path),
     },
-    routerCap: dense ? settings.number("router_logit_softcapping", 30) : 0,
+    routerCap: dense ? settings.number("router_logit_softcapping", "from 0", 30) : 0,
     rope: createRope({
+      source: file.path,
       headSize: config.headSize,
-      dims: settings.count("rope.dimension_count", 2, config.headSize),
+      dims: readRotaryDims(file, config.headSize),
       pairing: "half",
-      base: settings.number("rope.freq_base", 10000),
+      base: settings.number("rope.freq_base", "above 0", 10000),
       scaling: { type: "none" },
     }),
   };
 }
+
+/** The logarithm of a length of 1 is 0, and divides. */
+function readTemperatureLength(settings: Settings, path: string): number {
+  const key = "attention.temperature_length";
+  const length = settings.count(key, { least: 0, most: 2 ** 31 - 1 }, 0);
+  if (length !== 1) return length;
+  throw new GrokError("format", `${path}: ${settings.architecture}.${key} is 1, expected 0 for none, or at least 2`, {
+    path,
+  });
+}
+
+/** Of these a `grok` file's base is what counts, or the model has no such thing: see above. */
+const harmlessKeys = [
+  ...["router_logit_softcapping", "expert_weights_norm", "rope.scaling.factor", "rope.scale_linear"],
+  ...["rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor", "rope.scaling.yarn_log_multiplier"],
+];
 
 /**
  * A layer's tensors; modules by the names of Grok-1's port to transformers (hpcai-tech/grok-1), which keeps what xAI's code calls its
@@ -119,4 +136,4 @@ async function feedForward(ops: Ops, x: Matrix, w: LayerWeights, args: GrokArgum
   return ops.scale("ffn_out", ops.add("ffn_out", dense, mixed), Math.SQRT1_2);
 }
 
-export const grok = createDecoder({ name: "grok", readArguments, tensors, layer });
+export const grok = createDecoder({ name: "grok", readArguments, tensors, harmlessKeys, layer });

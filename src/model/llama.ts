@@ -12,7 +12,7 @@ import { readTensor } from "../tensor/tensor.ts";
 import { f32 } from "../tensor/types/f32.ts";
 import type { DecoderArguments, LayerPass, Weights } from "./architecture.ts";
 import { attentionTensors, rotatedProjections } from "./attention.ts";
-import { readConfig, settingsOf } from "./config.ts";
+import { readConfig, readRotaryDims, type Settings, settingsOf } from "./config.ts";
 import { createDecoder } from "./decoder.ts";
 import { denseTensors, expertTensors } from "./feed-forward.ts";
 import type { ModelFile } from "./model.ts";
@@ -27,31 +27,30 @@ interface LlamaArguments extends DecoderArguments {
 function readArguments(file: ModelFile): LlamaArguments {
   const config = readConfig(file);
   const settings = settingsOf(file);
-  for (const name of file.tensors.keys()) {
-    if (!name.endsWith(".bias")) continue;
-    throw new GrokError("unsupported", `${file.path}: tensor ${name}: llama models with biases do not run`, {
-      path: file.path,
-      tensor: name,
-    });
-  }
-  const dims = settings.count("rope.dimension_count", 2, config.headSize);
+  const dims = readRotaryDims(file, config.headSize);
   return {
     ...config,
     hidden: config.experts > 0 ? 0 : config.hidden,
-    epsilon: settings.number("attention.layer_norm_rms_epsilon"),
+    epsilon: settings.number("attention.layer_norm_rms_epsilon", "above 0"),
     attention: {
       heads: config.heads,
-      scale: settings.number("attention.scale", 1 / Math.sqrt(config.headSize)),
+      scale: readScale(settings, config.headSize),
     },
     rope: createRope({
+      source: file.path,
       headSize: config.headSize,
       dims,
       pairing: "adjacent",
-      base: settings.number("rope.freq_base", 10000),
+      base: settings.number("rope.freq_base", "above 0", 10000),
       scaling: readRopeScaling(settings, file.path, config.contextLength),
       ...readRopeFactors(file, dims),
     }),
   };
+}
+
+/** Some files have 0 for the usual one. */
+function readScale(settings: Settings, headSize: number): number {
+  return settings.number("attention.scale", "any", 0) || 1 / Math.sqrt(headSize);
 }
 
 /** Llama 3's divisors of the frequencies, `rope_freqs.weight` [dims / 2], where the file has them. */
@@ -77,7 +76,15 @@ function readRopeFactors(file: ModelFile, dims: number): { factors?: Float32Arra
   }
   const factors = new Float32Array(dims / 2);
   f32.decode(readTensor(tensor, 0, dims / 2), factors);
-  return { factors };
+  const bad = factors.findIndex((factor) => !(factor > 0 && Number.isFinite(factor)));
+  if (bad < 0) return { factors };
+  throw new GrokError(
+    "format",
+    `${file.path}: tensor rope_freqs.weight: value ${bad} is ${factors[bad]}, expected above 0`,
+    {
+      ...{ path: file.path, tensor: tensor.name, index: bad },
+    },
+  );
 }
 
 /** A layer's tensors; modules by the names of transformers' Llama and Mixtral. */
@@ -115,4 +122,10 @@ function feedForward(ops: Ops, x: Matrix, { dense, sparse }: LayerWeights, args:
   return ops.matmul("ffn_out", ops.gated("ffn_gate_par", "silu", gate, up), dense!.down);
 }
 
-export const llama = createDecoder({ name: "llama", readArguments, tensors, layer });
+export const llama = createDecoder({
+  name: "llama",
+  readArguments,
+  tensors,
+  otherTensors: ["rope_freqs.weight"],
+  layer,
+});

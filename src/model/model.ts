@@ -6,6 +6,8 @@ export interface ModelFile {
   readonly path: string;
   readonly metadata: {
     get(key: string): unknown;
+    /** All keys, where the file is one: what it says and nobody reads is then refused. */
+    keys?(): Iterable<string>;
     string(key: string): string;
     string(key: string, fallback: string): string;
     number(key: string): number;

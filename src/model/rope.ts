@@ -27,13 +27,15 @@ export interface RopeOptions {
   readonly scaling: RopeScaling;
   /** [dims / 2] divisors of the frequencies: how Llama 3 files carry their scaling (`rope_freqs.weight`). */
   readonly factors?: ArrayLike<number>;
+  /** The file, for messages. */
+  readonly source?: string;
 }
 
 /** Frequencies and magnitude of a rotary embedding: pair i turns by base^(-2i/dims) a position, before scaling. */
 export function createRope(options: RopeOptions): Rope {
-  const { headSize, dims, pairing, base, scaling, factors } = options;
+  const { headSize, dims, pairing, base, scaling, factors, source = "a model" } = options;
   if (!(dims >= 2 && dims <= headSize && dims % 2 === 0)) {
-    throw new GrokError("format", `rotary embedding over ${dims} dimensions in heads of ${headSize}`, {
+    throw new GrokError("format", `${source}: rotary embedding over ${dims} dimensions in heads of ${headSize}`, {
       dims,
       headSize,
     });
@@ -56,6 +58,11 @@ export function createRope(options: RopeOptions): Rope {
     }
     magnitude = attentionFactor * (extensionFactor !== 0 ? 1 + 0.1 * Math.log(factor) : 1);
   }
+  if (!(Number.isFinite(magnitude) && frequencies.every(Number.isFinite))) {
+    throw new GrokError("format", `${source}: rotary embedding of base ${base}, scaled, has no finite frequencies`, {
+      ...{ source, base, magnitude },
+    });
+  }
   return { headSize, pairing, frequencies, magnitude };
 }
 
@@ -66,15 +73,9 @@ export function createRope(options: RopeOptions): Rope {
  */
 export function readRopeScaling(settings: Settings, source: string, contextLength: number): RopeScaling {
   // Some files have 0 for no scaling.
-  const told = settings.number("rope.scaling.factor", settings.number("rope.scale_linear", 1));
-  const factor = told === 0 ? 1 : told;
+  const factorOf = (key: string, fallback: number) => settings.number(`rope.scaling.${key}`, "from 0", fallback);
+  const factor = factorOf("factor", settings.number("rope.scale_linear", "from 0", 1)) || 1;
   const type = settings.string("rope.scaling.type", "linear");
-  if (!(factor > 0 && Number.isFinite(factor))) {
-    throw new GrokError("format", `${source}: ${settings.architecture}.rope.scaling.factor is ${factor}`, {
-      source,
-      factor,
-    });
-  }
   if (type === "none" || (type === "linear" && factor === 1)) return { type: "none" };
   if (type === "linear") return { type, factor };
   if (type !== "yarn") {
@@ -86,11 +87,14 @@ export function readRopeScaling(settings: Settings, source: string, contextLengt
   return {
     type,
     factor,
-    originalContext: settings.count("rope.scaling.original_context_length", 1, contextLength),
-    extensionFactor: settings.number("rope.scaling.yarn_ext_factor", 1),
-    attentionFactor:
-      settings.number("rope.scaling.yarn_attn_factor", 1) * settings.number("rope.scaling.attn_factor", 1),
-    betaFast: settings.number("rope.scaling.yarn_beta_fast", 32),
-    betaSlow: settings.number("rope.scaling.yarn_beta_slow", 1),
+    originalContext: settings.count(
+      "rope.scaling.original_context_length",
+      { least: 1, most: 2 ** 31 - 1 },
+      contextLength,
+    ),
+    extensionFactor: factorOf("yarn_ext_factor", 1),
+    attentionFactor: factorOf("yarn_attn_factor", 1) * factorOf("attn_factor", 1),
+    betaFast: settings.number("rope.scaling.yarn_beta_fast", "above 0", 32),
+    betaSlow: settings.number("rope.scaling.yarn_beta_slow", "above 0", 1),
   };
 }

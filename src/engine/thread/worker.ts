@@ -29,7 +29,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const ops = adapted?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const model = bindModel(ops, file);
-  const settings = resolveOptions(options, ops.backend, model.config);
+  const settings = resolveOptions(options, ops.backend, model.config, { path });
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
   const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path, bindObserved });
 

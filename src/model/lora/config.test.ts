@@ -147,7 +147,7 @@ describe("an adapter's configuration gives each module what peft gives it", () =
     const path = join(folder, "pipe");
     execFileSync("mkfifo", [path]);
     for (const place of [path, "/dev/zero", folder]) {
-      expect(() => readAdapterConfig(place)).toThrow(/not a regular file/);
+      expect(() => readAdapterConfig(place)).toThrow(/not a regular file|it is a folder/);
     }
   });
 });
