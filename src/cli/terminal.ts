@@ -91,14 +91,22 @@ export function formatCount(count: number): string {
 }
 
 /** What of the training data did not fit the context, as the rest of a sentence; nothing when all did. */
-export function describeOverlong({
+export function describePassedOver({
   skipped,
   truncated,
+  empty,
+  firstEmpty = "",
 }: {
   readonly skipped: number;
   readonly truncated: number;
+  readonly empty: number;
+  readonly firstEmpty?: string;
 }): string {
-  return `${skipped > 0 ? `, ${skipped} too long and skipped` : ""}${truncated > 0 ? `, ${truncated} truncated` : ""}`;
+  return [
+    skipped > 0 ? `, ${skipped} too long and skipped` : "",
+    truncated > 0 ? `, ${truncated} truncated` : "",
+    empty > 0 ? `, ${empty} without anything to learn and skipped (the first: ${escapeLine(firstEmpty)})` : "",
+  ].join("");
 }
 
 /** 3725 → "1 h 2 min", 65 → "1 min 5 s", 4.2 → "4.2 s". */

@@ -10,7 +10,7 @@ import { type ModelOptions, requireModel } from "../model.ts";
 import { addSettings } from "../settings.ts";
 import {
   createProgress,
-  describeOverlong,
+  describePassedOver,
   escapeLine,
   formatBytes,
   formatCount,
@@ -100,13 +100,20 @@ async function run(options: FinetuneCommandOptions): Promise<void> {
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
   const { model: _, chatTemplate, json, lora: __, kvType: ___, ...rest } = options;
+  const show = createDisplay(progress, json === true);
+  let firstLoss: number | undefined;
   try {
     const result = await finetune({
       ...{ ...rest, model: path, signal: interrupt.signal },
       ...(chatTemplate !== undefined && { chatTemplate: readTextFile(chatTemplate) }),
-      onEvent: createDisplay(progress, json === true),
+      onEvent: (event) => {
+        show(event);
+        if (event.type === "step") firstLoss ??= event.loss;
+      },
     });
     progress.clear();
+    const warning = warnOfLittle(result, firstLoss);
+    if (warning !== undefined) process.stderr.write(`grok1: warning: ${warning}\n`);
     process.stdout.write(json ? `${jsonDocument(result)}\n` : `${describe(result)}\n`);
     if (!result.finished) process.exitCode = interruptedStatus;
   } finally {
@@ -127,7 +134,7 @@ function createDisplay(progress: ReturnType<typeof createProgress>, quiet: boole
       const { recompute, batchTokens, accumulation, estimate, bound } = event.memory;
       if (event.fallbackReason) say(`the reference backend computes, slowly: ${event.fallbackReason}`);
       say(
-        `${formatCount(event.trainable)} parameters to train, ${(100 * event.frozenShare).toFixed(2)} % frozen; ${event.documents} documents, ${event.heldOut} held out${describeOverlong(event)}, ${formatCount(event.epochTokens)} tokens an epoch, ${steps} steps of ${accumulation} x ${batchTokens}`,
+        `${formatCount(event.trainable)} parameters to train, ${(100 * event.frozenShare).toFixed(2)} % frozen; ${event.documents} documents, ${event.heldOut} held out${describePassedOver(event)}, ${formatCount(event.epochTokens)} tokens an epoch, ${steps} steps of ${accumulation} x ${batchTokens}`,
       );
       say(
         `memory: about ${formatBytes(estimate)} of ${formatBytes(bound)}, activations ${recompute ? "computed again layer by layer" : "kept"}; the model file is mapped beside that`,
@@ -155,6 +162,14 @@ function describe(result: FinetuneResult): string {
     `memory at its peak: ${formatBytes(peakMemory)} (estimated ${formatBytes(estimate)}); ${formatBytes(peakResident)} with mapped pages`,
   ];
   return lines.join("\n");
+}
+
+/** Below this share of the loss the adapter has hardly changed what the model says. */
+const hardly = 0.1;
+
+function warnOfLittle({ finished, step, loss }: FinetuneResult, firstLoss: number | undefined): string | undefined {
+  if (!finished || loss === undefined || firstLoss === undefined || loss <= (1 - hardly) * firstLoss) return undefined;
+  return `the adapter has hardly learned: the loss was ${firstLoss.toFixed(2)} at first and is ${loss.toFixed(2)} after ${step} steps; more data, more --epochs or a higher --rate teach more`;
 }
 
 function targetList(): Reader<string[]> {

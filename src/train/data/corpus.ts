@@ -6,7 +6,8 @@ import { makeFolder } from "../../bytes/folder.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { type Document, readBytes, readDocuments } from "./documents.ts";
+import type { Document } from "./document.ts";
+import { readBytes, readDocuments } from "./documents.ts";
 import { type EncodedDocument, type EncodingOptions, encodeDocument } from "./encode.ts";
 import { decodeIds, encodeIds, type TokenizedDocuments } from "./ids-file.ts";
 import { type DataSource, findFiles } from "./source.ts";
@@ -35,11 +36,29 @@ export interface Corpus {
   readonly key: string;
 }
 
-/** How many documents did not fit the context and were left out, or cut. */
-export function countOverlong(corpora: readonly Corpus[]): { readonly skipped: number; readonly truncated: number } {
-  const files = new Set(corpora.flatMap(({ documents, heldOutDocuments }) => [documents, heldOutDocuments]));
-  const sum = (key: "skipped" | "truncated") => [...files].reduce((total, file) => total + file[key], 0);
-  return { skipped: sum("skipped"), truncated: sum("truncated") };
+/** What of the data is not used as it stands, and was not refused either. */
+export interface PassedOver {
+  /** Documents that did not fit the context and were left out, or cut. */
+  readonly skipped: number;
+  readonly truncated: number;
+  /** Pairs and conversations without anything to learn, and where the first of them is. */
+  readonly empty: number;
+  readonly firstEmpty?: string;
+}
+
+export function countPassedOver(corpora: readonly Corpus[]): PassedOver {
+  const files = corpora.flatMap(({ source, documents, heldOutDocuments }) => [
+    { path: source.path, documents },
+    ...(heldOutDocuments === documents ? [] : [{ path: String(source.heldOut), documents: heldOutDocuments }]),
+  ]);
+  const sum = (key: "skipped" | "truncated" | "empty") => files.reduce((all, { documents }) => all + documents[key], 0);
+  const first = files.find(({ documents }) => documents.empty > 0);
+  return {
+    ...{ skipped: sum("skipped"), truncated: sum("truncated"), empty: sum("empty") },
+    ...(first && {
+      firstEmpty: `${findFiles(first.path)[first.documents.emptyFile]}, line ${first.documents.emptyLine}`,
+    }),
+  };
 }
 
 /**
@@ -77,9 +96,13 @@ export async function loadCorpus(source: DataSource, options: CorpusOptions): Pr
 
 function checkTraining(training: Uint32Array, source: DataSource): Uint32Array {
   if (training.length > 0) return training;
-  throw new GrokError("argument", `${source.path}: no document is left for training: all are held out or skipped`, {
-    path: source.path,
-  });
+  throw new GrokError(
+    "argument",
+    `${source.path}: no document is left for training: all are held out, skipped, or without anything to learn`,
+    {
+      path: source.path,
+    },
+  );
 }
 
 async function tokenizeFiles(path: string, source: DataSource, options: CorpusOptions) {
@@ -95,7 +118,7 @@ async function tokenizeFiles(path: string, source: DataSource, options: CorpusOp
   for (const { bytes } of files) hash.update(createHash("sha256").update(bytes).digest());
   const key = hash.digest("hex");
 
-  const cached = options.cache === undefined ? undefined : join(options.cache, `${key.slice(0, 32)}.ids`);
+  const cached = options.cache === undefined ? undefined : join(options.cache, `${key.slice(0, 32)}-2.ids`);
   if (cached !== undefined && existsSync(cached)) {
     const documents = readCached(cached);
     if (documents) return { documents, key };
@@ -134,9 +157,14 @@ function tokenize(
   let used = 0;
   let skipped = 0;
   let truncated = 0;
-  for (const { file, bytes } of files) {
+  let [empty, emptyFile, emptyLine] = [0, 0, 0];
+  for (const [number, { file, bytes }] of files.entries()) {
     options.onFile?.(file);
     for (const document of readDocuments(file, bytes, source)) {
+      if (document.kind === "empty") {
+        if (empty++ === 0) [emptyFile, emptyLine] = [number, document.line];
+        continue;
+      }
       const encoded = encodeDocument(document, options);
       let length = encoded.ids.length;
       let learnedBytes = encoded.bytes;
@@ -179,8 +207,7 @@ function tokenize(
     textBytes: Uint32Array.from(textBytes),
     hashes: Uint32Array.from(hashes),
     mask: masked ? mask.slice(0, used) : undefined,
-    skipped,
-    truncated,
+    ...{ skipped, truncated, empty, emptyFile, emptyLine },
   };
 }
 
@@ -202,12 +229,14 @@ function failOverlong({ file, line }: Document, tokens: number, context: number)
 }
 
 /** 32 bits of the content's SHA-256. */
-function hashOf(document: Document): number {
-  const content =
-    document.kind === "text"
-      ? document.text
-      : document.kind === "pair"
-        ? JSON.stringify([document.prompt, document.answer])
-        : JSON.stringify(document.messages);
-  return createHash("sha256").update(content).digest().readUInt32LE(0);
+function hashOf(document: Exclude<Document, { kind: "empty" }>): number {
+  return createHash("sha256").update(contentOf(document)).digest().readUInt32LE(0);
+}
+
+function contentOf(document: Exclude<Document, { kind: "empty" }>): string {
+  if (document.kind === "text") return document.text;
+  if (document.kind === "pair") return JSON.stringify([document.prompt, document.answer]);
+  const { messages, learned, variables } = document;
+  const plain = messages.every(({ role }, i) => learned[i] === (role === "assistant"));
+  return JSON.stringify(plain && Object.keys(variables).length === 0 ? messages : [messages, learned, variables]);
 }

@@ -9,7 +9,7 @@ import { tokenizerFromSentencePiece } from "../../tokenizer/sentencepiece-file.t
 import { createTokenizerTrainer } from "../../tokenizer/train.ts";
 import { parseTrainConfig } from "../config.ts";
 import { prepareTraining } from "../setup.ts";
-import { type Corpus, type CorpusOptions, loadCorpus } from "./corpus.ts";
+import { type Corpus, type CorpusOptions, countPassedOver, loadCorpus } from "./corpus.ts";
 import { longestLine } from "./documents.ts";
 import { heldOutSets } from "./held-out.ts";
 import { type DataSource, defaultDataSource, findFiles } from "./source.ts";
@@ -46,6 +46,18 @@ function source(path: string, settings: Partial<DataSource>): DataSource {
 function load(content: string | Uint8Array, settings: Partial<DataSource>, changes: Partial<CorpusOptions> = {}) {
   return loadCorpus(source(put(content), settings), { ...options, ...changes });
 }
+/** A line with a question and one more message, the assistant's unless changed. */
+function chat(changes: Readonly<Record<string, unknown>>): string {
+  const messages = [
+    { role: "user", content: "a" },
+    { role: "assistant", content: "b", ...changes },
+  ];
+  return JSON.stringify({ messages });
+}
+function learned({ documents }: Corpus): string {
+  const { ids, mask } = documents;
+  return [...ids].map((id, i) => (mask![i] ? tokenizer.decode([id], { special: true }) : "")).join("");
+}
 function texts({ documents }: Corpus): string[] {
   return Array.from({ length: documents.count }, (_, i) =>
     tokenizer.decode(documents.ids.subarray(documents.starts[i]!, documents.starts[i + 1]!)),
@@ -73,12 +85,53 @@ describe("documents", () => {
     ["a blank file", " \n\n", { format: "jsonl" }, /there is no document/],
     ["not UTF-8", Buffer.from([0x61, 10, 0x62, 10, 0xff, 0x63]), {}, /line 3: the text is not UTF-8/],
     ["not JSON", '{"text":"a"}\n\n{"text":', { format: "jsonl" }, /line 3: not JSON/],
-    ["a list", '["a"]', { format: "jsonl" }, /line 1: expected a JSON object, found a list/],
+    ["a list of texts", '["a"]', { format: "jsonl" }, /line 1: expected a JSON object, found a text/],
+    [
+      "a list that is not closed",
+      '[{"text":"a"},\n{"text":"b"}',
+      { format: "jsonl" },
+      /line 2: the list is not closed/,
+    ],
+    ["more after a list", '[{"text":"a"}]\n{}', { format: "jsonl" }, /line 1: something follows the end of the list/],
+    ["a list with a hole", '[{"text":"a"},\n{"text":}]', { format: "jsonl" }, /line 2: not JSON/],
+    ["UTF-16", Buffer.from("\ufeffabc", "utf16le"), {}, /the text is in UTF-16/],
     ["a 10 MB line", `{"text":"a"}\n${"x".repeat(10_000_000)}`, { format: "jsonl" }, /line 2: .* 10000000 bytes, more/],
+    ["a weight", chat({ weight: 0.5 }), { format: "chat" }, /messages\[1\]\.weight": expected 0 or 1, found 0\.5/],
+    [
+      "a weight in words",
+      chat({ weight: "0" }),
+      { format: "chat" },
+      /messages\[1\]\.weight": expected 0 or 1, found a text/,
+    ],
+    [
+      "a weight of the user's",
+      chat({ role: "user", weight: 1 }),
+      { format: "chat" },
+      /weight": is 1 for the role user/,
+    ],
+    ["weights all 0", chat({ weight: 0 }), { format: "chat" }, /no document is left .* without anything to learn/],
+    [
+      "a null content",
+      chat({ content: null }),
+      { format: "chat" },
+      /messages\[1\]\.content": expected a text, found null/,
+    ],
+    ["no calls", chat({ content: null, tool_calls: [] }), { format: "chat" }, /content": expected a text, found null/],
+    [
+      "a picture",
+      chat({ content: [{ type: "image" }] }),
+      { format: "chat" },
+      /expected parts of type "text", found "image"/,
+    ],
     ["a wrong key", '{"txt":"a"}', { format: "jsonl" }, /line 1: there is no "text", .* the object has txt/],
     ["an inherited key", "{}", { format: "jsonl", keys: { ...defaultDataSource.keys, text: "constructor" } }, /line 1/],
     ["a wrong type", '{"text":5}', { format: "jsonl" }, /"text": expected a text, found a number/],
-    ["no answer", '{"prompt":"a","answer":" "}', { format: "pairs" }, /"answer" is empty/],
+    [
+      "no answer",
+      '{"prompt":"a","answer":" "}',
+      { format: "pairs" },
+      /no document is left .* without anything to learn/,
+    ],
     ["no messages", '{"messages":[]}', { format: "chat" }, /expected a list of messages, found an empty list/],
     ["a strange message", '{"messages":[5]}', { format: "chat" }, /messages\[0\]": expected an object/],
     ["no content", '{"messages":[{"role":"user"}]}', { format: "chat" }, /messages\[0\].content": expected a text/],
@@ -168,6 +221,100 @@ describe("prompts, answers and conversations", () => {
 
 const stories = Array.from({ length: 60 }, (_, i) => `story ${i} ${words.slice(i * 37, i * 37 + ((i * 53) % 400))}`);
 const separated = stories.join("\n<|endoftext|>\n");
+
+describe("layouts that others use", () => {
+  const line = (value: unknown) => `${JSON.stringify(value)}\n`;
+  const asked = { role: "user", content: "sun" };
+  const said = { role: "assistant", content: "moon" };
+
+  it("a weight of 0 is read and not learned, 1 and null are as nothing", async () => {
+    const whole = await load(line({ messages: [asked, said, asked, said] }), { format: "chat" });
+    const both = [asked, { ...said, weight: 0 }, { ...asked, weight: 0 }, { ...said, weight: 1 }];
+    const second = await load(line({ messages: both }), { format: "chat" });
+    expect([...second.documents.ids]).toEqual([...whole.documents.ids]);
+    const marks = [...whole.documents.mask!];
+    const half = marks.lastIndexOf(0);
+    expect([...second.documents.mask!]).toEqual(marks.map((mark, i) => (i < half ? 0 : mark)));
+    const none = await load(line({ messages: [asked, { ...said, weight: null }] }), { format: "chat" });
+    expect([...none.documents.mask!]).toContain(1);
+  });
+
+  it("ShareGPT's names, and a list over many lines, are the same data", async () => {
+    const lines = line({ messages: [asked, said] }) + line({ messages: [said, asked, said] });
+    const shared = [
+      {
+        conversations: [
+          { from: "human", value: "sun" },
+          { from: "gpt", value: "moon" },
+        ],
+        id: '[]{},"',
+      },
+      {
+        conversations: [
+          { from: "gpt", value: "moon" },
+          { from: "human", value: "sun" },
+          { from: "gpt", value: "moon" },
+        ],
+      },
+    ];
+    const keys = { ...defaultDataSource.keys, messages: "conversations" };
+    const expected = await load(lines, { format: "chat" });
+    for (const text of [
+      shared.map(line).join(""),
+      JSON.stringify(shared),
+      `\ufeff\n${JSON.stringify(shared, null, 2)}\n`,
+    ]) {
+      const found = await load(text, { format: "chat", keys });
+      expect([...found.documents.ids]).toEqual([...expected.documents.ids]);
+      expect([...found.documents.mask!]).toEqual([...expected.documents.mask!]);
+    }
+  });
+
+  it("calls of tools, their results and the tools themselves go to the template", async () => {
+    const source = [
+      "{% for t in tools or [] %}tool {{ t.name }} {% endfor %}{% for m in messages %}<|user|>{{ m.role }} {{ m.content }}",
+      "{% for c in m.tool_calls or [] %}call {{ c.function.name }} {% endfor %}{{ m.tool_call_id or '' }}<|end|>{% endfor %}",
+      "{% if add_generation_prompt %}<|user|>assistant {% endif %}",
+    ].join("");
+    const calls = [{ id: "x1", type: "function", function: { name: "sea", arguments: "{}" } }];
+    const messages = [
+      asked,
+      { role: "assistant", content: null, tool_calls: calls },
+      { role: "tool", content: "rain", tool_call_id: "x1" },
+      {
+        role: "assistant",
+        content: [
+          { type: "text", text: "mo" },
+          { type: "text", text: "on" },
+        ],
+      },
+    ];
+    const other = { template: createJinjaTemplate(source, "template"), context: 200 };
+    const corpus = await load(line({ tools: [{ name: "fox" }], messages }), { format: "chat" }, other);
+    // Markers decode as nothing but their place.
+    const said = texts(corpus).map((text) => text.replaceAll(/ +/g, " "));
+    expect(said).toEqual(["tool fox user sun assistant call sea tool rainx1 assistant moon"]);
+    expect(learned(corpus)).toBe("callsea<|end|>moon<|end|>");
+  });
+
+  it("an empty answer among many is left out and counted, with its place, also from the cache", async () => {
+    const lines = Array.from({ length: 1000 }, (_, i) =>
+      line({ prompt: `sun ${i}`, answer: i === 500 || i === 700 ? " " : "moon" }),
+    );
+    const path = put(lines.join(""));
+    const cache = join(folder, "empties");
+    for (let time = 0; time < 2; time++) {
+      const corpus = await loadCorpus(source(path, { format: "pairs" }), { ...options, cache });
+      expect(corpus.documents.count).toBe(998);
+      expect(countPassedOver([corpus])).toEqual({
+        skipped: 0,
+        truncated: 0,
+        empty: 2,
+        firstEmpty: `${path}, line 501`,
+      });
+    }
+  });
+});
 
 describe("held-out documents", () => {
   it("are chosen by content alone, and never trained on", async () => {

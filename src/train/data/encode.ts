@@ -3,7 +3,7 @@ import { encodeChat } from "../../generate/chat-prompt.ts";
 import { type ChatTemplate, textOf } from "../../generate/chat-template.ts";
 import type { ChatMessage } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { Document } from "./documents.ts";
+import type { Conversation, Document } from "./document.ts";
 
 export interface EncodingOptions {
   readonly tokenizer: Tokenizer;
@@ -24,7 +24,10 @@ export interface EncodedDocument {
 }
 
 /** @throws GrokError `argument` for chat data without a template; `format` for a template that no prefix of it grows into. */
-export function encodeDocument(document: Document, options: EncodingOptions): EncodedDocument {
+export function encodeDocument(
+  document: Exclude<Document, { kind: "empty" }>,
+  options: EncodingOptions,
+): EncodedDocument {
   const { tokenizer } = options;
   const bos = options.addBos && tokenizer.bos !== undefined ? [tokenizer.bos] : [];
   const eos = options.addEos && tokenizer.eos !== undefined ? [tokenizer.eos] : [];
@@ -44,41 +47,44 @@ export function encodeDocument(document: Document, options: EncodingOptions): En
       bytes: Buffer.byteLength(document.answer),
     };
   }
-  const messages: readonly ChatMessage[] =
-    document.kind === "chat"
-      ? document.messages
-      : [
-          { role: "user", content: document.prompt },
-          { role: "assistant", content: document.answer },
-        ];
   if (options.template === undefined) {
     throw new GrokError("argument", `${document.file}, line ${document.line}: chat data needs a chat template`, {
       file: document.file,
       line: document.line,
     });
   }
-  return encodeConversation(document, messages, options.template, options);
+  const conversation: Conversation =
+    document.kind === "chat"
+      ? document
+      : {
+          messages: [
+            { role: "user", content: document.prompt },
+            { role: "assistant", content: document.answer },
+          ],
+          ...{ learned: [false, true], variables: {} },
+        };
+  return encodeConversation(document, conversation, options.template, options);
 }
 
 /**
- * A conversation's tokens; learned is what each message of the assistant's adds to the prompt that asks for it, its end
- * marker with it.
+ * A conversation's tokens; learned is what each message to be learned adds to the prompt that asks for it, its end marker with
+ * it.
  */
 function encodeConversation(
   { file, line }: Document,
-  messages: readonly ChatMessage[],
+  { messages, learned: wanted, variables }: Conversation,
   template: ChatTemplate,
   { tokenizer, addBos }: EncodingOptions,
 ): EncodedDocument {
   const render = (count: number, ask: boolean): Int32Array => {
-    const ids = encodeChat(tokenizer, template, messages.slice(0, count), { add_generation_prompt: ask });
+    const ids = encodeChat(tokenizer, template, messages.slice(0, count), { ...variables, add_generation_prompt: ask });
     return addBos && tokenizer.bos !== undefined && ids[0] !== tokenizer.bos ? concat([tokenizer.bos], ids, []) : ids;
   };
   const ids = render(messages.length, false);
   const learned: [number, number][] = [];
   let bytes = 0;
   for (const [index, message] of messages.entries()) {
-    if (message.role !== "assistant") continue;
+    if (!wanted[index]) continue;
     const prompt = index === 0 ? new Int32Array(0) : render(index, true);
     const from = sharedLength(prompt, ids);
     const upTo = index + 1 === messages.length ? ids : render(index + 1, false);
@@ -92,9 +98,15 @@ function encodeConversation(
       );
     }
     learned.push([from, to]);
-    bytes += Buffer.byteLength(textOf(message));
+    bytes += textBytes(message);
   }
   return { ids, learned, bytes };
+}
+
+/** UTF-8 bytes of what a message says: its text, and the calls of tools beside it. */
+function textBytes(message: ChatMessage): number {
+  const { tool_calls: calls } = message;
+  return Buffer.byteLength(textOf(message)) + (calls === undefined ? 0 : Buffer.byteLength(JSON.stringify(calls)));
 }
 
 function concat(head: ArrayLike<number>, body: ArrayLike<number>, tail: ArrayLike<number>): Int32Array {

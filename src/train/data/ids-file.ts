@@ -17,14 +17,18 @@ export interface TokenizedDocuments {
   /** Documents left out, and cut, because they did not fit the context. */
   readonly skipped: number;
   readonly truncated: number;
+  /** Documents without anything to learn; where the first is: the number of its file, and its line. */
+  readonly empty: number;
+  readonly emptyFile: number;
+  readonly emptyLine: number;
 }
 
-const magic = 0x31444947; // "GID1"
-const headerWords = 8;
+const magic = 0x32444947; // "GID2"
+const headerWords = 11;
 
 /**
- * Layout, little endian: eight 32-bit words (magic, bytes an id, documents, tokens, masked, skipped, truncated, the
- * first of the SHA-256 of all that follows), then starts, textBytes, hashes, ids, mask.
+ * Layout, little endian: eleven 32-bit words (magic, bytes an id, documents, tokens, masked, skipped, truncated, empty, file
+ * and line of the first empty one, the first of the SHA-256 of all that follows), then starts, textBytes, hashes, ids, mask.
  */
 export function encodeIds(documents: TokenizedDocuments): Uint8Array[] {
   const { ids, starts, textBytes, hashes, mask } = documents;
@@ -32,7 +36,8 @@ export function encodeIds(documents: TokenizedDocuments): Uint8Array[] {
   const parts = [starts, textBytes, hashes, ids, ...(mask ? [mask] : [])].map(bytesOf);
   const header = Uint32Array.of(
     ...[magic, ids.BYTES_PER_ELEMENT, documents.count, ids.length],
-    ...[mask === undefined ? 0 : 1, documents.skipped, documents.truncated, firstWordOfHash(parts)],
+    ...[mask === undefined ? 0 : 1, documents.skipped, documents.truncated],
+    ...[documents.empty, documents.emptyFile, documents.emptyLine, firstWordOfHash(parts)],
   );
   return [bytesOf(header), ...parts];
 }
@@ -48,7 +53,8 @@ export function decodeIds(bytes: Uint8Array): TokenizedDocuments | undefined {
   if (bytes.length < headerWords * 4) return undefined;
   // A copy of its own: views need their alignment, and a small Buffer shares its memory with others.
   const whole = new Uint8Array(bytes).buffer;
-  const [first, idBytes, count, tokens, masked, skipped, truncated, sum] = new Uint32Array(whole, 0, headerWords);
+  const header = new Uint32Array(whole, 0, headerWords);
+  const [first, idBytes, count, tokens, masked, skipped, truncated, empty, emptyFile, emptyLine, sum] = header;
   if (first !== magic || (idBytes !== 2 && idBytes !== 4) || masked! > 1) return undefined;
   const size = headerWords * 4 + (3 * count! + 1) * 4 + tokens! * idBytes + tokens! * masked!;
   if (bytes.length !== size || firstWordOfHash([bytes.subarray(headerWords * 4)]) !== sum) return undefined;
@@ -66,5 +72,16 @@ export function decodeIds(bytes: Uint8Array): TokenizedDocuments | undefined {
   if (starts[0] !== 0 || starts[count!] !== tokens) return undefined;
   for (let i = 0; i < count!; i++) if (starts[i + 1]! < starts[i]! + 2) return undefined;
   const mask = masked === 1 ? new Uint8Array(whole, at, tokens) : undefined;
-  return { count: count!, ids, starts, textBytes, hashes, mask, skipped: skipped!, truncated: truncated! };
+  const counts = { skipped: skipped!, truncated: truncated!, empty: empty! };
+  return {
+    count: count!,
+    ids,
+    starts,
+    textBytes,
+    hashes,
+    mask,
+    ...counts,
+    emptyFile: emptyFile!,
+    emptyLine: emptyLine!,
+  };
 }

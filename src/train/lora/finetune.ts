@@ -11,7 +11,7 @@ import { writeAdapter } from "../../model/lora/write.ts";
 import { elementCount } from "../../tensor/tensor.ts";
 import { openGradBackend } from "../backend.ts";
 import type { TrainOptimizer } from "../config.ts";
-import { type Corpus, countOverlong } from "../data/corpus.ts";
+import { type Corpus, countPassedOver } from "../data/corpus.ts";
 import { type HeldOutSet, heldOutSets } from "../data/held-out.ts";
 import { createBatchStream } from "../data/stream.ts";
 import { runTraining } from "../loop.ts";
@@ -151,7 +151,7 @@ async function runFinetune(
     ...{ backend: ops.backend, fallbackReason },
     documents: corpora.reduce((sum, { training }) => sum + training.length, 0),
     heldOut: corpora.reduce((sum, { heldOut: some }) => sum + some.length, 0),
-    ...countOverlong(corpora),
+    ...countPassedOver(corpora),
   });
   const show = (at: number, scores: readonly HeldOutScore[]): number | undefined => {
     const mean = meanScore(heldOut, scores);

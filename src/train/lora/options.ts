@@ -1,5 +1,6 @@
 import type { BackendChoice } from "../../engine/options.ts";
 import { GrokError } from "../../errors.ts";
+import type { PassedOver } from "../data/corpus.ts";
 import type { DataFormat, OverlongPolicy } from "../data/source.ts";
 import type { MemoryPlan } from "./memory-plan.ts";
 
@@ -74,7 +75,7 @@ export type FinetuneEvent =
   | { readonly type: "evaluation"; readonly step: number; readonly loss: number; readonly bitsPerByte: number }
   | { readonly type: "checkpoint"; readonly step: number };
 
-export interface FinetuneStart {
+export interface FinetuneStart extends PassedOver {
   readonly step: number;
   readonly steps: number;
   readonly trainable: number;
@@ -84,9 +85,6 @@ export interface FinetuneStart {
   readonly epochTokens: number;
   readonly documents: number;
   readonly heldOut: number;
-  /** Of them and beside them: what did not fit the context and was left out, or cut. */
-  readonly skipped: number;
-  readonly truncated: number;
   readonly memory: MemoryPlan;
   readonly backend: "native" | "reference";
   readonly fallbackReason: string | undefined;

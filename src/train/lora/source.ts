@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { readBytes } from "../data/documents.ts";
+import { jsonEntries } from "../data/json-entries.ts";
 import { type DataFormat, type DataSource, defaultDataSource, findFiles, type OverlongPolicy } from "../data/source.ts";
 
 export interface SourceOptions {
@@ -16,7 +17,7 @@ const answerKeys = ["answer", "completion", "response", "output"];
 const messageKeys = ["messages", "conversations"];
 
 /**
- * A file's data source. `.jsonl` and `.json` are read line by line, as conversations, as prompts with answers or as texts,
+ * A file's data source. `.jsonl` and `.json` are read line by line, or as one list, as conversations, as prompts with answers or as texts,
  * whichever the first line's entries are named for; anything else is text. What the lines then do not hold is told by the reader
  * with file and line.
  * @throws GrokError `io`.
@@ -50,25 +51,20 @@ function detectFormat(path: string, asked: DataFormat | undefined): Pick<DataSou
   };
 }
 
-/** The first line's object; an empty one where there is none to be read. */
+/** The first line's object, or that of a list; an empty one where there is none to be read. */
 function firstEntry(file: string): object {
   const bytes = readBytes(file);
-  for (let start = 0; start < bytes.length; ) {
-    const found = bytes.indexOf(10, start);
-    const end = found < 0 ? bytes.length : found;
-    const line = bytes
-      .toString("utf8", start, Math.min(end, start + (1 << 22)))
-      .replace(/^\ufeff/, "")
-      .trim();
-    start = end + 1;
-    if (line === "") continue;
-    try {
-      const entry: unknown = JSON.parse(line);
-      if (typeof entry === "object" && entry !== null && !Array.isArray(entry)) return entry;
-    } catch {
-      // The reader says what is wrong with the line.
+  const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+  const body = bytes.subarray(start);
+  try {
+    for (const place of jsonEntries(file, body)) {
+      const entry: unknown = JSON.parse(
+        body.toString("utf8", place.start, Math.min(place.end, place.start + (1 << 22))),
+      );
+      return typeof entry === "object" && entry !== null && !Array.isArray(entry) ? entry : {};
     }
-    break;
+  } catch {
+    // The reader says what is wrong.
   }
   return {};
 }
