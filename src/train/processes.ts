@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,8 +8,10 @@ import type { BackendChoice } from "../engine/options.ts";
 import { type ErrorData, errorFromData } from "../engine/thread/protocol.ts";
 import { GrokError } from "../errors.ts";
 import type { GradOps, Parameter, ParameterPart } from "../kernels/grad-ops.ts";
+import { elementCount } from "../tensor/tensor.ts";
 import type { TrainConfig } from "./config.ts";
 import type { StreamState } from "./data/stream.ts";
+import { elementBytesOf } from "./pass-memory.ts";
 import { addSums, createTotal, type Replicas } from "./replicas.ts";
 import type { ReplicaSums, Trainer } from "./trainer.ts";
 
@@ -23,7 +25,6 @@ export type ToReplica =
       /** It computes the replicas r with r % processes = rank. */
       readonly rank: number;
       readonly processes: number;
-      readonly folder: string;
       readonly state: StreamState;
       readonly recompute: boolean;
     }
@@ -43,10 +44,57 @@ export interface ProcessOptions {
   readonly processes: number;
   readonly state: StreamState;
   readonly recompute: boolean;
+  readonly onWarning: (message: string) => void;
 }
 
 export const valuesFile = (folder: string) => join(folder, "values");
 export const gradientFile = (folder: string, replica: number) => join(folder, `gradient-${replica}`);
+
+/** Bytes that can still be written into a folder; undefined where there is none, or nobody says. */
+function freeBytes(folder: string): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
+}
+
+const sharedMemory = "/dev/shm";
+
+/**
+ * Where processes exchange `needed` bytes: shared memory where the system has it and it has the room, else the folder for temporary
+ * files, with a word about it. @throws GrokError `capacity` where neither has.
+ */
+export function chooseExchange(
+  needed: number,
+  freeOf: (folder: string) => number | undefined = freeBytes,
+  temporary = tmpdir(),
+): { readonly folder: string; readonly warning?: string } {
+  const shared = freeOf(sharedMemory);
+  if (shared !== undefined && shared >= needed) return { folder: sharedMemory };
+  const room = freeOf(temporary);
+  const mega = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  const enlarge = `more shared memory is quicker (docker run --shm-size=${Math.ceil(needed / 2 ** 20)}m)`;
+  const place =
+    shared === undefined ? "" : `${sharedMemory} has ${mega(shared)} of the ${mega(needed)} that processes exchange`;
+  if (room === undefined || room >= needed) {
+    return { folder: temporary, ...(place !== "" && { warning: `${place}: ${temporary} takes them; ${enlarge}` }) };
+  }
+  throw new GrokError(
+    "capacity",
+    `${place === "" ? "" : `${place}, `}${temporary} has ${mega(room)} of the ${mega(needed)} that processes exchange: fewer replicas need less; ${enlarge}`,
+    { needed, shared: shared ?? 0, temporary: room },
+  );
+}
+
+function makeTemporary(parent: string): string {
+  try {
+    return mkdtempSync(join(parent, `grok1-train-${process.pid}-`));
+  } catch (error) {
+    throw ioError("create a folder in", parent, error);
+  }
+}
 
 /**
  * Replicas shared out among processes on this machine: this one and `processes - 1` others. A step: values to a file in
@@ -58,12 +106,15 @@ export const gradientFile = (folder: string, replica: number) => join(folder, `g
 export async function startProcesses(trainer: Trainer, options: ProcessOptions): Promise<Replicas> {
   const { config, processes } = options;
   const { ops, parameters } = trainer;
-  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), `grok1-train-${process.pid}-`));
+  const elements = parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const exchange = chooseExchange(elementBytesOf(ops.backend) * elements * (1 + config.replicas));
+  if (exchange.warning !== undefined) options.onWarning(exchange.warning);
+  const folder = makeTemporary(exchange.folder);
   // Of a process that ends at once, at a second Ctrl-C, the files would stay: in memory.
   const removeFolder = () => rmSync(folder, { recursive: true, force: true });
   process.once("exit", removeFolder);
   const total = createTotal(ops, parameters);
-  const children = Array.from({ length: processes - 1 }, () => createChild());
+  const children = Array.from({ length: processes - 1 }, () => createChild(folder));
   const close = async () => {
     await Promise.all(children.map((child) => child.close()));
     process.off("exit", removeFolder);
@@ -73,7 +124,7 @@ export async function startProcesses(trainer: Trainer, options: ProcessOptions):
     await Promise.all(
       children.map((child, i) => {
         const { backend, threads, state, recompute } = options;
-        return child.ask({ type: "start", config, backend, threads, rank: i + 1, processes, folder, state, recompute });
+        return child.ask({ type: "start", config, backend, threads, rank: i + 1, processes, state, recompute });
       }),
     );
   } catch (error) {
@@ -116,8 +167,8 @@ interface Child {
   close(): Promise<void>;
 }
 
-function createChild(): Child {
-  const child: ChildProcess = fork(programPath(), {
+function createChild(folder: string): Child {
+  const child: ChildProcess = fork(programPath(), [folder], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     // The process's own flags are for its own program: some (--input-type) would end this one.
     execArgv: [],

@@ -14,14 +14,28 @@ interface Work {
   readonly start: Extract<ToReplica, { type: "start" }>;
 }
 
-const send = (message: FromReplica) => process.send!(message);
+/** Where the exchanged files are. */
+const folder = process.argv[2]!;
+
+/** The first process is no more, and had perhaps no chance to tidy up. */
+function end(): void {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  } catch {
+    // Another replica is at it, or still writes: the last one to end takes all.
+  }
+  process.kill(process.pid); // as its end would be from there
+}
+
+const send = (message: FromReplica) => {
+  // It may be gone before the news of it is here.
+  if (process.connected) process.send!(message, undefined, undefined, (error) => error && end());
+  else end();
+};
 // Ctrl-C reaches every process of a terminal; it is the first one's to answer.
 process.on("SIGINT", () => {});
-// The first one can be killed without a chance to tidy up.
-process.on("disconnect", () => {
-  if (work !== undefined) rmSync(work.start.folder, { recursive: true, force: true });
-  process.kill(process.pid); // as its end would be from there
-});
+process.on("disconnect", end);
+process.on("error", end);
 
 async function begin(start: Work["start"]): Promise<Work> {
   const setup = await prepareTraining(start.config);
@@ -35,7 +49,7 @@ async function begin(start: Work["start"]): Promise<Work> {
 
 async function compute({ trainer, stream, start }: Work) {
   const { ops, parameters } = trainer;
-  readParts(valuesFile(start.folder), ops, parameters, "values", (values, index) =>
+  readParts(valuesFile(folder), ops, parameters, "values", (values, index) =>
     ops.writeParameter(parameters[index]!, "values", values),
   );
   const step = stream.next();
@@ -43,7 +57,7 @@ async function compute({ trainer, stream, start }: Work) {
   for (const { replica, batches } of step.shards) {
     if (replica % start.processes !== start.rank) continue;
     done.push({ replica, sums: await trainer.accumulate(batches, step) });
-    writeParts(gradientFile(start.folder, replica), ops, parameters, "gradient");
+    writeParts(gradientFile(folder, replica), ops, parameters, "gradient");
   }
   return done;
 }

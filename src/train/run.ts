@@ -8,7 +8,7 @@ import { coreLimit, memoryLimit } from "../machine/limits.ts";
 import { openGradBackend } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
-import { countOverlong } from "./data/corpus.ts";
+import { countPassedOver, type PassedOver } from "./data/corpus.ts";
 import type { BatchStream } from "./data/stream.ts";
 import { describeUse } from "./expert-use.ts";
 import { createFullTrainer } from "./full-model.ts";
@@ -57,9 +57,11 @@ export type TrainEvent =
   | ({ readonly type: "start" } & TrainStart)
   | { readonly type: "step"; readonly report: StepReport; readonly secondsLeft: number }
   | { readonly type: "evaluation"; readonly report: EvaluationReport }
-  | { readonly type: "checkpoint"; readonly path: string; readonly step: number };
+  | { readonly type: "checkpoint"; readonly path: string; readonly step: number }
+  /** Something that the run does otherwise than it was asked to, or slower than it could. */
+  | { readonly type: "warning"; readonly message: string };
 
-export interface TrainStart {
+export interface TrainStart extends PassedOver {
   /** Steps done by earlier runs. */
   readonly step: number;
   readonly parameters: ParameterCount;
@@ -68,9 +70,6 @@ export interface TrainStart {
   readonly memory: TrainMemory;
   /** Tokens of one epoch, by source. */
   readonly epochTokens: Readonly<Record<string, number>>;
-  /** Documents that did not fit the context and were left out, or cut. */
-  readonly skipped: number;
-  readonly truncated: number;
 }
 
 export interface TrainResult {
@@ -136,10 +135,11 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
     initial?.close();
     checkpoint?.restore(ops, trainer.parameters);
     const state = stream.save();
+    const onWarning = (message: string) => options.onEvent?.({ type: "warning", message });
     const replicas =
       processes === 1
         ? createLocalReplicas(trainer)
-        : await startProcesses(trainer, { config, backend, threads, processes, state, recompute });
+        : await startProcesses(trainer, { config, backend, threads, processes, state, recompute, onWarning });
     return {
       ...{ setup, trainer, stream, replicas },
       start: {
@@ -150,7 +150,7 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
         epochTokens: Object.fromEntries(
           setup.corpora.map(({ source }, i) => [source.name, stream.epochTokens[i]!] as const),
         ),
-        ...countOverlong(setup.corpora),
+        ...countPassedOver(setup.corpora),
       },
       from: {
         ...{ step: checkpoint?.state.step ?? 0, tokens: checkpoint?.state.tokens ?? 0 },

@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeFolder } from "../../bytes/folder.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 
 /** Lines typed at the prompt, kept between chats; one line each in a file that only its owner can read. */
@@ -22,7 +23,7 @@ export function readHistory(path: string): string[] {
 export function writeHistory(path: string, latestFirst: readonly string[]): void {
   const lines = latestFirst.slice(0, historyLimit).filter((line) => line.trim() !== "");
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path), 0o700);
     writeFileSync(
       path,
       [...lines]

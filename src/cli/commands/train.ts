@@ -11,7 +11,7 @@ import { catchInterrupt } from "../interrupt.ts";
 import { addSettings } from "../settings.ts";
 import {
   createProgress,
-  describeOverlong,
+  describePassedOver,
   escapeLine,
   formatBytes,
   formatCount,
@@ -131,7 +131,7 @@ function createDisplay(config: TrainConfig, path: string) {
         }
         const from = event.step > 0 ? `from step ${event.step} on` : `${config.steps} steps`;
         say(
-          `${escapeLine(path)}: ${formatCount(all)} parameters, ${formatCount(used)} used by a token; ${from}${describeOverlong(event)}, into ${escapeLine(config.out)}`,
+          `${escapeLine(path)}: ${formatCount(all)} parameters, ${formatCount(used)} used by a token; ${from}${describePassedOver(event)}, into ${escapeLine(config.out)}`,
         );
         const { estimate, bound, recompute } = event.memory;
         say(
@@ -139,6 +139,7 @@ function createDisplay(config: TrainConfig, path: string) {
         );
       } else if (event.type === "step") progress.show(describeStep(event.report, config.steps, event.secondsLeft));
       else if (event.type === "evaluation") say(describeEvaluation(event.report));
+      else if (event.type === "warning") say(`grok1: warning: ${escapeLine(event.message)}`);
     },
   };
 }
