@@ -8,7 +8,7 @@ import { runTokens } from "../model/run.case.ts";
 import { createRandom } from "../sampling/random.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import type { TrainConfig } from "./config.ts";
-import type { EvaluationReport, StepReport } from "./log.ts";
+import type { EvaluationReport, LogEntry, StepReport } from "./log.ts";
 import { type TrainEvent, type TrainOptions, train } from "./run.ts";
 import { listCheckpoints, openCheckpoint } from "./run-checkpoint.ts";
 import { lastTensors, makeToy, toyTexts } from "./toy.case.ts";
@@ -188,6 +188,40 @@ describe("an interrupted run", () => {
       return { ...checkpoint.state, seconds: 0 };
     });
     expect(states[1]).toEqual(states[0]);
+  });
+
+  it("logs what an uninterrupted one does, experts' shares and all, wherever it is cut off", async () => {
+    const settings = { steps: 8, evaluation: { interval: 3 }, checkpoint: { interval: 2 } };
+    const logOf = ({ out }: TrainConfig) =>
+      readFileSync(join(out, "log.jsonl"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => ({ ...(JSON.parse(line) as LogEntry), tokensPerSecond: 0 }));
+    const whole = toy.config(settings);
+    await train(whole, onReference);
+    expect(logOf(whole).some((entry) => "experts" in entry && entry.experts.length === 2)).toBe(true);
+    for (const [type, step] of [
+      ["step", 3],
+      ["evaluation", 3],
+      ["step", 5],
+      ["checkpoint", 6],
+      ["step", 7],
+    ] as const) {
+      const config = toy.config(settings);
+      const stop = new AbortController();
+      const onEvent = (event: TrainEvent) => {
+        const at = "report" in event ? event.report.step : "step" in event ? event.step : -1;
+        if (event.type !== type || at !== step) return;
+        // The signal, or the end of the process at once.
+        stop.abort();
+        if (type === "checkpoint") throw new Error("cut");
+      };
+      const first = train(config, { ...onReference, signal: stop.signal, onEvent });
+      if (type === "checkpoint") await expect(first).rejects.toThrow("cut");
+      else expect((await first).finished).toBe(false);
+      await train(config, { ...onReference, resume: true });
+      expect(logOf(config), `${type} ${step}`).toEqual(logOf(whole));
+    }
   });
 
   it("loses no more than what came after the last checkpoint when it is cut off", async () => {
