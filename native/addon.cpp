@@ -153,6 +153,53 @@ napi_value part(napi_env env, napi_callback_info info) {
   });
 }
 
+// What a reader's thread tells the JavaScript thread.
+struct Fetch {
+  napi_deferred deferred;
+  napi_threadsafe_function settle = nullptr;
+  Readers::Outcome outcome = Readers::Outcome::dropped;
+};
+
+void settleFetch(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Fetch> fetch(static_cast<Fetch*>(data));
+  if (env == nullptr) return;  // the thread is ending
+  napi_value result, code, message;
+  if (fetch->outcome == Readers::Outcome::read) {
+    if (napi_get_undefined(env, &result) == napi_ok) napi_resolve_deferred(env, fetch->deferred, result);
+    return;
+  }
+  const bool failed = fetch->outcome == Readers::Outcome::failed;
+  const char* const name = failed ? "EIO" : "ERR_CLOSED";
+  const char* const what = failed ? "the system could not read them" : "the backend is closed";
+  if (napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code) == napi_ok &&
+      napi_create_string_utf8(env, what, NAPI_AUTO_LENGTH, &message) == napi_ok && napi_create_error(env, code, message, &result) == napi_ok) {
+    napi_reject_deferred(env, fetch->deferred, result);
+  }
+}
+
+// fetch(weight, matrix): a promise
+napi_value fetch(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const int32_t weight = fromJs<int32_t>(env, args.values[0]), matrix = fromJs<int32_t>(env, args.values[1]);
+    backend.missing(weight, matrix);  // throws where there is none
+    napi_value promise, name;
+    auto state = std::make_unique<Fetch>();
+    check(napi_create_string_utf8(env, "grok1 fetch", NAPI_AUTO_LENGTH, &name), "no string could be made");
+    check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settleFetch, &state->settle),
+          "no call from another thread could be prepared");
+    check(napi_create_promise(env, &state->deferred, &promise), "no promise could be made");
+    backend.fetch(weight, matrix, [raw = state.release()](Readers::Outcome outcome) {
+      raw->outcome = outcome;
+      const napi_threadsafe_function settle = raw->settle;
+      if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) != napi_ok) delete raw;
+      napi_release_threadsafe_function(settle, napi_tsfn_release);
+    });
+    return promise;
+  });
+}
+
 // copy(bytes: Uint8Array)
 napi_value copy(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -248,6 +295,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"view", view},
         {"part", part},
         {"copy", copy},
+        {"fetch", fetch},
         {"weight", weight},
         {"rotary", rotary},
         {"watch", watch},
@@ -272,6 +320,9 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"route", Method<&Backend::route>::call},
         {"topK", Method<&Backend::topK>::call},
         {"experts", Method<&Backend::experts>::call},
+        {"expertParts", Method<&Backend::expertParts>::call},
+        {"sumExperts", Method<&Backend::sumExperts>::call},
+        {"missing", Method<&Backend::missing>::call},
         {"addLowRank", Method<&Backend::addLowRank>::call},
         {"parameter", Method<&Backend::addParameter>::call},
         {"adapted", Method<&Backend::addAdapted>::call},

@@ -289,20 +289,17 @@ void Backend::route(int32_t probabilities, int32_t chosen, int32_t weights, int3
   }
 }
 
-void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
-                      int32_t down, int32_t activation, int32_t terms) {
+// Checks the shapes of a mixture and copies its choices to chosen_.
+ExpertRefs Backend::mixture(int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t terms) {
   Weight &g = weight(gate), &u = weight(up), &d = weight(down);
-  for (Weight* const w : {&g, &u, &d}) stream(*w);
   const int64_t count = int64_t(g.parts.size());
   if (g.rows != u.rows || g.cols != u.cols || g.rows != d.cols || g.cols != d.rows || int64_t(u.parts.size()) != count ||
       int64_t(d.parts.size()) != count || used < 1 || used > count) {
     misuse("expert stacks whose shapes do not fit together");
   }
   if (!canMultiply(g.type) || !canMultiply(u.type) || !canMultiply(d.type)) misuse("not weights to multiply by");
-  const float* from = slot(x, n, g.cols);
-  float* const to = slot(out, n, g.cols);
-  if (from == to) misuse("experts over their operand");
-  const float *picks = slot(chosen, n, used), *factors = slot(weights, n, used);
+  for (Weight* const w : {&g, &u, &d}) stream(*w);
+  const float* const picks = slot(chosen, n, used);
   chosen_.resize(size_t(n) * size_t(used));
   for (int64_t i = 0; i < n * used; i++) {
     if (!(picks[i] >= 0 && picks[i] < float(count))) misuse("no such expert");
@@ -311,21 +308,82 @@ void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t
       if (chosen_[j] == chosen_[i]) misuse("an expert chosen twice for one row");
     }
   }
-  ExpertTerms beside;
+  beside_ = ExpertTerms{};
   const int32_t* const list = ints(4 * int64_t(terms));
   for (int32_t i = 0; i < terms; i++) {
     const int32_t place = list[4 * i];
     if (place < 0 || place > 2) misuse("low-rank terms beside a matrix that experts do not have");
     const Weight &base = place == 0 ? g : place == 1 ? u : d, &a = weight(list[4 * i + 1]), &b = weight(list[4 * i + 2]);
     checkLowRank(base, a, b);
-    (place == 0 ? beside.gate : place == 1 ? beside.up : beside.down).push_back({a.parts.data(), b.parts.data(), slot(list[4 * i + 3], n, 1)});
+    (place == 0 ? beside_.gate : place == 1 ? beside_.up : beside_.down).push_back({a.parts.data(), b.parts.data(), slot(list[4 * i + 3], n, 1)});
   }
-  const ExpertRefs refs{count, g.parts.data(), u.parts.data(), d.parts.data(), terms > 0 ? &beside : nullptr};
-  if (n > 0) {
-    grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, activation == 0 ? Gating::gelu : Gating::silu, to,
-                   workspace_);
-  }
+  return {count, g.parts.data(), u.parts.data(), d.parts.data(), terms > 0 ? &beside_ : nullptr};
+}
+
+void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
+                      int32_t down, int32_t activation, int32_t terms) {
+  const ExpertRefs refs = mixture(n, chosen, used, gate, up, down, terms);
+  const int64_t width = weight(gate).cols;
+  const float *const from = slot(x, n, width), *const factors = slot(weights, n, used);
+  float* const to = slot(out, n, width);
+  if (from == to) misuse("experts over their operand");
+  const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
+  if (n > 0) grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, gating, to, workspace_);
   refuseCancelled();
+}
+
+void Backend::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
+                          int32_t activation, int32_t terms, int32_t count) {
+  const ExpertRefs refs = mixture(n, chosen, used, gate, up, down, terms);
+  const int64_t width = weight(gate).cols;
+  const float* const from = slot(x, n, width);
+  float* const to = slot(parts, n * used, width);
+  if (from == to) misuse("experts over their operand");
+  if (count < 0 || count > refs.experts) misuse("more experts than there are");
+  wanted_.assign(size_t(refs.experts), 0);
+  const int32_t* const list = ints(4 * int64_t(terms) + count) + 4 * int64_t(terms);
+  for (int32_t i = 0; i < count; i++) {
+    if (list[i] < 0 || list[i] >= refs.experts) misuse("no such expert");
+    wanted_[size_t(list[i])] = 1;
+  }
+  const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
+  if (n > 0) grok1::expertParts(pool_, isa_, refs, from, n, chosen_.data(), used, wanted_, gating, to, workspace_);
+  refuseCancelled();
+}
+
+void Backend::sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen, int32_t weights, int32_t used, int64_t width) {
+  if (used < 1) misuse("a mixture of no experts");
+  const float *const from = slot(parts, n * used, width), *const picks = slot(chosen, n, used), *const factors = slot(weights, n, used);
+  float* const to = slot(out, n, width);
+  if (from == to) misuse("experts over their operand");
+  chosen_.assign(picks, picks + n * used);
+  for (int64_t i = 0; i < n * used; i++) {
+    if (chosen_[i] < 0) misuse("no such expert");
+    for (int64_t j = i / used * used; j < i; j++) {
+      if (chosen_[j] == chosen_[i]) misuse("an expert chosen twice for one row");
+    }
+  }
+  split(n, 1, n * used * width, [&](int64_t first, int64_t end) {
+    sumExpertParts(from, chosen_.data(), factors, used, width, first, end, to);
+  });
+}
+
+const WeightRef& Backend::matrixOf(int32_t id, int32_t index) {
+  const Weight& w = weight(id);
+  if (index < 0 || index >= int64_t(w.parts.size())) misuse("a matrix that a weight does not have");
+  return w.parts[size_t(index)];
+}
+
+double Backend::missing(int32_t id, int32_t index) {
+  const WeightRef& matrix = matrixOf(id, index);
+  return weight(id).held.empty() ? 0 : double(missingBytes(matrix.data, size_t(matrix.rows) * matrix.rowBytes));
+}
+
+void Backend::fetch(int32_t id, int32_t index, Readers::Done done) {
+  const WeightRef& matrix = matrixOf(id, index);
+  const Weight& w = weight(id);
+  if (w.held.empty()) return done(Readers::Outcome::read);
+  readers_.read(w.held[size_t(index)], size_t(matrix.rows) * matrix.rowBytes, std::move(done));
 }
 
 void Backend::checkLowRank(const Weight& base, const Weight& a, const Weight& b) const {

@@ -12,6 +12,7 @@
 #include "matmul.h"
 #include "memory.h"
 #include "ops.h"
+#include "residency.h"
 #include "threads.h"
 
 namespace grok1 {
@@ -84,6 +85,15 @@ class Backend {
   // control: for each of the low-rank terms the matrix beside which it stands (0 gate, 1 up, 2 down), a, b, scales
   void experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                int32_t down, int32_t activation, int32_t terms);
+  // The same in two steps: parts [n * used, width] of `count` experts, which follow the terms in the control block; then their sum,
+  // in which every bit is as of experts().
+  void expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
+                   int32_t activation, int32_t terms, int32_t count);
+  void sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen, int32_t weights, int32_t used, int64_t width);
+  // Bytes of a weight's matrix (of an expert) that are not in memory.
+  double missing(int32_t weight, int32_t matrix);
+  // Brings a weight's matrix into memory, on threads of its own; `done` is called on any thread.
+  void fetch(int32_t weight, int32_t matrix, Readers::Done done);
   // y[t] += b (scales[t] (a x[t]))
   void addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b, int32_t scales);
 
@@ -181,6 +191,8 @@ class Backend {
   };
 
   float* slot(int32_t id, int64_t rows, int64_t cols) const;
+  ExpertRefs mixture(int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t terms);
+  const WeightRef& matrixOf(int32_t weight, int32_t matrix);
   Weight& weight(int32_t id) { return weights_.get(id); }
   const Parameter& parameter(int32_t id);
   Cache& cache(int32_t id);
@@ -235,10 +247,13 @@ class Backend {
   std::vector<int32_t> chosen_;
   std::vector<Choice> choices_;
   std::vector<ChoiceSum> choiceSums_;
+  std::vector<uint8_t> wanted_;
+  ExpertTerms beside_;
   std::vector<float> temperatures_;
   std::vector<int64_t> starts_, places_;  // choices in order of experts
   std::vector<double> losses_;
   Workspace workspace_, inner_, lowRank_;
+  Readers readers_;
 };
 
 }  // namespace grok1

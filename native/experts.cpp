@@ -11,9 +11,9 @@
 namespace grok1 {
 namespace {
 
-// One token at one expert.
+// One token at one expert: the choice at `place` of [n, used].
 struct Assignment {
-  int64_t token;
+  int64_t token, place;
   float weight;
 };
 
@@ -22,12 +22,15 @@ struct Gathered {
   std::vector<Assignment> all;
   std::vector<int64_t> ids, start;
 
-  // Allocates only where a call is larger than those before.
-  void gather(int64_t experts, const int32_t* chosen, const float* weights, int64_t n, int used) {
+  // Of the experts that are wanted; all of them for null. Allocates only where a call is larger than those before.
+  void gather(int64_t experts, const int32_t* chosen, const float* weights, int64_t n, int used, const uint8_t* wanted) {
+    const auto left = [&](int64_t i) { return wanted != nullptr && wanted[size_t(chosen[i])] == 0; };
     ids.clear();
     start.clear();
     at.assign(size_t(experts), 0);
-    for (int64_t i = 0; i < n * used; i++) at[size_t(chosen[i])]++;
+    for (int64_t i = 0; i < n * used; i++) {
+      if (!left(i)) at[size_t(chosen[i])]++;
+    }
     int64_t total = 0;
     for (int64_t e = 0; e < experts; e++) {
       const int64_t count = at[size_t(e)];
@@ -40,7 +43,9 @@ struct Gathered {
     }
     start.push_back(total);
     all.resize(size_t(total));
-    for (int64_t i = 0; i < n * used; i++) all[size_t(at[size_t(chosen[i])]++)] = {i / used, weights[i]};
+    for (int64_t i = 0; i < n * used; i++) {
+      if (!left(i)) all[size_t(at[size_t(chosen[i])]++)] = {i / used, i, weights == nullptr ? 0 : weights[i]};
+    }
   }
 
  private:
@@ -51,6 +56,24 @@ struct Gathered {
 void accumulate(float weight, const float* y, float* out, int64_t rows) {
   for (int64_t r = 0; r < rows; r++) out[r] = std::fma(weight, y[r], out[r]);
 }
+
+// Where experts' results go: added to `out` [n, width], or kept apart in `parts` [n, used, width].
+struct Results {
+  float* out;
+  float* parts;
+  int64_t width;
+
+  void clear(int64_t token, int64_t row, int64_t end) const {
+    if (parts == nullptr) std::fill(out + token * width + row, out + token * width + end, 0.0f);
+  }
+  void put(const Assignment& to, const float* y, int64_t row, int64_t count) const {
+    if (parts == nullptr) {
+      accumulate(to.weight, y, out + to.token * width + row, count);
+    } else {
+      std::memcpy(parts + to.place * width + row, y, size_t(count) * sizeof(float));
+    }
+  }
+};
 
 constexpr int64_t paddedRow(int64_t n) { return (n + kFloatLanes - 1) / kFloatLanes * kFloatLanes; }
 
@@ -99,7 +122,7 @@ struct Terms {
 constexpr int64_t kHiddenChunk = 32;  // rows of gate and up, or of down, that go through a thread's stack at a time
 
 void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
-               int64_t n, Gating gating, float* out, Workspace& workspace) {
+               int64_t n, Gating gating, const Results& results, Workspace& workspace) {
   const int64_t e0 = gathered.ids[0], active = int64_t(gathered.ids.size()), assigned = int64_t(gathered.all.size());
   const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
   const int64_t hidden = gate.rows, width = down.rows;
@@ -194,7 +217,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
 
     for (int64_t item; !pool.cancelled() && (item = nextWidth++) < widthItems;) {
       const int64_t row = item * widthItem, end = std::min(width, row + widthItem);
-      for (int64_t t = 0; t < n; t++) std::fill(out + t * width + row, out + t * width + end, 0.0f);
+      for (int64_t t = 0; t < n; t++) results.clear(t, row, end);
       for (size_t a = 0; a < size_t(active); a++) {
         for (int64_t i = gathered.start[a]; i < gathered.start[a + 1]; i += kMaxTokensAtOnce) {
           const int count = int(std::min<int64_t>(kMaxTokensAtOnce, gathered.start[a + 1] - i));
@@ -205,7 +228,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
           for (int t = 0; t < count; t++) {
             const Assignment& to = gathered.all[size_t(i + t)];
             downTerms.outer(products, gathered.ids[a], to.token, row, end, downInner + (i + t) * downTerms.stride, y[t]);
-            accumulate(to.weight, y[t], out + to.token * width + row, end - row);
+            results.put(to, y[t], row, end - row);
           }
         }
       }
@@ -214,7 +237,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
 }
 
 void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
-                int64_t n, Gating gating, float* out, Workspace& workspace) {
+                int64_t n, Gating gating, const Results& results, Workspace& workspace) {
   const int threads = pool.size();
   const int64_t e0 = gathered.ids[0];
   const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
@@ -278,7 +301,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
     uint8_t* const scratch = memory + sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(thread);
     float* const c = reinterpret_cast<float*>(scratch + panelMemory);
     float* const c2 = reinterpret_cast<float*>(scratch + panelMemory + cMemory);
-    for (int64_t t; (t = nextZero++) < n;) std::fill(out + t * width, out + (t + 1) * width, 0.0f);
+    for (int64_t t; (t = nextZero++) < n;) results.clear(t, 0, width);
 
     for (size_t s = 0; s < slabs.size(); s++) {
       const Slab& it = slabs[s];
@@ -337,7 +360,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
             const int64_t row = (panel + p) * kPanelRows, end = std::min(width, row + kPanelRows);
             float* y = c + ((i / downTiles.tile * panels + p) * downTiles.tile + i % downTiles.tile) * kPanelRows;
             downTerms.outer(products, it.expert, assigned[i].token, row, end, downInner + i * downTerms.stride, y);
-            accumulate(assigned[i].weight, y, out + assigned[i].token * width + row, end - row);
+            results.put(assigned[i], y, row, end - row);
           }
         }
       }
@@ -345,19 +368,47 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
   });
 }
 
+void mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, const float* weights,
+         int used, const uint8_t* wanted, Gating gating, float* out, float* parts, Workspace& workspace) {
+  if (n <= 0 || used <= 0) return;
+  thread_local Gathered gathered;
+  gathered.gather(refs.experts, chosen, weights, n, used, wanted);
+  if (gathered.all.empty()) return;
+  const Results results{out, parts, refs.down[gathered.ids[0]].rows};
+  const Products& products = productsOf(isa);
+  // Streaming rows wins while an expert has few tokens.
+  if (int64_t(gathered.all.size()) <= 4 * int64_t(gathered.ids.size())) {
+    fewTokens(pool, products, refs, gathered, x, n, gating, results, workspace);
+  } else {
+    manyTokens(pool, products, refs, gathered, x, n, gating, results, workspace);
+  }
+}
+
 }  // namespace
 
 void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
              const float* weights, int used, Gating gating, float* out, Workspace& workspace) {
-  if (n <= 0 || used <= 0) return;
-  thread_local Gathered gathered;
-  gathered.gather(refs.experts, chosen, weights, n, used);
-  const Products& products = productsOf(isa);
-  // Streaming rows wins while an expert has few tokens.
-  if (int64_t(gathered.all.size()) <= 4 * int64_t(gathered.ids.size())) {
-    fewTokens(pool, products, refs, gathered, x, n, gating, out, workspace);
-  } else {
-    manyTokens(pool, products, refs, gathered, x, n, gating, out, workspace);
+  mix(pool, isa, refs, x, n, chosen, weights, used, nullptr, gating, out, nullptr, workspace);
+}
+
+void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
+                 const std::vector<uint8_t>& wanted, Gating gating, float* parts, Workspace& workspace) {
+  mix(pool, isa, refs, x, n, chosen, nullptr, used, wanted.data(), gating, nullptr, parts, workspace);
+}
+
+void sumExpertParts(const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,
+                    int64_t end, float* out) {
+  for (int64_t t = from; t < end; t++) {
+    float* const row = out + t * width;
+    std::fill(row, row + width, 0.0f);
+    for (int32_t last = -1, i = 0; i < used; i++) {
+      int64_t next = -1;
+      for (int64_t place = t * used; place < (t + 1) * used; place++) {
+        if (chosen[place] > last && (next < 0 || chosen[place] < chosen[next])) next = place;
+      }
+      last = chosen[next];
+      accumulate(weights[next], parts + next * width, row, width);
+    }
   }
 }
 

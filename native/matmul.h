@@ -87,4 +87,12 @@ enum class Gating : int { gelu = 0, silu = 1 };  // GELU by its tanh approximati
 void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
              const float* weights, int used, Gating gating, float* out, Workspace& workspace);
 
+// The same in two steps, for when not all experts can be had at once. First, for the experts that are `wanted` [experts], what each
+// gives to its rows, not weighted: parts [n, used, width], of which the others' are left alone.
+void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
+                 const std::vector<uint8_t>& wanted, Gating gating, float* parts, Workspace& workspace);
+// Then the sum for rows [from, end): the bits are those of experts().
+void sumExpertParts(const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,
+                    int64_t end, float* out);
+
 }  // namespace grok1

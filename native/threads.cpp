@@ -6,6 +6,9 @@
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
+#if defined(__linux__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
 
 namespace grok1 {
 
@@ -38,6 +41,16 @@ void spinUntil(Done done) {
 }
 
 }  // namespace
+
+void nameThread(const char* name) {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), name);
+#elif defined(__APPLE__)
+  pthread_setname_np(name);
+#else
+  (void)name;
+#endif
+}
 
 ThreadPool::ThreadPool(int threads) {
   size_ = threads < 1 ? 1 : threads;
@@ -72,6 +85,7 @@ void ThreadPool::finish() {
 }
 
 void ThreadPool::work(int thread) {
+  nameThread("grok1-compute");
   int seen = 0;
   for (;;) {
     const auto parkAt = std::chrono::steady_clock::now() + kSpin;

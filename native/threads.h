@@ -13,6 +13,9 @@
 
 namespace grok1 {
 
+// What a system's tools call the calling thread, where threads have names: at most 15 characters.
+void nameThread(const char* name);
+
 class ThreadPool {
  public:
   // `threads` includes the caller of run(); at least 1. Starts fewer when the system refuses more.

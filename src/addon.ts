@@ -128,6 +128,28 @@ export interface AddonBackend {
   /** Of x [n, cols]: values and indices [n, k], logSumExp [n, 1]. */
   topK(values: number, indices: number, logSumExp: number, x: number, n: number, cols: number, k: number): void;
   experts(...call: [...ExpertsCall, terms: number]): void;
+  /**
+   * `experts` in two steps: parts [n * used, width], not weighted, of `count` of the experts, listed in the control block behind
+   * the terms; then the sum of all parts, which has the bits of `experts`.
+   */
+  expertParts(
+    parts: number,
+    x: number,
+    n: number,
+    chosen: number,
+    used: number,
+    gate: number,
+    up: number,
+    down: number,
+    activation: number,
+    terms: number,
+    count: number,
+  ): void;
+  sumExperts(out: number, parts: number, n: number, chosen: number, weights: number, used: number, width: number): void;
+  /** Bytes of one of a weight's matrices that are not in memory; 0 where the system does not tell. */
+  missing(weight: number, matrix: number): number;
+  /** Brings one of a weight's matrices into memory, on threads that do nothing else. Rejects with code EIO. */
+  fetch(weight: number, matrix: number): Promise<void>;
   addLowRank(y: number, x: number, n: number, a: number, b: number, scales: number): void;
   // Training: src/kernels/grad-ops.ts. A gradient goes to a matrix: set or, with `add`, added to; -1 where it is not wanted.
   /** `count` [rows, cols] matrices of zeros, with a gradient, a mean and a variance of each value. A weight. */

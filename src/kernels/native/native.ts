@@ -7,6 +7,7 @@ import { checkApart, checkLowRank, checkSize } from "../reference/matrix.ts";
 import { checkTopK } from "../top-k.ts";
 import { type Control, createControl } from "./control.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
+import { computeAsTheyCome, createPageCacheStore, type ExpertEvent, type ExpertStore } from "./store.ts";
 import { bindWeight, boundWeight, createSources } from "./weight.ts";
 
 export interface NativeOptions {
@@ -19,6 +20,8 @@ export interface NativeOptions {
    * first exceeds the second. Its result is then none, and the backend is ready for the next operation.
    */
   readonly cancel?: Int32Array;
+  /** Told what happens where an expert has to be awaited. */
+  readonly onExperts?: (event: ExpertEvent) => void;
 }
 
 interface NativeCache extends KvCache {
@@ -52,14 +55,20 @@ export interface NativeBackend {
   rotary(rope: Rope): number;
 }
 
-/** As {@link createNative}. */
-export function openNative(addon: Addon, options: NativeOptions = {}): NativeBackend {
-  const { threads = processorLimit(), isa = "best", cancel } = options;
+/** As {@link createNative}; experts are had from a store. */
+export function openNative(
+  addon: Addon,
+  options: NativeOptions = {},
+  makeStore: (native: AddonBackend) => ExpertStore = createPageCacheStore,
+): NativeBackend {
+  const { threads = processorLimit(), isa = "best", cancel, onExperts } = options;
   const native = guardCalls(guard(() => addon.createBackend(threads, isa))());
   if (cancel !== undefined) native.watch(cancel);
   const scratch = createScratch(native);
   const control = createControl(native);
   const sources = createSources(native);
+  const store = makeStore(native);
+  const picked: number[] = [];
   const rotaries = new WeakMap<Rope, number>();
   const rotaryIds = new Map<string, number>();
   let open = true;
@@ -259,10 +268,28 @@ export function openNative(addon: Addon, options: NativeOptions = {}): NativeBac
           beside.push(place, first.id, second.id, idOf(scales));
         }
       }
-      if (beside.length > 0) control.list(Int32Array.from(beside));
       const { used } = routing;
-      native.experts(out.id, input, x.rows, chosen, weights, used, gate.id, up.id, down.id, kind, beside.length / 4);
-      return out;
+      const n = x.rows;
+      const count = beside.length / 4;
+      const parts = [gate, up, down];
+      picked.length = 0;
+      for (const expert of scratch.values(routing.chosen)) if (!picked.includes(expert)) picked.push(expert);
+      const absent = store.absent(parts, picked);
+      if (absent.length === 0) {
+        if (count > 0) control.list(Int32Array.from(beside));
+        native.experts(out.id, input, n, chosen, weights, used, gate.id, up.id, down.id, kind, count);
+        return out;
+      }
+      const apart = result(`${name}.parts`, n * used, x.cols);
+      const compute = (some: readonly number[]) => {
+        control.list(Int32Array.from([...beside, ...some]));
+        const stacks = [gate.id, up.id, down.id] as const;
+        native.expertParts(apart.id, input, n, chosen, used, ...stacks, kind, count, some.length);
+      };
+      return computeAsTheyCome(store, parts, [...picked], absent, compute, onExperts).then(() => {
+        native.sumExperts(out.id, apart.id, n, chosen, weights, used, x.cols);
+        return out;
+      });
     },
 
     topK(name, x, k) {

@@ -1,0 +1,152 @@
+#include "residency.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "threads.h"
+
+#if defined(_WIN32)
+#define NOMINMAX
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+namespace grok1 {
+
+namespace {
+
+// Enough requests under way for a drive to be busy, in pieces that keep its queue full.
+constexpr size_t kReaders = 4;
+constexpr size_t kPiece = size_t(4) << 20;
+
+size_t pageBytes() {
+#if defined(_WIN32)
+  return 4096;
+#else
+  static const size_t bytes = size_t(sysconf(_SC_PAGESIZE));
+  return bytes;
+#endif
+}
+
+// Whole pages around a range.
+struct Pages {
+  uint8_t* start;
+  size_t bytes;
+
+  Pages(const uint8_t* data, size_t length) {
+    const uintptr_t page = pageBytes(), first = reinterpret_cast<uintptr_t>(data) / page * page;
+    start = reinterpret_cast<uint8_t*>(first);
+    bytes = (reinterpret_cast<uintptr_t>(data) + length - first + page - 1) / page * page;
+  }
+};
+
+void touch(const Pages& pages) {
+  for (size_t at = 0; at < pages.bytes; at += pageBytes()) (void)*static_cast<volatile const uint8_t*>(pages.start + at);
+}
+
+// False when the drive did not give them.
+bool bring(const uint8_t* data, size_t bytes) {
+  const Pages pages(data, bytes);
+#if defined(_WIN32)
+  WIN32_MEMORY_RANGE_ENTRY range{pages.start, pages.bytes};
+  PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
+#else
+  madvise(pages.start, pages.bytes, MADV_WILLNEED);  // all at once: touching alone would ask for a little after the other
+#if defined(__linux__)
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, since Linux 5.14: touches, and returns an error instead of a signal
+  for (;;) {
+    if (madvise(pages.start, pages.bytes, kPopulateRead) == 0) return true;
+    if (errno == EINVAL || errno == ENOSYS) break;
+    if (errno != EAGAIN && errno != EINTR) return false;
+  }
+#endif
+#endif
+  touch(pages);
+  return true;
+}
+
+}  // namespace
+
+size_t missingBytes(const uint8_t* data, size_t bytes) {
+#if defined(_WIN32)
+  (void)data, (void)bytes;
+  return 0;
+#else
+  const Pages pages(data, bytes);
+  const size_t page = pageBytes();
+  unsigned char states[4096];
+  size_t missing = 0;
+  for (size_t at = 0; at < pages.bytes; at += sizeof(states) * page) {
+    const size_t length = std::min(pages.bytes - at, sizeof(states) * page);
+#if defined(__APPLE__)
+    if (mincore(reinterpret_cast<caddr_t>(pages.start + at), length, reinterpret_cast<char*>(states)) != 0) return 0;
+#else
+    if (mincore(pages.start + at, length, states) != 0) return 0;
+#endif
+    for (size_t i = 0; i < length / page; i++) missing += (states[i] & 1) == 0 ? page : 0;
+  }
+  return missing;
+#endif
+}
+
+Readers::~Readers() {
+  std::deque<std::shared_ptr<Job>> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    for (const auto& job : jobs_) {
+      job->next = job->bytes;
+      job->outcome = Outcome::dropped;
+      if (job->pieces == 0) dropped.push_back(job);
+    }
+    jobs_.clear();
+  }
+  wake_.notify_all();
+  for (auto& thread : threads_) thread.join();
+  for (const auto& job : dropped) job->done(Outcome::dropped);
+}
+
+void Readers::read(std::shared_ptr<const uint8_t> data, size_t bytes, Done done) {
+  {
+    const std::lock_guard lock(mutex_);
+    try {
+      while (threads_.size() < kReaders) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      if (threads_.empty()) return done(bring(data.get(), bytes) ? Outcome::read : Outcome::failed);
+    }
+    auto job = std::make_shared<Job>();
+    job->data = std::move(data);
+    job->bytes = bytes;
+    job->done = std::move(done);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_all();
+}
+
+void Readers::work() {
+  nameThread("grok1-reader");
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) return;
+    const std::shared_ptr<Job> job = jobs_.front();
+    const size_t at = job->next, length = std::min(kPiece, job->bytes - at);
+    job->next += length;
+    job->pieces++;
+    if (job->next == job->bytes) jobs_.pop_front();
+    lock.unlock();
+    const bool got = bring(job->data.get() + at, length);
+    lock.lock();
+    if (!got && job->outcome == Outcome::read) job->outcome = Outcome::failed;
+    if (--job->pieces > 0 || job->next < job->bytes) continue;
+    lock.unlock();
+    job->done(job->outcome);
+    lock.lock();
+  }
+}
+
+}  // namespace grok1

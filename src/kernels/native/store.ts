@@ -1,0 +1,111 @@
+import type { AddonBackend } from "../../addon.ts";
+import { ioError } from "../../bytes/io-error.ts";
+import { matrixPlaces } from "../../tensor/tensor.ts";
+import type { NativeWeight } from "./weight.ts";
+
+/** Who has the bytes of experts. The backend asks before it computes with them, and awaits what is not there. */
+export interface ExpertStore {
+  /** Of `experts`, those that are not in memory, with all their matrices in `stacks`. The others are about to be used. */
+  absent(stacks: readonly NativeWeight[], experts: readonly number[]): number[];
+  /** Brings an expert's matrices into memory. @throws GrokError `io` naming file and place. */
+  fetch(stacks: readonly NativeWeight[], expert: number): Promise<void>;
+}
+
+/** Milliseconds for which an expert that was in memory is taken to be there still. */
+const shortestTrust = 250;
+const longestTrust = 60_000;
+
+/**
+ * The system's page cache has them. To ask it takes a moment for each matrix, so an expert that was used lately is not asked about:
+ * where those asked about were never missing the time grows, and where one went missing it begins anew.
+ */
+export function createPageCacheStore(native: AddonBackend): ExpertStore {
+  /** When each expert of a stack was last there. */
+  const lastThere = new Map<number, Float64Array>();
+  let trust = shortestTrust;
+
+  const timesOf = ({ id, matrices }: NativeWeight): Float64Array => {
+    const known = lastThere.get(id) ?? new Float64Array(matrices).fill(Number.NEGATIVE_INFINITY);
+    lastThere.set(id, known);
+    return known;
+  };
+
+  return {
+    absent(stacks, experts) {
+      const times = timesOf(stacks[0]!);
+      const now = performance.now();
+      const found: number[] = [];
+      for (const expert of experts) {
+        const last = times[expert]!;
+        times[expert] = now;
+        if (!(now - last > trust)) continue;
+        const missing = stacks.some(({ id }) => native.missing(id, expert) > 0);
+        if (missing) found.push(expert);
+        if (last > 0) trust = missing ? shortestTrust : Math.min(longestTrust, 2 * trust);
+      }
+      return found;
+    },
+    async fetch(stacks, expert) {
+      const reading = stacks.map(async ({ id, tensor }) => {
+        try {
+          await native.fetch(id, expert);
+        } catch (error) {
+          const place = matrixPlaces(tensor)[expert]!;
+          const where = "file" in place ? ` at ${place.offset}` : "";
+          throw ioError(`read expert ${expert} of ${tensor.name}${where}`, tensor.source, error);
+        }
+      });
+      await Promise.all(reading);
+      timesOf(stacks[0]!)[expert] = performance.now();
+    },
+  };
+}
+
+/** What happens where experts are awaited. */
+export interface ExpertEvent {
+  readonly kind: "fetch" | "arrive" | "compute";
+  /** The stack of gates, which names the layer. */
+  readonly tensor: string;
+  readonly experts: readonly number[];
+}
+
+/**
+ * Computes experts as they come: those that are there while the others are fetched, then each that has arrived.
+ * @param compute Of the experts of a list, with all others left alone.
+ */
+export async function computeAsTheyCome(
+  store: ExpertStore,
+  stacks: readonly NativeWeight[],
+  experts: readonly number[],
+  absent: readonly number[],
+  compute: (experts: readonly number[]) => void,
+  see: (event: ExpertEvent) => void = () => {},
+): Promise<void> {
+  const tell = (kind: ExpertEvent["kind"], some: readonly number[]) =>
+    see({ kind, tensor: stacks[0]!.tensor.name, experts: some });
+  const arrived: number[] = [];
+  const awaited = new Map(
+    absent.map((expert) => {
+      const fetched = store.fetch(stacks, expert).then(() => {
+        arrived.push(expert);
+        tell("arrive", [expert]);
+      });
+      // Whoever computes may throw first; it is awaited below otherwise.
+      fetched.catch(() => {});
+      return [expert, fetched] as const;
+    }),
+  );
+  tell("fetch", absent);
+  const run = (some: readonly number[]) => {
+    tell("compute", some);
+    compute(some);
+  };
+  const present = experts.filter((expert) => !awaited.has(expert));
+  if (present.length > 0) run(present);
+  while (awaited.size > 0) {
+    await Promise.race(awaited.values());
+    const ready = arrived.splice(0);
+    for (const expert of ready) awaited.delete(expert);
+    if (ready.length > 0) run(ready);
+  }
+}
