@@ -31,6 +31,7 @@ export type {
   Generation,
   LanguageModel,
   LoadOptions,
+  PromptProgress,
   Session,
   Timings,
   Usage,

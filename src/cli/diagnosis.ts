@@ -15,6 +15,8 @@ export interface Diagnosis extends Machine {
   readonly configFound: boolean;
   /** Why other commands refuse the config file. */
   readonly configProblem: string | undefined;
+  /** Why the model does not run. */
+  readonly modelProblem: string | undefined;
   /** What would help, most important first. */
   readonly advice: readonly string[];
 }

@@ -1,6 +1,6 @@
 import { CommanderError } from "commander";
 import { type ErrorCode, GrokError } from "../errors.ts";
-import { escapeControl, escapeLine } from "./terminal.ts";
+import { escapeLine, escapeUnseen } from "./terminal.ts";
 
 /** The one table from error codes to exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted. */
 const statusOf: Readonly<Record<ErrorCode, number>> = {
@@ -48,5 +48,5 @@ export function failureOf(error: unknown, nameSource: (option: string) => string
     return { status: statusOf[error.code], message };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { status: statusOf.internal, message: `a defect in grok1, please report it: ${escapeControl(text)}` };
+  return { status: statusOf.internal, message: `a defect in grok1, please report it: ${escapeUnseen(text)}` };
 }

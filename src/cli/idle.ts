@@ -52,7 +52,7 @@ const rules: Readonly<Record<string, readonly IdleRule[]>> = {
     ...sampling,
     computing,
   ],
-  chat: [...sampling, computing],
+  chat: [beside(["system"], "load", (load) => load !== undefined), ...sampling, computing],
   tokenize: [beside(["model"], "tokenizer", (tokenizer) => tokenizer !== undefined)],
   logits: [computing],
   perplexity: [computing],

@@ -1,6 +1,6 @@
 import type { ModelDescription } from "../model/describe.ts";
 import type { TokenizerInfo } from "../tokenizer/tokenizer.ts";
-import { bold, escapeControl, escapeLine, formatBytes, formatCount, table } from "./terminal.ts";
+import { bold, escapeLine, escapeUnseen, formatBytes, formatCount, table } from "./terminal.ts";
 
 /** What `grok1 inspect` tells about a file; with `--json`, as it stands. */
 export interface Inspection {
@@ -130,5 +130,5 @@ function showValue(value: MetadataValue): string {
   if (typeof value !== "object") return String(value);
   if (Array.isArray(value)) return `[${value.map((item) => showValue(item as MetadataValue)).join(", ")}]`;
   const { array, count, head } = value as { array: string; count: number; head: readonly MetadataValue[] };
-  return escapeControl(`[${head.map(showValue).join(", ")}, … ${count} of ${array}]`);
+  return escapeUnseen(`[${head.map(showValue).join(", ")}, … ${count} of ${array}]`);
 }

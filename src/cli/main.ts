@@ -1,16 +1,32 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { Command, Help, type Option } from "commander";
+import { ioError } from "../bytes/io-error.ts";
 import { configPath, readConfig } from "./config.ts";
 import { failureOf } from "./exit.ts";
 import { settleOptions, takeModelArgument } from "./idle.ts";
 import { applyConfig, nameSource } from "./settings.ts";
 
-// A reader that has seen enough (`| head`) is no failure.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === "EPIPE" ? 0 : 1);
-  });
+// A reader that has seen enough (`| head`) is no failure; a result that is lost is one.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  const { status, message } = failureOf(ioError("write", "standard output", error), String);
+  report(message);
+  process.exit(status);
+});
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === "EPIPE" ? 0 : 1);
+});
+
+/** At once, also where the process is about to end. */
+function report(message: string | undefined): void {
+  if (message === undefined) return;
+  const line = `grok1: ${message}\n`;
+  try {
+    writeSync(process.stderr.fd, line);
+  } catch {
+    process.stderr.write(line);
+  }
 }
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -88,6 +104,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   const { status, message } = failureOf(error, (option) => (running ? nameSource(running, option) : option));
-  if (message !== undefined) process.stderr.write(`grok1: ${message}\n`);
+  report(message);
   process.exitCode = status;
 }

@@ -188,6 +188,12 @@ export function readSetting(name: SettingName, value: string): unknown {
   return value === "true";
 }
 
+/** What holds where nobody says anything, in parentheses, where that is a number. */
+export function usualNumber(name: SettingName): string | undefined {
+  const { usually } = settings[name];
+  return Number.isNaN(Number(usually)) ? undefined : `(${usually})`;
+}
+
 /** Adds settings to a command, in the order given. */
 export function addSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {

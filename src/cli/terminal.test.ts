@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  createProgress,
   dim,
   escapeControl,
   escapeLine,
+  escapeUnseen,
   formatBytes,
   formatCount,
   formatSeconds,
@@ -40,6 +42,38 @@ describe("text on its way to a terminal", () => {
     );
   });
 
+  it("from a file or an error loses what is not seen as such", () => {
+    const unseen = [
+      ...["\u200b", "\u200d", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069", "\ufeff", "\u2028", "\u2029", "\u061c"],
+      ...[
+        "\u00ad",
+        "\u2060",
+        "\u3164",
+        "\u{e0041}",
+        "\u{e007f}",
+        "\ud800",
+        "\udc00",
+        "\u001b",
+        "\u009b",
+        "\u007f",
+        "\r",
+      ],
+    ];
+    for (const character of unseen) {
+      const shown = escapeLine(`a${character}b`);
+      expect(shown).toMatch(/^a\\(x[0-9a-f]{2}|u[0-9a-f]{4}|u\{[0-9a-f]+\})b$/);
+      expect(shown).toContain(character.codePointAt(0)!.toString(16));
+      const document = jsonDocument({ character });
+      expect(document).not.toContain(character);
+      expect(JSON.parse(document)).toEqual({ character });
+    }
+    const plain = "año 你好 🎉 ❤️ e\u0301 مرحبا";
+    expect(escapeLine(plain)).toBe(plain);
+    expect(escapeUnseen("a\n\tb")).toBe("a\n\tb");
+    // What a model writes keeps what scripts and emoji are made of.
+    expect(escapeControl("👩\u200d💻 \u200fשלום")).toBe("👩\u200d💻 \u200fשלום");
+  });
+
   it("JSON documents say the same and drive nothing", () => {
     fc.assert(
       fc.property(anyText, (text) => {
@@ -61,6 +95,22 @@ describe("colour", () => {
     expect(hasColor(terminal, { TERM: "dumb" })).toBe(false);
     expect(hasColor({ isTTY: false } as unknown as NodeJS.WriteStream, { TERM: "xterm" })).toBe(false);
     expect(dim("x", false)).toBe("x");
+  });
+});
+
+describe("a line that is rewritten", () => {
+  it("is taken back whole, also after the window became narrower", () => {
+    const written: string[] = [];
+    const stream = { isTTY: true, columns: 40, write: (text: string) => written.push(text) };
+    const progress = createProgress(stream as unknown as NodeJS.WriteStream, { TERM: "xterm" });
+    progress.show("x".repeat(60));
+    expect(written).toEqual([`\r${"x".repeat(39)}\u001b[J`]);
+    stream.columns = 15;
+    progress.show("\u001b[31mred");
+    expect(written[1]).toBe("\u001b[2A\r\\x1b[31mred\u001b[J");
+    progress.clear();
+    progress.clear();
+    expect(written.slice(2)).toEqual(["\r\u001b[J"]);
   });
 });
 

@@ -1,4 +1,5 @@
 import type { WriteStream } from "node:tty";
+import { displayWidth } from "./wrap.ts";
 
 /**
  * What text looks like on the way to a terminal. Text that a model, a file or an error message brings along is not
@@ -8,20 +9,42 @@ import type { WriteStream } from "node:tty";
 // C0 without tab and line feed, DEL, and C1, whose members are one-character forms of ESC sequences.
 const control = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
-/** Replaces every control character but tab and line feed by a visible form, such as `\x1b`. */
+// What has no shape of its own, but changes what is seen of the rest: control and format characters (directions, zero width, tags),
+// other line ends, half characters and fillers. The two that choose how an emoji looks stay.
+const unseen = /(?!\t|\n|\ufe0e|\ufe0f)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/**
+ * For what a model answers: every control character but tab and line feed in a visible form, such as `\x1b`. Joiners and marks of
+ * direction stay: scripts and emoji need them.
+ */
 export function escapeControl(text: string): string {
-  return text.replace(control, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(control, escaped);
+}
+
+/** For text from files and errors: every character that is not seen as such, but for tab and line feed, as `\x1b`, `\u202e`, `\u{e0041}`. */
+export function escapeUnseen(text: string): string {
+  return text.replace(unseen, escaped);
 }
 
 /** The same for text that has to stay on one line: line feeds and tabs are shown as `\n` and `\t`. */
 export function escapeLine(text: string): string {
-  return escapeControl(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
+  return escapeUnseen(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
 }
 
-/** One JSON document, indented; control characters that JSON lets through (DEL and C1) are escaped too. */
+function escaped(character: string): string {
+  const code = character.codePointAt(0)!.toString(16);
+  if (code.length <= 2) return `\\x${code.padStart(2, "0")}`;
+  return code.length <= 4 ? `\\u${code.padStart(4, "0")}` : `\\u{${code}}`;
+}
+
+/** One JSON document, indented; what {@link escapeUnseen} escapes and JSON lets through is escaped too, to the same value. */
 export function jsonDocument(value: unknown): string {
   const text = JSON.stringify(value, (_, part) => (typeof part === "bigint" ? part.toString() : part), 2);
-  return text.replace(/[\u007f-\u009f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(unseen, (character) =>
+    [...Array(character.length).keys()]
+      .map((i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
 }
 
 type Output = NodeJS.WritableStream & Partial<Pick<WriteStream, "isTTY" | "columns">>;
@@ -52,16 +75,22 @@ export interface Progress {
 
 export function createProgress(stream: Output, environment: NodeJS.ProcessEnv): Progress {
   if (!isRich(stream, environment)) return { show() {}, clear() {} };
-  let shown = false;
+  let shown = 0;
+  // A window that became narrower has broken the line: its beginning is some rows further up.
+  const back = () => {
+    const rows = Math.ceil(shown / (stream.columns ?? 80)) - 1;
+    return `${rows > 0 ? `\u001b[${rows}A` : ""}\r`;
+  };
   return {
     show(text) {
       // A line that wraps could not be rewritten.
-      stream.write(`\r${text.slice(0, (stream.columns ?? 80) - 1)}\u001b[K`);
-      shown = true;
+      const line = escapeLine(text).slice(0, (stream.columns ?? 80) - 1);
+      stream.write(`${back()}${line}\u001b[J`);
+      shown = displayWidth(line);
     },
     clear() {
-      if (shown) stream.write("\r\u001b[K");
-      shown = false;
+      if (shown > 0) stream.write(`${back()}\u001b[J`);
+      shown = 0;
     },
   };
 }

@@ -267,8 +267,27 @@ describe("scoring, logits and bench", () => {
     expect(fake.batches.filter(({ rows }) => rows === 1)).toHaveLength(4 * 7);
     await expect(core.bench(nextId(), { prefill: 60, decode: 7 })).rejects.toMatchObject({
       code: "capacity",
+      details: { prefill: 60, decode: 7, contextLength: 64 },
     });
+    const usual = await core.bench(nextId(), {});
+    expect([usual.prefillTokens, usual.decodeTokens]).toEqual([32, 32]);
+    const long = await core.bench(nextId(), { prefill: 60 });
+    expect([long.prefillTokens, long.decodeTokens]).toEqual([60, 4]);
     expectAllFree(core);
+  });
+
+  it("tells how far a prompt is read", async () => {
+    const { core } = start({ batchTokens: 4 });
+    const told: number[] = [];
+    const tokens = Int32Array.from({ length: 10 }, (_, i) => i);
+    await core.generate(
+      nextId(),
+      undefined,
+      { tokens, maxTokens: 3, sampling: greedy },
+      () => undefined,
+      (n) => told.push(n),
+    );
+    expect(told).toEqual([4, 8, 10]);
   });
 
   it("can be cancelled", async () => {

@@ -43,7 +43,13 @@ export interface Core {
   forkSession(from: number, to: number): void;
   closeSession(id: number): void;
   /** Generates in a session, after the requests that wait there; without one, in a session of its own. */
-  generate(id: number, session: number | undefined, request: EngineRequest, emit: Emit): Promise<EngineResult>;
+  generate(
+    id: number,
+    session: number | undefined,
+    request: EngineRequest,
+    emit: Emit,
+    onPrompt?: (computed: number) => void,
+  ): Promise<EngineResult>;
   /** Log-probabilities of each text's tokens, in the order of the texts; what they have in common is computed once. */
   score(
     id: number,
@@ -204,7 +210,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       }
       closeSession(session);
     },
-    async generate(id, sessionId, request, emit) {
+    async generate(id, sessionId, request, emit, onPrompt) {
       requireOpen();
       const { limit, limitReason, search } = checkRequest(request, vocab, contextLength, batchTokens);
       // Sampling options are checked before anything is taken.
@@ -217,9 +223,14 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
         const outcome = createOutcome(request.tokens.length, resolve, reject);
         const tokens = Array.from(request.tokens);
         const given = { ends: new Set(endTokens), limit, limitReason, emit };
-        const consumer = search
+        const answering = search
           ? createBeamRun(outcome, { ...given, search, logprobs, pool, nextId })
           : createSampling(outcome, { ...given, sampler, tokens });
+        const promptLength = tokens.length;
+        const consumer: Consumer = {
+          ...answering,
+          advanced: (length) => (length <= promptLength ? onPrompt?.(length) : undefined),
+        };
         const drafts = drafting && !search && request.speculate !== false;
         begin(id, consumer, [createSequence(nextId(), tokens, tokens.length - 1, session.timeline)], {
           ...{ session, adapters, drafts: drafts ? createDraftSource(() => limit - outcome.generated) : undefined },

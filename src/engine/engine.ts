@@ -31,6 +31,8 @@ export interface EngineGenerateOptions {
   /** Absent: a session of its own that ends with the request. */
   readonly session?: number | undefined;
   readonly onTokens?: (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
+  /** While the prompt is read: how many of its tokens are computed. */
+  readonly onPrompt?: (computed: number) => void;
 }
 
 export interface EngineGeneration {

@@ -73,6 +73,8 @@ export interface Consumer {
    * throws ends the run.
    */
   take(run: Run, sequence: Sequence, position: number, row: Logits): Ending | undefined;
+  /** Told after each pass how many tokens of a sequence are computed. */
+  advanced?(length: number): void;
   /** All tokens of a sequence are computed, and its rows taken. */
   complete?(run: Run, sequence: Sequence): Ending | undefined;
   /** Wants every layer's results too: rows [n, cols] of what was named, after the tokens from `position` on. */

@@ -127,6 +127,7 @@ export function createStep(parts: StepParts): () => Promise<void> {
         if (!isUnderWay(run)) continue;
         run.computed += count;
         sequence.timeline.length += count;
+        run.consumer.advanced?.(sequence.timeline.length);
       }
       let at = 0;
       let tokens = 0;

@@ -1,6 +1,7 @@
 import type { Engine, EngineGeneration } from "../engine/engine.ts";
 import { checkNames } from "../engine/names.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/request.ts";
+import { GrokError } from "../errors.ts";
 import { defaultSamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createStopMatcher } from "./stop-strings.ts";
@@ -45,7 +46,12 @@ export function startGeneration(
 
   async function run(): Promise<GenerateResult> {
     checkNames("generate", options, generateNames);
-    const { stop = [], signal } = options;
+    const { stop = [], signal, onProgress } = options;
+    if (onProgress !== undefined && typeof onProgress !== "function") {
+      throw new GrokError("argument", `onProgress is ${typeof onProgress}, expected a function`, {
+        option: "onProgress",
+      });
+    }
     const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, (chunk) => {
       chunks.push(chunk);
       notify();
@@ -54,6 +60,14 @@ export function startGeneration(
     if (signal?.aborted) return resultOf(writer, "cancelled", { ...nothing, promptTokens: request.tokens.length });
     // Tokens arrive in an event's listener: what throws there would reach nobody, and end the process.
     let failure: { readonly error: unknown } | undefined;
+    const guarded = (listen: () => void) => {
+      try {
+        listen();
+      } catch (error) {
+        failure ??= { error };
+        running?.cancel();
+      }
+    };
     // Before anything runs: what is no signal must not leave a generation behind that nobody waits for.
     signal?.addEventListener("abort", cancel);
     running = place.engine.generate(request, {
@@ -61,13 +75,14 @@ export function startGeneration(
       onTokens(tokens, logprobs) {
         // What the engine had under way when a stop string ended the text is not part of it.
         if (writer.stopped || cancelled || failure) return;
-        try {
+        guarded(() => {
           for (const [i, token] of tokens.entries()) if (!writer.stopped) writer.push(token, logprobs?.[i]);
-        } catch (error) {
-          failure = { error };
-        }
-        if (writer.stopped || failure) running?.cancel();
+        });
+        if (writer.stopped) running?.cancel();
       },
+      ...(onProgress && {
+        onPrompt: (done: number) => guarded(() => onProgress({ done, total: request.tokens.length })),
+      }),
     });
     try {
       const outcome = await running.result;
@@ -168,7 +183,7 @@ const { logprobs: _, ...samplingOptions } = defaultSamplingOptions;
 const generateNames = Object.keys({
   ...samplingOptions,
   ...{ maxTokens: true, stop: true, logprobs: true, beams: true, lengthPenalty: true, speculate: true, adapters: true },
-  ...{ ignoreEnd: true, special: true, bos: true, signal: true },
+  ...{ ignoreEnd: true, special: true, bos: true, signal: true, onProgress: true },
 } satisfies Record<keyof GenerateOptions, unknown>);
 
 function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOptions): EngineRequest {
@@ -184,6 +199,7 @@ function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOp
     special,
     bos,
     signal,
+    onProgress,
     ...sampling
   } = options;
   return {

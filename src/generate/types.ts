@@ -47,6 +47,14 @@ export interface GenerateOptions extends Partial<Omit<SamplingOptions, "logprobs
   readonly bos?: boolean;
   /** Cancels: the generation ends within one token, with finish reason "cancelled". */
   readonly signal?: AbortSignal;
+  /** Told, while the prompt is read, how far that is: about once a second, and when it is done. */
+  readonly onProgress?: (progress: PromptProgress) => void;
+}
+
+/** How much of a prompt is read: tokens, those that the session's cache held with them. */
+export interface PromptProgress {
+  readonly done: number;
+  readonly total: number;
 }
 
 /** A piece of a generation as it arrives. */

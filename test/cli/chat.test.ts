@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { folder, grok1, models } from "./grok1.ts";
@@ -53,6 +53,72 @@ describe("chat through a pipe", () => {
     const { stderr } = await grok1(base, { input: "/set max-tokens 2\nhello\n/set temperature hot\n" });
     expect(stderr).toMatch(/\[2 tokens/);
     expect(stderr).toMatch(/temperature: hot .*number from 0/);
+  });
+
+  it("/set says what holds", async () => {
+    const { stderr } = await grok1(base, {
+      input: "/set top-k 05\n/set temperature 1e-1\n/set temperature default\n/set\n",
+    });
+    expect(stderr).toContain("topK is 5.");
+    expect(stderr).toContain("temperature is 0.1.");
+    expect(stderr).toContain("temperature is default (0.8).");
+    expect(stderr).toMatch(/^topP default \(0\.95\)$/m);
+    expect(stderr).toMatch(/^maxTokens 6$/m);
+  });
+
+  it("/save asks before it overwrites what it did not write", async () => {
+    const path = join(folder, "there.json");
+    writeFileSync(path, "mine");
+    const no = await grok1(base, { input: `a\n/save ${path}\nn\n/save ${path}\n/save ${path}\n\n` });
+    expect(no.stderr.match(/there\.json is there already\. Overwrite it\?/g)).toHaveLength(3);
+    expect(readFileSync(path, "utf8")).toBe("mine");
+    const yes = await grok1(base, { input: `a\n/save ${path}\ny\nb\n/save ${path}\n` });
+    expect(yes.stderr.match(/Overwrite it\?/g)).toHaveLength(1);
+    expect(JSON.parse(readFileSync(path, "utf8")).messages).toHaveLength(4);
+  });
+
+  it("--load goes on with a conversation, --stop ends answers", async () => {
+    const path = join(folder, "begun.json");
+    const again = join(folder, "more.json");
+    writeFileSync(
+      path,
+      JSON.stringify({
+        messages: [
+          { role: "user", content: "a" },
+          { role: "assistant", content: "b" },
+        ],
+      }),
+    );
+    const { status, stderr } = await grok1([...base, "--load", path], { input: `c\n/save ${again}\n` });
+    expect(status).toBe(0);
+    expect(stderr).toContain(`2 messages read from ${path}`);
+    const { messages } = JSON.parse(readFileSync(again, "utf8"));
+    expect(messages.map(({ content }: { content: string }) => content).slice(0, 3)).toEqual(["a", "b", "c"]);
+    const missing = await grok1([...base, "--load", join(folder, "none.json")]);
+    expect(missing).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/none\.json: cannot open: no such file/),
+    });
+    const plain = await grok1(
+      [...base, "--temperature", "0"].filter((arg) => arg !== "--seed" && arg !== "3"),
+      { input: "hello\n" },
+    );
+    const stop = [...plain.stdout.trimEnd()][1]!;
+    const stopped = await grok1(
+      [...base, "--temperature", "0", "--stop", stop].filter((arg) => arg !== "--seed" && arg !== "3"),
+      {
+        input: "hello\n",
+      },
+    );
+    expect(stopped.stdout.trimEnd()).toBe(plain.stdout.slice(0, plain.stdout.indexOf(stop)).trimEnd());
+  });
+
+  it("reports a turn that is too long, and answers the next", async () => {
+    const input = `one\n${"far too long ".repeat(100)}\ntwo\n`;
+    const { status, stderr } = await grok1(base, { input });
+    expect(stderr).toMatch(/the prompt has \d+ tokens, but prompt and answer together must fit into a context of 128/);
+    expect(stderr.match(/\[\d+ tokens, [\d.]+ tokens\/s.*\]/g)).toHaveLength(2);
+    expect(status).toBe(1);
   });
 
   it("speaks Spanish where the locale does", async () => {

@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openGguf } from "../../src/formats/gguf/file.ts";
@@ -320,6 +320,38 @@ describe("perplexity, bench, doctor", () => {
       status: 2,
       stderr: expect.stringMatching(/--isa has no effect with --backend reference/),
     });
+  });
+
+  it("bench fits a small context by itself", async () => {
+    const { status, stdout } = await grok1(["bench", join(models, "llama.gguf"), "-c", "40", "-r", "1", "--json"]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ prefillTokens: 8, decodeTokens: 32 });
+  });
+
+  it("doctor names what is wrong with a model", async () => {
+    const foreign = join(folder, "foreign.gguf");
+    writeFileSync(foreign, "none");
+    const [missing, other, fine] = await Promise.all([
+      grok1(["doctor", "-m", join(folder, "none.gguf"), "--json"]),
+      grok1(["doctor", foreign]),
+      grok1(["doctor", join(models, "llama.gguf"), "--json"]),
+    ]);
+    const { modelProblem, advice } = JSON.parse(missing.stdout);
+    expect(modelProblem).toMatch(/none\.gguf: cannot open: no such file/);
+    expect(advice[0]).toBe(`Name another model: ${modelProblem}`);
+    expect(other.stdout).toMatch(/foreign\.gguf \(does not run\)[\s\S]*- Name another model: .*foreign\.gguf/);
+    expect(other.stdout).not.toContain("Nothing to improve");
+    expect(JSON.parse(fine.stdout)).not.toHaveProperty("modelProblem");
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("a result that no disk takes is an error", async () => {
+    for (const args of [["inspect", baby], ["run", "-m", baby, "-p", "a", "-n", "2", "--json"], ["--help"]]) {
+      const full = await grok1(args, { wrapper: ["sh", "-c", 'exec "$@" > /dev/full', "sh"] });
+      expect(full.stderr).toBe("grok1: standard output: cannot write: no space left on the disk\n");
+      expect(full.status).toBe(1);
+    }
+    const closed = await grok1(["inspect", baby], { wrapper: ["sh", "-c", '"$@" | true', "sh"] });
+    expect(closed.stderr).toBe("");
   });
 
   it("doctor knows this computer", async () => {

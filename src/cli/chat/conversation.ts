@@ -12,6 +12,8 @@ export interface Conversation {
   options: Record<string, unknown>;
   /** What can be chosen from: the adapters that the model was loaded with. */
   readonly adapters: readonly Required<AdapterSource>[];
+  /** Files that it was read from or written to: writing there again loses nothing. */
+  readonly files: Set<string>;
 }
 
 export function beginConversation(
@@ -19,7 +21,7 @@ export function beginConversation(
   options: Record<string, unknown>,
   adapters: readonly Required<AdapterSource>[] = [],
 ): Conversation {
-  return { messages: system ? [{ role: "system", content: system }] : [], options, adapters };
+  return { messages: system ? [{ role: "system", content: system }] : [], options, adapters, files: new Set() };
 }
 
 export function systemOf(conversation: Conversation): string | undefined {

@@ -85,6 +85,8 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
   );
   const onResize = () => {
     Object.assign(gate, { columns: output.columns, rows: output.rows });
+    // Where the window became narrower, the terminal has broken the line anew: the editor is told on how many rows.
+    Object.assign(editor, { prevRows: editor.getCursorPos().rows });
     gate.emit("resize");
   };
   output.on("resize", onResize);

@@ -1,7 +1,9 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { GrokError } from "../../errors.ts";
 import type { Messages } from "../messages.ts";
-import { readSetting, type SettingName, samplingSettings } from "../settings.ts";
+import { readSetting, type SettingName, samplingSettings, usualNumber } from "../settings.ts";
 import { expandHome } from "../values.ts";
 import { chooseAdapters } from "./adapters.ts";
 import {
@@ -17,6 +19,8 @@ import {
 export type SlashOutcome =
   | { readonly kind: "done"; readonly text: string }
   | { readonly kind: "ask"; readonly question: string }
+  /** Says `text`, and does what it asks about if the next turn says yes; gives what is said then. */
+  | { readonly kind: "confirm"; readonly text: string; readonly confirmed: () => Promise<string> }
   | { readonly kind: "exit" };
 
 const commands = ["/help", "/clear", "/system", "/set", "/lora", "/save", "/load", "/retry", "/exit"];
@@ -55,8 +59,13 @@ export async function runSlash(turn: string, conversation: Conversation, message
       return question === undefined ? say(messages.nothingToRetry) : { kind: "ask", question };
     }
     case "/save":
-    case "/load":
-      return say(argument === "" ? messages.needsFile(name) : await exchange(name, argument, conversation, messages));
+    case "/load": {
+      if (argument === "") return say(messages.needsFile(name));
+      const path = expandHome(argument);
+      const carryOut = () => exchange(name, path, conversation, messages);
+      if (name === "/load" || conversation.files.has(resolve(path)) || !existsSync(path)) return say(await carryOut());
+      return { kind: "confirm", text: messages.overwrites(path), confirmed: carryOut };
+    }
     default:
       return say(
         messages.unknownCommand(
@@ -67,14 +76,15 @@ export async function runSlash(turn: string, conversation: Conversation, message
   }
 }
 
-async function exchange(name: string, typed: string, conversation: Conversation, messages: Messages): Promise<string> {
-  const path = expandHome(typed);
+async function exchange(name: string, path: string, conversation: Conversation, messages: Messages): Promise<string> {
   try {
     if (name === "/save") {
       await saveConversation(conversation, path);
+      conversation.files.add(resolve(path));
       return messages.saved(path, conversation.messages.length);
     }
     conversation.messages = loadConversation(path);
+    conversation.files.add(resolve(path));
     return messages.loaded(path, conversation.messages.length);
   } catch (error) {
     if (error instanceof GrokError) return error.message;
@@ -83,8 +93,10 @@ async function exchange(name: string, typed: string, conversation: Conversation,
 }
 
 function setOption(argument: string, conversation: Conversation, messages: Messages): string {
-  const shown = (name: string) =>
-    conversation.options[name] === undefined ? messages.optionDefault : String(conversation.options[name]);
+  const shown = (name: SettingName) =>
+    conversation.options[name] === undefined
+      ? [messages.optionDefault, usualNumber(name)].filter(Boolean).join(" ")
+      : String(conversation.options[name]);
   if (argument === "") return settable.map((name) => `${name} ${shown(name)}`).join("\n");
   const [asked, ...words] = argument.split(/[\s=]+/);
   // top-k, top_k and topk are all topK.
@@ -95,7 +107,7 @@ function setOption(argument: string, conversation: Conversation, messages: Messa
   if (value === "") return messages.optionSet(name, shown(name));
   if (value === "default") {
     delete conversation.options[name];
-    return messages.optionSet(name, messages.optionDefault);
+    return messages.optionSet(name, shown(name));
   }
   try {
     conversation.options[name] = readSetting(name, value);
@@ -103,5 +115,5 @@ function setOption(argument: string, conversation: Conversation, messages: Messa
     if (error instanceof InvalidArgumentError) return messages.optionInvalid(name, value, error.message);
     throw error;
   }
-  return messages.optionSet(name, value);
+  return messages.optionSet(name, shown(name));
 }

@@ -39,6 +39,7 @@ async function diagnose(options: ModelOptions, version: string, problem: string 
   const machine = readMachine();
   const addon = reportAddon(loadAddon());
   const model = findModel(options);
+  const modelProblem = model === undefined ? undefined : await problemOf(model);
   const configFile = configPath(process.env);
   return {
     grok1: version,
@@ -50,8 +51,25 @@ async function diagnose(options: ModelOptions, version: string, problem: string 
     configFile,
     configFound: existsSync(configFile),
     configProblem: problem,
-    advice: [...(problem === undefined ? [] : [`Mend the config file: ${problem}`]), ...advise(machine, addon)],
+    modelProblem,
+    advice: [
+      ...(problem === undefined ? [] : [`Mend the config file: ${problem}`]),
+      ...(modelProblem === undefined ? [] : [`Name another model: ${modelProblem}`]),
+      ...advise(machine, addon),
+    ],
   };
+}
+
+/** Why a model does not run. */
+async function problemOf(model: string): Promise<string | undefined> {
+  const { loadModel } = await import("../../generate/load.ts");
+  try {
+    await (await loadModel(model)).close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof GrokError) return error.message;
+    throw error;
+  }
 }
 
 function render(found: Diagnosis): string {
@@ -82,7 +100,10 @@ function render(found: Diagnosis): string {
     ["huge pages", found.transparentHugePages ?? ""],
     ["clock", found.clockGovernor ?? ""],
     ["free on disk", optional(found.freeDiskBytes)],
-    ["model", found.model ?? "none named"],
+    [
+      "model",
+      found.model === undefined ? "none named" : `${found.model}${found.modelProblem ? " (does not run)" : ""}`,
+    ],
     [
       "config file",
       `${found.configFile}${found.configProblem ? " (refused)" : found.configFound ? "" : " (not there)"}`,

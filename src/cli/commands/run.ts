@@ -17,7 +17,7 @@ import {
   warnOfFallback,
 } from "../model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
-import { dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
+import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
 
 interface RunOptions extends ModelOptions {
@@ -76,6 +76,7 @@ async function run(options: RunOptions): Promise<number> {
     process.stderr.write(`${dim(describeDefault(file), hasColor(process.stderr, process.env))}\n`);
   }
 
+  const progress = createProgress(process.stderr, process.env);
   const generate: GenerateOptions = {
     ...samplingOf({ ...options }),
     ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
@@ -87,6 +88,7 @@ async function run(options: RunOptions): Promise<number> {
     ...(options.ignoreEnd && { ignoreEnd: true }),
     ...(options.special && { special: true }),
     signal: interrupt.signal,
+    onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${total} tokens`),
   };
   const generation = options.chat
     ? model.chat(
@@ -98,14 +100,18 @@ async function run(options: RunOptions): Promise<number> {
   // At a terminal the text is for eyes, and must not drive it; anywhere else it is passed on as it is.
   const terminal = process.stdout.isTTY === true;
   let last = "";
-  if (!options.json) {
-    for await (const { text } of generation) {
+  let result: GenerateResult;
+  try {
+    for await (const { text } of options.json ? [] : generation) {
       if (text === "") continue;
+      progress.clear();
       process.stdout.write(terminal ? escapeControl(text) : text);
       last = text;
     }
+    result = await generation.result;
+  } finally {
+    progress.clear();
   }
-  const result = await generation.result;
   if (options.json) process.stdout.write(`${jsonDocument(documentOf(file, prompt, result, model.tokenizer))}\n`);
   else if (terminal && last !== "" && !last.endsWith("\n")) process.stdout.write("\n");
   if (process.stderr.isTTY && !options.json) process.stderr.write(`${summaryOf(result)}\n`);

@@ -5,6 +5,7 @@ import { GrokError } from "../../errors.ts";
 import type { EncodeOptions, Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { usageError } from "../exit.ts";
 import { readStandardInput, standardInput } from "../files.ts";
+import { findModel } from "../model.ts";
 import { addSettings } from "../settings.ts";
 import { escapeLine } from "../terminal.ts";
 import { openTokenizer } from "../tokenizer.ts";
@@ -32,7 +33,7 @@ export function addTokenize(program: Command): void {
     .option("--bos", "put the beginning-of-text token first")
     .option("--special", "read control tokens such as <|im_start|> in the text as such");
   command.action(async (options: TokenizeOptions) => {
-    const path = options.tokenizer ?? options.model;
+    const path = options.tokenizer ?? findModel(options);
     if (path === undefined) throw usageError("no tokenizer: name one with --tokenizer FILE or -m FILE");
     const tokenizer = openTokenizer(path);
     const encoding = { bos: options.bos === true, special: options.special === true };

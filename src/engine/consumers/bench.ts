@@ -5,9 +5,9 @@ import { type Consumer, createSequence, type Sequence } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
 
 export interface BenchOptions {
-  /** Tokens to prefill. Default 512. */
+  /** Tokens to prefill. Default 512, or what fits the context. */
   readonly prefill?: number;
-  /** Tokens to decode one by one after that, teacher-forced over varied tokens. Default 32. */
+  /** Tokens to decode one by one after that, teacher-forced over varied tokens. Default 32, or what fits the context. */
   readonly decode?: number;
   /** Runs; the first of `repeats + 1` is a warm-up that is not reported. Default 1. */
   readonly repeats?: number;
@@ -36,13 +36,15 @@ export function createBench(
   limits: { readonly vocab: number; readonly contextLength: number; readonly pool: PagePool },
   settle: Settle<BenchResult>,
 ): { readonly consumer: Consumer; readonly sequence: Sequence } | undefined {
-  const { prefill = 512, decode = 32, repeats = 1 } = options;
   const { vocab, contextLength, pool } = limits;
+  const { decode = Math.min(32, contextLength - (options.prefill ?? 1)), repeats = 1 } = options;
+  const { prefill = Math.min(512, contextLength - decode) } = options;
   checkWhole("prefill", prefill, 0, contextLength);
   checkWhole("decode", decode, 0, contextLength);
   checkWhole("repeats", repeats, 1, 10_000);
   if (prefill + decode > contextLength) {
-    throw new GrokError("capacity", `${prefill} + ${decode} tokens do not fit into a context of ${contextLength}`);
+    const message = `prefill ${prefill} and decode ${decode} do not fit into a context of ${contextLength} tokens`;
+    throw new GrokError("capacity", message, { prefill, decode, contextLength });
   }
   let state = 1;
   const all = Array.from({ length: prefill + decode }, () => {

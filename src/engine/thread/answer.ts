@@ -26,8 +26,10 @@ export function answerMessages(port: Port, { core, onCancel, onClose }: AnswerOp
         return undefined;
       case "generate": {
         const { id, session, request } = message;
-        return await core.generate(id, session, request, (tokens, logprobs) =>
-          post({ type: "tokens", id, tokens, logprobs }),
+        const onTokens: Parameters<Core["generate"]>[3] = (tokens, logprobs) =>
+          post({ type: "tokens", id, tokens, logprobs });
+        return await core.generate(id, session, request, onTokens, (computed) =>
+          post({ type: "prompt", id, computed }),
         );
       }
       case "cancel":

@@ -42,7 +42,9 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
     if (message.type === "ready" || message.type === "failed") return;
     const request = pending.get(message.id);
     if (request === undefined) return;
-    if (message.type === "tokens" || message.type === "scored") return request.onPart?.(message);
+    if (message.type === "tokens" || message.type === "prompt" || message.type === "scored") {
+      return request.onPart?.(message);
+    }
     forget(message.id);
     if (message.type === "done") request.resolve(message.value);
     else request.reject(errorFromData(message.error));
@@ -131,7 +133,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
     async closeSession(session) {
       if (dead === undefined) await ask({ type: "release", session }).value;
     },
-    generate(request, { session, onTokens } = {}) {
+    generate(request, { session, onTokens, onPrompt } = {}) {
       let sent: EngineRequest;
       try {
         sent = { ...request, tokens: tokensOf(request.tokens) };
@@ -140,6 +142,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
       }
       const { id, value } = ask({ type: "generate", session, request: sent }, (part) => {
         if (part.type === "tokens") onTokens?.(part.tokens, part.logprobs);
+        if (part.type === "prompt") onPrompt?.(part.computed);
       });
       return { result: value as Promise<EngineResult>, cancel: () => cancel(id) };
     },

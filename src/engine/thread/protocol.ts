@@ -48,6 +48,7 @@ export type FromEngine =
       readonly tokens: readonly number[];
       readonly logprobs: readonly TokenLogprob[] | undefined;
     }
+  | { readonly type: "prompt"; readonly id: number; readonly computed: number }
   | { readonly type: "scored"; readonly id: number; readonly index: number; readonly logprobs: Float64Array }
   | { readonly type: "done"; readonly id: number; readonly value: EngineValue }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData };
