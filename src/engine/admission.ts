@@ -106,7 +106,9 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
     while (run.waiting.length > 0 && pending < batchTokens && run.sequences.length < mostSequences) {
       const next = run.waiting[0]!;
       const needed = pagesFor(next);
-      const spare = preempted.length + waiting.size === 0 ? pool.free - headroom() : 0;
+      // What others go on from stays when it is done: one of them must find room beside it.
+      const beside = next.further > 0 ? Math.ceil(next.further / pool.pageTokens) + 1 : 0;
+      const spare = preempted.length + waiting.size === 0 ? pool.free - headroom() - beside : 0;
       if (needed > spare) {
         // With none under way it may do what an answer that grows may.
         if (run.sequences.length > 0) return;
@@ -132,8 +134,11 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
       insert(preempted, youngest);
       return true;
     }
-    // What its later sequences have in common is computed again when they begin.
-    const held = run.waiting.findLast((other) => other !== sequence && other.timeline.pages.length > 0);
+    // Its own later sequences compute again what they have in common, if it must be: the longest, which share least with others.
+    let held: Sequence | undefined;
+    for (const other of run.waiting) {
+      if (other !== sequence && other.timeline.length > (held?.timeline.length ?? 0)) held = other;
+    }
     if (held !== undefined) truncate(pool, held.timeline, 0);
     return held !== undefined;
   }

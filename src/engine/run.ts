@@ -57,6 +57,8 @@ export interface Sequence {
   wanted: number;
   /** Passes since it last had a place in one. */
   waited: number;
+  /** Most tokens that others will have which go on from it, beyond its own; 0: nothing goes on from it. */
+  readonly further: number;
 }
 
 /** Why a run is over. */
@@ -86,8 +88,14 @@ export interface Consumer {
   fail(error: unknown): void;
 }
 
-export function createSequence(id: number, tokens: ArrayLike<number>, wanted: number, timeline = createTimeline()) {
-  return { id, timeline, tokens, wanted, waited: 0 } satisfies Sequence;
+export function createSequence(
+  id: number,
+  tokens: ArrayLike<number>,
+  wanted: number,
+  timeline = createTimeline(),
+  further = 0,
+): Sequence {
+  return { id, timeline, tokens, wanted, waited: 0, further };
 }
 
 /** Tokens that are known but not computed. */

@@ -75,7 +75,8 @@ export function createScoring(
     const wanted = texts.reduce((least, { from }) => Math.min(least, from - 1), end);
     const tokens = texts[0]!.tokens.subarray(0, end);
     const timeline = fromSequence && fork(pool, fromSequence.timeline);
-    const sequence = createSequence(nextId(), tokens, Math.max(start, wanted), timeline);
+    const longest = texts.reduce((most, text) => Math.max(most, text.tokens.length - 1), end);
+    const sequence = createSequence(nextId(), tokens, Math.max(start, wanted), timeline, longest - end);
     branches.set(sequence, branch);
     return sequence;
   }
