@@ -30,6 +30,34 @@ describe("sessions", () => {
     expect(fake.caches.freed).toBe(fake.caches.made);
   });
 
+  it("have frequency and presence penalties begin anew with each answer: what was said before is prompt", async () => {
+    for (const sampling of [{ presencePenalty: 2 }, { frequencyPenalty: 1.5 }, { frequencyPenalty: -2 }]) {
+      const { core } = start({ cacheTokens: 256 });
+      const oracle = (tokens: readonly number[], count: number) => {
+        const all = [...tokens];
+        for (let i = 0; i < count; i++) {
+          const generated = all.slice(tokens.length);
+          const logits = Float32Array.from(fakeLogits(all)).map((logit, token) => {
+            const times = generated.filter((other) => other === token).length;
+            if (times === 0) return logit;
+            return logit - times * (sampling.frequencyPenalty ?? 0) - (sampling.presencePenalty ?? 0);
+          });
+          all.push(logits.indexOf(Math.max(...logits)));
+        }
+        return all.slice(tokens.length);
+      };
+      core.openSession(1);
+      let tokens = [...prompt];
+      for (let turn = 0; turn < 3; turn++) {
+        const options = { ...greedy, ...sampling };
+        const answer = await collect(core, { tokens, maxTokens: 8, sampling: options }, 1);
+        expect(answer.tokens).toEqual(oracle(tokens, 8));
+        tokens = [...tokens, ...answer.tokens, 3];
+      }
+      core.closeSession(1);
+    }
+  });
+
   it("fork without disturbing each other", async () => {
     const { core } = start();
     core.openSession(1);

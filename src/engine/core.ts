@@ -217,7 +217,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
       const { sampling, logprobs, endTokens } = request;
       const adapters = selectAdapters(options.adapters, request);
       const sampler = createSampler({ ...sampling, ...(logprobs !== undefined && { logprobs }) });
-      for (let i = 0; i < request.tokens.length; i++) sampler.accept(request.tokens[i]!);
+      for (let i = 0; i < request.tokens.length; i++) sampler.read(request.tokens[i]!);
       const session = sessionId === undefined ? sessions.open(-nextId()) : sessions.require(sessionId);
       return await new Promise<EngineResult>((resolve, reject) => {
         const outcome = createOutcome(request.tokens.length, resolve, reject);

@@ -73,7 +73,7 @@ export function computeDistribution(logits: Logits, options: SamplingOptions, hi
   return soften(count, options.temperature);
 }
 
-/** Adds biases, then applies penalties to the tokens of the history. */
+/** Adds biases, then applies penalties: one for repetition to what prompt and answer have, the others to what the answer has. */
 function adjust(work: Float32Array, options: SamplingOptions, history: History): void {
   for (const key in options.logitBias) {
     const token = Number(key);
@@ -88,11 +88,12 @@ function adjust(work: Float32Array, options: SamplingOptions, history: History):
   }
   const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
   if (repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return;
-  for (const [token, count] of history.counts) {
+  for (const token of history.counts.keys()) {
     if (token >= work.length) continue;
     const logit = work[token]!;
     const repeated = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
-    work[token] = repeated - count * frequencyPenalty - presencePenalty;
+    const generated = history.generated.get(token) ?? 0;
+    work[token] = generated === 0 ? repeated : repeated - generated * frequencyPenalty - presencePenalty;
   }
 }
 

@@ -1,18 +1,38 @@
-/** The tokens that penalties look at: the last `window` of those accepted. */
+/** The tokens that penalties look at: of all that the sequence has, the last `window`. */
 export interface History {
   /** How often each token occurs in the window; tokens that do not occur are absent. */
   readonly counts: ReadonlyMap<number, number>;
+  /** The same of generated tokens alone. */
+  readonly generated: ReadonlyMap<number, number>;
+  /** A token of the prompt. */
+  read(token: number): void;
+  /** A token that was generated; none is read after one. */
   accept(token: number): void;
 }
 
 /** @param window number of tokens to look back over; -1: all. */
 export function createHistory(window: number): History {
+  const all = createCounts(window);
+  // Generated tokens are the last ones: those in the window are the last `window` of them.
+  const generated = createCounts(window);
+  return {
+    counts: all.counts,
+    generated: generated.counts,
+    read: all.add,
+    accept(token) {
+      all.add(token);
+      generated.add(token);
+    },
+  };
+}
+
+function createCounts(window: number) {
   const counts = new Map<number, number>();
   const ring: number[] = [];
   let oldest = 0;
   return {
     counts,
-    accept(token) {
+    add(token: number) {
       if (window === 0) return;
       if (window > 0) {
         if (ring.length < window) {

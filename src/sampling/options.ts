@@ -16,15 +16,15 @@ export interface SamplingOptions {
    */
   readonly typicalP: number;
   /**
-   * Divides the positive logits of seen tokens by this and multiplies the others; 1 does nothing. Above 0. Keskar et al.,
-   * CTRL (2019).
+   * Divides the positive logits of tokens seen, in the prompt or since, by this and multiplies their negative ones; 1 does nothing.
+   * Above 0. Keskar et al., CTRL (2019).
    */
   readonly repetitionPenalty: number;
-  /** Subtracted from a seen token's logit once for each time it was seen. -2 to 2. OpenAI's definition. */
+  /** Subtracted from a token's logit once for each time it was generated; the prompt does not count. -2 to 2. OpenAI's definition. */
   readonly frequencyPenalty: number;
-  /** Subtracted once from the logit of each seen token. -2 to 2. OpenAI's definition. */
+  /** Subtracted once from the logit of each token that was generated; the prompt does not count. -2 to 2. OpenAI's definition. */
   readonly presencePenalty: number;
-  /** How many of the tokens accepted last the three penalties look at; -1: all of them. */
+  /** How many of the last tokens, of prompt and answer, the three penalties look at; -1: all of them. */
   readonly penaltyWindow: number;
   /** Added to the logits of single tokens, by id; -Infinity rules a token out. */
   readonly logitBias: Readonly<Record<number, number>>;

@@ -139,6 +139,26 @@ describe("penalties", () => {
     expect([1, 2, 3, 4].map(present)).toEqual([1.5, -2.5, 0.5, 1].map((x) => expect.closeTo(x, 6)));
   });
 
+  test("of frequency and presence leave the prompt alone; that of repetition does not", () => {
+    const logits = Float32Array.of(0, 2, -2, 1, 1);
+    const logitsAfter = (options: Partial<SamplingOptions>) => {
+      const sampler = createSampler({ ...neutral, ...options });
+      for (const token of [1, 1, 2, 4]) sampler.read(token);
+      sampler.accept(3);
+      sampler.accept(1);
+      return [1, 2, 3, 4].map(logitsOf(sampler.distribution(logits)));
+    };
+    const close = (values: number[]) => values.map((value) => expect.closeTo(value, 6));
+    expect(logitsAfter({ presencePenalty: 0.5 })).toEqual(close([1.5, -2, 0.5, 1]));
+    expect(logitsAfter({ frequencyPenalty: 0.5 })).toEqual(close([1.5, -2, 0.5, 1]));
+    expect(logitsAfter({ repetitionPenalty: 1.25 })).toEqual(close([1.6, -2.5, 0.8, 0.8]));
+    expect(logitsAfter({ repetitionPenalty: 1.25, frequencyPenalty: -1 })).toEqual(close([2.6, -2.5, 1.8, 0.8]));
+    // The window is of all tokens: the last one is generated, the prompt long gone.
+    expect(logitsAfter({ presencePenalty: 0.5, repetitionPenalty: 1.25, penaltyWindow: 1 })).toEqual(
+      close([1.1, -2, 1, 1]),
+    );
+  });
+
   test("look at the last tokens of the window only", () => {
     const logits = new Float32Array(10);
     fc.assert(

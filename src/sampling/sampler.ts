@@ -24,7 +24,9 @@ export interface Sampler {
   readonly seed: number;
   /** Chooses a token. Takes one number from the stream unless greedy. Does not accept the token. */
   sample(logits: Logits): Sample;
-  /** Tells the sampler of a token of the sequence, from the prompt or chosen: what penalties look at. */
+  /** Tells the sampler of a token of the prompt, which the repetition penalty looks at. */
+  read(token: number): void;
+  /** Tells the sampler of a token that was chosen, which all penalties look at. No prompt comes after it. */
   accept(token: number): void;
   /** What {@link Sampler.sample} would draw from now; takes nothing from the stream. */
   distribution(logits: Logits): Distribution;
@@ -44,7 +46,8 @@ export function createSampler(options: Partial<SamplingOptions> = {}): Sampler {
   return {
     options: resolved,
     seed,
-    accept: (token) => history.accept(token),
+    read: history.read,
+    accept: history.accept,
     distribution: (logits) => distribution(logits, resolved, history),
     sample(logits) {
       const choices = computeDistribution(logits, resolved, history);

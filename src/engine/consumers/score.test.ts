@@ -67,7 +67,10 @@ describe("scoring many texts", () => {
 
   it("computes a beginning that all share once, also that of some within it", async () => {
     const contextLength = 1040;
-    const { core, fake } = start({ batchTokens: 512, pageTokens: 64, cacheTokens: 2 * contextLength }, { contextLength });
+    const { core, fake } = start(
+      { batchTokens: 512, pageTokens: 64, cacheTokens: 2 * contextLength },
+      { contextLength },
+    );
     const beginning = Array.from({ length: 1000 }, (_, i) => (i * i) % 11);
     const question = (i: number) => Array.from({ length: 20 }, (_, j) => (i * 7 + j * i) % 11);
     // Four answers of two tokens to each of 50 questions: 200 texts.
