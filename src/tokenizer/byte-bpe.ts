@@ -4,7 +4,6 @@
  */
 
 import { toUtf8 } from "../bytes/utf8.ts";
-import { GrokError } from "../errors.ts";
 import { createByteAlphabet, decodePieces } from "./byte-alphabet.ts";
 import { type Codec, checkId, createFace, type Vocabulary } from "./face.ts";
 import { type IdList, pushId, reserveIds } from "./ids.ts";
@@ -25,14 +24,12 @@ export interface ByteBpeModel extends Vocabulary {
   readonly preTokenizerName: string;
 }
 
-/** @throws GrokError `format` for equal pieces, and for merges whose parts or result are not in the vocabulary. */
+/** @throws GrokError `format` for merges whose parts or result are not in the vocabulary. */
 export function createByteBpe(model: ByteBpeModel): Tokenizer {
   const { pieces, types, source, preTokenizer } = model;
   const alphabet = createByteAlphabet();
   const decoded = decodePieces(alphabet, pieces, types);
-  const table = createPieceTable(decoded.pieces, source, decoded.plain, (first, second) => {
-    throw new GrokError("format", `${source}: pieces ${first} and ${second} are the same`, { source, piece: second });
-  });
+  const table = createPieceTable(decoded.pieces, source, decoded.plain);
   const merges = createMergeTable(model.merges, alphabet, decoded, table, source);
   const byteIds = new Int32Array(256);
   for (let byte = 0; byte < 256; byte++) {

@@ -55,6 +55,11 @@ export function createFace(
         pushId(out, bos);
       }
       encodeText(text, options.special === true, options.ordinary ?? [], out);
+      // A text that spells its beginning out has one already.
+      if (options.bos && options.special && out.count > 1 && out.ids[1] === bos) {
+        out.ids.copyWithin(0, 1, out.count);
+        out.count--;
+      }
       return takeIds(out);
     },
     decode(ids, options = {}) {
@@ -70,7 +75,7 @@ export function createFace(
       return pieceText(pieces, id);
     },
     idOf(piece) {
-      all ??= createPieceTable(pieces, source, undefined, () => {});
+      all ??= createPieceTable(pieces, source, undefined);
       const name = toUtf8(piece);
       const id = all.find(name, 0, name.length, hashRange(name, 0, name.length));
       return id < 0 ? undefined : id;

@@ -185,3 +185,81 @@ describe("SentencePiece from GGUF", () => {
     await expect(fromGguf({ model: { type: "string", value: "bert" } })).rejects.toThrow(/"bert"/);
   });
 });
+
+describe("pieces that stand twice", () => {
+  const strings = (value: readonly string[]): GgufValue => ({ type: "array", items: "string", value });
+  const numbers = (value: readonly number[]): GgufValue => ({ type: "array", items: "f32", value });
+
+  it("are loaded; texts get the last one's id, as with llama.cpp, and each is decoded", async () => {
+    const spm = await fromGguf({
+      model: { type: "string", value: "llama" },
+      tokens: strings(["<unk>", "<s>", "</s>", "a", "b", "ab", "\u2581", "ab"]),
+      scores: numbers([0, 0, 0, -1, -2, -3, -4, -5]),
+      token_type: { type: "array", items: "i32", value: [2, 3, 3, 1, 1, 1, 1, 1] },
+    });
+    expect([...spm.encode("ab")]).toEqual([6, 7]);
+    expect([spm.decode([6, 5]), spm.decode([6, 7]), spm.idOf("ab")]).toEqual(["ab", "ab", 7]);
+    const merges = { merges: strings(["a b"]) };
+    const bpe = await fromGguf(
+      gpt2("gpt-2", {
+        tokens: strings(["<e>", "a", "b", "ab", "ab", "b"]),
+        token_type: numbers([3, 1, 1, 1, 1, 1]),
+        ...merges,
+      }),
+    );
+    expect([...bpe.encode("abb")]).toEqual([4, 5]);
+    expect(bpe.decode([3, 4, 2, 5])).toBe("ababbb");
+  });
+});
+
+describe("the beginning of a text", () => {
+  const spm = (more: Record<string, GgufValue> = {}) =>
+    fromGguf({
+      model: { type: "string", value: "llama" },
+      tokens: { type: "array", items: "string", value: ["<unk>", "<s>", "</s>", "a", "\u2581", "\u2581a"] },
+      scores: { type: "array", items: "f32", value: [0, 0, 0, -3, -2, -1] },
+      token_type: { type: "array", items: "i32", value: [2, 3, 3, 1, 1, 1] },
+      ...more,
+    });
+
+  it("is one token, also where the text spells it", async () => {
+    const tokenizer = await spm();
+    const ids = (text: string) => [...tokenizer.encode(text, { bos: true, special: true })];
+    expect(ids("<s>a")).toEqual(ids("a"));
+    expect(ids("<s>")).toEqual([1]);
+    expect(ids("<s><s>a")).toEqual([1, 1, 5]);
+    expect(ids("a<s>")).toEqual([1, 5, 1]);
+    expect([...tokenizer.encode("<s>", { bos: true })].slice(0, 2)).toEqual([1, 4]);
+    const bpe = await fromGguf(gpt2("gpt-2", { bos_token_id: { type: "u32", value: 0 } }));
+    expect([...bpe.encode(bpe.piece(0), { bos: true, special: true })]).toEqual([0]);
+  });
+
+  it("has a space put before it after every control token, as llama.cpp has it", async () => {
+    const tokenizer = await spm();
+    expect([...tokenizer.encode("<s>a</s>a", { special: true })]).toEqual([1, 5, 2, 5]);
+  });
+
+  it("is marked by default, but not in Grok's files, whose reference marks none", async () => {
+    const open = async (architecture: string, more: Record<string, GgufValue> = {}) => {
+      const path = join(folder, `${files++}.gguf`);
+      const metadata: [string, GgufValue][] = [["general.architecture", { type: "string", value: architecture }]];
+      const { tokens, types } = { tokens: ["<unk>", "<s>", "</s>", "a"], types: [2, 3, 3, 1] };
+      for (const [name, value] of Object.entries<GgufValue>({
+        model: { type: "string", value: "llama" },
+        tokens: { type: "array", items: "string", value: tokens },
+        scores: { type: "array", items: "f32", value: [0, 0, 0, 0] },
+        token_type: { type: "array", items: "i32", value: types },
+        ...more,
+      })) {
+        metadata.push([`tokenizer.ggml.${name}`, value]);
+      }
+      await writeGguf(path, { metadata, tensors: [] });
+      const file = openGguf(path);
+      const { addBos } = tokenizerFromGguf(file.metadata, path);
+      file.close();
+      return addBos;
+    };
+    const told = { add_bos_token: { type: "bool", value: true } } as const;
+    expect([await open("llama"), await open("grok"), await open("grok", told)]).toEqual([true, false, true]);
+  });
+});

@@ -24,7 +24,7 @@ const noId = 0xffffffff;
  * The tokenizer of a model: `llama` (SentencePiece BPE) or `gpt2` (byte-level BPE). `source` names the file in messages.
  *
  * Defaults are llama.cpp's: without `tokenizer.ggml.pre` the pre-tokenizer is its `default`; SentencePiece prompts begin
- * with bos, id 1, unless the file says otherwise.
+ * with bos, id 1, unless the file says otherwise. But a `grok` file's do not: xAI's code adds none to Grok-1's.
  *
  * @throws GrokError `format` for missing keys and contradictions, `unsupported` for other tokenizers and for unknown
  * pre-tokenizers, by name.
@@ -63,10 +63,11 @@ function sentencePieceFromGguf(metadata: TokenizerMetadata, source: string): Tok
     whitespaceAsSuffix: false,
     charsmap: Uint8Array.from(charsmap),
     unknownSurface: defaultUnknownSurface,
+    duplicates: "last",
     ...ids,
     // The piece's own type tells better than the key, which converters often leave at 0.
     unknown: marked >= 0 ? marked : (ids.unknown ?? 0),
-    ...readAdditions(metadata, ids, true, source),
+    ...readAdditions(metadata, ids, metadata.string("general.architecture", "") !== "grok", source),
     endOfGeneration: findEndOfGeneration(pieces, types, ids.ends),
   });
 }

@@ -55,7 +55,6 @@ export function createMergeTable(
       decoded.pieces,
       source,
       decoded.plain.map((flag) => 1 - flag),
-      () => {},
     );
     return added.find(bytes, start, end, hash);
   };

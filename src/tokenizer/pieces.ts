@@ -87,17 +87,17 @@ export interface PieceTable {
 }
 
 /**
- * Table of those pieces that `include` marks with 1, or of all. When two are equal, `onDuplicate(first, second)` decides: it throws, or
- * the first one stays.
+ * Table of those pieces that `include` marks with 1, or of all. Of equal ones the last counts, as in llama.cpp and in the tokenizers
+ * library, unless told to be refused, as the sentencepiece library does.
  *
- * @throws GrokError `format` when more than 256 pieces share one place: no real vocabulary comes near it, and a file made
+ * @throws GrokError `format` for equal pieces that are to be refused, and when more than 256 pieces share one place: no real vocabulary comes near it, and a file made
  * to collide must not make loading quadratic.
  */
 export function createPieceTable(
   pieces: Pieces,
   source: string,
   include: Uint8Array | undefined,
-  onDuplicate: (first: number, second: number) => void,
+  duplicates: "last" | "refused" = "last",
 ): PieceTable {
   const { blob, offsets, count } = pieces;
   let bits = 4;
@@ -141,8 +141,9 @@ export function createPieceTable(
       slot = (slot + 1) & mask;
     }
     if (duplicate >= 0) {
-      onDuplicate(duplicate, id);
-      continue;
+      if (duplicates === "refused") {
+        throw new GrokError("format", `${source}: pieces ${duplicate} and ${id} are the same`, { source, piece: id });
+      }
     }
     slots[slot] = id;
     if (end - start > longest) longest = end - start;

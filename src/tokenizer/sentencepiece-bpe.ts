@@ -6,7 +6,6 @@
  */
 
 import { characterLength } from "../bytes/utf8.ts";
-import { GrokError } from "../errors.ts";
 import { type IdList, pushId, reserveIds } from "./ids.ts";
 import { createMerger, type MergeRules } from "./merge.ts";
 import { createPieceTable, hashBase, hashPowers, hashRange, type Pieces, type PieceTable } from "./pieces.ts";
@@ -38,9 +37,7 @@ export function createSentencePieceBpe(
     const type = types[id];
     joins[id] = type === pieceTypes.normal || type === pieceTypes.unused ? inner.occurs[id]! : 0;
   }
-  const table = createPieceTable(inner, source, joins, (first, second) => {
-    throw new GrokError("format", `${source}: pieces ${first} and ${second} are the same`, { source, piece: second });
-  });
+  const table = createPieceTable(inner, source, joins, model.duplicates);
   const powers = hashPowers(table.longest);
   const { scores } = model;
   const merger = createMerger();

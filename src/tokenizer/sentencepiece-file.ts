@@ -145,6 +145,7 @@ export function readSentencePieceModel(file: Uint8Array, source: string): Senten
     whitespaceAsSuffix: trainer.whitespaceAsSuffix,
     charsmap: normalizer.charsmap,
     unknownSurface: trainer.unknownSurface,
+    duplicates: "refused",
     unknown: unknowns[0]!,
     bos: controls.get(trainer.names.bos),
     eos,

@@ -20,6 +20,8 @@ export interface SentencePieceModel extends Vocabulary {
   readonly charsmap: Uint8Array;
   /** What an unknown id is decoded to. */
   readonly unknownSurface: string;
+  /** Of equal pieces: a GGUF file's last one counts (llama.cpp), a `tokenizer.model` with such is refused (sentencepiece). */
+  readonly duplicates: "last" | "refused";
   readonly unknown: number;
 }
 

@@ -2,6 +2,7 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { readTensor } from "../../tensor/tensor.ts";
 import { createSink } from "./encode.ts";
 import { openGguf } from "./file.ts";
 
@@ -79,7 +80,7 @@ describe("damaged and hostile files", () => {
     ["alignment of text", /general.alignment is string/, () => raw([["general.alignment", 8, u64(0n)]], [])],
     ["a tensor twice", /tensor t is there twice/, () => raw([], [f32("t", [8]), f32("t", [8], 32)], 64)],
     ["five dimensions", /has 5 dimensions/, () => raw([], [f32("t", [1, 1, 1, 1, 1])], 64)],
-    ["a dimension of 0", /dimension 1 is 0/, () => raw([], [f32("t", [8, 0])], 64)],
+    ["a length past 2^53 of nothing", /more than 2\^53/, () => raw([], [f32("t", [0, 1n << 62n])], 64)],
     ["a product past 2^53", /more than 2\^53/, () => raw([], [f32("t", [1n << 32n, 1n << 32n, 1n << 32n])], 64)],
     ["a product of 2^64", /more than 2\^53/, () => raw([], [f32("t", [1n << 63n, 2])], 64)],
     ["data past the end", /takes bytes .* of a file of/, () => raw([], [f32("t", [17])], 64)],
@@ -119,6 +120,20 @@ describe("damaged and hostile files", () => {
   it("accepts the alignments that either the specification or GGML allows", () => {
     for (const alignment of [1, 2, 4, 16, 24, 32, 1024])
       expect(openGguf(raw([["general.alignment", 4, u32(alignment)]], [])).alignment).toBe(alignment);
+  });
+
+  it("lists a tensor without elements, wherever it says that it begins", () => {
+    const file = openGguf(
+      raw([], [f32("some", [8]), f32("none", [8, 0]), f32("nothing", [0], 32), f32("more", [8], 32)], 64),
+    );
+    expect([...file.tensors.values()].map(({ name, shape }) => [name, shape])).toEqual([
+      ["some", [8]],
+      ["none", [0, 8]],
+      ["nothing", [0]],
+      ["more", [8]],
+    ]);
+    expect(readTensor(file.tensor("none"), 0, 0)).toEqual(new Uint8Array(0));
+    file.close();
   });
 
   it("lists a tensor of unknown type, and names it when it is used", () => {

@@ -108,8 +108,7 @@ function readEntries(cursor: Cursor, count: number): TensorEntry[] {
     for (let d = 0; d < dimensions; d++) {
       const length = readU64(cursor, `tensor ${name}'s dimension ${d}`);
       elements *= length;
-      if (length === 0) throw formatError(path, at, `tensor ${name}'s dimension ${d} is 0`, { tensor: name });
-      if (elements > Number.MAX_SAFE_INTEGER) {
+      if (Math.max(elements, length) > Number.MAX_SAFE_INTEGER) {
         throw formatError(path, at, `tensor ${name} has more than 2^53 elements`, { tensor: name });
       }
       shape.unshift(length);
@@ -148,7 +147,9 @@ function checkRanges(file: DataFile, tensors: readonly TensorEntry[], dataStart:
     });
   let before: TensorEntry | undefined;
   let beforeEnd = dataStart;
-  for (const tensor of [...tensors].sort((a, b) => a.offset - b.offset)) {
+  // What has no elements begins where the next one does.
+  const hasElements = ({ shape }: TensorEntry) => (shape.includes(0) ? 0 : 1);
+  for (const tensor of [...tensors].sort((a, b) => a.offset - b.offset || hasElements(a) - hasElements(b))) {
     if ((tensor.offset - dataStart) % alignment !== 0) {
       throw fail(
         tensor,

@@ -132,7 +132,7 @@ describe("writeGguf", () => {
     ["an alignment of 24", [["general.alignment", { type: "u32", value: 24 }]], []],
     ["a tensor twice", [], [one, one]],
     ["a name of 65 bytes", [], [{ ...one, name: "x".repeat(65) }]],
-    ["an axis of 0", [], [{ ...one, shape: [0] }]],
+    ["an axis of -1", [], [{ ...one, shape: [-1] }]],
     ["five axes", [], [{ ...one, shape: [1, 1, 1, 1, 2] }]],
     ["half a block", [], [{ ...one, type: "q4_0", shape: [48] }]],
     ["too little data", [], [{ ...one, data: () => [new Uint8Array(7)] }]],

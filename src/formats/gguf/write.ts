@@ -101,10 +101,10 @@ function checkTensor(tensor: TensorToWrite): void {
     throw new GrokError("argument", `tensor name ${name} has ${bytes} bytes, expected 1 to 64`, { tensor: name });
   if (
     shape.length > 4 ||
-    !shape.every((n) => Number.isSafeInteger(n) && n > 0) ||
+    !shape.every((n) => Number.isSafeInteger(n) && n >= 0) ||
     elementCount(shape) > Number.MAX_SAFE_INTEGER
   ) {
-    throw new GrokError("argument", `tensor ${name}: shape [${shape}] is not of up to four whole numbers above 0`, {
+    throw new GrokError("argument", `tensor ${name}: shape [${shape}] is not of up to four whole numbers`, {
       tensor: name,
       shape,
     });
