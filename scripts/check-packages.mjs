@@ -24,6 +24,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { hashSources } from "../native/sources.mjs";
 import { npm, packFolder, readManifest } from "./tarball.mjs";
 
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
@@ -85,9 +86,9 @@ async function check(npmProgram, node, registry) {
     return text.trim();
   });
   const mended = async (program) => {
-    const { cause, remedy } = await ask(program);
+    const { cause, commands } = await ask(program);
     if (cause !== "not-installed") throw new Error(`doctor sees ${cause}`);
-    await good(sh(remedy.replace(/^.*?: /, "")));
+    await good(sh(commands[0]));
     await present(program);
     return "mended";
   };
@@ -125,7 +126,7 @@ function environment(folder, npmProgram, node, registry) {
 /** Packs everything and serves it as a registry does: the release, packages for other platforms, and what it depends on. */
 async function offer() {
   mkdirSync(packages);
-  const sources = readFileSync(join(root, "dist", "addon-sources.txt"), "utf8");
+  const sources = hashSources();
   const foreign = {
     "win32-x64": ["win32", "x64"],
     "linux-s390x-gnu": ["linux", "s390x", "glibc"],
@@ -183,24 +184,14 @@ async function offer() {
 
 /** The programs of the versions asked for, from npm's registry; or the one that is here. */
 function versions(name, list) {
-  const program = name === "npm" ? "npm/bin/npm-cli.js" : "node/bin/node";
   if (list === undefined) return [name === "npm" ? realpathSync(find("npm")) : process.execPath];
+  // The package node would fetch this one in an install script.
+  const from = name === "node" ? `node-${process.platform}-${process.arch}` : name;
   return list.split(",").map((version) => {
     const prefix = join(home, `${name}-${version}`);
-    npm(
-      [
-        "install",
-        "--silent",
-        "--no-audit",
-        "--no-fund",
-        "--allow-scripts=node",
-        "--prefix",
-        prefix,
-        `${name}@${version}`,
-      ],
-      home,
-    );
-    return join(prefix, "node_modules", program);
+    mkdirSync(prefix);
+    npm(["install", "--silent", "--no-audit", "--no-fund", "--prefix", prefix, `${from}@${version}`], prefix);
+    return join(prefix, "node_modules", from, "bin", name === "npm" ? "npm-cli.js" : "node");
   });
 }
 

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { hashSources } from "../native/sources.mjs";
 import { npm, packFolder, readManifest } from "./tarball.mjs";
 
 const root = resolve(fileURLToPath(new URL("..", import.meta.url)));
@@ -24,7 +25,7 @@ if (spawnSync(process.execPath, [join(root, "scripts", "ready.mjs")], { stdio: [
   process.exit(1);
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const { version, description, license, engines } = manifest;
-const sources = readFileSync(join(root, "dist", "addon-sources.txt"), "utf8");
+const sources = hashSources();
 mkdirSync(out, { recursive: true });
 const staging = mkdtempSync(join(tmpdir(), "grok1-pack-"));
 try {
@@ -36,7 +37,7 @@ try {
 
 async function packPlatform() {
   const { loadAddon, prebuiltPackages } = await import(pathToFileURL(join(root, "dist", "addon.js")).href);
-  const { cLibrary } = await import(pathToFileURL(join(root, "dist", "cli", "addon-report.js")).href);
+  const { cLibrary } = await import(pathToFileURL(join(root, "dist", "cli", "installation.js")).href);
   const state = loadAddon();
   if (state.addon === undefined) stop(`no addon to pack: ${state.reason}`);
   const info = JSON.parse(readFileSync(join(root, "build", "build-info.json"), "utf8"));

@@ -1,8 +1,8 @@
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { type AddonMachine, type AddonState, prebuiltPackages } from "../addon.ts";
+import { buildCommand, cLibrary, findInstallation, type Installation, installCommand } from "./installation.ts";
 
 /** The compiled addon: where it lies, what it was built with and what it chose; or why it is not there and what to do. */
 export type AddonReport =
@@ -10,8 +10,10 @@ export type AddonReport =
       readonly present: false;
       readonly cause: AddonCause;
       readonly reason: string;
-      /** A sentence with the command that mends it, as it works from any folder. */
+      /** What to do, in sentences with the commands. */
       readonly remedy: string;
+      /** Commands that mend it, each by itself, best first; they work from any folder. */
+      readonly commands: readonly string[];
     }
   | ({
       readonly present: true;
@@ -38,17 +40,6 @@ export type AddonCause =
   | "does-not-compile"
   | "not-built";
 
-/** grok1's own folder, and how it came to be there. */
-export interface Installation {
-  readonly root: string;
-  readonly kind: "clone" | "global" | "project";
-  /** Where installing a package makes grok1 find it: npm's prefix, or the project. */
-  readonly prefix: string;
-  readonly version: string;
-  /** The prebuilt packages that this release lists. */
-  readonly listed: readonly string[];
-}
-
 export function reportAddon(state: AddonState, installation = findInstallation()): AddonReport {
   if (state.addon === undefined) return { present: false, ...explain(state, installation) };
   const { features, isas, best, l1d, l2, l3 } = state.addon.machine();
@@ -72,39 +63,24 @@ function readBuildInfo(folder: string): { compiler: string | undefined; missing:
   }
 }
 
-export function findInstallation(root = resolve(fileURLToPath(new URL("../..", import.meta.url)))): Installation {
-  const { version, optionalDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
-    version: string;
-    optionalDependencies?: Record<string, string>;
-  };
-  const listed = Object.keys(optionalDependencies ?? {});
-  const place = { root, version, listed };
-  if (existsSync(join(root, "scripts", "ready.mjs"))) return { ...place, kind: "clone", prefix: root };
-  // The outermost node_modules: a dependency's own may lie in it.
-  const [above] = root.split(/[\\/]node_modules[\\/]/);
-  if (existsSync(join(above!, "package.json"))) return { ...place, kind: "project", prefix: above! };
-  return { ...place, kind: "global", prefix: process.platform === "win32" ? above! : dirname(above!) };
-}
-
-/** The C library of this process: "gnu", "musl"; undefined where there is no choice. */
-export function cLibrary(): { readonly name: "gnu" | "musl"; readonly version: string } | undefined {
-  if (process.platform !== "linux") return undefined;
-  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  const version = header?.glibcVersionRuntime;
-  return version === undefined ? { name: "musl", version: "" } : { name: "gnu", version };
-}
-
 function explain(
   state: AddonState & { readonly addon: undefined },
   installation: Installation,
-): { cause: AddonCause; reason: string; remedy: string } {
+): Omit<AddonReport & { present: false }, "present"> {
   const library = cLibrary();
   const mine = prebuiltPackages().find((name) => library === undefined || name.endsWith(library.name))!;
   const platform = mine.slice("@grok1/".length);
-  const build = `Build it: ${buildCommand(installation)} (needs a C++20 compiler: ${compilers[process.platform] ?? ""}GCC 11, Clang 14 or newer).`;
+  const compiler = `a C++20 compiler: ${compilers[process.platform] ?? ""}GCC 11, Clang 14 or newer`;
+  const buildIt = buildCommand(installation);
+  const build = { remedy: `Build it: ${buildIt} (needs ${compiler}).`, commands: [buildIt] };
   // A release that has no package for this platform, and a clone, can only build.
   const prebuilt = installation.listed.includes(mine);
-  const install = prebuilt ? `Install it: ${installCommand(installation, mine)}` : build;
+  const installIt = installCommand(installation, mine);
+  const orBuild = {
+    remedy: `Install it: ${installIt} (or build it, which needs ${compiler}: ${buildIt}).`,
+    commands: [installIt, buildIt],
+  };
+  const install = prebuilt ? orBuild : build;
 
   // Of what was found, what fits this platform says most.
   const found = state.tried.filter(({ problem }) => problem !== "absent");
@@ -115,41 +91,41 @@ function explain(
     const needed = /`?(GLIBC_[\d.]+)'? not found/.exec(reason)?.[1];
     if (/addons is disabled/.test(reason)) {
       const remedy = "Start Node without --no-addons, and under --permission with --allow-addons.";
-      return { cause: "forbidden", reason, remedy };
+      return { cause: "forbidden", reason, remedy, commands: [] };
     }
-    if (attempt.problem === "outdated") return { cause: "other-sources", reason, remedy: again };
+    if (attempt.problem === "outdated") return { cause: "other-sources", reason, ...again };
     if (needed !== undefined) {
       const has = `this system has glibc ${library?.version}, the addon needs ${needed.replace("_", " ")}`;
-      return { cause: "old-c-library", reason: has, remedy: build };
+      return { cause: "old-c-library", reason: has, ...build };
     }
     // Linux says "cannot open" of a library for another processor, and of another C library's loader.
     const foreign =
       /ELF|\.node: cannot open|incompatible architecture|not a valid Win32|ld-linux|libc\.musl|mach-o/i.test(reason);
     if (foreign || (from !== "build" && from !== mine)) {
-      return { cause: "other-platform", reason: `${from} is not for ${platform}: ${reason}`, remedy: again };
+      return { cause: "other-platform", reason: `${from} is not for ${platform}: ${reason}`, ...again };
     }
-    return { cause: "does-not-load", reason, remedy: again };
+    return { cause: "does-not-load", reason, ...again };
   }
 
   const failure = readOptional(join(installation.root, "build", "why-not.txt"))?.trim();
   const others = installedPackages();
   if (others.length > 0) {
     const reason = `${others.join(", ")} is installed, which is not for ${platform}`;
-    return { cause: "other-platform", reason, remedy: install };
+    return { cause: "other-platform", reason, ...install };
   }
   if (prebuilt) {
     const reason = `the package ${mine} is not installed: optional dependencies were left out, or come from another computer`;
-    return { cause: "not-installed", reason, remedy: install };
+    return { cause: "not-installed", reason, ...install };
   }
   if (failure !== undefined) {
     return {
       cause: /no C\+\+ compiler/.test(failure) ? "no-compiler" : "does-not-compile",
       reason: failure,
-      remedy: build,
+      ...build,
     };
   }
-  if (installation.kind === "clone") return { cause: "not-built", reason: "it was not built yet", remedy: build };
-  return { cause: "no-prebuilt", reason: `this release has no prebuilt package for ${platform}`, remedy: build };
+  if (installation.kind === "clone") return { cause: "not-built", reason: "it was not built yet", ...build };
+  return { cause: "no-prebuilt", reason: `this release has no prebuilt package for ${platform}`, ...build };
 }
 
 /** Prebuilt packages that lie where grok1's would be found. */
@@ -163,32 +139,6 @@ function installedPackages(): string[] {
     }
   });
   return [...new Set(names)].filter((name) => !prebuiltPackages().includes(name));
-}
-
-function installCommand({ kind, prefix, version }: Installation, name: string): string {
-  const how = kind === "global" ? "-g" : "--no-save";
-  return `${asRoot(prefix)}npm install ${how} --prefix ${quote(prefix)} ${name}@${version}`;
-}
-
-/** Run by itself, not by npm: the same for every way of installing, and no version of npm has to allow it. */
-function buildCommand({ kind, root }: Installation): string {
-  if (kind === "clone") return `npm run build --prefix ${quote(root)}`;
-  return `${asRoot(root)}node ${quote(join(root, "native", "build.mjs"))}`;
-}
-
-function asRoot(folder: string): string {
-  if (process.platform === "win32") return "";
-  try {
-    accessSync(folder, constants.W_OK);
-    return "";
-  } catch {
-    return "sudo ";
-  }
-}
-
-function quote(path: string): string {
-  if (/^[\w@%+=:,./\\-]+$/.test(path)) return path;
-  return process.platform === "win32" ? `"${path}"` : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 const compilers: Partial<Record<NodeJS.Platform, string>> = {

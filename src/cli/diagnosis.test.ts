@@ -43,7 +43,7 @@ describe("advice", () => {
         swapUsedBytes: 8e9,
         availableBytes: 4e9,
       },
-      { present: false, cause: "no-compiler", reason: "no compiler", remedy: "Build it: make." },
+      { present: false, cause: "no-compiler", reason: "no compiler", remedy: "Build it: make.", commands: ["make"] },
     );
     expect(all).toHaveLength(5);
     expect(all[0]).toMatch(/slower.*Build it: make/);

@@ -23,7 +23,7 @@ function install(name: string, { models }: { models: boolean }): string {
     if (!models && path.startsWith("models/")) continue;
     cpSync(join(root, path), join(to, path));
   }
-  for (const dependency of ["@huggingface", "commander", "node-api-headers"]) {
+  for (const dependency of ["commander", "node-api-headers"]) {
     symlinkSync(join(root, "node_modules", dependency), join(home, "node_modules", dependency), "junction");
   }
   return join(to, "dist/cli/main.js");
