@@ -99,7 +99,9 @@ export const globals: ReadonlyMap<string, Value> = new Map<string, Value>([
     "strftime_now",
     makeFunction("strftime_now", (run, args) => {
       const [format] = bind("strftime_now", "format", args);
-      return plainText(run, strftime(toText(run, format!).value, run.now));
+      const { value } = toText(run, format!);
+      run.step(value.length);
+      return plainText(run, strftime(value, run.now));
     }),
   ],
 ]);

@@ -25,8 +25,9 @@ export function createLoop(
   let before: Value | undefined;
   let current: Value | undefined;
   let known = length;
-  /** Items that were asked for before their turn. */
-  const ahead: Value[] = [];
+  /** Items that were asked for before their turn, from `taken` on. */
+  let ahead: Value[] = [];
+  let taken = 0;
   let changedTo: Value | undefined;
 
   const pull = (run: Run): boolean => {
@@ -37,13 +38,13 @@ export function createLoop(
     return true;
   };
   const peek = (run: Run): Value | undefined => {
-    if (ahead.length === 0) pull(run);
-    return ahead[0];
+    if (taken === ahead.length) pull(run);
+    return ahead[taken];
   };
   const count = (run: Run): number => {
     if (known === undefined) {
       while (pull(run));
-      known = index + 1 + ahead.length;
+      known = index + 1 + ahead.length - taken;
     }
     return known;
   };
@@ -90,8 +91,11 @@ export function createLoop(
 
   return {
     next() {
-      let value = ahead.shift();
-      if (value === undefined) {
+      let value = ahead[taken];
+      if (value !== undefined) taken++;
+      else {
+        ahead = [];
+        taken = 0;
         const next = items.next();
         if (next.done) return undefined;
         value = next.value;

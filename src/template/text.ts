@@ -80,7 +80,7 @@ export function createBuilder(run: Run): TextBuilder {
   };
   const addParts = (value: string, ranges: readonly number[]): void => {
     if (value === "") return;
-    run.take(8 + value.length + 4 * ranges.length);
+    run.take(24 + value.length + 4 * ranges.length);
     addRanges(ranges);
     parts.push(value);
     length += value.length;
@@ -165,7 +165,7 @@ function startsOf(run: Run, value: string): Uint32Array {
  * `single` says that a letter alone may change otherwise than among others, all counts as the caller's.
  */
 export function mapLetters(run: Run, text: Text, map: (value: string) => string, single = true): Text {
-  run.step(text.value.length >> 4);
+  run.step(text.value.length >> (single ? 4 : 1));
   const value = map(text.value);
   const { caller, markup } = text;
   if (caller.length === 0 || value.length === text.value.length) return makeText(run, value, caller, markup);
