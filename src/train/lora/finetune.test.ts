@@ -157,7 +157,7 @@ describe("fine-tuning", () => {
       "a line of 10 MB",
       () => ({ data: [write(["x".repeat(1e7)], "c.jsonl")] }),
       "format",
-      /c\.jsonl, line 1: the line has/,
+      /c\.jsonl, line 1: the object has/,
     ],
     [
       "a text past the context",
