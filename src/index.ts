@@ -11,6 +11,9 @@
  *
  * Everything that can go wrong is a {@link GrokError} with a `code`. Nothing here prints, exits or reads the environment.
  */
+export type { ExportType } from "./convert/export.ts";
+export type { Kept } from "./convert/kept.ts";
+export { type MergedTensor, type MergeOptions, type MergeResult, merge } from "./convert/merge.ts";
 export type { AdapterChoice, AdapterSource } from "./engine/adapters.ts";
 export type { BenchOptions, BenchResult } from "./engine/consumers/bench.ts";
 export type { LogitsOptions, LogitsResult, NamedArray } from "./engine/consumers/logits.ts";
@@ -42,3 +45,13 @@ export type { ModelConfig } from "./model/model.ts";
 export type { SamplingOptions } from "./sampling/options.ts";
 export { defaultSamplingOptions } from "./sampling/options.ts";
 export type { Tokenizer } from "./tokenizer/tokenizer.ts";
+export { readTrainConfig, type TrainConfig } from "./train/config.ts";
+export type { EvaluationReport, StepReport } from "./train/log.ts";
+export { finetune } from "./train/lora/finetune.ts";
+export {
+  defaultFinetuneOptions,
+  type FinetuneEvent,
+  type FinetuneOptions,
+  type FinetuneResult,
+} from "./train/lora/options.ts";
+export { type TrainEvent, type TrainOptions, type TrainResult, train } from "./train/run.ts";

@@ -18,7 +18,7 @@ import { runTokens } from "../model/run.case.ts";
 import { decodeRow, encodeRow } from "../tensor/decode.ts";
 import { elementCount, readPlace, readTensor } from "../tensor/tensor.ts";
 import { type TensorType, tensorTypes } from "../tensor/types.ts";
-import { mergeAdapters } from "./merge.ts";
+import { merge } from "./merge.ts";
 
 const models = join(import.meta.dirname, "../../test/vectors/models");
 const folder = mkdtempSync(join(tmpdir(), "grok1-merge-"));
@@ -54,7 +54,7 @@ describe.each(["grok-1", "grok-2", "llama", "mixtral"])("%s merged", (name) => {
       ["keep", 0.1],
     ] as const) {
       const out = join(folder, `${name}-${type}.gguf`);
-      const result = await mergeAdapters(model, out, { adapters: [{ path: adapter, scale: 0.5 }], type });
+      const result = await merge({ model, out, adapters: [{ path: adapter, scale: 0.5 }], type });
       expect(result.changed.length + result.copied).toBe(file.tensors.size);
       const merged = openGguf(out);
       const { logits: found } = await runTokens(ops, merged, tokens);
@@ -80,14 +80,14 @@ describe("merging", () => {
     const { model, file, adapter } = await make("llama");
     file.close();
     const adapters = [{ path: adapter }];
-    await expect(mergeAdapters(model, model, { adapters })).rejects.toMatchObject({ code: "argument" });
+    await expect(merge({ model, out: model, adapters })).rejects.toMatchObject({ code: "argument" });
     const before = readdirSync(folder).sort();
     const signal = AbortSignal.abort();
-    await expect(mergeAdapters(model, join(folder, "cut.gguf"), { adapters, signal })).rejects.toMatchObject({
+    await expect(merge({ model, out: join(folder, "cut.gguf"), adapters, signal })).rejects.toMatchObject({
       code: "cancelled",
     });
     await expect(
-      mergeAdapters(model, join(folder, "other.gguf"), { adapters: [{ path: join(folder, "mixtral") }] }),
+      merge({ model, out: join(folder, "other.gguf"), adapters: [{ path: join(folder, "mixtral") }] }),
     ).rejects.toMatchObject({ code: "shape" });
     expect(readdirSync(folder).sort()).toEqual(before);
   });
@@ -127,19 +127,19 @@ describe("merging", () => {
     async (name, type) => {
       const base = await recode(name, type);
       const adapters = [{ path: await adapterOf(name, type === "bf16" ? 0.002 : 0.05) }];
-      const kept = await mergeAdapters(base, out, { adapters });
+      const kept = await merge({ model: base, out, adapters });
       expect(kept.changed.length).toBeGreaterThan(8);
       for (const { kept: share, good } of kept.changed) {
         expect(good).toBe(true);
         expect(share.update).toBeGreaterThanOrEqual(0.95);
       }
       expect(kept.changed.some(({ from, to }) => from !== to)).toBe(true);
-      const insisted = await mergeAdapters(base, out, { adapters, type });
+      const insisted = await merge({ model: base, out, adapters, type });
       expect(insisted.changed.every(({ to }) => to === type)).toBe(true);
       const bad = insisted.changed.filter(({ good }) => !good);
       expect(bad.length).toBeGreaterThan(0);
       // A second merge, on the first one's result, is held to the same.
-      const again = await mergeAdapters(out, join(folder, "again.gguf"), { adapters });
+      const again = await merge({ model: out, out: join(folder, "again.gguf"), adapters });
       expect(again.changed.every(({ good }) => good)).toBe(true);
     },
   );
@@ -148,13 +148,13 @@ describe("merging", () => {
     const adapters = [{ path: await adapterOf("llama", 200) }];
     const base = join(models, "llama.gguf");
     for (const type of ["f16", "q8_0", "q4_0"] as const) {
-      await expect(mergeAdapters(base, out, { adapters, type })).rejects.toMatchObject({
+      await expect(merge({ model: base, out, adapters, type })).rejects.toMatchObject({
         code: "argument",
         message: expect.stringMatching(/tensor blk\.\S+: the merged value at \[\d+, \d+\] is -?\d+/),
       });
     }
-    expect((await mergeAdapters(base, out, { adapters, type: "bf16" })).changed.every(({ good }) => good)).toBe(true);
-    const { changed } = await mergeAdapters(base, out, { adapters });
+    expect((await merge({ model: base, out, adapters, type: "bf16" })).changed.every(({ good }) => good)).toBe(true);
+    const { changed } = await merge({ model: base, out, adapters });
     const merged = openGguf(out);
     for (const { name, to } of changed) {
       const tensor = merged.tensor(name);
@@ -165,7 +165,7 @@ describe("merging", () => {
     merged.close();
     // Factors that 32 bits hold, and a product that they do not.
     const far = [{ path: await adapterOf("llama", 1e37) }];
-    await expect(mergeAdapters(base, out, { adapters: far })).rejects.toMatchObject({
+    await expect(merge({ model: base, out, adapters: far })).rejects.toMatchObject({
       code: "argument",
       message: expect.stringMatching(/tensor blk\.\S+: .*f32/),
     });
@@ -178,7 +178,7 @@ describe("merging", () => {
     };
     const adapters = [{ path: await adapterOf("llama", 0.1) }];
     const base = await recode("llama", "f16", [secret("future.weight", 64), secret("last.weight", 33)]);
-    const { changed, copied } = await mergeAdapters(base, out, { adapters });
+    const { changed, copied } = await merge({ model: base, out, adapters });
     const merged = openGguf(out);
     expect(changed.length + copied).toBe(merged.tensors.size + merged.opaque.size);
     expect([...merged.opaque.keys()]).toEqual(["future.weight", "last.weight"]);
@@ -189,7 +189,7 @@ describe("merging", () => {
     }
     merged.close();
     const twice = await recode("llama", "f16", [secret("a.weight", 0), secret("b.weight", 32), secret("c.weight", 32)]);
-    await expect(mergeAdapters(twice, out, { adapters })).rejects.toMatchObject({
+    await expect(merge({ model: twice, out, adapters })).rejects.toMatchObject({
       code: "unsupported",
       message: expect.stringMatching(/tensor a\.weight is of type 99, and the file does not tell where its bytes end/),
     });
@@ -197,12 +197,12 @@ describe("merging", () => {
 
   it("leaves alone what an adapter does not change: matrices with a scale of 0, and other experts", async () => {
     const base = await recode("mixtral", "q4_0");
-    const nothing = await mergeAdapters(base, out, { adapters: [{ path: await adapterOf("mixtral", 0.1), scale: 0 }] });
+    const nothing = await merge({ model: base, out, adapters: [{ path: await adapterOf("mixtral", 0.1), scale: 0 }] });
     expect(nothing.changed).toEqual([]);
     expect(Buffer.compare(readFileSync(out), readFileSync(base))).toBe(0);
     const first = (module: LoraModule) => module.tensor.endsWith("_exps.weight") && module.expert === 2;
     const adapters = [{ path: await adapterOf("mixtral", 0.3, first) }];
-    const { changed } = await mergeAdapters(base, out, { adapters, type: "q4_0" });
+    const { changed } = await merge({ model: base, out, adapters, type: "q4_0" });
     const [before, after] = [openGguf(base), openGguf(out)];
     for (const { name } of changed) {
       const same = [0, 1, 2, 3, 4, 5].filter(

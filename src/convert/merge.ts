@@ -5,6 +5,7 @@ import { type GgufFile, type OpaqueTensor, openGguf } from "../formats/gguf/file
 import { type TensorToWrite, writeGguf } from "../formats/gguf/write.ts";
 import { checkAdapterScale } from "../model/lora/adapter.ts";
 import { readAdapter } from "../model/lora/read.ts";
+import { checkList, checkNames, checkText } from "../options.ts";
 import { canDecode, canEncode } from "../tensor/decode.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type TensorType, tensorTypes } from "../tensor/types.ts";
@@ -18,6 +19,10 @@ export const mergeTypes = [
 ] as const satisfies readonly TensorType[];
 
 export interface MergeOptions extends AtomicWriteOptions {
+  /** The base: a GGUF file, or any one of a split one's. Stays as it is. */
+  readonly model: string;
+  /** The GGUF file to write. */
+  readonly out: string;
   /** Adapters, and what multiplies each one's own scale. */
   readonly adapters: readonly { readonly path: string; readonly scale?: number }[];
   /**
@@ -55,8 +60,13 @@ export interface MergeResult {
  * blocks, or a sum is past what the type holds; `unsupported` naming a tensor that can be neither read nor copied; what reading
  * the model and the adapters throws.
  */
-export async function mergeAdapters(model: string, out: string, options: MergeOptions): Promise<MergeResult> {
-  const { type = "keep", adapters, onTensor } = options;
+export async function merge(options: MergeOptions): Promise<MergeResult> {
+  checkNames("merge", options, optionNames);
+  const { model, out, type = "keep", adapters, onTensor } = options;
+  checkText("model", model);
+  checkText("out", out);
+  checkList("adapters", adapters);
+  for (const [i, { path }] of adapters.entries()) checkText(`adapters[${i}].path`, path);
   if (type !== "keep" && !canEncode(type)) {
     throw new GrokError("unsupported", `tensor type ${type} cannot be encoded`, { type });
   }
@@ -93,6 +103,10 @@ export async function mergeAdapters(model: string, out: string, options: MergeOp
     file.close();
   }
 }
+
+const optionNames = Object.keys({
+  ...{ model: true, out: true, adapters: true, type: true, onTensor: true, signal: true },
+} satisfies Record<keyof MergeOptions, true>);
 
 const nothing: Kept = { update: 0, error: Number.POSITIVE_INFINITY, errorOfUpdate: Number.POSITIVE_INFINITY };
 

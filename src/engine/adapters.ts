@@ -4,7 +4,7 @@ import { checkAdapterScale } from "../model/lora/adapter.ts";
 import type { AdaptedOps, AppliedAdapter } from "../model/lora/apply.ts";
 import { readAdapter } from "../model/lora/read.ts";
 import type { ModelFile } from "../model/model.ts";
-import { checkNames } from "./names.ts";
+import { checkNames } from "../options.ts";
 
 /** A low-rank adapter in the layout of Python's `peft` (its folder, or its `adapter_model.safetensors`), or llama.cpp's GGUF file of one. */
 export interface AdapterSource {

@@ -1,7 +1,7 @@
 import type { Engine, EngineGeneration } from "../engine/engine.ts";
-import { checkNames } from "../engine/names.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/request.ts";
 import { GrokError } from "../errors.ts";
+import { checkNames } from "../options.ts";
 import { defaultSamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createStopMatcher } from "./stop-strings.ts";

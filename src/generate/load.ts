@@ -1,6 +1,6 @@
-import { checkNames } from "../engine/names.ts";
 import { startEngine } from "../engine/thread/start.ts";
 import { GrokError } from "../errors.ts";
+import { checkNames } from "../options.ts";
 import { createLanguageModel } from "./model.ts";
 import type { LanguageModel, LoadOptions } from "./types.ts";
 

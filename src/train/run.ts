@@ -5,9 +5,10 @@ import type { BackendChoice } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
 import { coreLimit, memoryLimit } from "../machine/limits.ts";
+import { checkNames } from "../options.ts";
 import { openGradBackend } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { TrainConfig } from "./config.ts";
+import { readTrainConfig, type TrainConfig } from "./config.ts";
 import { countPassedOver, type PassedOver } from "./data/corpus.ts";
 import type { BatchStream } from "./data/stream.ts";
 import { describeUse } from "./expert-use.ts";
@@ -175,14 +176,21 @@ export function exportPath(config: TrainConfig, type: ExportType): string {
   return join(config.out, `${config.model.name.replace(/[^\p{L}\p{M}\p{N}_.-]+/gu, "-")}-${type}.gguf`);
 }
 
+const optionNames = Object.keys({
+  ...{ backend: true, threads: true, processes: true, resume: true, type: true, memory: true, signal: true },
+  onEvent: true,
+} satisfies Record<keyof TrainOptions, true>);
+
 /**
- * Trains a model as a configuration says. Into its folder go `checkpoints/`, `log.jsonl`, `loss.svg` and, at the end, the model
+ * Trains a model as a configuration says: a file's, by its path, or one that {@link readTrainConfig} read. Into its folder go `checkpoints/`, `log.jsonl`, `loss.svg` and, at the end, the model
  * as GGUF. A run that was stopped and resumed does what an uninterrupted one does, to the bit.
  *
  * @throws GrokError `argument` (a folder that has a run already, one that has none to resume, a training that diverged), `io`
  * (no space), `format`, `shape` (data, checkpoints), naming file and place.
  */
-export async function train(config: TrainConfig, options: TrainOptions = {}): Promise<TrainResult> {
+export async function train(from: string | TrainConfig, options: TrainOptions = {}): Promise<TrainResult> {
+  checkNames("train", options, optionNames);
+  const config = typeof from === "string" ? readTrainConfig(from) : from;
   const { type } = { ...defaultTrainOptions, ...options };
   const existing = listCheckpoints(config.out).at(-1);
   if (!options.resume && existing !== undefined) {

@@ -8,6 +8,7 @@ import { describe, expect, it } from "vitest";
  */
 const flow = [
   "errors",
+  "options",
   "addon",
   "machine",
   "bytes",

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { mergeAdapters } from "../../src/convert/merge.ts";
+import { merge } from "../../src/convert/merge.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
 import { loadModel, type Session } from "../../src/index.ts";
 import { readConfig } from "../../src/model/config.ts";
@@ -48,7 +48,7 @@ describe("a model loaded with adapters", () => {
     for (const [i, [{ name, scale = 1 }]] of (choices as [{ name: string; scale?: number }][]).entries()) {
       const merged = join(folder, `merged-${i}.gguf`);
       const { path } = adapters.find((each) => each.name === name)!;
-      await mergeAdapters(base, merged, { adapters: [{ path, scale }], type: "f32" });
+      await merge({ model: base, out: merged, adapters: [{ path, scale }], type: "f32" });
       await using alone = await loadModel(merged, { backend });
       expect(found[i]).toEqual(await answer(alone));
     }

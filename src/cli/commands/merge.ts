@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type MergedTensor, mergeAdapters, mergeTypes } from "../../convert/merge.ts";
+import { type MergedTensor, merge, mergeTypes } from "../../convert/merge.ts";
 import type { TensorType } from "../../tensor/types.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../model.ts";
@@ -33,17 +33,17 @@ export function addMerge(program: Command): void {
       "keep",
     )
     .option("--json", "print one JSON document")
-    .action(merge);
+    .action(run);
 }
 
-async function merge(options: MergeCommandOptions): Promise<void> {
+async function run(options: MergeCommandOptions): Promise<void> {
   const path = requireModel(options);
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
   try {
     const { lora: adapters, out, type } = options;
     const onTensor = (name: string) => progress.show(name);
-    const result = await mergeAdapters(path, out, { adapters, type, onTensor, signal: interrupt.signal });
+    const result = await merge({ model: path, out, adapters, type, onTensor, signal: interrupt.signal });
     progress.clear();
     const { changed, copied, bytes } = result;
     for (const line of describeLosses(changed)) process.stderr.write(`grok1: warning: ${line}\n`);

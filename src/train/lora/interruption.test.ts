@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { loadAddon } from "../../addon.ts";
-import { mergeAdapters } from "../../convert/merge.ts";
+import { merge } from "../../convert/merge.ts";
 import { createRandom } from "../../sampling/random.ts";
 import { openFinetuneCheckpoint } from "./checkpoint.ts";
 import { finetune } from "./finetune.ts";
@@ -145,7 +145,7 @@ describe("a full disk", () => {
       const names = readdirSync(folder).sort();
       for (const after of [0, 2]) {
         Object.assign(fault, { file: "merged.gguf", code: "ENOSPC", after });
-        await expect(mergeAdapters(model, out, { adapters, type: "f32" })).rejects.toMatchObject({
+        await expect(merge({ model, out, adapters, type: "f32" })).rejects.toMatchObject({
           code: "io",
           message: expect.stringMatching(/merged\.gguf: cannot write: no space left/),
         });

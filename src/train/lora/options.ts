@@ -1,5 +1,6 @@
 import type { BackendChoice } from "../../engine/options.ts";
 import { GrokError } from "../../errors.ts";
+import { checkList, checkNames, checkText } from "../../options.ts";
 import type { PassedOver } from "../data/corpus.ts";
 import type { DataFormat, OverlongPolicy } from "../data/source.ts";
 import type { MemoryPlan } from "./memory-plan.ts";
@@ -118,8 +119,21 @@ export interface FinetuneResult {
   readonly peakResident: number;
 }
 
+const optionNames = Object.keys({
+  ...{ model: true, data: true, out: true, rank: true, alpha: true, targets: true, format: true, overlong: true },
+  ...{ heldOut: true, chatTemplate: true, context: true, batchTokens: true, accumulation: true, steps: true },
+  ...{ epochs: true, rate: true, warmup: true, weightDecay: true, seed: true, evaluationInterval: true },
+  ...{ checkpointInterval: true, memory: true, backend: true, threads: true, resume: true, signal: true },
+  onEvent: true,
+} satisfies Record<keyof FinetuneOptions, true>);
+
 /** Fills in the defaults. @throws GrokError `argument` naming an option that cannot be. */
 export function settleOptions(options: FinetuneOptions): SettledOptions {
+  checkNames("finetune", options, optionNames);
+  checkText("model", options.model);
+  checkText("out", options.out);
+  checkList("data", options.data);
+  for (const [i, path] of options.data.entries()) checkText(`data[${i}]`, path);
   const given: SettledOptions = { ...defaultFinetuneOptions, ...options };
   const wrong = (name: string, value: unknown, expected: string) => {
     throw new GrokError("argument", `${name} is ${value}, expected ${expected}`, { option: name });
@@ -141,7 +155,6 @@ export function settleOptions(options: FinetuneOptions): SettledOptions {
     const value = given[name];
     if (value !== undefined && !(value > 0 && Number.isFinite(value))) wrong(name, value, "a number above 0");
   }
-  if (given.data.length === 0) wrong("data", "empty", "at least one file");
-  if (given.targets?.length === 0) wrong("targets", "empty", "at least one");
+  checkList("targets", given.targets);
   return given;
 }

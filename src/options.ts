@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { GrokError } from "./errors.ts";
 
 /**
  * Refuses options that do not exist: to pass one over in silence would let a slip of the pen do nothing.
@@ -35,4 +35,19 @@ function countEdits(a: string, b: string): number {
     above = row;
   }
   return above[b.length]!;
+}
+
+/** @throws GrokError `argument` for an option that has to be a text and is none. */
+export function checkText(option: string, value: unknown): void {
+  if (typeof value === "string" && value !== "") return;
+  throw new GrokError("argument", `${option} is ${value === "" ? "empty" : String(value)}, expected a text`, {
+    option,
+  });
+}
+
+/** @throws GrokError `argument` for an option that has to be a list of at least one and is none. */
+export function checkList(option: string, value: unknown): void {
+  if (Array.isArray(value) && value.length > 0) return;
+  const found = Array.isArray(value) ? "empty" : String(value);
+  throw new GrokError("argument", `${option} is ${found}, expected a list of at least one`, { option });
 }
