@@ -30,6 +30,8 @@ const english = {
   packagedModel:
     "This is the package's own small model: ask it for a story, in English. -m FILE talks with another one.",
   plainTemplate: "This model has no chat template: it may not be made for conversation.",
+  systemFolded:
+    "This model's chat template has no place for a system message: its text goes in front of the first question.",
   help: `  /help                  this list
   /clear                 forget the conversation
   /system TEXT           tell the model how to behave, from a new conversation on; without TEXT, show it
@@ -98,6 +100,8 @@ const spanish: typeof english = {
   packagedModel:
     "Este es el pequeño modelo del propio paquete: pídale un cuento, mejor en inglés. Con -m ARCHIVO se habla con otro.",
   plainTemplate: "Este modelo no trae plantilla de conversación: quizá no esté hecho para conversar.",
+  systemFolded:
+    "La plantilla de este modelo no admite mensajes de sistema: su texto va delante de la primera pregunta.",
   help: `  /help                  esta lista
   /clear                 olvidar la conversación
   /system TEXTO          decir al modelo cómo comportarse, en una conversación nueva; sin TEXTO, mostrarlo

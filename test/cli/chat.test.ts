@@ -49,6 +49,19 @@ describe("chat through a pipe", () => {
     expect(JSON.parse(readFileSync(again, "utf8")).messages.slice(0, 4)).toEqual(messages.slice(0, 4));
   });
 
+  it("says once that a template has no place for a system message, and gives its text with the first question", async () => {
+    const template = join(folder, "refusing.jinja");
+    writeFileSync(
+      template,
+      "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ m.content }} {% endfor %}",
+    );
+    const args = [...base, "--system", "Be brief.", "--chat-template", template];
+    const { status, stderr } = await grok1(args, { input: "hello\nagain\n" });
+    expect(status).toBe(0);
+    expect(stderr.match(/no place for a system message/g)).toHaveLength(1);
+    expect(stderr.match(/\[\d+ tokens/g)).toHaveLength(2);
+  });
+
   it("/set changes the answers to come", async () => {
     const { stderr } = await grok1(base, { input: "/set max-tokens 2\nhello\n/set temperature hot\n" });
     expect(stderr).toMatch(/\[2 tokens/);

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
 import type { ChatOptions, GenerateResult, LanguageModel, Session, TextMessage } from "../../generate/types.ts";
 import { nameAdapters } from "../chat/adapters.ts";
-import { beginConversation, type Conversation, fitMessages, loadConversation } from "../chat/conversation.ts";
+import { beginConversation, type Conversation, fitMessages, loadConversation, systemOf } from "../chat/conversation.ts";
 import { historyLimit, readHistory, writeHistory } from "../chat/history.ts";
 import { type ChatInput, openPipeInput, openTerminalInput } from "../chat/input.ts";
 import { isSlash, runSlash } from "../chat/slash.ts";
@@ -123,6 +123,7 @@ async function converse(
 ): Promise<number> {
   let interrupts = 0;
   let status = 0;
+  let toldOfSystem = false;
   let confirm: (() => Promise<string>) | undefined;
   for (;;) {
     const turn = await input.read();
@@ -161,6 +162,10 @@ async function converse(
         continue;
       }
       question = outcome.question;
+    }
+    if (!toldOfSystem && systemOf(conversation) !== undefined && model.foldsSystem) {
+      notify(messages.systemFolded);
+      toldOfSystem = true;
     }
     const outcome = await answer(model, session, input, conversation, question, messages);
     if (outcome === "stopped" && !input.interactive) return interruptedStatus;

@@ -7,6 +7,7 @@ import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
+import { messagesFor } from "../messages.ts";
 import {
   addModel,
   describeDefault,
@@ -90,6 +91,9 @@ async function run(options: RunOptions): Promise<number> {
     signal: interrupt.signal,
     onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${total} tokens`),
   };
+  if (options.chat && options.system && model.foldsSystem) {
+    process.stderr.write(`${messagesFor(undefined, process.env).systemFolded}\n`);
+  }
   const generation = options.chat
     ? model.chat(
         [...(options.system ? [{ role: "system", content: options.system }] : []), { role: "user", content: prompt }],
