@@ -22,7 +22,8 @@ constexpr int64_t kWorthSplitting = 32 * 1024;
 }  // namespace
 
 int32_t Backend::addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int32_t pages, int32_t pageTokens, int32_t type) {
-  if (layers < 1 || kvHeads < 1 || headSize < 1 || pages < 1 || pageTokens < 1 || type < 0 || type > 3) {
+  // A part of a model may have no layers.
+  if (layers < 0 || kvHeads < 1 || headSize < 1 || pages < 1 || pageTokens < 1 || type < 0 || type > 3) {
     misuse("a cache of impossible shape");
   }
   const KvType kind = KvType(type);

@@ -60,7 +60,7 @@ export interface GradOps extends Ops {
   rowsBackward(into: Into, dOut: Matrix, indices: Int32Array, rows: number): Matrix;
 
   /**
-   * With r = 1 / sqrt(mean(x²) + eps), y = x r gain (Zhang & Sennrich 2019), a row of `cols` at a time:
+   * With r = 1 / sqrt(mean(x²) + eps), y = x r gain, over the `cols` columns of the gain at a time:
    * dx_i = r (gain_i dOut_i − x_i r² (Σ_j gain_j dOut_j x_j) / cols); dgain_i += Σ_rows dOut_i x_i r.
    */
   rmsNormBackward(into: Into | undefined, dOut: Matrix, x: Matrix, gain: Weight, eps: number): Matrix | undefined;

@@ -66,6 +66,7 @@ function normProblems(): Problem[] {
     norm("rmsNorm with a gain that is trained", 5, 24, (bench) => bench.parameter("gain", [24])),
     norm("rmsNorm of many rows", 70, 33, (bench) => bench.parameter("gain", [33])),
     norm("rmsNorm with a frozen gain", 4, 24, (bench) => frozen(bench, "gain", "f32", [24])),
+    norm("rmsNorm of heads side by side", 5, 24, (bench) => bench.parameter("gain", [8])),
     {
       name: "rmsNorm of which only the gain is trained",
       run(bench) {

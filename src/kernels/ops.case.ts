@@ -66,6 +66,7 @@ export function conformance(name: string, create: () => Ops, budgets: Budgets, s
 
     scratch(() => ops);
     elementwise(() => ops, budgets);
+    headNorms(() => ops, budgets);
     products(() => ops, budgets);
     rotations(() => ops, budgets);
     routes(() => ops, budgets);
@@ -151,6 +152,28 @@ function elementwise(get: () => Ops, budgets: Budgets): void {
       const found = await values(ops, ops.rmsNorm("y", load(ops, "x", 3, cols, x), weight, 1e-5));
       expect(relativeError(found, expected)).toBeLessThan(budgets.elementwise);
     }
+  });
+}
+
+function headNorms(get: () => Ops, budgets: Budgets): void {
+  it.each([
+    [1, 1, 8],
+    [3, 4, 16],
+    [5, 3, 20],
+    [2, 8, 128],
+  ])("normalizes each head of %i rows of %i heads of %i", async (rows, heads, size) => {
+    const ops = get();
+    const random = createRandom(size + heads);
+    const gain = random.normal(size);
+    const x = random.normal(rows * heads * size, 2);
+    const weight = ops.weight(floatTensor("gain", [size], gain));
+    const expected = x.map((value, i) => {
+      const head = x.subarray(Math.floor(i / size) * size, (Math.floor(i / size) + 1) * size);
+      return (value / Math.sqrt(head.reduce((sum, v) => sum + v * v, 0) / size + 1e-5)) * gain[i % size]!;
+    });
+    const found = ops.rmsNorm("y", load(ops, "x", rows, heads * size, x), weight, 1e-5);
+    expect([found.rows, found.cols]).toEqual([rows, heads * size]);
+    expect(relativeError(await values(ops, found), expected)).toBeLessThan(budgets.elementwise);
   });
 }
 

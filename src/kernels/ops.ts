@@ -51,7 +51,10 @@ export interface Ops {
   /** Rows `indices` of `x`: [indices.length, cols]. */
   rows(name: string, x: Matrix, indices: Int32Array): Matrix;
 
-  /** x / sqrt(mean(x²) + eps) * gain, a row at a time; gain [cols] in f32 or any float type. 1e-6. */
+  /**
+   * x / sqrt(mean(x²) + eps) * gain (Zhang & Sennrich 2019), over as many columns at a time as the gain has, in f32 or any float type: a
+   * row, or with a gain [headSize] each of the heads that lie side by side in it. 1e-6.
+   */
   rmsNorm(name: string, x: Matrix, gain: Weight, eps: number): Matrix;
 
   /** x Wᵀ: [n, in] by weight [out, in] gives [n, out]. 1e-5. */

@@ -1,6 +1,6 @@
 import { openSafetensors } from "../formats/safetensors/file.ts";
 import type { Batch, KvType, Ops } from "../kernels/ops.ts";
-import type { ModelFile } from "./model.ts";
+import type { Model, ModelFile } from "./model.ts";
 import { observe } from "./observe.ts";
 import { bindModel } from "./registry.ts";
 
@@ -22,15 +22,18 @@ export function shuffledPages(count: number): Int32Array {
 }
 
 /** Logits of all tokens [n, vocab], and every observed result by `NAME.LAYER`, rows of all chunks after one another. */
-export async function runTokens(ops: Ops, file: ModelFile, tokens: Int32Array, options: RunOptions = {}) {
+export const runTokens = (ops: Ops, file: ModelFile, tokens: Int32Array, options: RunOptions = {}) =>
+  runModel(ops, (observed) => bindModel(observed, file), tokens, options);
+
+/** The same of a model that `bind` makes. */
+export async function runModel(ops: Ops, bind: (ops: Ops) => Model, tokens: Int32Array, options: RunOptions = {}) {
   const { pageTokens = 5, type = "f32", chunks = [tokens.length] } = options;
   const seen = new Map<string, number[]>();
-  const model = bindModel(
+  const model = bind(
     observe(ops, (layer, name, matrix) => {
       const key = `${name}.${layer}`;
       seen.set(key, [...(seen.get(key) ?? []), ...(ops.read(matrix) as Float64Array)]);
     }),
-    file,
   );
   const pages = shuffledPages(Math.ceil(tokens.length / pageTokens));
   const cache = model.kvCache({ pages: pages.length, pageTokens, type });

@@ -121,9 +121,10 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
     rmsNormBackward(into, dOut, x, gain, eps) {
       checkSame("rmsNormBackward", x, dOut);
       const weight = bound(gain);
-      checkSize("rmsNormBackward", `columns of ${x.name}`, weight.cols, x.cols);
+      checkSize("rmsNormBackward", `columns of ${x.name} beyond whole gains`, 0, x.cols % weight.cols);
+      const runs = (x.rows * x.cols) / weight.cols;
       const to = into === undefined ? unwanted : apart("rmsNormBackward", into, x.rows, x.cols, [dOut, x]);
-      native.rmsNormBackward(to.id, to.add, idOf(dOut), idOf(x), x.rows, weight.id, eps);
+      native.rmsNormBackward(to.id, to.add, idOf(dOut), idOf(x), runs, weight.id, eps);
       return to.matrix;
     },
     ropeBackward(into, dOut, rope) {

@@ -139,10 +139,10 @@ export function openNative(
 
     rmsNorm(name, x, gain, eps) {
       const weight = boundWeight(native, gain);
-      checkSize("rmsNorm", `columns of ${x.name}`, weight.cols, x.cols);
+      checkSize("rmsNorm", `columns of ${x.name} beyond whole gains`, 0, x.cols % weight.cols);
       const id = idOf(x);
       const out = result(name, x.rows, x.cols);
-      native.rmsNorm(out.id, id, x.rows, weight.id, eps);
+      native.rmsNorm(out.id, id, (x.rows * x.cols) / weight.cols, weight.id, eps);
       return out;
     },
     matmul(name, x, weight) {

@@ -112,10 +112,11 @@ export function createGradReference(options: ReferenceOptions = {}): GradOps {
     rmsNormBackward(into, dOut, x, gain, eps) {
       checkSame("rmsNormBackward", x, dOut);
       const weight = boundWeight(gain);
-      checkSize("rmsNormBackward", `columns of ${x.name}`, weight.cols, x.cols);
+      checkSize("rmsNormBackward", `columns of ${x.name} beyond whole gains`, 0, x.cols % weight.cols);
+      const runs = (x.rows * x.cols) / weight.cols;
       const target = into === undefined ? undefined : sumInto("rmsNormBackward", into, x.rows, x.cols, [dOut, x]);
       const trained = parameterOf(gain)?.parts.gradient;
-      addNormGradient(target?.data, trained, valuesOf(dOut), valuesOf(x), weight.row(0), x.rows, eps);
+      addNormGradient(target?.data, trained, valuesOf(dOut), valuesOf(x), weight.row(0), runs, eps);
       return target?.matrix;
     },
 

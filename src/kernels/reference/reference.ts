@@ -80,9 +80,9 @@ export function createReference(options: ReferenceOptions = {}): Ops {
 
     rmsNorm(name, x, gain, eps) {
       const weight = boundWeight(gain);
-      checkSize("rmsNorm", `columns of ${x.name}`, weight.cols, x.cols);
+      checkSize("rmsNorm", `columns of ${x.name} beyond whole gains`, 0, x.cols % weight.cols);
       const out = result(name, x.rows, x.cols);
-      normalize(out.data, valuesOf(x), weight.row(0), x.rows, eps);
+      normalize(out.data, valuesOf(x), weight.row(0), (x.rows * x.cols) / weight.cols, eps);
       return out;
     },
 
