@@ -43,7 +43,7 @@ export interface EngineGeneration {
 
 /** What runs, once a model is bound. */
 export interface EngineInfo {
-  readonly backend: "native" | "reference";
+  readonly backend: string;
   /** Why "auto" did not take the native backend; undefined when it did or was not asked. */
   readonly fallbackReason: string | undefined;
   readonly threads: number;

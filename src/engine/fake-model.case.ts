@@ -49,7 +49,7 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
   type Fake = KvCache & { slots: Int32Array };
   type Values = Matrix & { values: Float64Array };
   const ops = {
-    backend: "reference",
+    ...{ backend: "fake", elementBytes: 8, kvType: "f32", threads: 1 },
     at: () => undefined,
     read: (matrix: Matrix) => (matrix as Values).values,
     copyPage(cache: KvCache, from: number, to: number) {

@@ -10,7 +10,7 @@ import { startEngine } from "./thread/start.ts";
 
 const config = { contextLength: 65_536, layers: 4, kvHeads: 2, headSize: 48 } as ModelConfig;
 const resolve = (options: object) =>
-  resolveOptions(options as EngineOptions, "reference", config, { path: "a.gguf", memory: 2 ** 30 });
+  resolveOptions(options as EngineOptions, { kvType: "f32" }, config, { path: "a.gguf", memory: 2 ** 30 });
 const refused = (option: string) => expect.objectContaining({ code: "argument", details: { option } });
 const refusedValue = (option: string) =>
   expect.objectContaining({ code: "argument", details: expect.objectContaining({ option }) });
@@ -48,7 +48,7 @@ describe("engine options", () => {
     // 4 layers of 2 heads of 48 in 4 bytes: 3072 bytes a token, 174,762 of which fill half of 2^30.
     expect(resolve({})).toMatchObject({ contextLength: 8192, cacheTokens: 16_384 });
     const within = (memory: number, options = {}) =>
-      resolveOptions(options, "reference", config, { path: "a.gguf", memory });
+      resolveOptions(options, { kvType: "f32" }, config, { path: "a.gguf", memory });
     expect(within(2 ** 26)).toMatchObject({ contextLength: 8192, cacheTokens: 10_922 });
     expect(within(2 ** 24)).toMatchObject({ contextLength: 2730, cacheTokens: 2730 });
     expect(within(2 ** 24, { contextLength: 5000 })).toMatchObject({ contextLength: 5000, cacheTokens: 5000 });

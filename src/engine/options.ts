@@ -70,11 +70,11 @@ export interface ResolvedOptions {
  */
 export function resolveOptions(
   options: EngineOptions,
-  backend: Ops["backend"],
+  { kvType: suited }: Pick<Ops, "kvType">,
   config: ModelConfig,
   { path, memory = memoryLimit() }: { readonly path: string; readonly memory?: number },
 ): ResolvedOptions {
-  const { kvType = backend === "native" ? "f16" : "f32", batchTokens = 512, speculate = true } = options;
+  const { kvType = suited, batchTokens = 512, speculate = true } = options;
   checkKvType(kvType, config, path);
   checkWhole("batchTokens", batchTokens, 1, 65_536);
   checkSpeculation(speculate);

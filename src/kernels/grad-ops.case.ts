@@ -159,7 +159,7 @@ export function gradConformance(
       const found = await solve(ops, problem, values, "fresh");
       expect(Object.keys(found.gradients).sort()).toEqual(Object.keys(values).sort());
       const budget = problem.quantized ? budgets.quantized : budgets.gradient;
-      if (ops.backend === "reference") {
+      if (ops.elementBytes === 8) {
         for (const [value, gradient] of Object.entries(found.gradients)) {
           const places = placesOf(problem.name + value, gradient, problem.large ? 2 : 12);
           const slopes = await differences(ops, problem, values, value, places);

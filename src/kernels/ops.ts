@@ -17,7 +17,14 @@ import type { Tensor } from "../tensor/tensor.ts";
  * on fast backends also round activations to 8 bits a block (about 5e-3), or where {@link WeightOptions.fine} to 15 (3e-5).
  */
 export interface Ops {
-  readonly backend: "reference" | "native";
+  /** What people call it. Nothing hangs on the name: where backends differ, they say how below. */
+  readonly backend: string;
+  /** Bytes of an element of an activation. */
+  readonly elementBytes: 4 | 8;
+  /** The type of cache that suits it, where nobody asks for another. */
+  readonly kvType: KvType;
+  /** Threads that compute, the calling one among them. */
+  readonly threads: number;
 
   /**
    * The batch of the operations that follow, checked here once: whose tokens are embedded, whose positions turn, whose sequences' pages

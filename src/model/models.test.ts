@@ -28,7 +28,7 @@ const models = [
   { file: join(shared, "grok-baby-q4_0"), oracle: "grok", weights: "quantized" },
 ] as const;
 
-describe.each(backends)("models on $name", ({ create, skip }) => {
+describe.each(backends)("models on $name", ({ name, create, skip }) => {
   describe.each(models)("$file", ({ file, oracle, weights }) => {
     const absent = existsSync(`${file}.gguf`) ? skip : "the shared vectors are not there";
 
@@ -37,7 +37,7 @@ describe.each(backends)("models on $name", ({ create, skip }) => {
       const gguf = openGguf(`${file}.gguf`);
       const expected = readArrays(`${file}.expected.safetensors`);
       const tokens = expected.get("tokens") as Int32Array;
-      const budget = ops.backend === "reference" ? budgets.reference[oracle] : budgets.native[weights];
+      const budget = name === "reference" ? budgets.reference[oracle] : budgets.native[weights];
 
       const { logits, seen, model } = await runTokens(ops, gguf, tokens);
       expect(relativeError(logits, expected.get("logits")!)).toBeLessThan(budget);

@@ -22,13 +22,14 @@ function readArguments(file: ModelFile): QwenArguments {
   const { heads, headSize, contextLength } = config;
   return {
     ...config,
-    epsilon: settings.number("attention.layer_norm_rms_epsilon"),
+    epsilon: settings.number("attention.layer_norm_rms_epsilon", "above 0"),
     attention: { heads, scale: 1 / Math.sqrt(headSize) },
     rope: createRope({
+      source: file.path,
       headSize,
       dims: headSize,
       pairing: "half",
-      base: settings.number("rope.freq_base", 1e6),
+      base: settings.number("rope.freq_base", "above 0", 1e6),
       scaling: readRopeScaling(settings, file.path, contextLength),
     }),
   };

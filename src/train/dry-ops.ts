@@ -35,7 +35,7 @@ export function createDryOps(): DryOps {
   const inner = (x: Matrix, used: number, stack: Tensor) => make("inner", x.rows * used, 3 * outOf(stack));
 
   const ops: GradOps = {
-    backend: "reference",
+    ...{ backend: "dry", elementBytes: 8, kvType: "f32", threads: 1 },
     begin(batch) {
       rows = batch.tokens.length;
     },

@@ -54,7 +54,7 @@ describe("computing activations again", () => {
   it("happens where activations do not fit the bound, which is refused when it still does not", async () => {
     const config = toy.config({ ...changes, batchTokens: 2 ** 20 });
     const { specs } = await prepareTraining(config);
-    const common = { backend: "native", processes: 1 } as const;
+    const common = { ops: { elementBytes: 4 }, processes: 1 } as const;
     const kept = await planTraining(config, specs, { ...common, bound: 2 ** 50 });
     expect(kept.recompute).toBe(false);
     const again = await planTraining(config, specs, { ...common, bound: 0.98 * kept.estimate });
@@ -66,7 +66,7 @@ describe("computing activations again", () => {
     });
     const two = await planTraining(config, specs, { ...common, processes: 2, bound: 2 ** 50 });
     expect(two.estimate / kept.estimate).toBeCloseTo(2, 1);
-    const wide = await planTraining(config, specs, { ...common, backend: "reference", bound: 2 ** 50 });
+    const wide = await planTraining(config, specs, { ...common, ops: { elementBytes: 8 }, bound: 2 ** 50 });
     expect(wide.estimate / kept.estimate).toBeCloseTo(2, 1);
   });
 
@@ -85,7 +85,7 @@ describe("computing activations again", () => {
         const options: TrainOptions = { backend: "native", processes, onEvent: (event) => events.push(event) };
         // What the process holds already differs from time to time: the bound is half-way.
         const { specs } = await prepareTraining(config);
-        const plan = (bound: number) => planTraining(config, specs, { backend: "native", processes, bound });
+        const plan = (bound: number) => planTraining(config, specs, { ops: { elementBytes: 4 }, processes, bound });
         const kept = (await plan(2 ** 50)).estimate;
         const memory = fit === "kept" ? 2 * kept : (kept + (await plan(0.98 * kept)).estimate) / 2;
         await train(config, { ...options, ...(fit && { memory }) });

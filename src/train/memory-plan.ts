@@ -5,7 +5,7 @@ import type { TrainConfig } from "./config.ts";
 import { createDryOps } from "./dry-ops.ts";
 import { bindTrained } from "./full-model.ts";
 import type { ParameterCount, ParameterSpec } from "./parameters.ts";
-import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "./pass-memory.ts";
+import { countPass, expectedPeak, readMemory, tooLittle } from "./pass-memory.ts";
 
 /** How a training run fits its memory. */
 export interface TrainMemory {
@@ -26,9 +26,9 @@ const partsOf = (replicas: number) => (replicas > 1 ? 5 : 4);
 export function checkParameterMemory(
   { path, replicas }: Pick<TrainConfig, "path" | "replicas">,
   { all }: Pick<ParameterCount, "all">,
-  backend: Ops["backend"],
+  { elementBytes }: Pick<Ops, "elementBytes">,
 ): void {
-  const [least, memory] = [elementBytesOf(backend) * partsOf(replicas) * all, memoryLimit()];
+  const [least, memory] = [elementBytes * partsOf(replicas) * all, memoryLimit()];
   if (least <= memory) return;
   const giga = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   throw new GrokError(
@@ -47,12 +47,12 @@ export async function planTraining(
   { path, model, batchTokens, replicas }: TrainConfig,
   specs: readonly ParameterSpec[],
   {
-    backend,
+    ops,
     processes,
     bound,
-  }: { readonly backend: Ops["backend"]; readonly processes: number; readonly bound: number },
+  }: { readonly ops: Pick<Ops, "elementBytes">; readonly processes: number; readonly bound: number },
 ): Promise<TrainMemory> {
-  const elementBytes = elementBytesOf(backend);
+  const { elementBytes } = ops;
   const before = readMemory().anonymous;
   let least = Number.POSITIVE_INFINITY;
   for (const recompute of [false, true]) {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { GrokError } from "../errors.ts";
-import type { Batch, Ops } from "../kernels/ops.ts";
+import type { Batch } from "../kernels/ops.ts";
 import type { DryOps } from "./dry-ops.ts";
 import type { TapedModel } from "./objective.ts";
 
@@ -9,9 +9,6 @@ const slackBytes = 2 ** 26;
 
 /** Expected peak in bytes of a process that holds `before` and takes `more`. */
 export const expectedPeak = (before: number, more: number) => Math.ceil(1.05 * (before + more) + slackBytes);
-
-/** Bytes of a number on a backend that trains. */
-export const elementBytesOf = (backend: Ops["backend"]) => (backend === "native" ? 4 : 8);
 
 /**
  * Elements of activations and gradients of one pass there and back, of a model on a tape of dry operations: it comes from a pass

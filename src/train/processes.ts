@@ -11,7 +11,6 @@ import type { GradOps, Parameter, ParameterPart } from "../kernels/grad-ops.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import type { TrainConfig } from "./config.ts";
 import type { StreamState } from "./data/stream.ts";
-import { elementBytesOf } from "./pass-memory.ts";
 import { addSums, createTotal, type Replicas } from "./replicas.ts";
 import type { ReplicaSums, Trainer } from "./trainer.ts";
 
@@ -107,7 +106,7 @@ export async function startProcesses(trainer: Trainer, options: ProcessOptions):
   const { config, processes } = options;
   const { ops, parameters } = trainer;
   const elements = parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const exchange = chooseExchange(elementBytesOf(ops.backend) * elements * (1 + config.replicas));
+  const exchange = chooseExchange(ops.elementBytes * elements * (1 + config.replicas));
   if (exchange.warning !== undefined) options.onWarning(exchange.warning);
   const folder = makeTemporary(exchange.folder);
   // Of a process that ends at once, at a second Ctrl-C, the files would stay: in memory.

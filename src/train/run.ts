@@ -66,7 +66,7 @@ export interface TrainStart extends PassedOver {
   /** Steps done by earlier runs. */
   readonly step: number;
   readonly parameters: ParameterCount;
-  readonly backend: "native" | "reference";
+  readonly backend: string;
   readonly fallbackReason: string | undefined;
   readonly memory: TrainMemory;
   /** Tokens of one epoch, by source. */
@@ -123,12 +123,12 @@ export async function openRun(config: TrainConfig, options: TrainOptions): Promi
   let checkpoint: Checkpoint<RunState> | undefined;
   try {
     if (options.resume) checkpoint = openLastCheckpoint(config.out);
-    checkParameterMemory(config, parameters, ops.backend);
+    checkParameterMemory(config, parameters, ops);
     if (checkpoint) {
       checkSameModel(checkpoint, setup);
       stream.restore(checkpoint.state.stream, checkpoint.path);
     }
-    const memory = await planTraining(config, setup.specs, { backend: ops.backend, processes, bound });
+    const memory = await planTraining(config, setup.specs, { ops, processes, bound });
     const { recompute } = memory;
     const initial = checkpoint ? undefined : openInitial(config);
     const values = initial?.values ?? (({ name, shape }) => checkpoint!.values("values", name, shape));

@@ -29,7 +29,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const ops = adapted?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const model = bindModel(ops, file);
-  const settings = resolveOptions(options, ops.backend, model.config, { path });
+  const settings = resolveOptions(options, ops, model.config, { path });
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
   const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path, bindObserved });
 
@@ -48,7 +48,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
     info: {
       backend: ops.backend,
       fallbackReason: backend.fallbackReason,
-      threads: ops.backend === "native" ? threads : 1,
+      threads: ops.threads,
       isa: backend.isa,
       contextLength: settings.contextLength,
       vocab: model.config.vocab,

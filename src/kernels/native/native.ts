@@ -100,7 +100,7 @@ export function openNative(
   };
 
   const ops: Ops = {
-    backend: "native",
+    ...{ backend: "native", elementBytes: 4, kvType: "f16", threads: native.threads },
     begin(next) {
       batch = undefined;
       checkBatch(next);

@@ -36,7 +36,7 @@ export function createReference(options: ReferenceOptions = {}): Ops {
   };
 
   return {
-    backend: "reference",
+    ...{ backend: "reference", elementBytes: 8, kvType: "f32", threads: 1 },
     begin(next) {
       batch = undefined;
       checkBatch(next);

@@ -51,7 +51,7 @@ export async function finetune(options: FinetuneOptions): Promise<FinetuneResult
       const backend = openGradBackend(given.backend, given.threads ?? coreLimit());
       ops = backend.ops;
       const memory = await planMemory(file, {
-        ...{ shape, context, backend: ops.backend, outputShare: largestLearnedShare(corpora) },
+        ...{ shape, context, ops, outputShare: largestLearnedShare(corpora) },
         batchTokens: checkpoint?.state.batchTokens ?? given.batchTokens ?? Math.max(1024, context),
         accumulation: checkpoint?.state.accumulation ?? given.accumulation,
         mayShrink: checkpoint === undefined,

@@ -14,7 +14,7 @@ describe.each(["llama", "mixtral", "grok-1"])("memory for %s", (name) => {
   // Nothing is computed: of so many rows, what the process happens to hold is a small part.
   const request: MemoryRequest = {
     ...{ shape, context: 4096, batchTokens: 2 ** 20, accumulation: 2, outputShare: 0.1 },
-    ...{ backend: "native", bound: 2 ** 50, mayShrink: true },
+    ...{ ops: { elementBytes: 4 }, bound: 2 ** 50, mayShrink: true },
   };
 
   it("is kept, recomputed, or halved, whatever fits the bound", async () => {

@@ -2,7 +2,7 @@ import type { Ops } from "../../kernels/ops.ts";
 import { memoryLimit } from "../../machine/limits.ts";
 import type { ModelFile } from "../../model/model.ts";
 import { createDryOps } from "../dry-ops.ts";
-import { countPass, elementBytesOf, expectedPeak, readMemory, tooLittle } from "../pass-memory.ts";
+import { countPass, expectedPeak, readMemory, tooLittle } from "../pass-memory.ts";
 import { type AdapterShape, adaptModel } from "./adapted-model.ts";
 
 /** How a fine-tuning fits its memory. */
@@ -24,7 +24,7 @@ export interface MemoryRequest {
   readonly accumulation: number;
   /** Largest share of a batch's rows whose logits are wanted. */
   readonly outputShare: number;
-  readonly backend: Ops["backend"];
+  readonly ops: Pick<Ops, "elementBytes">;
   /** Bytes; default: half of what the process may use. */
   readonly bound?: number;
   /** Whether passes may become smaller; not when a run goes on that began with these. */
@@ -64,7 +64,7 @@ async function countBytes(file: ModelFile, request: MemoryRequest, recompute: bo
   const rows = request.batchTokens;
   const outputs = Math.max(1, Math.min(rows, Math.ceil(rows * request.outputShare)));
   const elements = await countPass(dry, adapted, rows, outputs);
-  const elementBytes = elementBytesOf(request.backend);
+  const { elementBytes } = request.ops;
   // A parameter is its values, its gradient and two moments; its first values are in memory a second time.
   return elementBytes * elements + (4 * elementBytes + 4) * dry.parameterElements();
 }

@@ -87,7 +87,7 @@ export interface FinetuneStart extends PassedOver {
   readonly documents: number;
   readonly heldOut: number;
   readonly memory: MemoryPlan;
-  readonly backend: "native" | "reference";
+  readonly backend: string;
   readonly fallbackReason: string | undefined;
 }
 
