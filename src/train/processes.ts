@@ -2,9 +2,9 @@ import { type ChildProcess, fork } from "node:child_process";
 import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ioError } from "../bytes/io-error.ts";
 import type { BackendChoice } from "../engine/options.ts";
+import { programFile } from "../engine/thread/program.ts";
 import { type ErrorData, errorFromData } from "../engine/thread/protocol.ts";
 import { GrokError } from "../errors.ts";
 import type { GradOps, Parameter, ParameterPart } from "../kernels/grad-ops.ts";
@@ -167,11 +167,15 @@ interface Child {
 }
 
 function createChild(folder: string): Child {
-  const child: ChildProcess = fork(programPath(), [folder], {
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
-    // The process's own flags are for its own program: some (--input-type) would end this one.
-    execArgv: [],
-  });
+  const child: ChildProcess = fork(
+    programFile(import.meta.url, "train/processes", "train/replica-process.js"),
+    [folder],
+    {
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      // The process's own flags are for its own program: some (--input-type) would end this one.
+      execArgv: [],
+    },
+  );
   let waiting: { resolve: (answer: FromReplica) => void; reject: (error: GrokError) => void } | undefined;
   let ended: GrokError | undefined;
   const settle = (error: GrokError) => {
@@ -203,14 +207,6 @@ function createChild(folder: string): Child {
       await exited;
     },
   };
-}
-
-/** The compiled program, also when this file runs as TypeScript under a test runner: processes load no TypeScript. */
-function programPath(): string {
-  const here = import.meta.url;
-  return fileURLToPath(
-    new URL(here.endsWith(".ts") ? "../../dist/train/replica-process.js" : "./replica-process.js", here),
-  );
 }
 
 /** Writes one part of all parameters, one after the other, in the backend's precision. @throws GrokError `io`. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { workerPath } from "../../src/engine/thread/start.ts";
+import { programFile } from "../../src/engine/thread/program.ts";
 
 /** What the process around the library does to its thread: flags of Node, and bundlers. */
 const root = resolve(import.meta.dirname, "../..");
@@ -66,13 +66,14 @@ describe("the flags of the process", () => {
 
 describe("a bundle", () => {
   it("has no file for the thread, and says what to do", () => {
+    const find = (here?: string) => programFile(here, "engine/thread/start", "engine/thread/worker.js");
     for (const here of [
       undefined,
       "file:///app/out.js",
       pathToFileURL(join(folder, "dist/engine/thread/start.js")).href,
     ]) {
-      expect(() => workerPath(here)).toThrow(expect.objectContaining({ code: "unsupported" }));
-      expect(() => workerPath(here)).toThrow(/external: \["grok1"\]/);
+      expect(() => find(here)).toThrow(expect.objectContaining({ code: "unsupported" }));
+      expect(() => find(here)).toThrow(/external: \["grok1"\]/);
     }
   });
 

@@ -1,11 +1,10 @@
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { GrokError } from "../../errors.ts";
 import type { Engine, EngineInfo } from "../engine.ts";
 import type { EngineOptions } from "../options.ts";
 import { type Client, connect } from "./client.ts";
 import { cancellationBytes } from "./interrupt.ts";
+import { programFile } from "./program.ts";
 import { errorFromData, type FromEngine, type WorkerStart } from "./protocol.ts";
 
 /**
@@ -51,7 +50,7 @@ export async function startEngine(path: string, options: EngineOptions = {}): Pr
 }
 
 function startWorker(workerData: WorkerStart): Worker {
-  const program = workerPath(import.meta.url);
+  const program = programFile(import.meta.url, "engine/thread/start", "engine/thread/worker.js");
   try {
     // The process's own flags are for its own program: some end a thread (--input-type), others load code into it (--require).
     return new Worker(program, { workerData, execArgv: [], env: withoutNodeOptions });
@@ -67,22 +66,3 @@ function startWorker(workerData: WorkerStart): Worker {
 
 /** Flags would come with the environment as well. The engine reads nothing from it. */
 const withoutNodeOptions = {};
-
-/**
- * The compiled worker, also when the caller runs as TypeScript under a test runner: threads load no TypeScript.
- *
- * @param here the caller's `import.meta.url`: in a bundle the bundle's own, or nothing.
- * @throws GrokError `unsupported` in a bundle, where the thread's program is not beside its caller.
- */
-export function workerPath(here: string | undefined): string {
-  const found = here === undefined ? undefined : /^(file:.*)\/(?:src|dist)\/engine\/thread\/start\.[jt]s$/.exec(here);
-  const path = found ? fileURLToPath(`${found[1]}/dist/engine/thread/worker.js`) : undefined;
-  if (path !== undefined && existsSync(path)) return path;
-  throw new GrokError(
-    "unsupported",
-    `${here === undefined ? "a bundle" : here}: the engine's thread has its program in a file of its own, ` +
-      `${path ?? "dist/engine/thread/worker.js of the package"}, which is not there. A bundler has put grok1 into another file: ` +
-      'keep it out, as external (esbuild: external: ["grok1"]), and installed beside',
-    { module: here ?? "", ...(path !== undefined && { path }) },
-  );
-}
