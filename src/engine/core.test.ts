@@ -54,6 +54,25 @@ describe("generation", () => {
     );
   });
 
+  it("answers ten thousand requests at once, each begun in its turn, for no more passes than they fill", async () => {
+    const { core, fake } = start({ cacheTokens: 4096, batchTokens: 64 });
+    const requests = 10_000;
+    const order: number[] = [];
+    const results = Array.from({ length: requests }, (_, i) =>
+      core
+        .generate(nextId(), undefined, { tokens: [i % 11, 2], maxTokens: 2, sampling: greedy }, () => undefined)
+        .then(({ generatedTokens }) => {
+          order.push(i);
+          return generatedTokens;
+        }),
+    );
+    expect((await Promise.all(results)).every((count) => count === 2)).toBe(true);
+    // Those that are served together end in any order: none is ahead by more than two passes hold.
+    for (const [place, i] of order.entries()) expect(Math.abs(place - i)).toBeLessThanOrEqual(128);
+    expect(fake.batches.length).toBeLessThan((3 * requests) / 32);
+    expectAllFree(core);
+  });
+
   it("repeats itself for a seed, alone and in company, and differs for another", async () => {
     const request = (seed: number) => ({ tokens: prompt, maxTokens: 30, sampling: { temperature: 1, seed } });
     const { core } = start();
