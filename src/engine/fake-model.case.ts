@@ -52,6 +52,17 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
     ...{ backend: "fake", elementBytes: 8, kvType: "f32", threads: 1 },
     at: () => undefined,
     read: (matrix: Matrix) => (matrix as Values).values,
+    topK(_: string, { rows, cols, values }: Values) {
+      const of = (read: (row: Float64Array) => number) => {
+        const found = Float64Array.from({ length: rows }, (_, i) => read(values.subarray(i * cols, (i + 1) * cols)));
+        return { name: "", rows, cols: 1, values: found };
+      };
+      return {
+        values: of((row) => Math.max(...row)),
+        indices: of((row) => row.indexOf(Math.max(...row))),
+        logSumExp: of((row) => Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0))),
+      };
+    },
     copyPage(cache: KvCache, from: number, to: number) {
       const size = cache.spec.pageTokens;
       (cache as Fake).slots.copyWithin(to * size, from * size, (from + 1) * size);
@@ -60,7 +71,7 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
       caches.freed++;
       (cache as Fake).slots.fill(-2);
     },
-  } as Partial<Ops> as Ops;
+  } as unknown as Ops;
 
   const measures = { architecture: "fake", layers: 1, width: 1, heads: 1, kvHeads: 1, headSize: 1, hidden: 1 };
   const apart = (): never => {

@@ -25,9 +25,16 @@ export interface Place {
   readonly draft: readonly number[];
 }
 
+/** What a pass computed for the rows of its places, in their order: for each, rows + draft.length of them. Valid until the next pass. */
+export interface PassRows {
+  /** [n, vocab]; empty where `largest` is there. */
+  readonly logits: Logits;
+  /** [n] the largest logit's token, where all consumers of the pass choose by it alone. */
+  readonly largest?: ArrayLike<number> | undefined;
+}
+
 export interface Passes {
-  /** Logits in the order of `places`, for each [rows + draft.length, vocab]: valid until the next pass. */
-  compute(places: readonly Place[]): Promise<Logits>;
+  compute(places: readonly Place[]): Promise<PassRows>;
   /** Tokens of prompts that a pass takes when so many requests are under way. */
   chunkFor(requests: number): number;
 }
@@ -59,6 +66,19 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
     return observed;
   }
 
+  async function readRows(places: readonly Place[], logits: Matrix): Promise<PassRows> {
+    if (logits.rows === 0) return { logits: new Float32Array(0) };
+    if (places.every(({ run, rows }) => rows === 0 || run.consumer.takeLargest !== undefined)) {
+      const top = ops.topK("result_top", logits, 1);
+      const [values, sums] = [await ops.read(top.values), await ops.read(top.logSumExp)];
+      // What are no numbers is for the consumers to find, in all of the row.
+      if (values.every(Number.isFinite) && sums.every(Number.isFinite)) {
+        return { logits: new Float32Array(0), largest: await ops.read(top.indices) };
+      }
+    }
+    return { logits: await ops.read(logits) };
+  }
+
   return {
     async compute(places) {
       const batch = assembleBatch(places);
@@ -73,11 +93,11 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
       const logits = await chosen.forward(batch, memory.cache()).finally(() => {
         interrupt.armed = false;
       });
-      const values = batch.outputs.length === 0 ? new Float32Array(0) : await ops.read(logits);
+      const rows = await readRows(places, logits);
       const tokens = batch.tokens.length;
       if (tokens >= 32) speed = tokens / Math.max(1e-6, (performance.now() - began) / 1000);
       if (chosen !== model) await observing.settle();
-      return values;
+      return rows;
     },
     chunkFor(requests) {
       // One request alone can be left in the middle of a pass, and large chunks read the weights least often.

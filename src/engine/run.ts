@@ -77,6 +77,8 @@ export interface Consumer {
   take(run: Run, sequence: Sequence, position: number, row: Logits): Ending | undefined;
   /** Told after each pass how many tokens of a sequence are computed. */
   advanced?(length: number): void;
+  /** As `take`, for who chooses by the largest logit of a row alone: with `token`, where it is. */
+  takeLargest?(run: Run, sequence: Sequence, position: number, token: number): Ending | undefined;
   /** All tokens of a sequence are computed, and its rows taken. */
   complete?(run: Run, sequence: Sequence): Ending | undefined;
   /** Wants every layer's results too: rows [n, cols] of what was named, after the tokens from `position` on. */

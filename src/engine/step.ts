@@ -4,7 +4,7 @@ import type { Drafting } from "./drafts.ts";
 import { isInterruption } from "./failures.ts";
 import type { Pace } from "./pace.ts";
 import { type PagePool, truncate } from "./pages.ts";
-import { type Passes, type Place, placeOf } from "./pass.ts";
+import { type Passes, type PassRows, type Place, placeOf } from "./pass.ts";
 import { type Ending, pendingOf, type Run, type Sequence } from "./run.ts";
 import { nextBatch, type Work } from "./scheduler.ts";
 
@@ -79,7 +79,7 @@ export function createStep(parts: StepParts): () => Promise<void> {
    * is drawn from the model's own distribution, in order, as without a draft. What goes wrong in a run's consumer ends that
    * run alone. Returns how many rows were taken.
    */
-  function deliver({ run, sequence, count, rows, draft }: Place, logits: Logits): number {
+  function deliver({ run, sequence, count, rows, draft }: Place, { logits, largest }: PassRows, from: number): number {
     const { consumer } = run;
     const first = sequence.timeline.length - rows;
     const before = sequence.tokens.length;
@@ -88,10 +88,13 @@ export function createStep(parts: StepParts): () => Promise<void> {
     let row: Logits | undefined;
     try {
       while (taken < rows + draft.length && isUnderWay(run) && !run.cancelled) {
-        row = logits.subarray(taken * vocab, (taken + 1) * vocab);
+        const at = from + taken;
         const position = first + taken++;
         sequence.wanted = position + 1;
-        const ending = consumer.take(run, sequence, position, row);
+        if (largest === undefined) row = logits.subarray(at * vocab, (at + 1) * vocab);
+        const ending = row
+          ? consumer.take(run, sequence, position, row)
+          : consumer.takeLargest!(run, sequence, position, largest![at]!);
         if (ending !== undefined) {
           parts.end(run, ending);
           break;
@@ -120,7 +123,7 @@ export function createStep(parts: StepParts): () => Promise<void> {
     try {
       const places = drafting?.addDrafts(undrafted, batchTokens) ?? undrafted;
       const began = performance.now();
-      const values = await passes.compute(places);
+      const rows = await passes.compute(places);
       const computed = performance.now();
       // While the pass was under way a run may have been closed.
       for (const { run, sequence, count } of places) {
@@ -132,9 +135,8 @@ export function createStep(parts: StepParts): () => Promise<void> {
       let at = 0;
       let tokens = 0;
       for (const place of places) {
-        const end = at + place.rows + place.draft.length;
-        if (isUnderWay(place.run)) tokens += deliver(place, values.subarray(at * vocab, end * vocab));
-        at = end;
+        if (isUnderWay(place.run)) tokens += deliver(place, rows, at);
+        at += place.rows + place.draft.length;
       }
       drafting?.passed(places, tokens, (computed - began) / 1000);
       learnPace(places, (performance.now() - began) / 1000);

@@ -86,8 +86,8 @@ function adjust(work: Float32Array, options: SamplingOptions, history: History):
     }
     work[token]! += options.logitBias[token]!;
   }
+  if (!isPenalized(options)) return;
   const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
-  if (repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0) return;
   for (const token of history.counts.keys()) {
     if (token >= work.length) continue;
     const logit = work[token]!;
@@ -95,6 +95,15 @@ function adjust(work: Float32Array, options: SamplingOptions, history: History):
     const generated = history.generated.get(token) ?? 0;
     work[token] = generated === 0 ? repeated : repeated - generated * frequencyPenalty - presencePenalty;
   }
+}
+
+function isPenalized({ repetitionPenalty, frequencyPenalty, presencePenalty }: SamplingOptions): boolean {
+  return repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0;
+}
+
+/** Whether any logit can change before a token is chosen. */
+export function isBent(options: SamplingOptions): boolean {
+  return isPenalized(options) || Object.keys(options.logitBias).length > 0;
 }
 
 function only(token: number): Distribution {

@@ -1,6 +1,6 @@
-import { computeDistribution, type Distribution, distribution } from "./distribution.ts";
+import { computeDistribution, type Distribution, distribution, isBent } from "./distribution.ts";
 import { createHistory } from "./history.ts";
-import type { Logits } from "./logits.ts";
+import { type Logits, largest } from "./logits.ts";
 import { logSumExp, type TokenLogprob, topLogprobs } from "./logprobs.ts";
 import { resolveSamplingOptions, type SamplingOptions } from "./options.ts";
 import { createRandom } from "./random.ts";
@@ -22,6 +22,8 @@ export interface Sampler {
   readonly options: SamplingOptions;
   /** The seed in use, the drawn one when none was given: with it the run can be repeated. */
   readonly seed: number;
+  /** Whether it takes the largest logit, whatever the others are: nothing bends them, and nobody asks for probabilities. */
+  readonly plain: boolean;
   /** Chooses a token. Takes one number from the stream unless greedy. Does not accept the token. */
   sample(logits: Logits): Sample;
   /** Tells the sampler of a token of the prompt, which the repetition penalty looks at. */
@@ -42,14 +44,17 @@ export function createSampler(options: Partial<SamplingOptions> = {}): Sampler {
   const random = createRandom(seed);
   const history = createHistory(resolved.penaltyWindow);
   const greedy = resolved.temperature === 0;
+  const plain = (greedy || resolved.topK === 1) && resolved.logprobs === undefined && !isBent(resolved);
 
   return {
     options: resolved,
     seed,
+    plain,
     read: history.read,
     accept: history.accept,
     distribution: (logits) => distribution(logits, resolved, history),
     sample(logits) {
+      if (plain) return { token: largest(logits) };
       const choices = computeDistribution(logits, resolved, history);
       const token = greedy ? choices.tokens[0]! : draw(choices, random.uniform());
       if (resolved.logprobs === undefined) return { token };

@@ -17,19 +17,29 @@ export interface SampleOptions {
 /** Takes the row after the last token, and chooses the next one from it. */
 export function createSampling(outcome: Outcome, options: SampleOptions): Consumer {
   const { sampler, tokens, ends, limit, limitReason, emit } = options;
+  function accept(token: number, logprobs?: readonly TokenLogprob[]): FinishReason | undefined {
+    if (ends.has(token)) return "stop";
+    sampler.accept(token);
+    tokens.push(token);
+    outcome.generated++;
+    emit([token], logprobs);
+    return outcome.generated >= limit ? limitReason : undefined;
+  }
+
   return {
     kind: "sample",
     take(run, _, __, row) {
       outcome.begin(run);
       if (limit === 0) return limitReason;
       const { token, logprob, top = [] } = sampler.sample(row);
-      if (ends.has(token)) return "stop";
-      sampler.accept(token);
-      tokens.push(token);
-      outcome.generated++;
-      emit([token], logprob === undefined ? undefined : [{ token, logprob, top }]);
-      return outcome.generated >= limit ? limitReason : undefined;
+      return accept(token, logprob === undefined ? undefined : [{ token, logprob, top }]);
     },
+    ...(sampler.plain && {
+      takeLargest(run, _, __, token) {
+        outcome.begin(run);
+        return limit === 0 ? limitReason : accept(token);
+      },
+    }),
     starve: () => "context",
     end: outcome.end,
     fail: outcome.fail,

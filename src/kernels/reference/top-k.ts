@@ -15,7 +15,13 @@ export function largest(
       if (a > b) return -1;
       return b > a ? 1 : Number(Number.isNaN(a)) - Number(Number.isNaN(b)) || i - j;
     };
-    const order = Array.from(row, (_, i) => i).sort(precedes);
+    const order: number[] = [];
+    for (let i = 0; i < cols; i++) {
+      if (order.length === k && precedes(order[k - 1]!, i) < 0) continue;
+      let at = Math.min(order.length, k - 1);
+      for (; at > 0 && precedes(i, order[at - 1]!) < 0; at--) order[at] = order[at - 1]!;
+      order[at] = i;
+    }
     for (let i = 0; i < k; i++) {
       indices[t * k + i] = order[i]!;
       values[t * k + i] = row[order[i]!]!;
