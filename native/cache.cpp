@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend.h"
+#include "inference.h"
 
 namespace grok1 {
 
@@ -21,7 +21,7 @@ constexpr int64_t kWorthSplitting = 32 * 1024;
 
 }  // namespace
 
-int32_t Backend::addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int32_t pages, int32_t pageTokens, int32_t type) {
+int32_t Inference::addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int32_t pages, int32_t pageTokens, int32_t type) {
   // A part of a model may have no layers.
   if (layers < 0 || kvHeads < 1 || headSize < 1 || pages < 1 || pageTokens < 1 || type < 0 || type > 3) {
     misuse("a cache of impossible shape");
@@ -68,11 +68,11 @@ int32_t Backend::addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int
   return caches_.add(std::move(cache));
 }
 
-Backend::Cache& Backend::cache(int32_t id) { return caches_.get(id); }
+Inference::Cache& Inference::cache(int32_t id) { return caches_.get(id); }
 
-void Backend::freeCache(int32_t id) { caches_.remove(id); }
+void Inference::freeCache(int32_t id) { caches_.remove(id); }
 
-void Backend::copyPage(int32_t id, int32_t from, int32_t to) {
+void Inference::copyPage(int32_t id, int32_t from, int32_t to) {
   const Cache& c = cache(id);
   if (from < 0 || from >= c.pages || to < 0 || to >= c.pages) misuse("no such page");
   if (from == to) return;
@@ -82,7 +82,7 @@ void Backend::copyPage(int32_t id, int32_t from, int32_t to) {
   }
 }
 
-KvLayer Backend::layerOf(int32_t id, int32_t layer) {
+KvLayer Inference::layerOf(int32_t id, int32_t layer) {
   const Cache& c = cache(id);
   if (layer < 0 || layer >= c.layers) misuse("no layer " + std::to_string(layer) + " in the cache");
   KvLayer found = c.first;
@@ -90,7 +90,7 @@ KvLayer Backend::layerOf(int32_t id, int32_t layer) {
   return found;
 }
 
-std::shared_ptr<Memory> Backend::batch(int64_t length) {
+std::shared_ptr<Memory> Inference::batch(int64_t length) {
   if (length < 0 || length > (int64_t(1) << 29)) misuse("a batch of impossible size");
   batch_ = {};
   runs_.clear();
@@ -98,7 +98,7 @@ std::shared_ptr<Memory> Backend::batch(int64_t length) {
   return batchBlock_;
 }
 
-void Backend::begin(int64_t n, int64_t sequences) {
+void Inference::begin(int64_t n, int64_t sequences) {
   batch_ = {};
   runs_.clear();
   if (n < 0 || n > (int64_t(1) << 28) || sequences < 0 || sequences > n) misuse("a batch with more sequences than rows");
@@ -135,12 +135,12 @@ void Backend::begin(int64_t n, int64_t sequences) {
   batch_ = batch;
 }
 
-const Backend::Batch& Backend::batchOf(int64_t n) const {
+const Inference::Batch& Inference::batchOf(int64_t n) const {
   if (n != batch_.rows) misuse(std::to_string(n) + " rows in a batch of " + std::to_string(batch_.rows));
   return batch_;
 }
 
-void Backend::fitBatch(int32_t id, int64_t n) {
+void Inference::fitBatch(int32_t id, int64_t n) {
   batchOf(n);
   if (batch_.fits == id) return;
   const Cache& c = cache(id);
@@ -161,7 +161,7 @@ void Backend::fitBatch(int32_t id, int64_t n) {
   batch_.fits = id;
 }
 
-const float* Backend::temperatures(int32_t length) {
+const float* Inference::temperatures(int32_t length) {
   if (length <= 1) return nullptr;
   temperatures_.resize(size_t(batch_.rows));
   for (int64_t t = 0; t < batch_.rows; t++) {
@@ -171,7 +171,7 @@ const float* Backend::temperatures(int32_t length) {
   return temperatures_.data();
 }
 
-void Backend::store(int32_t id, int32_t layerIndex, int32_t k, int32_t v, int64_t n) {
+void Inference::store(int32_t id, int32_t layerIndex, int32_t k, int32_t v, int64_t n) {
   const KvLayer layer = layerOf(id, layerIndex);
   const int64_t cols = int64_t(layer.kvHeads) * layer.headSize;
   const float *keys = slot(k, n, cols), *values = slot(v, n, cols);
@@ -196,7 +196,7 @@ void Backend::store(int32_t id, int32_t layerIndex, int32_t k, int32_t v, int64_
   }
 }
 
-void Backend::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t layerIndex, int32_t heads, double scale,
+void Inference::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t layerIndex, int32_t heads, double scale,
                         double softcap, int32_t temperatureLength) {
   AttentionCall call{};
   call.layer = layerOf(id, layerIndex);

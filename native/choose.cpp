@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "backend.h"
+#include "inference.h"
 #include "split.h"
 
 namespace grok1 {
@@ -44,7 +44,7 @@ void choose(const float* x, int64_t n, const float* maxima, int32_t first, Choic
 
 }  // namespace
 
-void Backend::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k) {
+void Inference::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k) {
   if (k < 1 || k > cols || cols > (int64_t(1) << 24)) misuse("more values to choose than a row has, or too long a row");
   const float* const from = slot(x, n, cols);
   float *const to = slot(values, n, k), *const places = slot(indices, n, k), *const sums = slot(logSumExp, n, 1);

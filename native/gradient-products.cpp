@@ -1,7 +1,7 @@
 // The backend's products in training: parameters, adapted weights and their gradients, and experts.
 #include <cstring>
 
-#include "backend.h"
+#include "training.h"
 #include "quants.h"
 #include "sgemm.h"
 #include "split.h"
@@ -16,7 +16,7 @@ const float* floatsOf(const WeightRef& ref) { return reinterpret_cast<const floa
 
 }  // namespace
 
-int32_t Backend::addParameter(int64_t count, int64_t rows, int64_t cols) {
+int32_t Training::addParameter(int64_t count, int64_t rows, int64_t cols) {
   if (count < 1 || rows < 1 || cols < 1 || count > (int64_t(1) << 20) || cols > (int64_t(1) << 40) / rows / count) {
     misuse("a parameter of impossible shape");
   }
@@ -34,18 +34,18 @@ int32_t Backend::addParameter(int64_t count, int64_t rows, int64_t cols) {
   return weights_.add(std::move(w));
 }
 
-const Backend::Parameter& Backend::parameter(int32_t id) {
+const Training::Parameter& Training::parameter(int32_t id) {
   const Weight& w = weight(id);
   if (!w.parameter) misuse("not a parameter");
   return *w.parameter;
 }
 
-std::shared_ptr<Memory> Backend::part(int32_t id, int32_t part) {
+std::shared_ptr<Memory> Training::part(int32_t id, int32_t part) {
   if (part < 0 || part > 3) misuse("a part that parameters do not have");
   return parameter(id).parts[part];
 }
 
-int32_t Backend::addAdapted(int32_t base, int32_t a, int32_t b, double scale) {
+int32_t Training::addAdapted(int32_t base, int32_t a, int32_t b, double scale) {
   const Weight &w = weight(base), &left = weight(b), &right = weight(a);
   if (w.a >= 0 || !left.parameter || !right.parameter || right.cols != w.cols || left.rows != w.rows || left.cols != right.rows ||
       left.parts.size() != w.parts.size() || right.parts.size() != w.parts.size()) {
@@ -58,19 +58,19 @@ int32_t Backend::addAdapted(int32_t base, int32_t a, int32_t b, double scale) {
   return weights_.add(std::move(adapted));
 }
 
-const Backend::Weight& Backend::multiplier(int32_t id, int64_t expert) {
+const Training::Weight& Training::multiplier(int32_t id, int64_t expert) {
   Weight& w = weight(id);
   if (expert >= int64_t(w.parts.size()) || !canMultiply(w.type)) misuse("not a weight to multiply by");
   stream(w);
   return w;
 }
 
-float* Backend::gradientOf(const Weight& w, int64_t expert) {
+float* Training::gradientOf(const Weight& w, int64_t expert) {
   return w.parameter ? w.parameter->values(1) + expert * w.rows * w.cols : nullptr;
 }
 
 // y += scale (x Aᵀ) Bᵀ
-void Backend::adapt(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy) {
+void Training::adapt(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy) {
   if (w.a < 0) return;
   const Weight &a = multiplier(w.a, expert), &b = multiplier(w.b, expert);
   const int64_t rank = a.rows;
@@ -80,12 +80,12 @@ void Backend::adapt(const Weight& w, int64_t expert, const float* x, int64_t n, 
   sgemm(pool_, gradients_, n, w.rows, rank, {inner, rank, false}, {b.parts[size_t(expert)], true}, y, ldy, true, workspace_);
 }
 
-void Backend::forward(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy) {
+void Training::forward(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy) {
   sgemm(pool_, gradients_, n, w.rows, w.cols, {x, ldx, false}, {w.parts[size_t(expert)], true}, y, ldy, false, workspace_);
   adapt(w, expert, x, n, ldx, y, ldy);
 }
 
-void Backend::backward(const Weight& w, int64_t expert, const float* dOut, int64_t ldd, const float* x, int64_t ldx, int64_t n, float* dx,
+void Training::backward(const Weight& w, int64_t expert, const float* dOut, int64_t ldd, const float* x, int64_t ldx, int64_t n, float* dx,
                        bool add) {
   if (dx != nullptr) {
     sgemm(pool_, gradients_, n, w.cols, w.rows, {dOut, ldd, false}, {w.parts[size_t(expert)], false}, dx, w.cols, add, workspace_);
@@ -112,7 +112,7 @@ void Backend::backward(const Weight& w, int64_t expert, const float* dOut, int64
         true, workspace_);
 }
 
-void Backend::product(int32_t out, int32_t x, int64_t n, int32_t id) {
+void Training::product(int32_t out, int32_t x, int64_t n, int32_t id) {
   const Weight& w = multiplier(id);
   const float* from = slot(x, n, w.cols);
   float* const to = slot(out, n, w.rows);
@@ -126,7 +126,7 @@ void Backend::product(int32_t out, int32_t x, int64_t n, int32_t id) {
   }
 }
 
-void Backend::matmulBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t id) {
+void Training::matmulBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t id) {
   const Weight& w = multiplier(id);
   const float *outer = slot(dOut, n, w.rows), *from = slot(x, n, w.cols);
   float* const to = out < 0 ? nullptr : slot(out, n, w.cols);
@@ -135,7 +135,7 @@ void Backend::matmulBackward(int32_t out, bool add, int32_t dOut, int32_t x, int
 }
 
 // Places of [n, used], those of each expert together, ascending.
-void Backend::sortChoices(const float* picks, int64_t n, int32_t used, int64_t experts) {
+void Training::sortChoices(const float* picks, int64_t n, int32_t used, int64_t experts) {
   starts_.assign(size_t(experts) + 2, 0);
   places_.resize(size_t(n * used));
   for (int64_t i = 0; i < n * used; i++) {
@@ -165,7 +165,7 @@ struct Pieces {
 
 }  // namespace
 
-void Backend::productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
+void Training::productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                              int32_t down, int32_t activation) {
   const Weight &g = multiplier(gate), &u = multiplier(up), &d = multiplier(down);
   const int64_t count = int64_t(g.parts.size()), width = g.cols, hidden = g.rows, stride = padded(hidden);
@@ -208,7 +208,7 @@ void Backend::productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen, 
   }
 }
 
-void Backend::expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t dOut, int32_t x, int64_t n, int32_t chosen,
+void Training::expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t dOut, int32_t x, int64_t n, int32_t chosen,
                               int32_t weights, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t activation) {
   const Weight &g = multiplier(gate), &u = multiplier(up), &d = multiplier(down);
   const int64_t count = int64_t(g.parts.size()), width = g.cols, hidden = g.rows, stride = padded(hidden);

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "backend.h"
+#include "training.h"
 #include "split.h"
 
 namespace grok1 {
@@ -17,7 +17,7 @@ constexpr int64_t kPartElements = 1 << 16;
 
 }  // namespace
 
-void Backend::embedBackward(int32_t table, int32_t dOut, int64_t n, double scale) {
+void Training::embedBackward(int32_t table, int32_t dOut, int64_t n, double scale) {
   const Weight& w = weight(table);
   float* const gradient = gradientOf(w, 0);
   if (gradient == nullptr || w.parts.size() != 1) misuse("a table of embeddings is a parameter of two axes");
@@ -36,7 +36,7 @@ void Backend::embedBackward(int32_t table, int32_t dOut, int64_t n, double scale
   });
 }
 
-void Backend::rowsBackward(int32_t out, bool add, int32_t dOut, int64_t n, int64_t rows, int64_t cols) {
+void Training::rowsBackward(int32_t out, bool add, int32_t dOut, int64_t n, int64_t rows, int64_t cols) {
   const float* const from = slot(dOut, n, cols);
   float* const to = slot(out, rows, cols);
   if (from == to) misuse("a gradient over what it is computed from");
@@ -53,7 +53,7 @@ void Backend::rowsBackward(int32_t out, bool add, int32_t dOut, int64_t n, int64
   });
 }
 
-void Backend::rmsNormBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t gain, double eps) {
+void Training::rmsNormBackward(int32_t out, bool add, int32_t dOut, int32_t x, int64_t n, int32_t gain, double eps) {
   Weight& w = weight(gain);
   const float* const factors = gainOf(w);
   const int64_t cols = w.cols;
@@ -81,7 +81,7 @@ void Backend::rmsNormBackward(int32_t out, bool add, int32_t dOut, int32_t x, in
 
 // body(start, count, head, scratch) for each sequence and key/value head, which depend on nothing of one another.
 template <class F>
-void Backend::eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperatureLength, F&& body) {
+void Training::eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperatureLength, F&& body) {
   const int64_t sequences = batchOf(n).sequences;
   const int32_t* const entries = batch_.entries;
   int64_t longest = 0;
@@ -98,7 +98,7 @@ void Backend::eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperatu
   });
 }
 
-void Backend::selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads, int32_t kvHeads,
+void Training::selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads, int32_t kvHeads,
                             int32_t headSize, double scale, double softcap, int32_t temperatureLength) {
   if (kvHeads < 1 || heads < 1 || heads % kvHeads != 0 || headSize < 1) misuse("query heads that the key/value heads do not divide");
   if (!(softcap >= 0)) misuse("a soft cap is positive");
@@ -120,7 +120,7 @@ void Backend::selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int3
   });
 }
 
-void Backend::selfAttentionBackward(int32_t dq, bool addQ, int32_t dk, bool addK, int32_t dv, bool addV, int32_t dOut, int32_t q,
+void Training::selfAttentionBackward(int32_t dq, bool addQ, int32_t dk, bool addK, int32_t dv, bool addV, int32_t dOut, int32_t q,
                                     int32_t k, int32_t v, int32_t out, int32_t lse, int64_t n, int32_t heads, int32_t kvHeads,
                                     int32_t headSize, double scale, double softcap, int32_t temperatureLength) {
   if (kvHeads < 1 || heads < 1 || heads % kvHeads != 0 || headSize < 1) misuse("query heads that the key/value heads do not divide");
@@ -157,14 +157,14 @@ void Backend::selfAttentionBackward(int32_t dq, bool addQ, int32_t dk, bool addK
   });
 }
 
-void Backend::scaleBackward(int32_t out, bool add, int32_t dOut, int64_t elements, double factor) {
+void Training::scaleBackward(int32_t out, bool add, int32_t dOut, int64_t elements, double factor) {
   const float* const from = slot(dOut, elements, 1);
   float* const to = slot(out, elements, 1);
   split(elements, 16, elements,
         [&](int64_t first, int64_t end) { gradients_.scaleBackward(from + first, float(factor), to + first, add, end - first); });
 }
 
-void Backend::softcapBackward(int32_t out, bool add, int32_t dOut, int32_t y, int64_t elements, double cap) {
+void Training::softcapBackward(int32_t out, bool add, int32_t dOut, int32_t y, int64_t elements, double cap) {
   if (!(cap > 0)) misuse("a soft cap is positive");
   const float *const from = slot(dOut, elements, 1), *const results = slot(y, elements, 1);
   float* const to = slot(out, elements, 1);
@@ -173,7 +173,7 @@ void Backend::softcapBackward(int32_t out, bool add, int32_t dOut, int32_t y, in
   });
 }
 
-void Backend::gatedBackward(int32_t dGate, bool addGate, int32_t dUp, bool addUp, int32_t dOut, int32_t activation, int32_t gate,
+void Training::gatedBackward(int32_t dGate, bool addGate, int32_t dUp, bool addUp, int32_t dOut, int32_t activation, int32_t gate,
                             int32_t up, int64_t elements) {
   const float *const from = slot(dOut, elements, 1), *const g = slot(gate, elements, 1), *const u = slot(up, elements, 1);
   float *const toGate = slot(dGate, elements, 1), *const toUp = slot(dUp, elements, 1);
@@ -183,7 +183,7 @@ void Backend::gatedBackward(int32_t dGate, bool addGate, int32_t dUp, bool addUp
   });
 }
 
-void Backend::routeBackward(int32_t out, bool add, int32_t losses, int32_t dWeights, int32_t logits, int32_t probabilities,
+void Training::routeBackward(int32_t out, bool add, int32_t losses, int32_t dWeights, int32_t logits, int32_t probabilities,
                             int32_t chosen, int32_t weights, int64_t n, int32_t experts, int32_t used, bool renormalize, double balance,
                             double zLoss) {
   if (used < 1 || experts < used) misuse("more experts used than there are");
@@ -229,7 +229,7 @@ void Backend::routeBackward(int32_t out, bool add, int32_t losses, int32_t dWeig
   found[1] = n == 0 ? 0 : float(squares / double(n));
 }
 
-double Backend::crossEntropy(int32_t out, int32_t logits, int64_t n, int64_t vocab) {
+double Training::crossEntropy(int32_t out, int32_t logits, int64_t n, int64_t vocab) {
   const float* const from = slot(logits, n, vocab);
   float* const to = out < 0 ? nullptr : slot(out, n, vocab);
   const int32_t* const block = ints(3 * n);
@@ -254,13 +254,13 @@ double Backend::crossEntropy(int32_t out, int32_t logits, int64_t n, int64_t voc
   return loss;
 }
 
-void Backend::zeroGradient(int32_t id) {
+void Training::zeroGradient(int32_t id) {
   const Parameter& p = parameter(id);
   float* const to = p.values(1);
   split(p.size, 16, p.size, [&](int64_t first, int64_t end) { std::memset(to + first, 0, size_t(end - first) * sizeof(float)); });
 }
 
-double Backend::gradientSquares(int32_t id) {
+double Training::gradientSquares(int32_t id) {
   const Parameter& p = parameter(id);
   const float* const from = p.values(1);
   losses_.assign(size_t((p.size + kPartElements - 1) / kPartElements), 0);
@@ -274,7 +274,7 @@ double Backend::gradientSquares(int32_t id) {
   return sum;
 }
 
-void Backend::adamw(int32_t id, double rate, double beta1, double beta2, double epsilon, double decay, double step, double factor) {
+void Training::adamw(int32_t id, double rate, double beta1, double beta2, double epsilon, double decay, double step, double factor) {
   const Parameter& p = parameter(id);
   AdamwCall call;
   call.keep = float(1 - rate * decay);
@@ -288,6 +288,18 @@ void Backend::adamw(int32_t id, double rate, double beta1, double beta2, double 
   call.factor = float(factor);
   split(p.size, 16, p.size, [&](int64_t first, int64_t end) {
     gradients_.adamw(call, p.values(0) + first, p.values(1) + first, p.values(2) + first, p.values(3) + first, end - first);
+  });
+}
+
+void Training::ropeBackward(int32_t out, bool add, int32_t dOut, int64_t n, int32_t heads, int32_t id) {
+  RopeTable& table = ropeTable(id);
+  const int64_t cols = int64_t(heads) * table.headSize;
+  if (heads < 0) misuse("a negative number of heads");
+  const float* from = slot(dOut, n, cols);
+  float* const to = slot(out, n, cols);
+  const int pairs = int(table.frequencies.size());
+  eachTurn(table, n, cols, [&](int64_t t, const float* angles) {
+    gradients_.ropeBackward(from + t * cols, to + t * cols, angles, angles + pairs, heads, table.headSize, pairs, table.adjacent, add);
   });
 }
 

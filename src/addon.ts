@@ -38,19 +38,6 @@ export interface AddonMachine {
   readonly l3: number;
 }
 
-type ExpertsCall = [
-  out: number,
-  x: number,
-  n: number,
-  chosen: number,
-  weights: number,
-  used: number,
-  gate: number,
-  up: number,
-  down: number,
-  activation: number,
-];
-
 /**
  * The operations of src/kernels/ops.ts as calls of numbers. Matrices, weights, rotary tables and caches are small ids; a batch
  * and other lists of whole numbers are written to blocks of memory before the call. Misuse (an id or a shape that is none) throws.
@@ -127,7 +114,19 @@ export interface AddonBackend {
   ): void;
   /** Of x [n, cols]: values and indices [n, k], logSumExp [n, 1]. */
   topK(values: number, indices: number, logSumExp: number, x: number, n: number, cols: number, k: number): void;
-  experts(...call: [...ExpertsCall, terms: number]): void;
+  experts(
+    out: number,
+    x: number,
+    n: number,
+    chosen: number,
+    weights: number,
+    used: number,
+    gate: number,
+    up: number,
+    down: number,
+    activation: number,
+    terms: number,
+  ): void;
   /**
    * `experts` in two steps: parts [n * used, width], not weighted, of `count` of the experts, listed in the control block behind
    * the terms; then the sum of all parts, which has the bits of `experts`.
@@ -162,7 +161,18 @@ export interface AddonBackend {
   /** A product in float32 with a parameter or an adapted weight. */
   product(out: number, x: number, n: number, weight: number): void;
   matmulBackward(out: number, add: boolean, dOut: number, x: number, n: number, weight: number): void;
-  productExperts(...call: ExpertsCall): void;
+  productExperts(
+    out: number,
+    x: number,
+    n: number,
+    chosen: number,
+    weights: number,
+    used: number,
+    gate: number,
+    up: number,
+    down: number,
+    activation: number,
+  ): void;
   expertsBackward(
     out: number,
     add: boolean,

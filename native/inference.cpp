@@ -1,4 +1,4 @@
-#include "backend.h"
+#include "inference.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,93 +13,20 @@ namespace {
 
 [[noreturn]] void misuse(const std::string& message) { throw Failure("ERR_ARGUMENT", message); }
 
-// Rotary tables are kept for positions below this; one position at a time is computed beyond.
-constexpr int32_t kRopeTable = 1 << 20;
-
 }  // namespace
 
-std::shared_ptr<Memory> Backend::control(int64_t length) {
+std::shared_ptr<Memory> Inference::control(int64_t length) {
   if (length < 0 || length > (int64_t(1) << 29)) misuse("a control block of impossible size");
   if (size_t(length) * 4 > control_->size()) control_ = std::make_shared<Memory>(size_t(length) * 4 * 2);
   return control_;
 }
 
-const int32_t* Backend::ints(int64_t count) const {
+const int32_t* Inference::ints(int64_t count) const {
   if (count < 0 || size_t(count) * 4 > control_->size()) misuse("more numbers than the control block holds");
   return reinterpret_cast<const int32_t*>(control_->data());
 }
 
-int32_t Backend::resize(int32_t id, int64_t elements) {
-  if (elements < 0 || elements > (int64_t(1) << 40)) misuse("a matrix of impossible size");
-  if (id != -1 && slots_.get(id).capacity >= elements) return id;
-  Slot fresh;
-  fresh.capacity = std::max<int64_t>(16, elements + elements / 4);
-  fresh.memory = std::make_shared<Memory>(size_t(fresh.capacity) * 4);
-  fresh.data = reinterpret_cast<float*>(fresh.memory->data());
-  if (id == -1) return slots_.add(std::move(fresh));
-  slots_.get(id) = std::move(fresh);
-  return id;
-}
-
-std::shared_ptr<Memory> Backend::memory(int32_t id) const {
-  return slots_.get(id).memory;
-}
-
-float* Backend::slot(int32_t id, int64_t rows, int64_t cols) const {
-  const Slot& s = slots_.get(id);
-  if (rows < 0 || cols < 0 || (cols > 0 && rows > s.capacity / cols)) {
-    misuse("matrix " + std::to_string(id) + " does not hold " + std::to_string(rows) + " x " + std::to_string(cols));
-  }
-  return s.data;
-}
-
-int32_t Backend::map(int32_t file) {
-  const auto mapping = std::make_shared<Mapping>(file);
-  return sources_.add({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true});
-}
-
-int32_t Backend::copy(const uint8_t* data, size_t bytes) {
-  const auto memory = std::make_shared<Memory>(bytes);
-  std::memcpy(memory->data(), data, bytes);
-  return sources_.add({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false});
-}
-
-void Backend::release(int32_t source) { sources_.remove(source); }
-
-void Backend::freeWeight(int32_t weight) { weights_.remove(weight); }
-
-// A weight that products read from end to end; of a table of embeddings, rows here and there, large pages would read too much.
-void Backend::stream(Weight& w) {
-  if (!w.mapped) return;
-  w.mapped = false;
-  for (const WeightRef& part : w.parts) preferLargePages(part.data, size_t(part.rows) * part.rowBytes);
-}
-
-int32_t Backend::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t terms, const std::vector<Place>& places) {
-  const BlockSize block = blockSize(type);
-  if (block.elements == 0) misuse("no kernels for tensor type " + std::to_string(type));
-  if (rows < 1 || cols < 1 || cols % block.elements != 0 || cols > (int64_t(1) << 40) / rows || places.empty()) {
-    misuse("a weight of impossible shape");
-  }
-  if (terms != 1 && terms != 2) misuse("activations are rounded to one term or two");
-  Weight w;
-  w.type = type;
-  w.rows = rows;
-  w.cols = cols;
-  const size_t rowBytes = size_t(cols / block.elements) * size_t(block.bytes);
-  const uint64_t bytes = uint64_t(rows) * rowBytes;
-  for (const auto& [id, offset] : places) {
-    const Source& source = sources_.get(id);
-    if (offset < 0 || uint64_t(offset) > source.size || bytes > source.size - uint64_t(offset)) misuse("a weight that leaves its file");
-    const uint8_t* const data = source.data.get() + offset;
-    w.mapped = w.mapped || source.mapped;
-    w.parts.push_back({data, type, rows, cols, rowBytes, terms});
-    w.held.emplace_back(source.data, data);
-  }
-  return weights_.add(std::move(w));
-}
-
-void Backend::embed(int32_t out, int32_t table, int64_t n, double scale) {
+void Inference::embed(int32_t out, int32_t table, int64_t n, double scale) {
   const Weight& w = weight(table);
   if (w.parts.size() != 1) misuse("a table of embeddings has two axes");
   float* const to = slot(out, n, w.cols);
@@ -117,7 +44,7 @@ void Backend::embed(int32_t out, int32_t table, int64_t n, double scale) {
   });
 }
 
-void Backend::rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t n) {
+void Inference::rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t n) {
   const float* from = slot(x, xRows, cols);
   float* const to = slot(out, n, cols);
   const int32_t* indices = ints(n);
@@ -127,18 +54,7 @@ void Backend::rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t 
   for (int64_t t = 0; t < n; t++) std::memcpy(to + t * cols, from + indices[t] * cols, size_t(cols) * 4);
 }
 
-const float* Backend::gainOf(Weight& w) {
-  if (w.rows != 1 || w.parts.size() != 1) misuse("a gain has one axis");
-  const uint8_t* bytes = w.parts[0].data;
-  if (w.type == F32 && reinterpret_cast<uintptr_t>(bytes) % 4 == 0) return reinterpret_cast<const float*>(bytes);
-  if (w.decoded.empty()) {
-    w.decoded.resize(size_t(w.cols));
-    dequantizeRow(w.type, bytes, w.decoded.data(), w.cols);
-  }
-  return w.decoded.data();
-}
-
-void Backend::rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double eps) {
+void Inference::rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double eps) {
   Weight& w = weight(gain);
   const float* const factors = gainOf(w);
   const float* from = slot(x, n, w.cols);
@@ -148,7 +64,7 @@ void Backend::rmsNorm(int32_t out, int32_t x, int64_t n, int32_t gain, double ep
   });
 }
 
-void Backend::matmul(int32_t out, int32_t x, int64_t n, int32_t weightId) {
+void Inference::matmul(int32_t out, int32_t x, int64_t n, int32_t weightId) {
   Weight& w = weight(weightId);
   if (w.parts.size() != 1 || !canMultiply(w.type)) misuse("not a weight to multiply by");
   stream(w);
@@ -159,14 +75,13 @@ void Backend::matmul(int32_t out, int32_t x, int64_t n, int32_t weightId) {
   refuseCancelled();
 }
 
-int32_t Backend::addRope(int32_t headSize, bool adjacent, std::vector<double> frequencies, double magnitude) {
+int32_t Inference::addRope(int32_t headSize, bool adjacent, std::vector<double> frequencies, double magnitude) {
   if (headSize < 2 || int64_t(frequencies.size()) * 2 > headSize) misuse("more rotary frequencies than a head has pairs");
-  ropes_.push_back({headSize, adjacent, magnitude, std::move(frequencies), {}, {}});
-  return int32_t(ropes_.size() - 1);
+  return ropes_.add({headSize, adjacent, magnitude, std::move(frequencies), {}, {}});
 }
 
 // cos[pairs], sin[pairs] of a position: angles in double, since position * frequency in float loses the angle's low digits.
-const float* Backend::turn(RopeTable& table, int32_t position) {
+const float* Inference::turn(RopeTable& table, int32_t position) {
   const size_t pairs = table.frequencies.size();
   const auto fill = [&](int32_t p, float* to) {
     for (size_t i = 0; i < pairs; i++) {
@@ -175,7 +90,7 @@ const float* Backend::turn(RopeTable& table, int32_t position) {
       to[pairs + i] = float(std::sin(angle) * table.magnitude);
     }
   };
-  if (position >= kRopeTable) {
+  if (position >= RopeTable::kPositions) {
     table.far.resize(2 * pairs);
     fill(position, table.far.data());
     return table.far.data();
@@ -191,27 +106,8 @@ const float* Backend::turn(RopeTable& table, int32_t position) {
   return table.chunks[chunk].get() + size_t(position) % RopeTable::kChunk * 2 * pairs;
 }
 
-template <class F>
-void Backend::eachTurn(RopeTable& table, int64_t n, int64_t cols, F&& body) {
-  const int32_t* const positions = batchOf(n).positions;
-  bool tabled = true;
-  for (int64_t t = 0; t < n; t++) {
-    if (positions[t] >= kRopeTable) tabled = false;
-    if (tabled) turn(table, positions[t]);  // threads below only read
-  }
-  const auto rows = [&](int64_t first, int64_t end) {
-    for (int64_t t = first; t < end; t++) body(t, turn(table, positions[t]));
-  };
-  if (tabled) {
-    split(n, 1, n * cols, rows);
-  } else {
-    rows(0, n);
-  }
-}
-
-void Backend::rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t id) {
-  if (id < 0 || id >= int64_t(ropes_.size())) misuse("no such rotary embedding: " + std::to_string(id));
-  RopeTable& table = ropes_[id];
+void Inference::rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t id) {
+  RopeTable& table = ropeTable(id);
   const int64_t cols = int64_t(heads) * table.headSize;
   if (heads < 0) misuse("a negative number of heads");
   const float* from = slot(x, n, cols);
@@ -222,33 +118,20 @@ void Backend::rope(int32_t out, int32_t x, int64_t n, int32_t heads, int32_t id)
   });
 }
 
-void Backend::ropeBackward(int32_t out, bool add, int32_t dOut, int64_t n, int32_t heads, int32_t id) {
-  if (id < 0 || id >= int64_t(ropes_.size())) misuse("no such rotary embedding: " + std::to_string(id));
-  RopeTable& table = ropes_[id];
-  const int64_t cols = int64_t(heads) * table.headSize;
-  if (heads < 0) misuse("a negative number of heads");
-  const float* from = slot(dOut, n, cols);
-  float* const to = slot(out, n, cols);
-  const int pairs = int(table.frequencies.size());
-  eachTurn(table, n, cols, [&](int64_t t, const float* angles) {
-    gradients_.ropeBackward(from + t * cols, to + t * cols, angles, angles + pairs, heads, table.headSize, pairs, table.adjacent, add);
-  });
-}
-
-void Backend::add(int32_t out, int32_t a, int32_t b, int64_t elements) {
+void Inference::add(int32_t out, int32_t a, int32_t b, int64_t elements) {
   const float *x = slot(a, elements, 1), *y = slot(b, elements, 1);
   float* const to = slot(out, elements, 1);
   split(elements, 16, elements, [&](int64_t from, int64_t end) { ops_.add(x + from, y + from, to + from, end - from); });
 }
 
-void Backend::scale(int32_t out, int32_t x, int64_t elements, double factor) {
+void Inference::scale(int32_t out, int32_t x, int64_t elements, double factor) {
   const float* source = slot(x, elements, 1);
   float* const to = slot(out, elements, 1);
   split(elements, 16, elements,
         [&](int64_t from, int64_t end) { ops_.scale(source + from, float(factor), to + from, end - from); });
 }
 
-void Backend::softcap(int32_t out, int32_t x, int64_t elements, double cap) {
+void Inference::softcap(int32_t out, int32_t x, int64_t elements, double cap) {
   if (!(cap > 0)) misuse("a soft cap is positive");
   const float* source = slot(x, elements, 1);
   float* const to = slot(out, elements, 1);
@@ -256,14 +139,14 @@ void Backend::softcap(int32_t out, int32_t x, int64_t elements, double cap) {
         [&](int64_t from, int64_t end) { ops_.softcap(source + from, float(cap), to + from, end - from); });
 }
 
-void Backend::gated(int32_t out, int32_t activation, int32_t gate, int32_t up, int64_t elements) {
+void Inference::gated(int32_t out, int32_t activation, int32_t gate, int32_t up, int64_t elements) {
   const float *g = slot(gate, elements, 1), *u = slot(up, elements, 1);
   float* const to = slot(out, elements, 1);
   split(elements, 16, elements * 4,
         [&](int64_t from, int64_t end) { ops_.gated(activation, g + from, u + from, to + from, end - from); });
 }
 
-void Backend::route(int32_t probabilities, int32_t chosen, int32_t weights, int32_t logits, int64_t n, int32_t experts,
+void Inference::route(int32_t probabilities, int32_t chosen, int32_t weights, int32_t logits, int64_t n, int32_t experts,
                     int32_t used, bool renormalize) {
   if (used < 1 || experts < used) misuse("more experts used than there are");
   const float* from = slot(logits, n, experts);
@@ -290,7 +173,7 @@ void Backend::route(int32_t probabilities, int32_t chosen, int32_t weights, int3
 }
 
 // Checks the shapes of a mixture and copies its choices to chosen_.
-ExpertRefs Backend::mixture(int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t terms) {
+ExpertRefs Inference::mixture(int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t terms) {
   Weight &g = weight(gate), &u = weight(up), &d = weight(down);
   const int64_t count = int64_t(g.parts.size());
   if (g.rows != u.rows || g.cols != u.cols || g.rows != d.cols || g.cols != d.rows || int64_t(u.parts.size()) != count ||
@@ -320,7 +203,7 @@ ExpertRefs Backend::mixture(int64_t n, int32_t chosen, int32_t used, int32_t gat
   return {count, g.parts.data(), u.parts.data(), d.parts.data(), terms > 0 ? &beside_ : nullptr};
 }
 
-void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
+void Inference::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                       int32_t down, int32_t activation, int32_t terms) {
   const ExpertRefs refs = mixture(n, chosen, used, gate, up, down, terms);
   const int64_t width = weight(gate).cols;
@@ -332,7 +215,7 @@ void Backend::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t
   refuseCancelled();
 }
 
-void Backend::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
+void Inference::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
                           int32_t activation, int32_t terms, int32_t count) {
   const ExpertRefs refs = mixture(n, chosen, used, gate, up, down, terms);
   const int64_t width = weight(gate).cols;
@@ -351,7 +234,7 @@ void Backend::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, i
   refuseCancelled();
 }
 
-void Backend::sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen, int32_t weights, int32_t used, int64_t width) {
+void Inference::sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen, int32_t weights, int32_t used, int64_t width) {
   if (used < 1) misuse("a mixture of no experts");
   const float *const from = slot(parts, n * used, width), *const picks = slot(chosen, n, used), *const factors = slot(weights, n, used);
   float* const to = slot(out, n, width);
@@ -368,25 +251,7 @@ void Backend::sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen, 
   });
 }
 
-const WeightRef& Backend::matrixOf(int32_t id, int32_t index) {
-  const Weight& w = weight(id);
-  if (index < 0 || index >= int64_t(w.parts.size())) misuse("a matrix that a weight does not have");
-  return w.parts[size_t(index)];
-}
-
-double Backend::missing(int32_t id, int32_t index) {
-  const WeightRef& matrix = matrixOf(id, index);
-  return weight(id).held.empty() ? 0 : double(missingBytes(matrix.data, size_t(matrix.rows) * matrix.rowBytes));
-}
-
-void Backend::fetch(int32_t id, int32_t index, Readers::Done done) {
-  const WeightRef& matrix = matrixOf(id, index);
-  const Weight& w = weight(id);
-  if (w.held.empty()) return done(Readers::Outcome::read);
-  readers_.read(w.held[size_t(index)], size_t(matrix.rows) * matrix.rowBytes, std::move(done));
-}
-
-void Backend::checkLowRank(const Weight& base, const Weight& a, const Weight& b) const {
+void Inference::checkLowRank(const Weight& base, const Weight& a, const Weight& b) const {
   if (a.type != F32 || b.type != F32) misuse("low-rank terms are of 32-bit floats");
   if (a.parts.size() != base.parts.size() || b.parts.size() != base.parts.size() || a.cols != base.cols || b.rows != base.rows ||
       a.rows != b.cols) {
@@ -394,7 +259,7 @@ void Backend::checkLowRank(const Weight& base, const Weight& a, const Weight& b)
   }
 }
 
-void Backend::addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b, int32_t scales) {
+void Inference::addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b, int32_t scales) {
   const Weight &first = weight(a), &second = weight(b);
   const int64_t rank = first.rows, rows = second.rows;
   if (first.type != F32 || second.type != F32 || first.parts.size() != 1 || second.parts.size() != 1 || second.cols != rank) {

@@ -1,0 +1,312 @@
+// A backend as a JavaScript object. Only glue: store.h, inference.h and training.h declare what is done, src/addon.ts says it for
+// TypeScript, and test/house/native-boundary.test.ts holds the two together.
+#include "addon-backend.h"
+
+#include <atomic>
+#include <vector>
+
+#include "training.h"
+
+namespace grok1 {
+
+namespace {
+
+using Backend = Training;
+
+struct BackendHandle {
+  napi_env env;
+  std::unique_ptr<Backend> backend;  // empty once closed
+  napi_ref watched = nullptr;        // keeps the numbers that the backend looks at
+
+  explicit BackendHandle(napi_env env) : env(env) {}
+  BackendHandle(const BackendHandle&) = delete;
+  BackendHandle& operator=(const BackendHandle&) = delete;
+  // Also when nobody closed it and its functions were collected: the numbers must not stay for ever.
+  ~BackendHandle() { close(); }
+
+  void close() {
+    backend.reset();
+    if (watched != nullptr) napi_delete_reference(env, watched);
+    watched = nullptr;
+  }
+
+  Backend& open() const {
+    if (!backend) throw Failure("ERR_CLOSED", "the backend is closed");
+    return *backend;
+  }
+};
+
+// A method of the backend as a JavaScript function: numbers in, a number or nothing out.
+template <auto M>
+struct Method;
+
+template <class Owner, class R, class... A, R (Owner::*M)(A...)>
+struct Method<M> {
+  static napi_value call(napi_env env, napi_callback_info info) {
+    return invoke(env, info, std::index_sequence_for<A...>());
+  }
+
+ private:
+  template <size_t... I>
+  static napi_value invoke(napi_env env, napi_callback_info info, std::index_sequence<I...>) {
+    return guarded(env, [&]() -> napi_value {
+      const Arguments<sizeof...(A)> args(env, info);
+      Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+      if constexpr (std::is_void_v<R>) {
+        (backend.*M)(fromJs<A>(env, args.values[I])...);
+        return nullptr;
+      } else {
+        return toJs(env, double((backend.*M)(fromJs<A>(env, args.values[I])...)));
+      }
+    });
+  }
+};
+
+// control(length)
+napi_value control(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    const auto memory = static_cast<BackendHandle*>(args.state)->open().control(fromJs<int64_t>(env, args.values[0]));
+    return bufferOn(env, memory, memory->data(), memory->size());
+  });
+}
+
+// batch(length)
+napi_value batch(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    const auto memory = static_cast<BackendHandle*>(args.state)->open().batch(fromJs<int64_t>(env, args.values[0]));
+    return bufferOn(env, memory, memory->data(), memory->size());
+  });
+}
+
+// view(id)
+napi_value view(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    const auto memory = static_cast<BackendHandle*>(args.state)->open().memory(fromJs<int32_t>(env, args.values[0]));
+    return bufferOn(env, memory, memory->data(), memory->size());
+  });
+}
+
+// A typed array's elements, valid until the call ends.
+template <class T>
+std::pair<const T*, size_t> elements(napi_env env, napi_value array, napi_typedarray_type expected, const char* what) {
+  napi_typedarray_type kind;
+  size_t length;
+  void* data;
+  check(napi_get_typedarray_info(env, array, &kind, &length, &data, nullptr, nullptr), what);
+  if (kind != expected) throw Failure("ERR_ARGUMENT", what);
+  return {static_cast<const T*>(data), length};
+}
+
+// part(parameter, part)
+napi_value part(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto memory = backend.part(fromJs<int32_t>(env, args.values[0]), fromJs<int32_t>(env, args.values[1]));
+    return bufferOn(env, memory, memory->data(), memory->size());
+  });
+}
+
+// What a reader's thread tells the JavaScript thread.
+struct Fetch {
+  napi_deferred deferred;
+  napi_threadsafe_function settle = nullptr;
+  Readers::Outcome outcome = Readers::Outcome::dropped;
+};
+
+void settleFetch(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Fetch> fetch(static_cast<Fetch*>(data));
+  if (env == nullptr) return;  // the thread is ending
+  napi_value result, code, message;
+  if (fetch->outcome == Readers::Outcome::read) {
+    if (napi_get_undefined(env, &result) == napi_ok) napi_resolve_deferred(env, fetch->deferred, result);
+    return;
+  }
+  const bool failed = fetch->outcome == Readers::Outcome::failed;
+  const char* const name = failed ? "EIO" : "ERR_CLOSED";
+  const char* const what = failed ? "the system could not read them" : "the backend is closed";
+  if (napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code) == napi_ok &&
+      napi_create_string_utf8(env, what, NAPI_AUTO_LENGTH, &message) == napi_ok && napi_create_error(env, code, message, &result) == napi_ok) {
+    napi_reject_deferred(env, fetch->deferred, result);
+  }
+}
+
+// fetch(weight, matrix): a promise
+napi_value fetch(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const int32_t weight = fromJs<int32_t>(env, args.values[0]), matrix = fromJs<int32_t>(env, args.values[1]);
+    backend.missing(weight, matrix);  // throws where there is none
+    napi_value promise, name;
+    auto state = std::make_unique<Fetch>();
+    check(napi_create_string_utf8(env, "grok1 fetch", NAPI_AUTO_LENGTH, &name), "no string could be made");
+    check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settleFetch, &state->settle),
+          "no call from another thread could be prepared");
+    check(napi_create_promise(env, &state->deferred, &promise), "no promise could be made");
+    backend.fetch(weight, matrix, [raw = state.release()](Readers::Outcome outcome) {
+      raw->outcome = outcome;
+      const napi_threadsafe_function settle = raw->settle;
+      if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) != napi_ok) delete raw;
+      napi_release_threadsafe_function(settle, napi_tsfn_release);
+    });
+    return promise;
+  });
+}
+
+// copy(bytes: Uint8Array)
+napi_value copy(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [data, length] = elements<uint8_t>(env, args.values[0], napi_uint8_array, "expected a Uint8Array");
+    return toJs(env, double(backend.copy(data, length)));
+  });
+}
+
+// weight(ggmlType, rows, cols, terms, places: Float64Array of source and offset for each matrix)
+napi_value weight(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<5> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [numbers, length] = elements<double>(env, args.values[4], napi_float64_array, "expected a Float64Array");
+    std::vector<Store::Place> places;
+    for (size_t i = 0; i + 1 < length; i += 2) {
+      if (!(numbers[i] >= 0 && numbers[i] < 0x1p31 && numbers[i + 1] >= 0 && numbers[i + 1] < 0x1p53)) {
+        throw Failure("ERR_ARGUMENT", "a weight at an impossible place");
+      }
+      places.push_back({int32_t(numbers[i]), int64_t(numbers[i + 1])});
+    }
+    return toJs(env, double(backend.addWeight(fromJs<int32_t>(env, args.values[0]), fromJs<int64_t>(env, args.values[1]),
+                                              fromJs<int64_t>(env, args.values[2]), fromJs<int32_t>(env, args.values[3]), places)));
+  });
+}
+
+// rotary(headSize, adjacent, frequencies: Float64Array, magnitude)
+napi_value rotary(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<4> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [values, length] = elements<double>(env, args.values[2], napi_float64_array, "expected a Float64Array");
+    return toJs(env, double(backend.addRope(fromJs<int32_t>(env, args.values[0]), fromJs<bool>(env, args.values[1]),
+                                            std::vector<double>(values, values + length), fromJs<double>(env, args.values[3]))));
+  });
+}
+
+// watch(numbers: Int32Array): two numbers in memory that threads share
+napi_value watch(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    static_assert(sizeof(std::atomic<int32_t>) == sizeof(int32_t) && std::atomic<int32_t>::is_always_lock_free);
+    const Arguments<1> args(env, info);
+    auto* handle = static_cast<BackendHandle*>(args.state);
+    Backend& backend = handle->open();
+    const auto [numbers, length] = elements<int32_t>(env, args.values[0], napi_int32_array, "expected an Int32Array");
+    napi_value buffer;
+    bool own;
+    check(napi_get_typedarray_info(env, args.values[0], nullptr, nullptr, nullptr, &buffer, nullptr), "expected an Int32Array");
+    check(napi_is_arraybuffer(env, buffer, &own), "expected an Int32Array");
+    // Memory of one thread's own can be given away to another, and then is no longer there.
+    if (length != 2 || own) throw Failure("ERR_ARGUMENT", "expected two numbers in memory that threads share");
+    if (handle->watched != nullptr) throw Failure("ERR_ARGUMENT", "the backend looks at two numbers already");
+    check(napi_create_reference(env, args.values[0], 1, &handle->watched), "numbers could not be held");
+    backend.watch(reinterpret_cast<const std::atomic<int32_t>*>(numbers));
+    return nullptr;
+  });
+}
+
+napi_value closeBackend(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<0> args(env, info);
+    static_cast<BackendHandle*>(args.state)->close();
+    return nullptr;
+  });
+}
+
+}  // namespace
+
+napi_value createBackend(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<2> args(env, info);
+    const int32_t threads = fromJs<int32_t>(env, args.values[0]);
+    const std::string name = fromJs<std::string>(env, args.values[1]);
+    if (threads < 1 || threads > 1024) throw Failure("ERR_ARGUMENT", "expected 1 to 1024 threads");
+    Isa isa = bestIsa();
+    if (name != "best") {
+      bool found = false;
+      for (const Isa each : kIsas) {
+        if (name == isaName(each) && isaUsable(each)) isa = each, found = true;
+      }
+      if (!found) throw Failure("ERR_ARGUMENT", "this processor or this build has no instruction set named " + name);
+    }
+    const auto handle = std::make_shared<BackendHandle>(env);
+    handle->backend = std::make_unique<Backend>(threads, isa);
+    const napi_value object = newObject(env);
+    set(env, object, "threads", toJs(env, double(handle->backend->threads())));
+    set(env, object, "isa", toJs(env, std::string(isaName(isa))));
+    const std::pair<const char*, napi_callback> functions[] = {
+        {"control", control},
+        {"batch", batch},
+        {"begin", Method<&Inference::begin>::call},
+        {"view", view},
+        {"part", part},
+        {"copy", copy},
+        {"fetch", fetch},
+        {"weight", weight},
+        {"rotary", rotary},
+        {"watch", watch},
+        {"close", closeBackend},
+        {"resize", Method<&Store::resize>::call},
+        {"map", Method<&Store::map>::call},
+        {"release", Method<&Store::release>::call},
+        {"cache", Method<&Inference::addCache>::call},
+        {"freeCache", Method<&Inference::freeCache>::call},
+        {"copyPage", Method<&Inference::copyPage>::call},
+        {"store", Method<&Inference::store>::call},
+        {"attention", Method<&Inference::attention>::call},
+        {"embed", Method<&Inference::embed>::call},
+        {"rows", Method<&Inference::rows>::call},
+        {"rmsNorm", Method<&Inference::rmsNorm>::call},
+        {"matmul", Method<&Inference::matmul>::call},
+        {"rope", Method<&Inference::rope>::call},
+        {"add", Method<&Inference::add>::call},
+        {"scale", Method<&Inference::scale>::call},
+        {"softcap", Method<&Inference::softcap>::call},
+        {"gated", Method<&Inference::gated>::call},
+        {"route", Method<&Inference::route>::call},
+        {"topK", Method<&Inference::topK>::call},
+        {"experts", Method<&Inference::experts>::call},
+        {"expertParts", Method<&Inference::expertParts>::call},
+        {"sumExperts", Method<&Inference::sumExperts>::call},
+        {"missing", Method<&Store::missing>::call},
+        {"addLowRank", Method<&Inference::addLowRank>::call},
+        {"parameter", Method<&Training::addParameter>::call},
+        {"adapted", Method<&Training::addAdapted>::call},
+        {"product", Method<&Training::product>::call},
+        {"matmulBackward", Method<&Training::matmulBackward>::call},
+        {"productExperts", Method<&Training::productExperts>::call},
+        {"expertsBackward", Method<&Training::expertsBackward>::call},
+        {"embedBackward", Method<&Training::embedBackward>::call},
+        {"rowsBackward", Method<&Training::rowsBackward>::call},
+        {"rmsNormBackward", Method<&Training::rmsNormBackward>::call},
+        {"ropeBackward", Method<&Training::ropeBackward>::call},
+        {"selfAttention", Method<&Training::selfAttention>::call},
+        {"selfAttentionBackward", Method<&Training::selfAttentionBackward>::call},
+        {"scaleBackward", Method<&Training::scaleBackward>::call},
+        {"softcapBackward", Method<&Training::softcapBackward>::call},
+        {"gatedBackward", Method<&Training::gatedBackward>::call},
+        {"routeBackward", Method<&Training::routeBackward>::call},
+        {"crossEntropy", Method<&Training::crossEntropy>::call},
+        {"zeroGradient", Method<&Training::zeroGradient>::call},
+        {"gradientSquares", Method<&Training::gradientSquares>::call},
+        {"adamw", Method<&Training::adamw>::call},
+        {"freeWeight", Method<&Store::freeWeight>::call},
+    };
+    for (const auto& [functionName, callback] : functions) setFunction(env, object, functionName, callback, handle);
+    return object;
+  });
+}
+
+}  // namespace grok1

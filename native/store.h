@@ -1,0 +1,83 @@
+// What the addon holds for a backend: activations, and weights as places in mapped files, behind small numbers. Who has the bytes of
+// a place in memory is asked and changed here.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "handles.h"
+#include "matmul.h"
+#include "memory.h"
+#include "residency.h"
+
+namespace grok1 {
+
+// Every method checks its numbers and shapes and throws Failure on misuse; methods are called on one JavaScript thread.
+class Store {
+ public:
+  // Makes slot `id` (a new one for -1) hold at least `elements` floats; returns its id.
+  int32_t resize(int32_t id, int64_t elements);
+  std::shared_ptr<Memory> memory(int32_t id) const;
+
+  // Bytes that weights may lie in: an open file, mapped, or a copy of memory. Weights in it keep it; release() lets go of the id.
+  int32_t map(int32_t file);
+  int32_t copy(const uint8_t* data, size_t bytes);
+  void release(int32_t source);
+  // One [rows, cols] matrix for each place, or for each expert.
+  struct Place {
+    int32_t source;
+    int64_t offset;
+  };
+  int32_t addWeight(int32_t type, int64_t rows, int64_t cols, int32_t terms, const std::vector<Place>& places);
+  void freeWeight(int32_t weight);
+  // Bytes of a weight's matrix (of an expert) that are not in memory.
+  double missing(int32_t weight, int32_t matrix);
+  // Brings a weight's matrix into memory, on threads of its own; `done` is called on any thread.
+  void fetch(int32_t weight, int32_t matrix, Readers::Done done);
+
+ protected:
+  struct Slot {
+    std::shared_ptr<Memory> memory;
+    float* data;
+    int64_t capacity;
+  };
+  struct Source {
+    std::shared_ptr<const uint8_t> data;  // of a mapping, or of memory
+    uint64_t size;
+    bool mapped;
+  };
+  // Four arrays of the parameter's size: values, gradient, and the optimizer's moments.
+  struct Parameter {
+    int64_t size;
+    std::shared_ptr<Memory> parts[4];
+    float* values(int part) const { return reinterpret_cast<float*>(parts[part]->data()); }
+  };
+  struct Weight {
+    int type;
+    int64_t rows, cols;
+    std::vector<WeightRef> parts;
+    std::vector<std::shared_ptr<const uint8_t>> held;  // what the parts point to
+    bool mapped = false;                               // and lie in files, which nobody has streamed yet
+    std::vector<float> decoded;  // of a norm's gain that is not aligned f32
+    std::shared_ptr<Parameter> parameter;  // whose values the parts are
+    int32_t a = -1, b = -1;      // an adapted weight's parameters
+    float scale = 0;
+  };
+
+  float* slot(int32_t id, int64_t rows, int64_t cols) const;
+  Weight& weight(int32_t id) { return weights_.get(id); }
+  const WeightRef& matrixOf(int32_t weight, int32_t matrix);
+  // Of a weight that products read from end to end, before its first: of a table of embeddings, rows here and there, large pages
+  // would read too much.
+  void stream(Weight& w);
+  const float* gainOf(Weight& weight);
+
+  Handles<Weight> weights_{"weight"};
+
+ private:
+  Handles<Slot> slots_{"matrix"};
+  Handles<Source> sources_{"source of weights"};
+  Readers readers_;
+};
+
+}  // namespace grok1
