@@ -1,3 +1,7 @@
+import { fork } from "node:child_process";
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { chooseExchange } from "./processes.ts";
 
@@ -27,4 +31,28 @@ describe("what processes exchange", () => {
       }),
     );
   });
+});
+
+describe("a replica whose first process is no more", () => {
+  const program = resolve(import.meta.dirname, "../../dist/train/replica-process.js");
+
+  it.each([0, 300])(
+    "takes the exchanged files away, %i ms after its start too, without a word",
+    async (wait) => {
+      const folder = mkdtempSync(join(tmpdir(), "grok1-train-test-"));
+      writeFileSync(join(folder, "values"), "x");
+      const child = fork(program, [folder], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
+      let said = "";
+      child.stderr!.on("data", (text) => {
+        said += text;
+      });
+      const ended = new Promise((done) => child.once("close", done));
+      await new Promise((done) => setTimeout(done, wait));
+      child.disconnect();
+      await ended;
+      expect(existsSync(folder)).toBe(false);
+      expect(said).toBe("");
+    },
+    60_000,
+  );
 });

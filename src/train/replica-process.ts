@@ -36,6 +36,8 @@ const send = (message: FromReplica) => {
 process.on("SIGINT", () => {});
 process.on("disconnect", end);
 process.on("error", end);
+// It may have ended while this one was still loading.
+if (!process.connected) end();
 
 async function begin(start: Work["start"]): Promise<Work> {
   const setup = await prepareTraining(start.config);
