@@ -10,6 +10,9 @@ import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
 
 const modelTypes: Readonly<Record<number, string>> = { 1: "unigram", 2: "bpe", 3: "word", 4: "char" };
 
+/** The longest `tokenizer.model` that is read: some twenty times the largest published one. */
+export const maxModelBytes = 2 ** 27;
+
 interface Span {
   readonly start: number;
   readonly end: number;

@@ -105,7 +105,7 @@ describe("training configuration", () => {
     const folder = mkdtempSync(join(tmpdir(), "grok1-config-"));
     afterAll(() => rmSync(folder, { recursive: true, force: true }));
     const path = join(folder, "config.json");
-    expect(() => readTrainConfig(path)).toThrow(/config\.json: cannot read: no such file/);
+    expect(() => readTrainConfig(path)).toThrow(/config\.json: cannot open: no such file/);
     writeFileSync(path, "{");
     expect(() => readTrainConfig(path)).toThrow(/config\.json: not JSON/);
     writeFileSync(path, `\ufeff${JSON.stringify(smallest)}`);

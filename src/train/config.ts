@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { ioError } from "../bytes/io-error.ts";
+import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
 import { type DataFormat, type DataKeys, type DataSource, dataFormats, defaultDataSource } from "./data/source.ts";
 import { createFields, type Fields } from "./fields.ts";
@@ -103,15 +102,10 @@ export const defaultTrainConfig = {
 
 /** @throws GrokError `io`; `argument` naming the file and the entry. */
 export function readTrainConfig(path: string): TrainConfig {
-  let content: string;
-  try {
-    content = readFileSync(path, "utf8");
-  } catch (error) {
-    throw ioError("read", path, error);
-  }
+  const content = readTextFile(path);
   let value: unknown;
   try {
-    value = JSON.parse(content.replace(/^\ufeff/, ""));
+    value = JSON.parse(content);
   } catch (error) {
     throw new GrokError("argument", `${path}: not JSON: ${(error as Error).message}`, { path }, error);
   }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { ioError } from "../bytes/io-error.ts";
+import { readWhole } from "../bytes/whole-file.ts";
 import { tokenizerMetadata } from "../convert/tokenizer-metadata.ts";
 import { GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
@@ -87,13 +88,8 @@ export async function prepareTraining(
   };
 }
 
-function readBytes(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw ioError("read", path, error);
-  }
-}
+/** A model file can stand for its tokenizer, so there is no telling how long it is. */
+const readBytes = (path: string) => Buffer.from(readWhole(path, Number.POSITIVE_INFINITY).buffer);
 
 function openTokenizer(config: TrainConfig, bytes: Buffer) {
   const { tokenizer: path } = config;

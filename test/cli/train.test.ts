@@ -138,6 +138,6 @@ describe("train", () => {
     });
     expect(time).toMatchObject({ status: 2, stderr: expect.stringContaining("1h30m") });
     expect(again).toMatchObject({ status: 2, stderr: expect.stringContaining("no checkpoint") });
-    expect(none).toMatchObject({ status: 1, stderr: expect.stringMatching(/missing\.json: cannot read/) });
+    expect(none).toMatchObject({ status: 1, stderr: expect.stringMatching(/missing\.json: cannot open/) });
   });
 });
