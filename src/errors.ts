@@ -22,6 +22,25 @@ export type ErrorCode =
 
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | readonly (string | number)[]>>;
 
+/** A value as a message shows it: what it is, where that is not plain; never its contents. Fails for none, however strange. */
+export function describeValue(value: unknown): string {
+  if (typeof value === "string")
+    return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`;
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "symbol" || typeof value === "function") return `a ${typeof value}`;
+  if (typeof value !== "object" || value === null) return String(value);
+  return ArrayBuffer.isView(value) ? "an array of numbers" : isList(value) ? "a list" : "an object";
+}
+
+/** Also of a proxy that was revoked. */
+function isList(value: object): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
 export class GrokError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails;

@@ -1,4 +1,4 @@
-import { GrokError } from "./errors.ts";
+import { describeValue, GrokError } from "./errors.ts";
 
 /**
  * Refuses options that do not exist: to pass one over in silence would let a slip of the pen do nothing.
@@ -6,7 +6,7 @@ import { GrokError } from "./errors.ts";
  */
 export function checkNames(place: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== "object" || options === null) {
-    throw new GrokError("argument", `${place}: the options are ${String(options)}, expected an object`);
+    throw new GrokError("argument", `${place}: the options are ${describeValue(options)}, expected an object`);
   }
   for (const option of Object.keys(options)) {
     if (known.includes(option)) continue;
@@ -40,7 +40,7 @@ function countEdits(a: string, b: string): number {
 /** @throws GrokError `argument` for an option that has to be a text and is none. */
 export function checkText(option: string, value: unknown): void {
   if (typeof value === "string" && value !== "") return;
-  throw new GrokError("argument", `${option} is ${value === "" ? "empty" : String(value)}, expected a text`, {
+  throw new GrokError("argument", `${option} is ${value === "" ? "empty" : describeValue(value)}, expected a text`, {
     option,
   });
 }
@@ -48,6 +48,6 @@ export function checkText(option: string, value: unknown): void {
 /** @throws GrokError `argument` for an option that has to be a list of at least one and is none. */
 export function checkList(option: string, value: unknown): void {
   if (Array.isArray(value) && value.length > 0) return;
-  const found = Array.isArray(value) ? "empty" : String(value);
+  const found = Array.isArray(value) ? "empty" : describeValue(value);
   throw new GrokError("argument", `${option} is ${found}, expected a list of at least one`, { option });
 }

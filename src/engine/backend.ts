@@ -1,5 +1,5 @@
 import { loadAddon } from "../addon.ts";
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import { openNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { processorLimit } from "../machine/limits.ts";
@@ -27,9 +27,9 @@ export async function openBackend(
 ): Promise<OpenBackend> {
   const { threads, isa } = options;
   if (!backends.includes(choice)) {
-    throw new GrokError("argument", `backend is ${String(choice)}, expected ${backends.join(", ")}`, {
+    throw new GrokError("argument", `backend is ${describeValue(choice)}, expected ${backends.join(", ")}`, {
       option: "backend",
-      value: String(choice),
+      value: describeValue(choice),
     });
   }
   checkWhole("threads", threads, 1, 1024);
@@ -37,9 +37,13 @@ export async function openBackend(
   const openReference = async () => (await import("../kernels/reference/reference.ts")).createReference();
   if (choice === "reference") {
     if (isa !== undefined) {
-      throw new GrokError("argument", `isa is ${isa}, but the reference backend has no instruction sets`, {
-        option: "isa",
-      });
+      throw new GrokError(
+        "argument",
+        `isa is ${describeValue(isa)}, but the reference backend has no instruction sets`,
+        {
+          option: "isa",
+        },
+      );
     }
     return { ops: await openReference(), fallbackReason: undefined, isa: undefined };
   }
@@ -49,7 +53,7 @@ export async function openBackend(
     if (isa !== undefined && !isas.includes(isa)) {
       throw new GrokError(
         "argument",
-        `isa is ${isa}, expected one of this processor's and build's: ${isas.join(", ")}`,
+        `isa is ${typeof isa === "string" ? isa : describeValue(isa)}, expected one of this processor's and build's: ${isas.join(", ")}`,
         {
           option: "isa",
         },
@@ -68,5 +72,5 @@ export async function openBackend(
  * holds up all others. A number that is out of range passes, to be refused by `openBackend`.
  */
 export function usefulThreads(threads: number): number {
-  return threads > 0 && threads <= 1024 ? Math.min(threads, processorLimit()) : threads;
+  return Number.isInteger(threads) && threads > 0 && threads <= 1024 ? Math.min(threads, processorLimit()) : threads;
 }

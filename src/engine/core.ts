@@ -285,9 +285,11 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
 }
 
 function selectAdapters(held: AdapterSet | undefined, { adapters }: Pick<EngineRequest, "adapters">) {
+  if (adapters !== undefined && !Array.isArray(adapters)) {
+    throw new GrokError("argument", "adapters: expected a list of objects with a name", { option: "adapters" });
+  }
   if (held !== undefined) return held.select(adapters);
   if (adapters === undefined || adapters.length === 0) return noAdapters;
-  throw new GrokError("argument", `there is no adapter ${adapters[0]!.name}: the model was loaded without any`, {
-    adapter: adapters[0]!.name,
-  });
+  const name = String((adapters[0] as { readonly name?: unknown } | undefined)?.name);
+  throw new GrokError("argument", `there is no adapter ${name}: the model was loaded without any`, { adapter: name });
 }

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
 import type { ModelConfig } from "../model/model.ts";
@@ -101,7 +101,7 @@ export function resolveOptions(
 
 function checkKvType(kvType: KvType, { headSize }: ModelConfig, path: string): void {
   if (!["f32", "f16", "q8_0", "q4_0"].includes(kvType)) {
-    throw new GrokError("argument", `kvType is ${kvType}, expected f32, f16, q8_0 or q4_0`);
+    throw new GrokError("argument", `kvType is ${describeValue(kvType)}, expected f32, f16, q8_0 or q4_0`);
   }
   const { blockSize } = tensorTypes[kvType];
   if (headSize % blockSize === 0) return;
@@ -115,7 +115,7 @@ function checkKvType(kvType: KvType, { headSize }: ModelConfig, path: string): v
 function checkSpeculation(speculate: unknown): void {
   if (typeof speculate === "boolean") return;
   if (typeof speculate !== "object" || speculate === null || Array.isArray(speculate)) {
-    throw new GrokError("argument", `speculate is ${String(speculate)}, expected true, false or an object`, {
+    throw new GrokError("argument", `speculate is ${describeValue(speculate)}, expected true, false or an object`, {
       option: "speculate",
     });
   }
@@ -123,7 +123,7 @@ function checkSpeculation(speculate: unknown): void {
   const { draftTokens = 1, always = false } = speculate as SpeculationOptions;
   checkWhole("draftTokens", draftTokens, 1, mostDraftTokens);
   if (typeof always !== "boolean") {
-    throw new GrokError("argument", `always is ${String(always)}, expected true or false`, { option: "always" });
+    throw new GrokError("argument", `always is ${describeValue(always)}, expected true or false`, { option: "always" });
   }
 }
 

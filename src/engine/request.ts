@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import { type BeamSearch, startBeams } from "../sampling/beam.ts";
 
 import type { SamplingOptions } from "../sampling/options.ts";
@@ -90,7 +90,7 @@ export function checkRequest(
   if (beams > 1) refuseSampling(request);
   const { speculate = false } = request;
   if (typeof speculate !== "boolean") {
-    throw new GrokError("argument", `speculate is ${String(speculate)}, expected true or false`, {
+    throw new GrokError("argument", `speculate is ${describeValue(speculate)}, expected true or false`, {
       option: "speculate",
     });
   }
@@ -154,26 +154,33 @@ export function checkLength(tokens: ArrayLike<number>, vocab: number, contextLen
  * Token ids as they are sent. @throws GrokError `argument` for anything that is no id: an array of int32 would make another
  * one of it.
  */
-export function tokensOf(prompt: ArrayLike<number>): Int32Array {
-  if (typeof prompt !== "object" || prompt === null || !Number.isInteger(prompt.length)) {
-    throw new GrokError("argument", `the prompt is ${String(prompt)}, expected a list of token ids`);
+export function tokensOf(tokens: ArrayLike<number>): Int32Array {
+  if (typeof tokens !== "object" || tokens === null) {
+    throw new GrokError("argument", `the tokens are ${describeValue(tokens)}, expected a list of token ids`);
   }
-  return Int32Array.from(prompt, (token, index) => {
-    if (Number.isInteger(token) && token >= 0 && token < 2 ** 31) return token;
-    throw new GrokError("argument", `token ${String(token)} at place ${index} is no token id`, {
-      token: String(token),
-      index,
+  try {
+    return Int32Array.from(tokens, (token, index) => {
+      if (Number.isInteger(token) && token >= 0 && token < 2 ** 31) return token;
+      throw new GrokError("argument", `token ${describeValue(token)} at place ${index} is no token id`, { index });
     });
-  });
+  } catch (error) {
+    if (error instanceof GrokError) throw error;
+    const message = `the tokens are ${describeValue(tokens)} that cannot be read as a list of ids: ${(error as Error).message}`;
+    throw new GrokError("argument", message, {}, error);
+  }
 }
 
 /** @throws GrokError `argument` */
 export function checkWhole(name: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new GrokError("argument", `${name} is ${String(value)}, expected a whole number from ${least} to ${most}`, {
-    option: name,
-    value: typeof value === "number" ? value : String(value),
-    least,
-    most,
-  });
+  throw new GrokError(
+    "argument",
+    `${name} is ${describeValue(value)}, expected a whole number from ${least} to ${most}`,
+    {
+      option: name,
+      value: typeof value === "number" ? value : describeValue(value),
+      least,
+      most,
+    },
+  );
 }

@@ -1,5 +1,6 @@
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { readPlain } from "./arguments.ts";
 import type { ChatTemplate, Variables } from "./chat-template.ts";
 import { foldSystem, refusesSystem } from "./system-role.ts";
 import type { ChatMessage } from "./types.ts";
@@ -16,10 +17,17 @@ import type { ChatMessage } from "./types.ts";
 export function encodeChat(
   tokenizer: Tokenizer,
   template: ChatTemplate,
-  messages: readonly ChatMessage[],
-  variables: Variables = {},
+  given: readonly ChatMessage[],
+  givenVariables: Variables = {},
 ): Int32Array {
+  const messages = readPlain("the messages", given);
   checkMessages(messages);
+  const variables = readPlain("templateVariables", givenVariables);
+  if (typeof variables !== "object" || variables === null || Array.isArray(variables)) {
+    throw new GrokError("argument", `templateVariables is ${describeValue(variables)}, expected an object`, {
+      option: "templateVariables",
+    });
+  }
   const names = endNames(tokenizer);
   const folded = messages[0]!.role === "system" && refusesSystem(template, names);
   const { text, caller } = template.render(folded ? foldSystem(messages) : messages, variables, names);
@@ -43,6 +51,9 @@ export function endNames({ bos, eos, pad, unknown, piece }: Tokenizer): Readonly
 }
 
 function checkMessages(messages: readonly ChatMessage[]): void {
+  if (!Array.isArray(messages)) {
+    throw new GrokError("argument", `the messages are ${describeValue(messages)}, expected a list`);
+  }
   if (messages.length === 0) throw new GrokError("argument", "the conversation has no messages, expected at least one");
   for (const [index, message] of messages.entries()) {
     if (typeof message?.role === "string" && isContent(message)) continue;

@@ -1,9 +1,14 @@
-import { startAfter } from "./generation.ts";
+import { describeValue, GrokError } from "../errors.ts";
+import { readOptions } from "./arguments.ts";
+import { chatKinds, startAfter } from "./generation.ts";
 import type { Chat, ChatMessage, ChatOptions, Generation, LanguageModel } from "./types.ts";
 
 /** Begins a conversation. The session keeps its cache, so each turn computes only what is new. */
-export function createChat(model: LanguageModel, options: ChatOptions & { readonly system?: string } = {}): Chat {
-  const { system, ...defaults } = options;
+export function createChat(model: LanguageModel, options?: ChatOptions & { readonly system?: string }): Chat {
+  if (!isModel(model)) {
+    throw new GrokError("argument", `createChat: the model is ${describeValue(model)}, expected what loadModel gives`);
+  }
+  const { system, ...defaults } = readOptions("createChat", options, { ...chatKinds, system: "any" });
   const first: readonly ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
   const session = model.session();
   let messages = first;
@@ -34,8 +39,8 @@ export function createChat(model: LanguageModel, options: ChatOptions & { readon
     get messages() {
       return messages;
     },
-    send(text, more = {}) {
-      const options = { ...defaults, ...more };
+    send(text, more) {
+      const options = { ...defaults, ...readOptions("send", more, chatKinds) };
       const generation = waiting === 0 ? ask(text, options) : startAfter(last, () => ask(text, options));
       waiting++;
       last = generation.result.then(
@@ -50,4 +55,13 @@ export function createChat(model: LanguageModel, options: ChatOptions & { readon
     close: () => session.close(),
     [Symbol.asyncDispose]: () => session.close(),
   };
+}
+
+/** Also of a proxy that cannot be read. */
+function isModel(value: unknown): boolean {
+  try {
+    return typeof (value as Partial<LanguageModel> | undefined)?.session === "function";
+  } catch {
+    return false;
+  }
 }

@@ -47,7 +47,10 @@ it("gives whole characters, the same text however it is cut into tokens, and tok
       const longest = Math.max(0, ...stop.filter((each) => match?.endsWith(each)).map((each) => each.length));
       const expected = match === undefined ? text : match.slice(0, match.length - longest);
 
-      const generation = startGeneration(place(pieces), () => Int32Array.of(1), { stop, logprobs: 0 });
+      const generation = startGeneration(place(pieces), () => ({
+        tokens: Int32Array.of(1),
+        options: { stop, logprobs: 0 },
+      }));
       let streamed = "";
       const tokens: number[] = [];
       for await (const chunk of generation) {
@@ -71,8 +74,10 @@ it("gives whole characters, the same text however it is cut into tokens, and tok
 
 it("leaves out the bytes of a character that a limit cut", async () => {
   for (const cut of [1, 2, 3]) {
-    const result = await startGeneration(place([utf8("é"), utf8("😀").subarray(0, cut)]), () => Int32Array.of(0), {})
-      .result;
+    const result = await startGeneration(place([utf8("é"), utf8("😀").subarray(0, cut)]), () => ({
+      tokens: Int32Array.of(0),
+      options: {},
+    })).result;
     expect([result.text, result.tokens]).toEqual(["é", [0, 1]]);
   }
 });
@@ -80,7 +85,8 @@ it("leaves out the bytes of a character that a limit cut", async () => {
 it("takes a token that the tokenizer has no piece for as saying nothing", async () => {
   const short = place([utf8("a"), utf8("b"), utf8("c")]);
   const tokenizer = { ...short.tokenizer, vocabSize: 2 };
-  const result = await startGeneration({ ...short, tokenizer }, () => Int32Array.of(0), {}).result;
+  const result = await startGeneration({ ...short, tokenizer }, () => ({ tokens: Int32Array.of(0), options: {} }))
+    .result;
   expect([result.text, result.tokens]).toEqual(["ab", [0, 1, 2]]);
 });
 
@@ -95,7 +101,7 @@ it("gives a failure on the way from tokens to text to whoever waits, and to nobo
       end: () => "",
     }),
   } as Tokenizer;
-  const generation = startGeneration({ ...broken, tokenizer }, () => Int32Array.of(0), {});
+  const generation = startGeneration({ ...broken, tokenizer }, () => ({ tokens: Int32Array.of(0), options: {} }));
   await expect(generation.result).rejects.toThrow("no text");
   const read = async () => {
     for await (const chunk of generation) expect(chunk).toBeUndefined();

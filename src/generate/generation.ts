@@ -1,11 +1,10 @@
 import type { Engine, EngineGeneration } from "../engine/engine.ts";
 import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/request.ts";
-import { GrokError } from "../errors.ts";
-import { checkNames } from "../options.ts";
 import { defaultSamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { OptionKinds } from "./arguments.ts";
 import { createStopMatcher } from "./stop-strings.ts";
-import type { GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
+import type { ChatOptions, GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
 
 /** Where a generation happens, and what of it is known before. */
 export interface GenerationPlace {
@@ -17,14 +16,16 @@ export interface GenerationPlace {
   readonly continuation: boolean;
 }
 
+/** A request, read and checked as far as the engine does not. */
+export interface PreparedGeneration {
+  readonly tokens: Int32Array;
+  readonly options: GenerateOptions;
+}
+
 /**
- * Starts a generation and turns its tokens into text. `prompt` is called at once; what it throws becomes the result's.
+ * Starts a generation and turns its tokens into text. `prepare` is called at once; what it throws becomes the result's.
  */
-export function startGeneration(
-  place: GenerationPlace,
-  prompt: () => Int32Array,
-  options: GenerateOptions,
-): Generation {
+export function startGeneration(place: GenerationPlace, prepare: () => PreparedGeneration): Generation {
   const chunks: GenerateChunk[] = [];
   let running: EngineGeneration | undefined;
   let cancelled = false;
@@ -45,19 +46,18 @@ export function startGeneration(
   };
 
   async function run(): Promise<GenerateResult> {
-    checkNames("generate", options, generateNames);
+    const { tokens: prompt, options } = prepare();
     const { stop = [], signal, onProgress } = options;
-    if (onProgress !== undefined && typeof onProgress !== "function") {
-      throw new GrokError("argument", `onProgress is ${typeof onProgress}, expected a function`, {
-        option: "onProgress",
-      });
-    }
+    const withLogprobs = options.logprobs !== undefined;
     const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, (chunk) => {
       chunks.push(chunk);
       notify();
     });
-    const request = requestOf(place.tokenizer, prompt(), options);
-    if (signal?.aborted) return resultOf(writer, "cancelled", { ...nothing, promptTokens: request.tokens.length });
+    const request = requestOf(place.tokenizer, prompt, options);
+    if (signal?.aborted) {
+      const none = { ...nothing, promptTokens: request.tokens.length };
+      return resultOf(writer, "cancelled", none, withLogprobs);
+    }
     // Tokens arrive in an event's listener: what throws there would reach nobody, and end the process.
     let failure: { readonly error: unknown } | undefined;
     const guarded = (listen: () => void) => {
@@ -93,16 +93,21 @@ export function startGeneration(
         : cancelled
           ? "cancelled"
           : outcome.finishReason;
-      return resultOf(writer, finishReason, outcome);
+      return resultOf(writer, finishReason, outcome, withLogprobs);
     } finally {
       signal?.removeEventListener("abort", cancel);
     }
   }
 
-  function resultOf(writer: Writer, finishReason: FinishReason, outcome: EngineOutcome): GenerateResult {
+  function resultOf(
+    writer: Writer,
+    finishReason: FinishReason,
+    outcome: EngineOutcome,
+    withLogprobs: boolean,
+  ): GenerateResult {
     const { prefillSeconds, decodeSeconds, prefilledTokens } = outcome.timings;
     return {
-      ...writer.result(options.logprobs !== undefined),
+      ...writer.result(withLogprobs),
       finishReason,
       usage: {
         promptTokens: outcome.promptTokens,
@@ -180,11 +185,18 @@ function rate(tokens: number, seconds: number): number {
 }
 
 const { logprobs: _, ...samplingOptions } = defaultSamplingOptions;
-const generateNames = Object.keys({
-  ...samplingOptions,
-  ...{ maxTokens: true, stop: true, logprobs: true, beams: true, lengthPenalty: true, speculate: true, adapters: true },
-  ...{ ignoreEnd: true, special: true, bos: true, signal: true, onProgress: true },
-} satisfies Record<keyof GenerateOptions, unknown>);
+
+/** The options of a generation. What is "any" here, the engine or the stop strings check. */
+export const generateKinds: OptionKinds<GenerateOptions> = {
+  ...(Object.fromEntries(Object.keys(samplingOptions).map((name) => [name, "any"])) as Record<
+    keyof typeof samplingOptions,
+    "any"
+  >),
+  ...{ maxTokens: "any", stop: "any", logprobs: "any", beams: "any", lengthPenalty: "any", speculate: "any" },
+  ...{ adapters: "any", ignoreEnd: "flag", special: "flag", bos: "flag", signal: "signal", onProgress: "function" },
+};
+
+export const chatKinds: OptionKinds<ChatOptions> = { ...generateKinds, templateVariables: "any" };
 
 function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOptions): EngineRequest {
   const {

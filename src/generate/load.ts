@@ -1,6 +1,6 @@
 import { startEngine } from "../engine/thread/start.ts";
-import { GrokError } from "../errors.ts";
-import { checkNames } from "../options.ts";
+import { describeValue, GrokError } from "../errors.ts";
+import { type OptionKinds, readOptions, readText } from "./arguments.ts";
 import { createLanguageModel } from "./model.ts";
 import type { LanguageModel, LoadOptions } from "./types.ts";
 
@@ -12,13 +12,13 @@ import type { LanguageModel, LoadOptions } from "./types.ts";
  * that does not run; the native backend where it is not there), `shape`, `argument` (an option that does not exist or is
  * out of its range).
  */
-export async function loadModel(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+export async function loadModel(path: string, options?: LoadOptions): Promise<LanguageModel> {
   const began = performance.now();
   if (typeof path !== "string" || path === "") {
-    throw new GrokError("argument", `loadModel: the path is ${JSON.stringify(path)}, expected a model file's`);
+    throw new GrokError("argument", `loadModel: the path is ${describeValue(path)}, expected a model file's`);
   }
-  checkNames("loadModel", options, loadNames);
-  const { chatTemplate, ...engineOptions } = options;
+  const { chatTemplate, ...engineOptions } = readOptions("loadModel", options, loadKinds);
+  if (chatTemplate !== undefined) readText("chatTemplate", chatTemplate);
   const starting = startEngine(path, engineOptions);
   // An error on this side must not leave the other thread, or an unhandled rejection, behind.
   starting.catch(() => undefined);
@@ -34,15 +34,7 @@ export async function loadModel(path: string, options: LoadOptions = {}): Promis
   }
 }
 
-const loadNames = Object.keys({
-  ...{
-    backend: true,
-    isa: true,
-    threads: true,
-    contextLength: true,
-    cacheTokens: true,
-    kvType: true,
-    batchTokens: true,
-  },
-  ...{ adapters: true, speculate: true, chatTemplate: true },
-} satisfies Record<keyof LoadOptions, true>);
+const loadKinds: OptionKinds<LoadOptions> = {
+  ...{ backend: "any", isa: "any", threads: "any", contextLength: "any", cacheTokens: "any", kvType: "any" },
+  ...{ batchTokens: "any", adapters: "any", speculate: "any", chatTemplate: "any" },
+};

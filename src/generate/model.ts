@@ -1,7 +1,11 @@
+import type { BenchOptions } from "../engine/consumers/bench.ts";
+import type { LogitsOptions } from "../engine/consumers/logits.ts";
+import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts";
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
+import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
 import { encodeChat, endNames } from "./chat-prompt.ts";
-import { startGeneration } from "./generation.ts";
+import { chatKinds, generateKinds, startGeneration } from "./generation.ts";
 import type { ModelParts } from "./parts.ts";
 import { refusesSystem } from "./system-role.ts";
 import type { ChatMessage, ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "./types.ts";
@@ -16,7 +20,7 @@ export interface LanguageModelParts extends ModelParts {
 export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   const { engine, tokenizer, template, loadSeconds } = parts;
 
-  function encode(text: string, options: Pick<GenerateOptions, "special" | "bos"> = {}): Int32Array {
+  function encode(text: string, options: Pick<GenerateOptions, "special" | "bos">): Int32Array {
     const { special = false, bos = tokenizer.addBos } = options;
     const ids = tokenizer.encode(text, { special, bos });
     // An empty prompt still needs something to begin from.
@@ -24,22 +28,21 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   }
 
   function generate(prompt: string | ArrayLike<number>, options: GenerateOptions, session?: number): Generation {
-    const tokens = () => (typeof prompt === "string" ? encode(prompt, options) : tokensOf(prompt));
-    return startGeneration(
-      { engine, tokenizer, session, loadSeconds, continuation: prompt.length > 0 },
-      tokens,
-      options,
-    );
+    const continuation = prompt !== "";
+    return startGeneration({ engine, tokenizer, session, loadSeconds, continuation }, () => {
+      const read = readOptions("generate", options, generateKinds);
+      return { tokens: typeof prompt === "string" ? encode(prompt, read) : tokensOf(prompt), options: read };
+    });
   }
 
   function chat(messages: readonly ChatMessage[], options: ChatOptions, session?: number): Generation {
-    const { templateVariables, ...rest } = options;
-    const own = typeof rest.stop === "string" ? [rest.stop] : (rest.stop ?? []);
-    return startGeneration(
-      { engine, tokenizer, session, loadSeconds, continuation: false },
-      () => encodeChat(tokenizer, template, messages, templateVariables),
-      { ...rest, stop: [...own, ...template.stop] },
-    );
+    return startGeneration({ engine, tokenizer, session, loadSeconds, continuation: false }, () => {
+      const { templateVariables, stop = [], ...rest } = readOptions("chat", options, chatKinds);
+      return {
+        tokens: encodeChat(tokenizer, template, messages, templateVariables),
+        options: { ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() },
+      };
+    });
   }
 
   function createSession(id: number): Session {
@@ -60,19 +63,30 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   const close = () => engine.close();
   return {
     ...{ path: parts.path, description: parts.description, chatTemplate: parts.chatTemplate },
-    ...{ tokenizer, loadSeconds, info: engine.info, encode, close },
+    ...{ tokenizer, loadSeconds, info: engine.info, close },
+    encode: (text, options) => encode(readText("encode: the text", text), readOptions("encode", options, encodeKinds)),
     get foldsSystem() {
       return refusesSystem(template, endNames(tokenizer));
     },
     generate: (prompt, options = {}) => generate(prompt, options),
     chat: (messages, options = {}) => chat(messages, options),
-    encodeChat: (messages, { templateVariables } = {}) => encodeChat(tokenizer, template, messages, templateVariables),
+    encodeChat(messages, options) {
+      const { templateVariables } = readOptions("encodeChat", options, { templateVariables: "any" });
+      return encodeChat(tokenizer, template, messages, templateVariables);
+    },
     session: () => createSession(engine.openSession()),
-    logits: (tokens, options) => engine.logits(tokens, options),
-    score: (texts, options) => engine.score(texts, options),
-    logprobs: (tokens, options) => engine.logprobs(tokens, options),
-    bench: (options) => engine.bench(options),
+    logits: async (tokens, options) => engine.logits(tokens, readOptions("logits", options, logitsKinds)),
+    score: async (texts, options) =>
+      engine.score(readPlain("score: the texts", texts), readOptions("score", options, scoreKinds)),
+    logprobs: async (tokens, options) => engine.logprobs(tokens, readOptions("logprobs", options, logprobsKinds)),
+    bench: async (options) => engine.bench(readOptions("bench", options, benchKinds)),
     status: () => engine.status(),
     [Symbol.asyncDispose]: close,
   };
 }
+
+const encodeKinds = { special: "flag", bos: "flag" } as const;
+const logitsKinds: OptionKinds<LogitsOptions> = { layers: "flag", signal: "signal" };
+const scoreKinds: OptionKinds<ScoreOptions> = { passTokens: "any", onScored: "function", signal: "signal" };
+const logprobsKinds: OptionKinds<LogprobsOptions> = { from: "any", signal: "signal" };
+const benchKinds: OptionKinds<BenchOptions> = { prefill: "any", decode: "any", repeats: "any", signal: "signal" };

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 
 /** Finds stop strings in a text that arrives in pieces, however it is cut. */
 export interface StopMatcher {
@@ -16,11 +16,13 @@ export interface StopMatcher {
  */
 export function createStopMatcher(stops: readonly string[]): StopMatcher {
   if (!Array.isArray(stops)) {
-    throw new GrokError("argument", `stop is ${String(stops)}, expected a text or a list of texts`, { option: "stop" });
+    throw new GrokError("argument", `stop is ${describeValue(stops)}, expected a text or a list of texts`, {
+      option: "stop",
+    });
   }
   const automata = stops.map((stop) => {
     if (typeof stop !== "string" || stop === "" || /\p{Surrogate}/u.test(stop)) {
-      throw new GrokError("argument", `stop string ${JSON.stringify(stop)}: expected a text of whole characters`);
+      throw new GrokError("argument", `stop string: found ${describeValue(stop)}, expected a text of whole characters`);
     }
     return { stop, failure: failureOf(stop), state: 0 };
   });

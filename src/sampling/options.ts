@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 
 /** How a token is chosen from logits. Out-of-range values are refused, never clamped. */
 export interface SamplingOptions {
@@ -105,9 +105,9 @@ export function resolveSamplingOptions(options: Partial<SamplingOptions> = {}): 
 }
 
 function refuse(option: string, value: unknown, range: string): never {
-  throw new GrokError("argument", `sampling option ${option} is ${String(value)}: expected ${range}`, {
+  throw new GrokError("argument", `sampling option ${option} is ${describeValue(value)}: expected ${range}`, {
     option,
-    value: String(value),
+    value: describeValue(value),
     range,
   });
 }

@@ -1,5 +1,5 @@
 import { toUtf8 } from "../bytes/utf8.ts";
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
 import { createPieceTable, hashRange, type Pieces, type PieceTable, pieceText } from "./pieces.ts";
 import { type EncodeOptions, pieceTypes, type Tokenizer, type TokenizerInfo } from "./tokenizer.ts";
@@ -22,8 +22,11 @@ export interface Vocabulary {
 
 /** @throws GrokError `argument` for an id that is not in the vocabulary. */
 export function checkId({ pieces, source }: Vocabulary, id: number): void {
-  if (id >= 0 && id < pieces.count && Number.isInteger(id)) return;
-  throw new GrokError("argument", `${source}: token ${id} is not in the vocabulary of ${pieces.count}`, { source, id });
+  if (Number.isInteger(id) && id >= 0 && id < pieces.count) return;
+  throw new GrokError("argument", `${source}: token ${describeValue(id)} is not in the vocabulary of ${pieces.count}`, {
+    source,
+    id: typeof id === "number" ? id : describeValue(id),
+  });
 }
 
 /** What differs between kinds of tokenizers. */
@@ -48,6 +51,9 @@ export function createFace(
     info: { ...info, vocabSize, counts: countTypes(types) },
     encode(text: string, options: EncodeOptions = {}) {
       out.count = 0;
+      if (typeof text !== "string") {
+        throw new GrokError("argument", `${source}: what is to be encoded is ${describeValue(text)}, expected a text`);
+      }
       if (options.bos) {
         if (bos === undefined) {
           throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
@@ -63,9 +69,18 @@ export function createFace(
       return takeIds(out);
     },
     decode(ids, options = {}) {
+      if (typeof ids !== "object" || ids === null) {
+        throw new GrokError("argument", `${source}: the tokens are ${describeValue(ids)}, expected a list of ids`);
+      }
+      let list: readonly number[];
+      try {
+        list = Array.from(ids);
+      } catch (error) {
+        throw new GrokError("argument", `${source}: the tokens cannot be read: ${(error as Error).message}`, {}, error);
+      }
       const stream = decoder(options);
       let text = "";
-      for (let i = 0; i < ids.length; i++) text += stream.push(ids[i]!);
+      for (const id of list) text += stream.push(id);
       return text + stream.end();
     },
     decoder,

@@ -133,7 +133,7 @@ describe("a model on its thread", () => {
     expect(await code(model.generate([1.5]).result)).toBe("argument");
     expect(await code(model.generate(5 as never).result)).toBe("argument");
     expect(await code(model.generate([1], { stop: 5 as never }).result)).toBe("argument");
-    await expect(model.generate([1], { signal: {} as never }).result).rejects.toThrow(TypeError);
+    await expect(model.generate([1], { signal: {} as never }).result).rejects.toMatchObject({ code: "argument" });
     expect((await model.status()).requests).toBe(0);
     expect(await code(model.chat([]).result)).toBe("argument");
     expect(await code(loadModel(join(root, "missing.gguf")))).toBe("io");
