@@ -1,12 +1,12 @@
 import { fault, type Run } from "./run.ts";
-import { characters, plainText } from "./text.ts";
+import { characters, plainText, withMarkup } from "./text.ts";
 import { makeInt, makeTuple, none, sizeOf, typeName, type Value } from "./values.ts";
 
 /** The items of a value, each counted as a step. @throws GrokError for what cannot be iterated. */
 export function iterate(run: Run, value: Value): Iterator<Value> {
   switch (value.kind) {
     case "str":
-      return counted(run, characters(run, value));
+      return counted(run, characters(run, withMarkup(run, value, false)));
     case "list":
     case "tuple":
       return counted(run, value.items[Symbol.iterator]());

@@ -81,20 +81,22 @@ export function tokenize(template: string, place: Place): Token[] {
   };
 
   const comment = (): void => {
-    let close = source.indexOf("#}", at + 2);
-    if (close < 0) fault("Missing end of comment tag");
-    // A sign before the end belongs to it, unless it belongs to the beginning.
-    const signed = source[at + 2] === "-" || source[at + 2] === "+" ? at + 3 : at + 2;
-    if (close > signed && (source[close - 1] === "-" || source[close - 1] === "+")) close--;
-    if (close < signed) {
-      close = source.indexOf("#}", signed);
-      if (close < 0) fault("Missing end of comment tag");
+    // A sign after the beginning belongs to it, one before the end to that.
+    const body = source[at + 2] === "-" || source[at + 2] === "+" ? at + 3 : at + 2;
+    // As there, what begins where the template ends is no fault.
+    if (body >= source.length) {
+      advance(source.length);
+      return;
     }
+    let close = source.indexOf("#}", body);
+    if (close < 0) fault("Missing end of comment tag");
+    if (close > body && (source[close - 1] === "-" || source[close - 1] === "+")) close--;
     advance(close + endLength(close, "#}"));
   };
 
   const raw = (bodyAt: number): void => {
     advance(bodyAt);
+    if (at >= source.length) return;
     for (let block = source.indexOf("{%", at); block >= 0; block = source.indexOf("{%", block + 2)) {
       const word = soleWord(block, "endraw");
       const length = word < 0 ? 0 : endLength(word, "%}");

@@ -18,6 +18,7 @@ import {
   makeList,
   makeTuple,
   makeUndefined,
+  none,
   numberOf,
   toFloat,
   typeName,
@@ -60,12 +61,13 @@ function sort(run: Run, value: Value, [reverse, caseSensitive, path]: readonly (
   const paths: (Value | undefined)[] =
     path?.kind === "str" ? path.value.split(",").map((part) => plainText(run, part)) : [path];
   const getters = paths.map((part) => getterOf(run, part, post));
+  // Also one key stands in a list, as there: equal ones are then never asked which is less.
   const key = (value: Value): Value =>
     makeTuple(
       run,
       getters.map((get) => get(value)),
     );
-  return makeList(run, sortBy(run, value, getters.length === 1 ? getters[0]! : key, flag(run, reverse)));
+  return makeList(run, sortBy(run, value, key, flag(run, reverse)));
 }
 
 function extreme(run: Run, value: Value, [caseSensitive, path]: readonly (Value | undefined)[], sign: number): Value {
@@ -256,8 +258,9 @@ function roundInteger(value: bigint, unit: bigint): bigint {
 }
 
 function fileSize(run: Run, value: Value, [binarySizes]: readonly (Value | undefined)[]): Value {
-  const float = toFloatValue(run, value, []);
-  const size = float.kind === "float" ? float.value : 0;
+  const float = toFloatValue(run, value, [none]);
+  if (float.kind !== "float") return fault(`could not convert ${typeName(value)} to float`);
+  const size = float.value;
   const isBinary = flag(run, binarySizes);
   const base = isBinary ? 1024 : 1000;
   const ofCaller = isCallers(value);

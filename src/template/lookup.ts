@@ -72,7 +72,9 @@ function entry(run: Run, value: Value, key: Value): Value | undefined {
 export function sliceOf(run: Run, value: Value, start: Value, stop: Value, step: Value): Value {
   if (value.kind === "undefined") return fault(value.message);
   if (value.kind !== "str" && value.kind !== "list" && value.kind !== "tuple" && value.kind !== "range") {
-    return makeUndefined(`${typeName(value)} object has no element slice`);
+    return fault(
+      value.kind === "dict" ? "unhashable type: 'slice'" : `'${typeName(value)}' object is not subscriptable`,
+    );
   }
   const each = toOptionalIndex(step) ?? 1;
   if (each === 0) return fault("slice step cannot be zero");

@@ -53,7 +53,9 @@ export function formatPercent(run: Run, format: Text, given: Value): Text {
     const text = convert(run, item ?? next(), directive);
     out.add(format.markup ? escapeHtml(run, text) : text);
   }
-  if (!named && given.kind !== "dict" && used < places.length) {
+  // What can be indexed counts as a mapping, from which names may be left over.
+  const mapping = ["dict", "list", "range", "undefined"].includes(given.kind);
+  if (!named && !mapping && used < places.length) {
     return fault("not all arguments converted during string formatting");
   }
   return out.build(format.markup);
@@ -86,6 +88,7 @@ function convert(run: Run, value: Value, { flags, width, precision, type }: Dire
   checkPrecision(run, precision);
   let digits: string;
   let prefix = "";
+  let negative = typeof number === "bigint" ? number < 0n : number < 0 || Object.is(number, -0);
   if ("eEfFgG".includes(type)) {
     const lower = type.toLowerCase() as "e" | "f" | "g";
     digits = printNumber(Number(number), lower, precision ?? 6, flags.includes("#"));
@@ -93,13 +96,13 @@ function convert(run: Run, value: Value, { flags, width, precision, type }: Dire
   } else if ("diuoxX".includes(type)) {
     const whole = "oxX".includes(type) ? wholeOf(number, type) : BigInt(Math.trunc(Number(number)));
     const exact = typeof number === "bigint" ? number : whole;
-    const size = exact < 0n ? -exact : exact;
+    negative = exact < 0n;
+    const size = negative ? -exact : exact;
     digits = "diu".includes(type) ? printInt(size) : size.toString(type === "o" ? 8 : 16);
     if (type === "X") digits = digits.toUpperCase();
     if (precision !== undefined) digits = digits.padStart(precision, "0");
     if (flags.includes("#") && "oxX".includes(type)) prefix = `0${type}`;
   } else return fault(`unsupported format character '${type}'`);
-  const negative = typeof number === "bigint" ? number < 0n : number < 0 || Object.is(number, -0);
   const head = (negative ? "-" : flags.includes("+") ? "+" : flags.includes(" ") ? " " : "") + prefix;
   if (flags.includes("0") && !left) {
     const missing = Math.max(0, width - head.length - digits.length);

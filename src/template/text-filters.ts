@@ -2,6 +2,7 @@ import { toIndex, toOptionalIndex } from "./arguments.ts";
 import { escapeHtml } from "./escape.ts";
 import { iterate, toIterable } from "./iterate.ts";
 import { toJson } from "./json.ts";
+import { length as lengthOf } from "./lookup.ts";
 import { formatPercent } from "./percent-format.ts";
 import { countPoints, isSpace } from "./points.ts";
 import { toText } from "./printing.ts";
@@ -63,7 +64,6 @@ function spaces(run: Run, count: number): string {
 }
 
 function truncate(run: Run, value: Value, given: readonly (Value | undefined)[]): Value {
-  const text = toText(run, value);
   const [length = 255, , , leeway = 5] = given.map((each, index) =>
     index === 1 || index === 2 ? 0 : toOptionalIndex(each),
   );
@@ -71,10 +71,11 @@ function truncate(run: Run, value: Value, given: readonly (Value | undefined)[])
   const room = length - countPoints(run, end.value);
   if (room < 0) return fault(`expected length >= ${length - room}, got ${length}`);
   if (leeway < 0) return fault(`expected leeway >= 0, got ${leeway}`);
-  if (countPoints(run, text.value) <= length + leeway) return text;
-  const cut = pick(run, text, 0, room, 1);
+  if (lengthOf(run, value) <= length + leeway) return value;
+  if (value.kind !== "str") return fault(`can only truncate text, not ${typeName(value)}`);
+  const cut = pick(run, value, 0, room, 1);
   const killWords = given[1] !== undefined && isTrue(run, given[1]);
-  return concat(run, [killWords ? cut : splitFromRight(run, cut, " ", 1)[0]!, end], text.markup);
+  return concat(run, [killWords ? cut : splitFromRight(run, cut, " ", 1)[0]!, end], value.markup);
 }
 
 /** Removes comments and tags, joins what space parted, and reads the entities that `escape` writes. */
@@ -216,7 +217,8 @@ export const textFilters: Readonly<Record<string, Filter>> = {
         breakOnHyphens: hyphens === undefined || isTrue(run, hyphens),
       };
       const end = by === undefined || by.kind === "none" ? plainText(run, "\n") : toText(run, by);
-      const lines = splitLines(run, toText(run, value), false).map((line) => wrapText(run, line, options));
+      if (value.kind !== "str") return fault(`can only wrap text, not ${typeName(value)}`);
+      const lines = splitLines(run, value, false).map((line) => wrapText(run, line, options));
       const out = createBuilder(run);
       for (const [index, line] of lines.entries()) {
         if (index > 0) out.add(end);
