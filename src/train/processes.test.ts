@@ -41,12 +41,12 @@ describe("a replica whose first process is no more", () => {
     async (wait) => {
       const folder = mkdtempSync(join(tmpdir(), "grok1-train-test-"));
       writeFileSync(join(folder, "values"), "x");
-      const child = fork(program, [folder], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
+      const child = fork(program, [folder], { execArgv: [], stdio: ["ignore", "ignore", "pipe", "ipc"] });
       let said = "";
       child.stderr!.on("data", (text) => {
         said += text;
       });
-      const ended = new Promise((done) => child.once("close", done));
+      const ended = new Promise((done) => child.once("exit", done));
       await new Promise((done) => setTimeout(done, wait));
       child.disconnect();
       await ended;
