@@ -1,6 +1,6 @@
 import { GrokError, shown } from "../../errors.ts";
 import { type GgufFile, type GgufTensor, openGguf } from "../../formats/gguf/file.ts";
-import { decodeRow } from "../../tensor/decode.ts";
+import { canDecode, decodeRow } from "../../tensor/decode.ts";
 import { elementCount, readTensor } from "../../tensor/tensor.ts";
 import { encodedBytes } from "../../tensor/types.ts";
 import type { ModelFile } from "../model.ts";
@@ -119,6 +119,15 @@ function checkShape(path: string, { name, shape }: GgufTensor, expected: readonl
 }
 
 function decodeAll(path: string, tensor: GgufTensor): Float32Array {
+  if (!canDecode(tensor.type)) {
+    throw new GrokError(
+      "unsupported",
+      `${path}: tensor ${tensor.name} is of type ${tensor.type}, which cannot be read`,
+      {
+        ...{ path, tensor: tensor.name, type: tensor.type },
+      },
+    );
+  }
   const values = new Float32Array(elementCount(tensor.shape));
   const cols = tensor.shape.at(-1)!;
   const rowBytes = encodedBytes(tensor.type, cols);
