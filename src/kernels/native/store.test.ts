@@ -88,7 +88,7 @@ describe.skipIf(!addon)("experts that are not in memory", () => {
           ops.close();
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 25 },
     );
   });
 
@@ -226,6 +226,25 @@ describe.skipIf(!addon)("experts that are not in memory", () => {
     const many = Array.from({ length: 50 }, () => native.fetch(weight, 0).catch((error: Error) => error.message));
     native.close();
     for (const outcome of await Promise.all(many)) expect([undefined, "the backend is closed"]).toContain(outcome);
+  });
+
+  it("asks again about what could not be read", async () => {
+    let missing = 1;
+    const fetch = () => Promise.reject(new Error("broken drive"));
+    const native = { missing: () => missing, fetch } as unknown as Parameters<typeof createPageCacheStore>[0];
+    const tensor = floatTensor("blk.0.ffn_gate_exps.weight", [4, 2, 2], new Float32Array(16));
+    const stack = { id: 1, matrices: 4, tensor } as unknown as Parameters<ExpertStore["absent"]>[0][number];
+    const store = createPageCacheStore(native);
+    expect(store.absent([stack], [3])).toEqual([3]);
+    await expect(store.fetch([stack], 3)).rejects.toThrow(
+      expect.objectContaining({
+        code: "io",
+        message: expect.stringMatching(/expert 3 of blk.0.ffn_gate_exps.*broken/),
+      }),
+    );
+    expect(store.absent([stack], [3])).toEqual([3]);
+    missing = 0;
+    expect(store.absent([stack], [3])).toEqual([]);
   });
 
   it("asks seldom about what never went missing, and often once something did", () => {

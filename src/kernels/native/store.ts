@@ -16,7 +16,7 @@ const shortestTrust = 250;
 const longestTrust = 60_000;
 
 /**
- * The system's page cache has them. To ask it takes a moment for each matrix, so an expert that was used lately is not asked about:
+ * The system's page cache has them (Linux tells of it only those who own a file or may write it; for others all is taken to be there). To ask it takes a moment for each matrix, so an expert that was used lately is not asked about:
  * where those asked about were never missing the time grows, and where one went missing it begins anew.
  */
 export function createPageCacheStore(native: AddonBackend): ExpertStore {
@@ -55,8 +55,10 @@ export function createPageCacheStore(native: AddonBackend): ExpertStore {
           throw ioError(`read expert ${expert} of ${tensor.name}${where}`, tensor.source, error);
         }
       });
+      const times = timesOf(stacks[0]!);
+      times[expert] = Number.NEGATIVE_INFINITY;
       await Promise.all(reading);
-      timesOf(stacks[0]!)[expert] = performance.now();
+      times[expert] = performance.now();
     },
   };
 }
