@@ -20,6 +20,8 @@ export function titleLetter(letter: string): string {
   titles ??= titleTable();
   const known = titles.get(letter);
   if (known !== undefined) return known;
+  // Georgian has capitals, but no titles with them.
+  if (letter >= "ა" && letter <= "ჿ") return letter;
   // `ŉ` comes apart into an apostrophe and the letter; the others are one capital and the rest small.
   if (letter === "ŉ") return "ʼN";
   const [first = "", ...rest] = letter.toUpperCase();
@@ -50,6 +52,7 @@ export function foldCase(value: string): string {
 function foldLetter(letter: string): string {
   const code = letter.codePointAt(0)!;
   if (code === 0x131) return letter;
+  if (code === 0x1e9e) return "ss";
   if ((code >= 0x13a0 && code <= 0x13fd) || (code >= 0xab70 && code <= 0xabbf)) return letter.toUpperCase();
   return [...letter.toUpperCase()].map((each) => each.toLowerCase()).join("");
 }

@@ -272,7 +272,7 @@ describe("layouts that others use", () => {
 
   it("calls of tools, their results and the tools themselves go to the template", async () => {
     const source = [
-      "{% for t in tools or [] %}tool {{ t.name }} {% endfor %}{% for m in messages %}<|user|>{{ m.role }} {{ m.content }}",
+      "{% for t in tools or [] %}tool {{ t.name }} {% endfor %}{% for m in messages %}<|user|>{{ m.role }} {{ m.content or '' }}",
       "{% for c in m.tool_calls or [] %}call {{ c.function.name }} {% endfor %}{{ m.tool_call_id or '' }}<|end|>{% endfor %}",
       "{% if add_generation_prompt %}<|user|>assistant {% endif %}",
     ].join("");
@@ -508,7 +508,7 @@ describe("training data of a configuration", () => {
   });
 
   it("names a tokenizer that is missing or is none", async () => {
-    await expect(prepareTraining(config("none.model"))).rejects.toThrow(/none\.model: cannot read/);
+    await expect(prepareTraining(config("none.model"))).rejects.toThrow(/none\.model: cannot open/);
     await expect(prepareTraining(config("models/rope.json"))).rejects.toThrow(/rope\.json/);
   });
 });
