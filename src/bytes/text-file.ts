@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { GrokError } from "../errors.ts";
 import { ioError } from "./io-error.ts";
 import { openRegular } from "./regular-file.ts";
 import { createLineDecoder, decodeText, failLong, mostTextBytes } from "./text.ts";
@@ -13,6 +14,34 @@ export function readTextFile(path: string): string {
   const gathered = createGatherer(path);
   for (const chunk of readChunks(path, mostTextBytes)) gathered.add(chunk);
   return gathered.text();
+}
+
+/** Bytes that {@link readTextBytes} reads at most: what is held in memory, and searched, at once. */
+const mostFileBytes = 2 ** 31 - 1;
+
+/**
+ * A text file's bytes as they are, for what looks at them before or instead of making one text of them: `checkText` is still to come.
+ * @throws GrokError `io`; `capacity` for 2 GiB and more.
+ */
+export function readTextBytes(path: string): Buffer {
+  const fd = openText(path);
+  try {
+    const tooLarge = () =>
+      new GrokError("capacity", `${path}: larger than 2 GiB: split the file`, { path, most: mostFileBytes });
+    const { size } = fstatSync(fd);
+    if (size > mostFileBytes) throw tooLarge();
+    // A pipe's size is 0, and a file may grow: a byte more than is expected shows the end.
+    let bytes = Buffer.allocUnsafeSlow(size + 1);
+    for (let used = 0; ; ) {
+      const got = readSome(fd, bytes.subarray(used, used + 2 ** 30), path);
+      if (got === 0) return bytes.subarray(0, used);
+      used += got;
+      if (used > mostFileBytes) throw tooLarge();
+      if (used === bytes.length) bytes = Buffer.concat([bytes, Buffer.allocUnsafeSlow(Math.max(used, chunkBytes))]);
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**

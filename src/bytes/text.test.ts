@@ -1,13 +1,13 @@
 import { isUtf8 } from "node:buffer";
 import { execFileSync } from "node:child_process";
-import { existsSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, ftruncateSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
 import { createLineDecoder, decodeText, mostTextBytes } from "./text.ts";
-import { readStreamLines, readTextFile, readTextLines, readTextStream } from "./text-file.ts";
+import { readStreamLines, readTextBytes, readTextFile, readTextLines, readTextStream } from "./text-file.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "grok1-text-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -144,6 +144,20 @@ describe("text files", () => {
     expect([readTextFile(path), ...readTextLines(path)]).toEqual([""]);
   });
 
+  it("are given as bytes where they are no one text", () => {
+    for (const bytes of [bytesOf(), bytesOf(mark, "a\n", [0xff]), Buffer.alloc((1 << 20) + 1, "ab")]) {
+      writeFileSync(path, bytes);
+      expect(readTextBytes(path).equals(bytes)).toBe(true);
+    }
+    // A hole, not bytes on the disk.
+    truncateSync(path, 2 ** 31);
+    expect(failure(() => readTextBytes(path))).toMatchObject({
+      code: "capacity",
+      message: `${path}: larger than 2 GiB: split the file`,
+    });
+    rmSync(path);
+  });
+
   it("name what is wrong with them", () => {
     writeFileSync(path, bytesOf("fine\n", [0x80]));
     expect(() => readTextFile(path)).toThrow(`${path}, line 2: the text is not UTF-8: found 80 at byte 5`);
@@ -160,9 +174,11 @@ describe("text files", () => {
     const pipe = join(folder, "pipe");
     execFileSync("mkfifo", [pipe]);
     for (const strange of ["/dev/zero", pipe]) {
-      const error = failure(() => readTextFile(strange));
-      expect(error.message).toBe(`${strange}: cannot open: not a regular file`);
-      expect(error.code).toBe("io");
+      for (const read of [readTextFile, readTextBytes]) {
+        const error = failure(() => read(strange));
+        expect(error.message).toBe(`${strange}: cannot open: not a regular file`);
+        expect(error.code).toBe("io");
+      }
     }
   });
 

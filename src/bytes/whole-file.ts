@@ -1,5 +1,6 @@
 import { GrokError } from "../errors.ts";
 import { openDataFile } from "./data-file.ts";
+import { decodeText } from "./text.ts";
 
 /**
  * All bytes of a regular file that is small by its nature (a configuration, a tokenizer's model).
@@ -15,11 +16,11 @@ export function readWhole(path: string, most: number): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** A JSON object in a file. @throws GrokError as {@link readWhole}; `format` for what is none. */
+/** A JSON object in a file. @throws GrokError as {@link readWhole}; `format` for what is none, or not UTF-8. */
 export function readJsonObject(path: string, most: number): Readonly<Record<string, unknown>> {
   let content: unknown;
   try {
-    content = JSON.parse(new TextDecoder().decode(readWhole(path, most)));
+    content = JSON.parse(decodeText(readWhole(path, most), path));
   } catch (error) {
     if (error instanceof SyntaxError) {
       throw new GrokError("format", `${path}: not JSON: ${error.message}`, { path }, error);

@@ -1,8 +1,11 @@
-import { appendFileSync, readFileSync } from "node:fs";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomic } from "../bytes/atomic-write.ts";
 import { makeFolder } from "../bytes/folder.ts";
 import { ioError } from "../bytes/io-error.ts";
+import { mostTextBytes } from "../bytes/text.ts";
+import { readWhole } from "../bytes/whole-file.ts";
+import { GrokError } from "../errors.ts";
 import type { Curve } from "./loss-plot.ts";
 import type { HeldOutScore } from "./trainer.ts";
 
@@ -57,9 +60,10 @@ export async function openLog(out: string, step: number): Promise<TrainLog> {
   let old = "";
   makeFolder(out);
   try {
-    if (step > 0) old = readFileSync(path, "utf8");
+    // Not held to UTF-8: its last line may end within a character.
+    if (step > 0) old = Buffer.from(readWhole(path, mostTextBytes).buffer).toString("utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw ioError("read", path, error);
+    if (!(error instanceof GrokError && error.details.code === "ENOENT")) throw error;
   }
   const entries = old.split("\n").flatMap((line): LogEntry[] => {
     try {

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { ioError } from "../bytes/io-error.ts";
+import { decodeText } from "../bytes/text.ts";
+import { readTextBytes } from "../bytes/text-file.ts";
 import { readWhole } from "../bytes/whole-file.ts";
 import { tokenizerMetadata } from "../convert/tokenizer-metadata.ts";
 import { GrokError } from "../errors.ts";
@@ -45,9 +47,10 @@ export async function prepareTraining(
   onFile: (file: string) => void = () => {},
 ): Promise<TrainSetup> {
   const { model } = config;
-  const tokenizerBytes = readBytes(config.tokenizer);
-  const templateBytes = config.chatTemplate === undefined ? undefined : readBytes(config.chatTemplate);
-  const chatTemplate = templateBytes?.toString("utf8");
+  // A model file can stand for its tokenizer, so there is no telling how long it is.
+  const tokenizerBytes = Buffer.from(readWhole(config.tokenizer, Number.POSITIVE_INFINITY).buffer);
+  const templateBytes = config.chatTemplate === undefined ? undefined : readTextBytes(config.chatTemplate);
+  const chatTemplate = templateBytes && decodeText(templateBytes, config.chatTemplate!);
   const { tokenizer, metadata, vocab } = openTokenizer(config, tokenizerBytes);
   const encodingKey = createHash("sha256")
     .update(createHash("sha256").update(tokenizerBytes).digest())
@@ -87,9 +90,6 @@ export async function prepareTraining(
     stream: () => createBatchStream(corpora, { context, batchTokens, accumulation, replicas, seed }),
   };
 }
-
-/** A model file can stand for its tokenizer, so there is no telling how long it is. */
-const readBytes = (path: string) => Buffer.from(readWhole(path, Number.POSITIVE_INFINITY).buffer);
 
 function openTokenizer(config: TrainConfig, bytes: Buffer) {
   const { tokenizer: path } = config;

@@ -143,6 +143,14 @@ describe("an adapter's configuration gives each module what peft gives it", () =
     expect(read({ peft_type: "LORA", r: 4, lora_alpha: 8, ...harmless }).scaleOf(all[0]!)).toBe(2);
   });
 
+  it("is UTF-8, or refused with the line", () => {
+    const path = join(folder, adapterConfigFile);
+    writeFileSync(path, Buffer.concat([Buffer.from('{\n"r": "'), Buffer.from([0xff, 0x22])]));
+    expect(() => readAdapterConfig(path)).toThrow(`${path}, line 2: the text is not UTF-8: found ff 22 at byte 8`);
+    writeFileSync(path, Buffer.from("\ufeff{}", "utf16le"));
+    expect(() => readAdapterConfig(path)).toThrow("the text is in UTF-16");
+  });
+
   it.skipIf(process.platform === "win32")("is a regular file, or refused at once", () => {
     const path = join(folder, "pipe");
     execFileSync("mkfifo", [path]);

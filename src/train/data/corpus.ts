@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { makeFolder } from "../../bytes/folder.ts";
-import { ioError } from "../../bytes/io-error.ts";
+import { readTextBytes } from "../../bytes/text-file.ts";
+import { readWhole } from "../../bytes/whole-file.ts";
 import { GrokError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { Document } from "./document.ts";
-import { readBytes, readDocuments } from "./documents.ts";
+import { readDocuments } from "./documents.ts";
 import { type EncodedDocument, type EncodingOptions, encodeDocument } from "./encode.ts";
 import { decodeIds, encodeIds, type TokenizedDocuments } from "./ids-file.ts";
 import { type DataSource, findFiles } from "./source.ts";
@@ -106,7 +107,7 @@ function checkTraining(training: Uint32Array, source: DataSource): Uint32Array {
 }
 
 async function tokenizeFiles(path: string, source: DataSource, options: CorpusOptions) {
-  const files = findFiles(path).map((file) => ({ file, bytes: readBytes(file) }));
+  const files = findFiles(path).map((file) => ({ file, bytes: readTextBytes(file) }));
   const { format, separator, keys, overlong } = source;
   const conversational = format === "pairs" || format === "chat";
   const hash = createHash("sha256").update(
@@ -120,7 +121,8 @@ async function tokenizeFiles(path: string, source: DataSource, options: CorpusOp
 
   const cached = options.cache === undefined ? undefined : join(options.cache, `${key.slice(0, 32)}-2.ids`);
   if (cached !== undefined && existsSync(cached)) {
-    const documents = readCached(cached);
+    // One that is not whole is made anew.
+    const documents = decodeIds(Buffer.from(readWhole(cached, Number.POSITIVE_INFINITY).buffer));
     if (documents) return { documents, key };
   }
   const documents = tokenize(files, source, options);
@@ -129,17 +131,6 @@ async function tokenizeFiles(path: string, source: DataSource, options: CorpusOp
     await writeAtomic(cached, encodeIds(documents));
   }
   return { documents, key };
-}
-
-/** A cached file that is not whole is made anew. */
-function readCached(path: string): TokenizedDocuments | undefined {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    throw ioError("read", path, error);
-  }
-  return decodeIds(bytes);
 }
 
 function tokenize(

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -8,6 +9,7 @@ import { createJinjaTemplate } from "../../generate/chat-template.ts";
 import { tokenizerFromSentencePiece } from "../../tokenizer/sentencepiece-file.ts";
 import { createTokenizerTrainer } from "../../tokenizer/train.ts";
 import { parseTrainConfig } from "../config.ts";
+import { sourceOf } from "../lora/source.ts";
 import { prepareTraining } from "../setup.ts";
 import { type Corpus, type CorpusOptions, countPassedOver, loadCorpus } from "./corpus.ts";
 import { longestLine } from "./documents.ts";
@@ -481,11 +483,11 @@ describe("stream", () => {
 
 describe("training data of a configuration", () => {
   const vectors = resolve(import.meta.dirname, "../../../test/vectors");
-  const config = (name: string) => {
+  const config = (name: string, chatTemplate?: string) => {
     const model = { name: "m", layers: 1, width: 8, heads: 1, kvHeads: 1, headSize: 8, experts: 2, used: 1, hidden: 8 };
     const sources = [{ name: "abc", path: put("abc abc<|endoftext|>abd"), format: "text" }];
     const data = { sources, cache: "loaded" };
-    const rest = { steps: 1, batchTokens: 32, optimizer: { rate: 0.01, warmup: 0 } };
+    const rest = { steps: 1, batchTokens: 32, optimizer: { rate: 0.01, warmup: 0 }, chatTemplate };
     const tokenizer = join(vectors, name);
     return parseTrainConfig(
       { model: { ...model, context: 32 }, tokenizer, out: "out", data, ...rest },
@@ -505,6 +507,22 @@ describe("training data of a configuration", () => {
     await prepareTraining(settings, onFile);
     expect(made).toHaveLength(1);
     expect((await prepareTraining(config(name))).corpora[0]!.key).toBe(corpora[0]!.key);
+  });
+
+  it("holds a chat template to UTF-8, and is read from regular files alone", async () => {
+    const templated = (content: Uint8Array) => prepareTraining(config("tokenizer/sp-bpe.model", put(content)));
+    await expect(templated(Buffer.from([10, 0xff, 97]))).rejects.toThrow(
+      /file-\d+\.txt, line 2: the text is not UTF-8: found ff 61 at byte 1$/,
+    );
+    await expect(templated(Buffer.from("\ufeff{{ a }}", "utf16le"))).rejects.toThrow(/the text is in UTF-16/);
+    const { tokenizerMetadata } = await templated(Buffer.from("\ufeff{{ bos_token }}"));
+    expect(new Map(tokenizerMetadata).get("tokenizer.chat_template")).toMatchObject({ value: "{{ bos_token }}" });
+    await expect(loadCorpus(source(folder, {}), options)).rejects.toThrow(/cannot open: it is a folder/);
+    if (process.platform === "win32") return;
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    await expect(loadCorpus(source(pipe, {}), options)).rejects.toThrow(/pipe: cannot open: not a regular file/);
+    expect(() => sourceOf(pipe, { heldOut: 0, format: "chat" })).toThrow(/pipe: cannot open: not a regular file/);
   });
 
   it("names a tokenizer that is missing or is none", async () => {

@@ -1,6 +1,4 @@
 import { constants } from "node:buffer";
-import { readFileSync } from "node:fs";
-import { ioError } from "../../bytes/io-error.ts";
 import { checkText, decodeChecked, failLong } from "../../bytes/text.ts";
 import { GrokError } from "../../errors.ts";
 import { readConversation } from "./conversation.ts";
@@ -26,18 +24,6 @@ export function* readDocuments(file: string, bytes: Buffer, source: DataSource):
   if (!found) {
     const what = bytes.length === 0 ? "the file is empty" : "there is no document in the file";
     throw new GrokError("format", `${file}: ${what}, expected ${source.format}`, { file });
-  }
-}
-
-/** @throws GrokError `io`; `capacity` for a file that does not fit a buffer. */
-export function readBytes(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ERR_FS_FILE_TOO_LARGE") {
-      throw new GrokError("capacity", `${file}: larger than 2 GiB: split the file`, { file }, error);
-    }
-    throw ioError("read", file, error);
   }
 }
 

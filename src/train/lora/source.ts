@@ -1,5 +1,6 @@
 import { extname } from "node:path";
-import { readBytes } from "../data/documents.ts";
+import { checkText } from "../../bytes/text.ts";
+import { readTextBytes } from "../../bytes/text-file.ts";
 import { jsonEntries } from "../data/json-entries.ts";
 import { type DataFormat, type DataSource, defaultDataSource, findFiles, type OverlongPolicy } from "../data/source.ts";
 
@@ -20,7 +21,7 @@ const messageKeys = ["messages", "conversations"];
  * A file's data source. `.jsonl` and `.json` are read line by line, or as one list, as conversations, as prompts with answers or as texts,
  * whichever the first line's entries are named for; anything else is text. What the lines then do not hold is told by the reader
  * with file and line.
- * @throws GrokError `io`.
+ * @throws GrokError as `readTextBytes`; `format` for what is not UTF-8.
  */
 export function sourceOf(path: string, options: SourceOptions): DataSource {
   const { heldOut, overlong = defaultDataSource.overlong } = options;
@@ -53,9 +54,7 @@ function detectFormat(path: string, asked: DataFormat | undefined): Pick<DataSou
 
 /** The first line's object, or that of a list; an empty one where there is none to be read. */
 function firstEntry(file: string): object {
-  const bytes = readBytes(file);
-  const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
-  const body = bytes.subarray(start);
+  const body = checkText(readTextBytes(file), file);
   try {
     for (const place of jsonEntries(file, body)) {
       const entry: unknown = JSON.parse(
