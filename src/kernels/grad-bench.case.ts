@@ -15,7 +15,7 @@ export interface Bench {
 }
 
 /** One forward operation, or a few, and the rule that gives the gradients of its values. */
-export interface Run {
+export interface Forward {
   /** A result; its part of the loss is its product with a fixed random matrix, whose values `back` is given. */
   readonly out?: Matrix;
   /** Terms of the loss beside that. */
@@ -32,7 +32,7 @@ export interface Problem {
   readonly quantized?: boolean;
   /** Slow to run on the reference: fewer places are looked at. */
   readonly large?: boolean;
-  run(bench: Bench): Run | Promise<Run>;
+  run(bench: Bench): Forward | Promise<Forward>;
 }
 
 export function batchOf(counts: readonly number[], firstPosition = 0): Batch {

@@ -1,5 +1,5 @@
 import type { TensorType } from "../tensor/types.ts";
-import { type Bench, drawnShapes, frozen, type Problem, type Run } from "./grad-bench.case.ts";
+import { type Bench, drawnShapes, type Forward, frozen, type Problem } from "./grad-bench.case.ts";
 import type { Activation, ExpertStacks, Matrix, Weight } from "./ops.ts";
 import { createRandom } from "./oracle.case.ts";
 
@@ -50,7 +50,7 @@ export function routeProblems(): Problem[] {
   ) => ({
     name: `route to ${used} of ${experts}, ${renormalize ? "renormalised" : "as they are"}, losses ${coefficients}`,
     values: { logits: routerLogits(rows + experts, rows, experts) },
-    async run(bench: Bench): Promise<Run> {
+    async run(bench: Bench): Promise<Forward> {
       const logits = bench.matrix("logits", rows, experts);
       const [balance, zLoss] = coefficients;
       const options = { used, renormalize, balance, zLoss };

@@ -1,9 +1,9 @@
 import type { Addon } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
 import { batchOf } from "../batch.ts";
+import { checkApart, checkSize, checkStep } from "../checks.ts";
 import type { GradOps, Into, SelfAttentionOptions, TrainableWeight } from "../grad-ops.ts";
 import type { Batch, ExpertStacks, Matrix, Routing, Weight } from "../ops.ts";
-import { checkApart, checkSize } from "../reference/matrix.ts";
 import { checkSame, type NativeOptions, openNative } from "./native.ts";
 import { adaptWeight, boundParameter, createParameter } from "./parameter.ts";
 import { boundWeight, type NativeWeight } from "./weight.ts";
@@ -257,9 +257,7 @@ export function createNativeGrad(addon: Addon, options: NativeOptions = {}): Gra
       return Math.sqrt(sum);
     },
     adamw(parameters, { rate, beta1, beta2, epsilon, decay, step, factor }) {
-      if (!(Number.isInteger(step) && step >= 1)) {
-        throw new GrokError("argument", `adamw: step ${step} is not a whole number from 1`, { step });
-      }
+      checkStep(step);
       for (const parameter of parameters) {
         native.adamw(boundParameter(native, parameter).id, rate, beta1, beta2, epsilon, decay, step, factor);
       }

@@ -1,9 +1,9 @@
 import type { AddonBackend } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
 import { elementCount } from "../../tensor/tensor.ts";
+import { checkSize } from "../checks.ts";
 import type { Parameter, ParameterPart, TrainableWeight } from "../grad-ops.ts";
 import type { Weight } from "../ops.ts";
-import { checkSize } from "../reference/matrix.ts";
 import type { NativeWeight } from "./weight.ts";
 
 /** A parameter in the addon's memory: a weight with a gradient and moments. */

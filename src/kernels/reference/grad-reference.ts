@@ -1,5 +1,5 @@
-import { GrokError } from "../../errors.ts";
 import { batchOf } from "../batch.ts";
+import { checkApart, checkSize, checkStep } from "../checks.ts";
 import type { GradOps, Into } from "../grad-ops.ts";
 import type { Batch, Matrix } from "../ops.ts";
 import { stepParameter } from "./adamw.ts";
@@ -8,7 +8,7 @@ import { addExpertsGradient } from "./experts-gradient.ts";
 import { eachGateGradient } from "./gate-gradient.ts";
 import { adaptWeight } from "./low-rank.ts";
 import { addProduct, addWeightGradient } from "./matmul-gradient.ts";
-import { checkApart, checkSize, valuesOf } from "./matrix.ts";
+import { valuesOf } from "./matrix.ts";
 import { addNormGradient } from "./norm-gradient.ts";
 import { boundParameter, createParameter, parameterOf } from "./parameter.ts";
 import { checkIndex, checkSame, createReference, type ReferenceOptions } from "./reference.ts";
@@ -230,9 +230,7 @@ export function createGradReference(options: ReferenceOptions = {}): GradOps {
       return Math.sqrt(sum);
     },
     adamw(parameters, step) {
-      if (!(Number.isInteger(step.step) && step.step >= 1)) {
-        throw new GrokError("argument", `adamw: step ${step.step} is not a whole number from 1`, { step: step.step });
-      }
+      checkStep(step.step);
       for (const parameter of parameters) stepParameter(boundParameter(parameter), step);
     },
   };

@@ -1,7 +1,7 @@
 import { GrokError } from "../../errors.ts";
+import { checkSize } from "../checks.ts";
 import type { TrainableWeight } from "../grad-ops.ts";
 import type { Weight } from "../ops.ts";
-import { checkSize } from "./matrix.ts";
 import { boundParameter, type ReferenceParameter } from "./parameter.ts";
 import type { ReferenceWeight } from "./weight.ts";
 

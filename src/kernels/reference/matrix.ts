@@ -1,5 +1,5 @@
 import { GrokError } from "../../errors.ts";
-import type { Matrix, Weight } from "../ops.ts";
+import type { Matrix } from "../ops.ts";
 
 /** A matrix of the reference backend: row-major float64 values. */
 export interface ReferenceMatrix extends Matrix {
@@ -40,44 +40,4 @@ export function valuesOf(matrix: Matrix): Float64Array {
     });
   }
   return data;
-}
-
-/** Throws GrokError `shape` unless `found` is `expected`. */
-export function checkSize(operation: string, what: string, expected: number, found: number): void {
-  if (expected !== found) {
-    throw new GrokError("shape", `${operation}: ${what} is ${found}, expected ${expected}`, {
-      operation,
-      what,
-      expected,
-      found,
-    });
-  }
-}
-
-/** Throws GrokError `argument` when an operation that reads while it writes is asked to write over its operand. */
-export function checkApart(operation: string, name: string, ...operands: readonly Matrix[]): void {
-  for (const operand of operands) {
-    if (operand.name === name) {
-      throw new GrokError("argument", `${operation} cannot write over its operand ${name}`, {
-        operation,
-        matrix: name,
-      });
-    }
-  }
-}
-
-/** @throws GrokError `shape` for factors [rank, in] and [out, rank] that do not fit a matrix [out, in], or each matrix of a stack. */
-export function checkLowRank(operation: string, a: Weight & Sides, b: Weight & Sides, base: Sides): void {
-  for (const factor of [a, b]) {
-    checkSize(operation, `matrices of ${factor.tensor.name}`, base.matrices, factor.matrices);
-  }
-  checkSize(operation, `columns of ${a.tensor.name}`, base.cols, a.cols);
-  checkSize(operation, `rows of ${b.tensor.name}`, base.rows, b.rows);
-  checkSize(operation, `columns of ${b.tensor.name}`, a.rows, b.cols);
-}
-
-interface Sides {
-  readonly matrices: number;
-  readonly rows: number;
-  readonly cols: number;
 }

@@ -1,8 +1,8 @@
 import { GrokError } from "../../errors.ts";
 import { elementCount } from "../../tensor/tensor.ts";
+import { checkSize } from "../checks.ts";
 import type { Parameter, ParameterPart } from "../grad-ops.ts";
 import type { Weight } from "../ops.ts";
-import { checkSize } from "./matrix.ts";
 import type { ReferenceWeight } from "./weight.ts";
 
 /** A parameter of the reference backend: float64 values, gradient and moments, each of the whole shape. */

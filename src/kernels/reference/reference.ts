@@ -1,13 +1,13 @@
 import { GrokError } from "../../errors.ts";
 import { batchOf, checkBatch } from "../batch.ts";
+import { checkApart, checkLowRank, checkSize, checkTopK } from "../checks.ts";
 import type { Batch, LowRank, Matrix, Ops } from "../ops.ts";
-import { checkTopK } from "../top-k.ts";
 import { attend } from "./attention.ts";
 import { addInto, gate, normalize, scaleInto, softcapInto } from "./elementwise.ts";
 import { addLowRankTerm, mixExperts, type ReferenceTerms } from "./experts.ts";
 import { boundCache, copyCachePage, createKvCache, storeRows } from "./kv-cache.ts";
 import { multiply } from "./matmul.ts";
-import { checkApart, checkLowRank, checkSize, createScratch, valuesOf } from "./matrix.ts";
+import { createScratch, valuesOf } from "./matrix.ts";
 import { rotate } from "./rope.ts";
 import { choose, softmaxRows } from "./route.ts";
 import { largest } from "./top-k.ts";

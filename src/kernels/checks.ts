@@ -1,0 +1,61 @@
+/** What every backend holds its operands to. */
+
+import { GrokError } from "../errors.ts";
+import type { Matrix, Weight } from "./ops.ts";
+
+/** Throws GrokError `shape` unless `found` is `expected`. */
+export function checkSize(operation: string, what: string, expected: number, found: number): void {
+  if (expected !== found) {
+    throw new GrokError("shape", `${operation}: ${what} is ${found}, expected ${expected}`, {
+      operation,
+      what,
+      expected,
+      found,
+    });
+  }
+}
+
+/** Throws GrokError `argument` when an operation that reads while it writes is asked to write over its operand. */
+export function checkApart(operation: string, name: string, ...operands: readonly Matrix[]): void {
+  for (const operand of operands) {
+    if (operand.name === name) {
+      throw new GrokError("argument", `${operation} cannot write over its operand ${name}`, {
+        operation,
+        matrix: name,
+      });
+    }
+  }
+}
+
+/** @throws GrokError `shape` for factors [rank, in] and [out, rank] that do not fit a matrix [out, in], or each matrix of a stack. */
+export function checkLowRank(operation: string, a: Weight & Sides, b: Weight & Sides, base: Sides): void {
+  for (const factor of [a, b]) {
+    checkSize(operation, `matrices of ${factor.tensor.name}`, base.matrices, factor.matrices);
+  }
+  checkSize(operation, `columns of ${a.tensor.name}`, base.cols, a.cols);
+  checkSize(operation, `rows of ${b.tensor.name}`, base.rows, b.rows);
+  checkSize(operation, `columns of ${b.tensor.name}`, a.rows, b.cols);
+}
+
+/** Columns are named by numbers that a float32 holds exactly. */
+const mostColumns = 2 ** 24;
+
+/** @throws GrokError `argument` unless k values of each row can be chosen. */
+export function checkTopK({ name, cols }: Matrix, k: number): void {
+  if (Number.isInteger(k) && k >= 1 && k <= cols && cols <= mostColumns) return;
+  throw new GrokError("argument", `topK: cannot choose ${k} of ${cols} columns of ${name} (at most ${mostColumns})`, {
+    ...{ k, cols },
+  });
+}
+
+/** @throws GrokError `argument` unless `step` counts a step of AdamW, from 1. */
+export function checkStep(step: number): void {
+  if (Number.isInteger(step) && step >= 1) return;
+  throw new GrokError("argument", `adamw: step ${step} is not a whole number from 1`, { step });
+}
+
+interface Sides {
+  readonly matrices: number;
+  readonly rows: number;
+  readonly cols: number;
+}
