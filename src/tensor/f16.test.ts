@@ -1,6 +1,20 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { f16AsF32Bits, f16Values, fromBf16, fromF16, readF16, toBf16, toF16, writeF16 } from "./f16.ts";
+import { bf16FromF32Bits, f16AsF32Bits, f16Values, readF16, toF16, writeF16 } from "./f16.ts";
+
+const float = new Float32Array(1);
+const bits = new Uint32Array(float.buffer);
+const fromF16 = (half: number) => f16Values[half]!;
+
+function fromBf16(half: number): number {
+  bits[0] = half << 16;
+  return float[0]!;
+}
+
+function toBf16(value: number): number {
+  float[0] = value;
+  return bf16FromF32Bits(bits[0]!);
+}
 
 /** The definition of IEEE 754 binary16, in arithmetic. */
 function define(half: number): number {

@@ -59,23 +59,6 @@ export function toF16(value: number): number {
   return f16FromF32Bits(bits[0]!);
 }
 
-/** bf16 bits nearest to `value`, which is first rounded to float32. */
-export function toBf16(value: number): number {
-  float[0] = value;
-  return bf16FromF32Bits(bits[0]!);
-}
-
-/** The value of f16 bits. */
-export function fromF16(half: number): number {
-  return f16Values[half & 0xffff]!;
-}
-
-/** The value of bf16 bits. */
-export function fromBf16(half: number): number {
-  bits[0] = half << 16;
-  return float[0]!;
-}
-
 /** The f16 value stored little-endian at `bytes[at]`. */
 export function readF16(bytes: Uint8Array, at: number): number {
   return f16Values[bytes[at]! | (bytes[at + 1]! << 8)]!;

@@ -1,6 +1,6 @@
 /** The pieces of a vocabulary in flat arrays, and a hash table over their bytes. */
 
-import { fromUtf8, toUtf8 } from "../bytes/utf8.ts";
+import { fromUtf8 } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 
 /** Byte strings end to end: piece i is `blob[offsets[i], offsets[i+1])`. */
@@ -23,34 +23,6 @@ export function checkPieceCount(count: number, source: string): void {
   }
 }
 
-export function piecesFromStrings(strings: readonly string[]): Pieces {
-  const count = strings.length;
-  const offsets = new Uint32Array(count + 1);
-  // One encoder call for all of them is several times faster than one a piece; NUL parts them where none contains it.
-  const joined = toUtf8(strings.join("\0"));
-  const blob = new Uint8Array(joined.length);
-  let id = 0;
-  let end = 0;
-  for (const byte of joined) {
-    if (byte === 0) offsets[++id] = end;
-    else blob[end++] = byte;
-    if (id >= count) break;
-  }
-  if (id === count - 1) {
-    offsets[count] = end;
-    return { count, blob: blob.subarray(0, end), offsets };
-  }
-  return piecesFromBytes(strings.map(toUtf8));
-}
-
-export function piecesFromBytes(list: readonly Uint8Array[]): Pieces {
-  const offsets = new Uint32Array(list.length + 1);
-  for (let i = 0; i < list.length; i++) offsets[i + 1] = offsets[i]! + list[i]!.length;
-  const blob = new Uint8Array(offsets[list.length]!);
-  for (let i = 0; i < list.length; i++) blob.set(list[i]!, offsets[i]!);
-  return { count: list.length, blob, offsets };
-}
-
 export function pieceBytes(pieces: Pieces, id: number): Uint8Array {
   return pieces.blob.subarray(pieces.offsets[id]!, pieces.offsets[id + 1]!);
 }
@@ -65,7 +37,8 @@ export const hashBase = 0x2c1b3c6d;
 /**
  * Polynomial hash, hash(ab) = hash(a) * base^|b| + hash(b) mod 2^32, so that the hash of two joined pieces follows from
  * theirs.
- */ export function hashRange(bytes: Uint8Array, start: number, end: number): number {
+ */
+export function hashRange(bytes: Uint8Array, start: number, end: number): number {
   let hash = 0;
   for (let i = start; i < end; i++) hash = (Math.imul(hash, hashBase) + bytes[i]! + 1) | 0;
   return hash;

@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeGguf } from "../../dist/formats/gguf/write.js";
-import { writeSafetensors, writeShardedSafetensors } from "../../dist/formats/safetensors/write.js";
+import { writeSafetensors } from "../../dist/formats/safetensors/write.js";
 import { tensorTypes } from "../../dist/tensor/types.js";
 
 const folder = process.argv[2];
@@ -54,7 +54,6 @@ const entries = Object.entries(widths).map(([dtype, width], i) => ({
 entries.push({ name: "scalar", dtype: "F32", shape: [], data: bytesOf(4, 1) });
 entries.push({ name: "empty", dtype: "F32", shape: [0, 4], data: new Uint8Array(0) });
 await writeSafetensors(join(folder, "sample.safetensors"), entries, { made: "by grok1", line: "a\nb" });
-await writeShardedSafetensors(join(folder, "model.safetensors.index.json"), entries, {}, { shardBytes: 200 });
 
 writeFileSync(
   join(folder, "expected.json"),

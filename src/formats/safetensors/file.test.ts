@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { readTensor } from "../../tensor/tensor.ts";
 import { type Dtype, dtypes } from "./dtypes.ts";
 import { openSafetensors } from "./file.ts";
-import { writeSafetensors, writeShardedSafetensors } from "./write.ts";
+import { writeSafetensors } from "./write.ts";
 
 const vectors = new URL("../../../test/vectors/formats/", import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), "grok1-safetensors-"));
@@ -119,21 +119,6 @@ describe("writing", () => {
       }),
       { numRuns: 60 },
     );
-  });
-
-  it("divides a model into files of at most so many bytes, and an index", async () => {
-    const index = join(folder, "big.safetensors.index.json");
-    const tensors = Array.from({ length: 7 }, (_, i) =>
-      withData({ name: `t${i}`, dtype: "F32", shape: [8 + (i === 3 ? 100 : 0)] }, i),
-    );
-    await writeShardedSafetensors(index, tensors, { k: "v" }, { shardBytes: 64 });
-    const file = openSafetensors(index);
-    expect(file.paths).toEqual([1, 2, 3, 4, 5].map((n) => join(folder, `big-0000${n}-of-00005.safetensors`)));
-    for (const { name, data } of tensors) expect(hex(file.entry(name).bytes())).toBe(hex(data));
-    expect(JSON.parse(readFileSync(index, "utf8")).metadata.total_size).toBe(
-      tensors.reduce((n, { data }) => n + data.length, 0),
-    );
-    file.close();
   });
 
   const good = { name: "t", dtype: "F32", shape: [2], data: new Uint8Array(8) } as const;

@@ -28,59 +28,6 @@ export async function writeSafetensors(
   await writeAtomic(path, fileChunks(encodeHeader(tensors, metadata), tensors), options);
 }
 
-export interface ShardedOptions extends AtomicWriteOptions {
-  /** Bytes of tensor data after which a new file begins. Default 5 GB. A single larger tensor gets a file of its own. */
-  readonly shardBytes?: number;
-}
-
-/**
- * Writes a model as `NAME-00001-of-00003.safetensors` ... and their index, `path`, which ends with `NAME.safetensors.index.json`.
- * The index comes last, so it only ever names whole files. Throws like `writeSafetensors`.
- */
-export async function writeShardedSafetensors(
-  path: string,
-  tensors: readonly SafetensorToWrite[],
-  metadata: Readonly<Record<string, string>> = {},
-  options: ShardedOptions = {},
-): Promise<void> {
-  const ending = ".safetensors.index.json";
-  if (!path.endsWith(ending))
-    throw new GrokError("argument", `${path}: the name of an index ends with ${ending}`, { path });
-  const shards = divide(tensors, options.shardBytes ?? 5e9);
-  const five = (n: number) => String(n).padStart(5, "0");
-  const stem = path.slice(0, -ending.length);
-  const map: [string, string][] = [];
-  for (const [i, shard] of shards.entries()) {
-    const name = `${stem}-${five(i + 1)}-of-${five(shards.length)}.safetensors`;
-    await writeSafetensors(name, shard, metadata, options);
-    for (const tensor of shard)
-      map.push([tensor.name, name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1)]);
-  }
-  const index = {
-    metadata: { total_size: tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0) },
-    weight_map: Object.fromEntries(map),
-  };
-  await writeAtomic(path, [Buffer.from(`${JSON.stringify(index, null, 2)}\n`)], options);
-}
-
-function divide(tensors: readonly SafetensorToWrite[], shardBytes: number): SafetensorToWrite[][] {
-  const shards: SafetensorToWrite[][] = [[]];
-  let used = 0;
-  const names = new Set<string>();
-  for (const tensor of tensors) {
-    if (names.has(tensor.name))
-      throw new GrokError("argument", `tensor ${tensor.name} is given twice`, { tensor: tensor.name });
-    names.add(tensor.name);
-    if (used > 0 && used + byteLength(tensor) > shardBytes) {
-      shards.push([]);
-      used = 0;
-    }
-    shards.at(-1)!.push(tensor);
-    used += byteLength(tensor);
-  }
-  return shards;
-}
-
 function encodeHeader(tensors: readonly SafetensorToWrite[], metadata: Readonly<Record<string, string>>): Uint8Array {
   const members: string[] = [];
   if (Object.keys(metadata).length > 0) members.push(`"__metadata__":${JSON.stringify(metadata)}`);
