@@ -1,4 +1,4 @@
-import { fault } from "./run.ts";
+import { fault } from "./allowance.ts";
 import type { Text } from "./text.ts";
 import { type Args, typeName, type Value } from "./values.ts";
 

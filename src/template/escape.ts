@@ -1,4 +1,4 @@
-import type { Run } from "./run.ts";
+import type { Allowance } from "./allowance.ts";
 import { createBuilder, fromCaller, type Text, withMarkup } from "./text.ts";
 
 const entities: Readonly<Record<string, string>> = {
@@ -10,7 +10,7 @@ const entities: Readonly<Record<string, string>> = {
 };
 
 /** `markupsafe.escape`: the text, safe for HTML, and marked so. What is marked already stays. */
-export function escapeHtml(run: Run, text: Text): Text {
+export function escapeHtml(run: Allowance, text: Text): Text {
   if (text.markup) return text;
   if (!/[&<>"']/.test(text.value)) return withMarkup(run, text, true);
   const out = createBuilder(run);

@@ -1,9 +1,9 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { applyFilter, applyTest } from "./filters.ts";
 import { iterate, toIterable } from "./iterate.ts";
 import { attribute, item, sliceOf } from "./lookup.ts";
 import { binary, compare, negate, plus } from "./operators.ts";
 import { toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { lookUp, type Scope } from "./scope.ts";
 import type { Arguments, Expression } from "./syntax.ts";
 import { concat, plainText } from "./text.ts";
@@ -25,7 +25,7 @@ import {
 } from "./values.ts";
 
 /** The value of an expression. */
-export function evaluate(run: Run, scope: Scope, node: Expression): Value {
+export function evaluate(run: Allowance, scope: Scope, node: Expression): Value {
   run.step();
   run.enter();
   run.line = node.line;
@@ -34,7 +34,7 @@ export function evaluate(run: Run, scope: Scope, node: Expression): Value {
   return value;
 }
 
-function compute(run: Run, scope: Scope, node: Expression): Value {
+function compute(run: Allowance, scope: Scope, node: Expression): Value {
   switch (node.type) {
     case "data":
       return plainText(run, node.value);
@@ -98,16 +98,16 @@ function compute(run: Run, scope: Scope, node: Expression): Value {
   }
 }
 
-const evaluateAll = (run: Run, scope: Scope, nodes: readonly Expression[]): Value[] =>
+const evaluateAll = (run: Allowance, scope: Scope, nodes: readonly Expression[]): Value[] =>
   nodes.map((node) => evaluate(run, scope, node));
 
-function constant(run: Run, value: bigint | number | boolean | null): Value {
+function constant(run: Allowance, value: bigint | number | boolean | null): Value {
   if (value === null) return none;
   if (typeof value === "boolean") return toBool(value);
   return typeof value === "bigint" ? makeInt(run, value) : makeFloat(run, value);
 }
 
-function evaluateComparison(run: Run, scope: Scope, node: Extract<Expression, { type: "compare" }>): Value {
+function evaluateComparison(run: Allowance, scope: Scope, node: Extract<Expression, { type: "compare" }>): Value {
   let left = evaluate(run, scope, node.first);
   for (const [operator, expression] of node.rest) {
     const right = evaluate(run, scope, expression);
@@ -117,7 +117,7 @@ function evaluateComparison(run: Run, scope: Scope, node: Extract<Expression, { 
   return yes;
 }
 
-export function evaluateArguments(run: Run, scope: Scope, given: Arguments): Args {
+export function evaluateArguments(run: Allowance, scope: Scope, given: Arguments): Args {
   const positional = evaluateAll(run, scope, given.positional);
   const named = new Map<string, Value>();
   for (const [name, value] of given.named) named.set(name, evaluate(run, scope, value));
@@ -140,7 +140,7 @@ export function evaluateArguments(run: Run, scope: Scope, given: Arguments): Arg
   return { positional, named };
 }
 
-export function call(run: Run, value: Value, args: Args): Value {
+export function call(run: Allowance, value: Value, args: Args): Value {
   if (value.kind === "undefined") return fault(value.message);
   if (value.kind !== "thing" || !value.call) return fault(`'${typeName(value)}' object is not callable`);
   run.step();
@@ -148,7 +148,7 @@ export function call(run: Run, value: Value, args: Args): Value {
 }
 
 /** Applies a chain of filters; `input` is what the first of them gets where the chain has no value of its own. */
-export function evaluateFilter(run: Run, scope: Scope, node: Expression, input: Value | undefined): Value {
+export function evaluateFilter(run: Allowance, scope: Scope, node: Expression, input: Value | undefined): Value {
   if (node.type !== "filter") return evaluate(run, scope, node);
   const of = node.of === undefined ? input! : evaluateFilter(run, scope, node.of, input);
   const args = evaluateArguments(run, scope, node.args);

@@ -1,9 +1,9 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { call, evaluate, evaluateArguments, evaluateFilter } from "./evaluate.ts";
 import { iterate, lengthOf } from "./iterate.ts";
 import { createLoop } from "./loop.ts";
 import { countPoints } from "./points.ts";
 import { toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { assign, openScope, type Scope } from "./scope.ts";
 import type { Body, MacroUses, Signature, Statement } from "./syntax.ts";
 import { createBuilder, plainText, type Text, type TextBuilder } from "./text.ts";
@@ -13,7 +13,7 @@ import { type Args, isTrue, makeDict, makeTuple, makeUndefined, type Thing, toBo
 type Ending = "break" | "continue" | undefined;
 
 /** Runs statements one after the other; what they print goes to `out`. */
-export function execute(run: Run, scope: Scope, body: Body, out: TextBuilder): Ending {
+export function execute(run: Allowance, scope: Scope, body: Body, out: TextBuilder): Ending {
   run.enter();
   let ending: Ending;
   for (const statement of body) {
@@ -27,13 +27,13 @@ export function execute(run: Run, scope: Scope, body: Body, out: TextBuilder): E
 }
 
 /** The text that a body prints. */
-function print(run: Run, scope: Scope, body: Body): { readonly text: Text; readonly ending: Ending } {
+function print(run: Allowance, scope: Scope, body: Body): { readonly text: Text; readonly ending: Ending } {
   const out = createBuilder(run);
   const ending = execute(run, scope, body, out);
   return { text: out.build(), ending };
 }
 
-function executeOne(run: Run, scope: Scope, node: Statement, out: TextBuilder): Ending {
+function executeOne(run: Allowance, scope: Scope, node: Statement, out: TextBuilder): Ending {
   switch (node.type) {
     case "output":
       for (const item of node.items) {
@@ -99,10 +99,10 @@ function rootOf(scope: Scope): Scope {
 
 type For = Extract<Statement, { type: "for" }>;
 
-function executeFor(run: Run, scope: Scope, node: For, out: TextBuilder, over: Value, depth: number): Ending {
+function executeFor(run: Allowance, scope: Scope, node: For, out: TextBuilder, over: Value, depth: number): Ending {
   const items = node.test ? filtered(run, scope, node, iterate(run, over)) : iterate(run, over);
   const length = node.test ? undefined : over.kind === "str" ? countPoints(run, over.value) : lengthOf(run, over);
-  const recurse = (run: Run, inner: Value, level: number): Value => {
+  const recurse = (run: Allowance, inner: Value, level: number): Value => {
     const text = createBuilder(run);
     run.enter();
     executeFor(run, scope, node, text, inner, level);
@@ -123,7 +123,7 @@ function executeFor(run: Run, scope: Scope, node: For, out: TextBuilder, over: V
 }
 
 /** The items that pass the loop's own test, each tested when its turn comes. */
-function* filtered(run: Run, scope: Scope, node: For, items: Iterator<Value>): Generator<Value> {
+function* filtered(run: Allowance, scope: Scope, node: For, items: Iterator<Value>): Generator<Value> {
   for (let next = items.next(); !next.done; next = items.next()) {
     const inner = openScope(scope);
     assign(run, inner, node.target, next.value);
@@ -160,7 +160,7 @@ function createMacro(around: Scope, name: string, signature: Signature, body: Bo
     },
   };
 
-  function bindMacro(run: Run, scope: Scope, { positional, named }: Args): void {
+  function bindMacro(run: Allowance, scope: Scope, { positional, named }: Args): void {
     const left = new Map(named);
     const firstDefault = parameters.length - defaults.length;
     for (const [index, parameter] of parameters.entries()) {

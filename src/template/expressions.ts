@@ -1,6 +1,6 @@
+import { fault } from "./allowance.ts";
 import { isFilter, isTest } from "./filters.ts";
 import type { BinaryOperator, CompareOperator } from "./operators.ts";
-import { fault } from "./run.ts";
 import type { Arguments, Expression } from "./syntax.ts";
 import { describe, type Tokens } from "./tokens.ts";
 

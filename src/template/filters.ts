@@ -1,9 +1,9 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { bind } from "./arguments.ts";
 import { iterate, toIterable } from "./iterate.ts";
 import { getterOf, listFilters } from "./list-filters.ts";
 import { prettyPrint } from "./pretty.ts";
 import { toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { tests } from "./tests.ts";
 import { type Filter, filter, textFilters } from "./text-filters.ts";
 import { type Args, isTrue, makeIter, type Value } from "./values.ts";
@@ -15,7 +15,7 @@ const refused: Readonly<Record<string, string>> = {
 };
 
 /** Applies a filter by name. */
-export function applyFilter(run: Run, name: string, value: Value, args: Args): Value {
+export function applyFilter(run: Allowance, name: string, value: Value, args: Args): Value {
   if (Object.hasOwn(refused, name)) return fault(`the filter '${name}' is not supported: ${refused[name]}`);
   const found = Object.hasOwn(filters, name) ? filters[name]! : fault(`No filter named '${name}'.`);
   const given = found.parameters === undefined ? [] : bind(name, found.parameters, args);
@@ -27,7 +27,7 @@ export const isFilter = (name: string): boolean => Object.hasOwn(filters, name) 
 export const isTest = (name: string): boolean => Object.hasOwn(tests, name) || name === "filter" || name === "test";
 
 /** Whether a test, by name, holds of a value. */
-export function applyTest(run: Run, name: string, value: Value, args: Args): boolean {
+export function applyTest(run: Allowance, name: string, value: Value, args: Args): boolean {
   run.step();
   if (name === "filter" || name === "test") {
     bind(name, "", args);
@@ -37,13 +37,13 @@ export function applyTest(run: Run, name: string, value: Value, args: Args): boo
   return found.holds(run, value, ...bind(name, found.parameters, args));
 }
 
-function* map(run: Run, value: Value, args: Args): Generator<Value> {
+function* map(run: Allowance, value: Value, args: Args): Generator<Value> {
   if (!isTrue(run, value)) return;
   const get = mapper(run, args);
   for (const each of toIterable(iterate(run, value))) yield get(each);
 }
 
-function mapper(run: Run, { positional, named }: Args): (value: Value) => Value {
+function mapper(run: Allowance, { positional, named }: Args): (value: Value) => Value {
   const [name, ...rest] = positional;
   if (name !== undefined) {
     const filterName = toText(run, name).value;
@@ -58,7 +58,7 @@ function mapper(run: Run, { positional, named }: Args): (value: Value) => Value 
 }
 
 /** `select`, `reject` and those by attribute: what passes a test, or does not. */
-function* select(run: Run, value: Value, args: Args, wanted: boolean, byAttribute: boolean): Generator<Value> {
+function* select(run: Allowance, value: Value, args: Args, wanted: boolean, byAttribute: boolean): Generator<Value> {
   if (!isTrue(run, value)) return;
   const [path] = args.positional;
   if (byAttribute && path === undefined) return fault("Missing parameter for attribute name");

@@ -1,7 +1,7 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { printNumber } from "./float-format.ts";
 import { countPoints } from "./points.ts";
 import { printFloat, printInt, toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { createBuilder, pick, plainText, type Text } from "./text.ts";
 import { numberOf, toFloat, typeName, type Value } from "./values.ts";
 
@@ -34,7 +34,7 @@ function parseSpec(spec: string, value: Value): Spec {
 }
 
 /** `format(value, spec)`. */
-export function formatValue(run: Run, value: Value, spec: string): Text {
+export function formatValue(run: Allowance, value: Value, spec: string): Text {
   if (spec === "") return toText(run, value);
   if (value.kind === "str") return formatText(run, value, parseSpec(spec, value), spec);
   const number = numberOf(value);
@@ -50,13 +50,13 @@ export function formatValue(run: Run, value: Value, spec: string): Text {
 
 const mostPrecision = 1000;
 
-export function checkPrecision(run: Run, precision: number | undefined): void {
+export function checkPrecision(run: Allowance, precision: number | undefined): void {
   if (precision === undefined) return;
   if (precision > mostPrecision) fault(`a precision of ${precision} digits is more than ${mostPrecision}`);
   run.step(precision);
 }
 
-function formatText(run: Run, value: Text, spec: Spec, source: string): Text {
+function formatText(run: Allowance, value: Text, spec: Spec, source: string): Text {
   if (spec.type !== "" && spec.type !== "s") {
     return fault(`Unknown format code '${spec.type}' for object of type 'str'`);
   }
@@ -69,7 +69,7 @@ function formatText(run: Run, value: Text, spec: Spec, source: string): Text {
 }
 
 /** Fills a text up to `width` characters. */
-export function pad(run: Run, text: Text, fill: string, align: "<" | ">" | "^", width: number): Text {
+export function pad(run: Allowance, text: Text, fill: string, align: "<" | ">" | "^", width: number): Text {
   const missing = width - countPoints(run, text.value);
   if (missing <= 0) return text;
   run.take(missing * fill.length);
@@ -144,7 +144,7 @@ function group(digits: string, sign: string, size: number): string {
   return text;
 }
 
-function padNumber(run: Run, { sign, prefix, digits }: NumberText, spec: Spec, ofCaller: boolean): Text {
+function padNumber(run: Allowance, { sign, prefix, digits }: NumberText, spec: Spec, ofCaller: boolean): Text {
   const head = sign + prefix;
   if (spec.align !== "=") {
     return pad(run, plainText(run, head + digits, ofCaller), spec.fill, spec.align ?? ">", spec.width);

@@ -1,7 +1,7 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { bind, toIndex } from "./arguments.ts";
 import { toDict } from "./lookup.ts";
 import { represent, toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { strftime } from "./strftime.ts";
 import { concat, plainText } from "./text.ts";
 import { type Args, makeDict, makeFunction, type Range, type Thing, type Value } from "./values.ts";
@@ -9,7 +9,7 @@ import { type Args, makeDict, makeFunction, type Range, type Thing, type Value }
 /** As jinja2's sandbox. */
 const longestRange = 100_000;
 
-function range(_: Run, args: Args): Range {
+function range(_: Allowance, args: Args): Range {
   const [first, second, third] = bind("range", "/ start stop? step?", args).map((value) => value && toIndex(value));
   const [start, stop, step] = second === undefined ? [0, first!, 1] : [first!, second, third ?? 1];
   if (step === 0) return fault("range() arg 3 must not be zero");
@@ -19,9 +19,9 @@ function range(_: Run, args: Args): Range {
 }
 
 /** An object whose fields a template may set, also from inside a loop. */
-function namespace(run: Run, args: Args): Thing {
+function namespace(run: Allowance, args: Args): Thing {
   const fields = new Map<string, Value>();
-  const set = (run: Run, name: string, value: Value): void => {
+  const set = (run: Allowance, name: string, value: Value): void => {
     if (name.startsWith("_")) fault(`Chat templates cannot store underscore-prefixed attributes, but got '${name}'`);
     run.take(16);
     fields.set(name, value);
@@ -42,7 +42,7 @@ function namespace(run: Run, args: Args): Thing {
   };
 }
 
-function cycler(_: Run, { positional }: Args): Thing {
+function cycler(_: Allowance, { positional }: Args): Thing {
   if (positional.length === 0) return fault("at least one item has to be provided");
   let place = 0;
   const methods: Readonly<Record<string, Value>> = {
@@ -65,7 +65,7 @@ function cycler(_: Run, { positional }: Args): Thing {
   };
 }
 
-function joiner(run: Run, args: Args): Thing {
+function joiner(run: Allowance, args: Args): Thing {
   const [given] = bind("joiner", "sep?", args);
   const separator = given ?? plainText(run, ", ");
   let used = false;

@@ -1,9 +1,9 @@
-import { fault, type Run } from "./run.ts";
+import { type Allowance, fault } from "./allowance.ts";
 import { characters, plainText, withMarkup } from "./text.ts";
 import { makeInt, makeTuple, none, sizeOf, typeName, type Value } from "./values.ts";
 
 /** The items of a value, each counted as a step. @throws GrokError for what cannot be iterated. */
-export function iterate(run: Run, value: Value): Iterator<Value> {
+export function iterate(run: Allowance, value: Value): Iterator<Value> {
   switch (value.kind) {
     case "str":
       return counted(run, characters(run, withMarkup(run, value, false)));
@@ -26,7 +26,7 @@ export function iterate(run: Run, value: Value): Iterator<Value> {
   return fault(`'${typeName(value)}' object is not iterable`);
 }
 
-function* counted(run: Run, items: Iterator<Value>): Generator<Value> {
+function* counted(run: Allowance, items: Iterator<Value>): Generator<Value> {
   for (let next = items.next(); !next.done; next = items.next()) {
     run.step();
     yield next.value;
@@ -37,13 +37,13 @@ function* keysOf(entries: ReadonlyMap<unknown, readonly [Value, Value]>): Genera
   for (const [key] of entries.values()) yield key;
 }
 
-function* viewItems(run: Run, { of, dict }: Extract<Value, { kind: "view" }>): Generator<Value> {
+function* viewItems(run: Allowance, { of, dict }: Extract<Value, { kind: "view" }>): Generator<Value> {
   for (const pair of dict.entries.values()) {
     yield of === "keys" ? pair[0] : of === "values" ? pair[1] : makeTuple(run, pair, dict.fromCaller);
   }
 }
 
-function* rangeItems(run: Run, { start, step, length }: Extract<Value, { kind: "range" }>): Generator<Value> {
+function* rangeItems(run: Allowance, { start, step, length }: Extract<Value, { kind: "range" }>): Generator<Value> {
   for (let i = 0; i < length; i++) yield makeInt(run, start + i * step);
 }
 
@@ -52,7 +52,7 @@ export function toIterable(items: Iterator<Value>): Iterable<Value> {
 }
 
 /** All items, as `list(value)`. */
-export function listOf(run: Run, value: Value): Value[] {
+export function listOf(run: Allowance, value: Value): Value[] {
   if (value.kind === "list" || value.kind === "tuple") {
     run.step(value.items.length);
     run.take(4 * value.items.length);
@@ -67,7 +67,7 @@ export function listOf(run: Run, value: Value): Value[] {
 }
 
 /** `len(value)` of what has one; text is counted by its own module. */
-export function lengthOf(run: Run, value: Value): number | undefined {
+export function lengthOf(run: Allowance, value: Value): number | undefined {
   switch (value.kind) {
     case "list":
     case "tuple":
@@ -85,7 +85,7 @@ export function lengthOf(run: Run, value: Value): number | undefined {
 }
 
 /** `value.items[index]` of a list, a tuple or a range; negative ones count from the end. */
-export function itemAt(run: Run, value: Extract<Value, { kind: "list" | "tuple" | "range" }>, index: number) {
+export function itemAt(run: Allowance, value: Extract<Value, { kind: "list" | "tuple" | "range" }>, index: number) {
   const place = index < 0 ? index + sizeOf(value) : index;
   if (!(place >= 0 && place < sizeOf(value))) return undefined;
   return value.kind === "range" ? makeInt(run, value.start + place * value.step) : value.items[place];
@@ -102,7 +102,7 @@ export interface Origin {
 }
 
 /** Data as template values. It widens the rendering's bounds by its size. */
-export function fromData(run: Run, data: unknown, origin: Origin, depth = 0): Value {
+export function fromData(run: Allowance, data: unknown, origin: Origin, depth = 0): Value {
   const { fromCaller, roles } = origin;
   if (depth > deepest) fault(`what it is given nests deeper than ${deepest} levels`);
   run.admit(typeof data === "string" ? 4 + data.length : 4);

@@ -1,6 +1,6 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { comparePoints } from "./points.ts";
 import { printFloat, printInt } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { createBuilder, fromCaller, type Text, type TextBuilder } from "./text.ts";
 import { typeName, type Value } from "./values.ts";
 
@@ -13,7 +13,7 @@ export interface JsonOptions {
 }
 
 /** `json.dumps`. A string's quotes and a container's brackets are of the origin of what they enclose. */
-export function toJson(run: Run, value: Value, options: JsonOptions): Text {
+export function toJson(run: Allowance, value: Value, options: JsonOptions): Text {
   const out = createBuilder(run);
   const { indent, separators } = options;
   let level = 0;
@@ -99,7 +99,7 @@ function scalar(value: Value): string | undefined {
   }
 }
 
-function sortPairs(run: Run, pairs: (readonly [Value, Value])[]): void {
+function sortPairs(run: Allowance, pairs: (readonly [Value, Value])[]): void {
   pairs.sort(([a], [b]) => {
     run.step();
     if (a.kind === "str" && b.kind === "str") {

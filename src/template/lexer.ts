@@ -1,6 +1,6 @@
+import { fault } from "./allowance.ts";
 import { isSpace } from "./points.ts";
 import { hexEscape } from "./printing.ts";
-import { fault } from "./run.ts";
 
 export type Token =
   | { readonly type: "data" | "name" | "string" | "operator"; readonly value: string; readonly line: number }

@@ -1,10 +1,10 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { toIndex } from "./arguments.ts";
 import { printNumber, roundFloat } from "./float-format.ts";
 import { iterate, listOf, toIterable } from "./iterate.ts";
 import { attribute, item, length, reversed } from "./lookup.ts";
 import { binary, orderOf, sortBy } from "./operators.ts";
 import { toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { mapLetters, plainText, type Text } from "./text.ts";
 import { type Filter, filter } from "./text-filters.ts";
 import { join } from "./text-methods.ts";
@@ -28,7 +28,12 @@ import {
 export type Getter = (value: Value) => Value;
 
 /** What `attribute="a.b.0"` reads of an item; names and places are looked up as with brackets. */
-export function getterOf(run: Run, path: Value | undefined, post: Getter = (value) => value, fallback?: Value): Getter {
+export function getterOf(
+  run: Allowance,
+  path: Value | undefined,
+  post: Getter = (value) => value,
+  fallback?: Value,
+): Getter {
   if (path === undefined || path.kind === "none") return post;
   const parts: Value[] =
     path.kind === "str"
@@ -48,15 +53,15 @@ export function getterOf(run: Run, path: Value | undefined, post: Getter = (valu
 }
 
 /** Strings count alike in capitals and small letters, unless `caseSensitive`. */
-function caseOf(run: Run, caseSensitive: Value | undefined): Getter {
+function caseOf(run: Allowance, caseSensitive: Value | undefined): Getter {
   if (caseSensitive !== undefined && isTrue(run, caseSensitive)) return (value) => value;
   return (value) => (value.kind === "str" ? mapLetters(run, value, (text) => text.toLowerCase()) : value);
 }
 
-const flag = (run: Run, value: Value | undefined): boolean => value !== undefined && isTrue(run, value);
+const flag = (run: Allowance, value: Value | undefined): boolean => value !== undefined && isTrue(run, value);
 const given = (value: Value | undefined): Value | undefined => (value?.kind === "none" ? undefined : value);
 
-function sort(run: Run, value: Value, [reverse, caseSensitive, path]: readonly (Value | undefined)[]): Value {
+function sort(run: Allowance, value: Value, [reverse, caseSensitive, path]: readonly (Value | undefined)[]): Value {
   const post = caseOf(run, caseSensitive);
   const paths: (Value | undefined)[] =
     path?.kind === "str" ? path.value.split(",").map((part) => plainText(run, part)) : [path];
@@ -70,7 +75,12 @@ function sort(run: Run, value: Value, [reverse, caseSensitive, path]: readonly (
   return makeList(run, sortBy(run, value, key, flag(run, reverse)));
 }
 
-function extreme(run: Run, value: Value, [caseSensitive, path]: readonly (Value | undefined)[], sign: number): Value {
+function extreme(
+  run: Allowance,
+  value: Value,
+  [caseSensitive, path]: readonly (Value | undefined)[],
+  sign: number,
+): Value {
   const get = getterOf(run, path, caseOf(run, caseSensitive));
   let best: { readonly item: Value; readonly key: Value } | undefined;
   for (const each of toIterable(iterate(run, value))) {
@@ -81,7 +91,7 @@ function extreme(run: Run, value: Value, [caseSensitive, path]: readonly (Value 
   return best?.item ?? makeUndefined("No aggregated item, sequence was empty.");
 }
 
-function* unique(run: Run, value: Value, get: Getter): Generator<Value> {
+function* unique(run: Allowance, value: Value, get: Getter): Generator<Value> {
   const seen = new Set<unknown>();
   for (const each of toIterable(iterate(run, value))) {
     const hash = hashKey(run, get(each));
@@ -92,7 +102,7 @@ function* unique(run: Run, value: Value, get: Getter): Generator<Value> {
   }
 }
 
-function groupBy(run: Run, value: Value, [path, fallback, caseSensitive]: readonly (Value | undefined)[]): Value {
+function groupBy(run: Allowance, value: Value, [path, fallback, caseSensitive]: readonly (Value | undefined)[]): Value {
   const key = getterOf(run, path, caseOf(run, caseSensitive), given(fallback));
   const shown = getterOf(run, path, undefined, given(fallback));
   const groups: { readonly key: Value; readonly items: Value[] }[] = [];
@@ -109,7 +119,7 @@ function groupBy(run: Run, value: Value, [path, fallback, caseSensitive]: readon
   return makeList(run, tuples);
 }
 
-function dictSort(run: Run, value: Value, [caseSensitive, by, reverse]: readonly (Value | undefined)[]): Value {
+function dictSort(run: Allowance, value: Value, [caseSensitive, by, reverse]: readonly (Value | undefined)[]): Value {
   if (value.kind !== "dict") return fault(`'${typeName(value)}' object has no attribute 'items'`);
   const name = by === undefined ? "key" : toText(run, by).value;
   if (name !== "key" && name !== "value") return fault('You can only sort by either "key" or "value"');
@@ -119,7 +129,7 @@ function dictSort(run: Run, value: Value, [caseSensitive, by, reverse]: readonly
   return makeList(run, sortBy(run, { kind: "view", of: "items", dict: value }, key, flag(run, reverse)));
 }
 
-function* batch(run: Run, value: Value, size: number, fill: Value | undefined): Generator<Value> {
+function* batch(run: Allowance, value: Value, size: number, fill: Value | undefined): Generator<Value> {
   let row: Value[] = [];
   for (const each of toIterable(iterate(run, value))) {
     if (row.length === size) {
@@ -136,7 +146,7 @@ function* batch(run: Run, value: Value, size: number, fill: Value | undefined): 
   yield makeList(run, row);
 }
 
-function* slices(run: Run, value: Value, count: number, fill: Value | undefined): Generator<Value> {
+function* slices(run: Allowance, value: Value, count: number, fill: Value | undefined): Generator<Value> {
   const items = listOf(run, value);
   if (count === 0) fault("integer division or modulo by zero");
   const size = Math.floor(items.length / count);
@@ -152,7 +162,7 @@ function* slices(run: Run, value: Value, count: number, fill: Value | undefined)
   }
 }
 
-function sum(run: Run, value: Value, [path, start]: readonly (Value | undefined)[]): Value {
+function sum(run: Allowance, value: Value, [path, start]: readonly (Value | undefined)[]): Value {
   const get = getterOf(run, path);
   let total: Value = start ?? makeInt(run, 0);
   if (total.kind === "str") return fault("sum() can't sum strings [use ''.join(seq) instead]");
@@ -160,7 +170,7 @@ function sum(run: Run, value: Value, [path, start]: readonly (Value | undefined)
   return total;
 }
 
-function toInteger(run: Run, value: Value, [fallback, base]: readonly (Value | undefined)[]): Value {
+function toInteger(run: Allowance, value: Value, [fallback, base]: readonly (Value | undefined)[]): Value {
   const ofCaller = isCallers(value);
   const radix = base === undefined ? 10 : toIndex(base);
   const number = numberOf(value);
@@ -221,7 +231,7 @@ function parseFloat_(text: string): number | undefined {
   return /\d/.test(form.split("e")[0]!) ? Number(form.replaceAll("_", "")) : undefined;
 }
 
-function toFloatValue(run: Run, value: Value, [fallback]: readonly (Value | undefined)[]): Value {
+function toFloatValue(run: Allowance, value: Value, [fallback]: readonly (Value | undefined)[]): Value {
   const number = numberOf(value);
   if (number !== undefined) return makeFloat(run, toFloat(number), isCallers(value));
   if (value.kind === "undefined") return fault(value.message);
@@ -229,7 +239,7 @@ function toFloatValue(run: Run, value: Value, [fallback]: readonly (Value | unde
   return float === undefined ? (fallback ?? makeFloat(run, 0)) : makeFloat(run, float, isCallers(value));
 }
 
-function round(run: Run, value: Value, [precision, method]: readonly (Value | undefined)[]): Value {
+function round(run: Allowance, value: Value, [precision, method]: readonly (Value | undefined)[]): Value {
   const name = method === undefined ? "common" : toText(run, method).value;
   if (!["common", "ceil", "floor"].includes(name)) return fault("method must be common, ceil or floor");
   const digits = precision === undefined ? 0 : toIndex(precision);
@@ -257,7 +267,7 @@ function roundInteger(value: bigint, unit: bigint): bigint {
   return twice > unit || (twice === unit && (down / unit) % 2n !== 0n) ? down + unit : down;
 }
 
-function fileSize(run: Run, value: Value, [binarySizes]: readonly (Value | undefined)[]): Value {
+function fileSize(run: Allowance, value: Value, [binarySizes]: readonly (Value | undefined)[]): Value {
   const float = toFloatValue(run, value, [none]);
   if (float.kind !== "float") return fault(`could not convert ${typeName(value)} to float`);
   const size = float.value;
@@ -273,7 +283,7 @@ function fileSize(run: Run, value: Value, [binarySizes]: readonly (Value | undef
   return plainText(run, `${size < 0 ? "-" : ""}${number} ${prefixes[index]}`, ofCaller);
 }
 
-function absolute(run: Run, value: Value): Value {
+function absolute(run: Allowance, value: Value): Value {
   const number = numberOf(value);
   if (value.kind === "undefined") return fault(value.message);
   if (number === undefined) return fault(`bad operand type for abs(): '${typeName(value)}'`);
@@ -281,7 +291,7 @@ function absolute(run: Run, value: Value): Value {
   return makeFloat(run, Math.abs(number), isCallers(value));
 }
 
-function joinAll(run: Run, value: Value, [separator, path]: readonly (Value | undefined)[]): Value {
+function joinAll(run: Allowance, value: Value, [separator, path]: readonly (Value | undefined)[]): Value {
   const get = getterOf(run, path);
   const by: Text = separator === undefined ? plainText(run, "") : toText(run, separator);
   function* texts(): Generator<Value> {

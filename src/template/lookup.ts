@@ -1,8 +1,8 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { bind, toIndex, toOptionalIndex } from "./arguments.ts";
 import { itemAt, iterate, lengthOf, toIterable } from "./iterate.ts";
 import { countPoints } from "./points.ts";
 import { represent } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { formatFields } from "./str-format.ts";
 import { characters, pick, type Text } from "./text.ts";
 import { callTextMethod, namedOf, refusedTextMethods, textMethods } from "./text-methods.ts";
@@ -26,13 +26,13 @@ import {
 } from "./values.ts";
 
 /** `value.name`: Python's attribute comes before an entry of that name. */
-export function attribute(run: Run, value: Value, name: string): Value {
+export function attribute(run: Allowance, value: Value, name: string): Value {
   if (value.kind === "undefined") return fault(value.message);
   return attributeOf(run, value, name) ?? entryNamed(value, name) ?? missing(run, value, name);
 }
 
 /** `value[key]`: an entry comes before an attribute of that name. */
-export function item(run: Run, value: Value, key: Value): Value {
+export function item(run: Allowance, value: Value, key: Value): Value {
   if (value.kind === "undefined") return fault(value.message);
   const found = entry(run, value, key);
   if (found !== undefined) return found;
@@ -44,12 +44,12 @@ function entryNamed(value: Value, name: string): Value | undefined {
   return value.kind === "dict" ? getNamed(value, name) : undefined;
 }
 
-function missing(run: Run, value: Value, name: string): Value {
+function missing(run: Allowance, value: Value, name: string): Value {
   run.step();
   return makeUndefined(`'${typeName(value)} object' has no attribute '${name}'`);
 }
 
-function entry(run: Run, value: Value, key: Value): Value | undefined {
+function entry(run: Allowance, value: Value, key: Value): Value | undefined {
   switch (value.kind) {
     case "dict":
       return key.kind === "list" || key.kind === "dict" ? undefined : getEntry(run, value, key);
@@ -69,7 +69,7 @@ function entry(run: Run, value: Value, key: Value): Value | undefined {
 }
 
 /** `value[start:stop:step]`. */
-export function sliceOf(run: Run, value: Value, start: Value, stop: Value, step: Value): Value {
+export function sliceOf(run: Allowance, value: Value, start: Value, stop: Value, step: Value): Value {
   if (value.kind === "undefined") return fault(value.message);
   if (value.kind !== "str" && value.kind !== "list" && value.kind !== "tuple" && value.kind !== "range") {
     return fault(
@@ -107,7 +107,7 @@ const changing: Readonly<Record<string, ReadonlySet<string>>> = {
   list: new Set(["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"]),
 };
 
-function attributeOf(run: Run, value: Value, name: string): Value | undefined {
+function attributeOf(run: Allowance, value: Value, name: string): Value | undefined {
   if (hidden.test(name) || changing[value.kind]?.has(name)) {
     return makeUndefined(`access to attribute '${name}' of '${typeName(value)}' object is unsafe.`);
   }
@@ -148,7 +148,7 @@ function numberAttribute(value: Extract<Value, { kind: "int" | "bool" | "float" 
 
 const built = "builtin_function_or_method";
 
-function textMethod(run: Run, text: Text, name: string): Value | undefined {
+function textMethod(run: Allowance, text: Text, name: string): Value | undefined {
   if (refusedTextMethods.has(name)) return fault(`str.${name} is not supported`);
   run.take(24);
   if (name === "format" || name === "format_map") {
@@ -172,12 +172,12 @@ function mapArgs(args: Args): Args {
 
 interface Method<T> {
   readonly parameters: string;
-  call(run: Run, value: T, ...given: (Value | undefined)[]): Value;
+  call(run: Allowance, value: T, ...given: (Value | undefined)[]): Value;
 }
 
 function methodOf<T>(
   methods: Readonly<Record<string, Method<T>>>,
-  run: Run,
+  run: Allowance,
   value: T,
   name: string,
 ): Value | undefined {
@@ -219,13 +219,13 @@ const listMethods: Readonly<Record<string, Method<List>>> = {
 };
 
 /** `len(value)`. @throws GrokError for what has no length. */
-export function length(run: Run, value: Value): number {
+export function length(run: Allowance, value: Value): number {
   if (value.kind === "str") return countPoints(run, value.value);
   return lengthOf(run, value) ?? fault(`object of type '${typeName(value)}' has no len()`);
 }
 
 /** `reversed(value)`, where Python has an order to reverse. */
-export function reversed(run: Run, value: Value): Value[] | undefined {
+export function reversed(run: Allowance, value: Value): Value[] | undefined {
   switch (value.kind) {
     case "str":
       return [...characters(run, value)].reverse();
@@ -241,7 +241,7 @@ export function reversed(run: Run, value: Value): Value[] | undefined {
 }
 
 /** `dict(...)`: of a mapping or of pairs, and of what is given by name. */
-export function toDict(run: Run, { positional, named }: Args): Dict {
+export function toDict(run: Allowance, { positional, named }: Args): Dict {
   if (positional.length > 1) return fault(`dict expected at most 1 argument, got ${positional.length}`);
   const pairs: (readonly [Value, Value])[] = [];
   const [first] = positional;

@@ -1,5 +1,5 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { bind } from "./arguments.ts";
-import { fault, type Run } from "./run.ts";
 import { plainText } from "./text.ts";
 import { equals, makeFunction, makeInt, makeTuple, makeUndefined, type Thing, toBool, type Value } from "./values.ts";
 
@@ -18,7 +18,7 @@ export interface Loop {
 export function createLoop(
   items: Iterator<Value>,
   length: number | undefined,
-  recurse: ((run: Run, items: Value, depth: number) => Value) | undefined,
+  recurse: ((run: Allowance, items: Value, depth: number) => Value) | undefined,
   depth: number,
 ): Loop {
   let index = -1;
@@ -30,18 +30,18 @@ export function createLoop(
   let taken = 0;
   let changedTo: Value | undefined;
 
-  const pull = (run: Run): boolean => {
+  const pull = (run: Allowance): boolean => {
     const next = items.next();
     if (next.done) return false;
     run.take(4);
     ahead.push(next.value);
     return true;
   };
-  const peek = (run: Run): Value | undefined => {
+  const peek = (run: Allowance): Value | undefined => {
     if (taken === ahead.length) pull(run);
     return ahead[taken];
   };
-  const count = (run: Run): number => {
+  const count = (run: Allowance): number => {
     if (known === undefined) {
       while (pull(run));
       known = index + 1 + ahead.length - taken;
@@ -49,7 +49,7 @@ export function createLoop(
     return known;
   };
 
-  function get(run: Run, name: string): Value | undefined {
+  function get(run: Allowance, name: string): Value | undefined {
     switch (name) {
       case "index":
         return makeInt(run, index + 1);

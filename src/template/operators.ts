@@ -1,9 +1,9 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { toIndex } from "./arguments.ts";
 import { escapeHtml } from "./escape.ts";
 import { iterate, listOf, toIterable } from "./iterate.ts";
 import { formatPercent } from "./percent-format.ts";
 import { comparePoints } from "./points.ts";
-import { fault, type Run } from "./run.ts";
 import { concat, repeat } from "./text.ts";
 import {
   compareNumbers,
@@ -26,7 +26,7 @@ export type CompareOperator = "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "no
 /** Longest integer, in bits: far more than can be printed. */
 const mostBits = 65_536;
 
-export function binary(run: Run, operator: BinaryOperator, a: Value, b: Value): Value {
+export function binary(run: Allowance, operator: BinaryOperator, a: Value, b: Value): Value {
   if (a.kind === "undefined") return fault(a.message);
   if (b.kind === "undefined" && !(operator === "%" && a.kind === "str")) return fault(b.message);
   const [x, y] = [numberOf(a), numberOf(b)];
@@ -59,14 +59,14 @@ export function binary(run: Run, operator: BinaryOperator, a: Value, b: Value): 
 
 const isCallers = (value: Value): boolean => "fromCaller" in value && value.fromCaller;
 
-function repeatItems(run: Run, list: List, times: number): List {
+function repeatItems(run: Allowance, list: List, times: number): List {
   run.take(4 * times * list.items.length);
   const items = list.items.length === 0 ? [] : Array.from({ length: times }, () => list.items).flat();
   return list.kind === "list" ? makeList(run, items) : makeTuple(run, items);
 }
 
 function arithmetic(
-  run: Run,
+  run: Allowance,
   operator: BinaryOperator,
   x: bigint | number,
   y: bigint | number,
@@ -83,7 +83,7 @@ function bitsOf(value: bigint): number {
   return 4 * value.toString(16).length;
 }
 
-function integerArithmetic(run: Run, operator: BinaryOperator, x: bigint, y: bigint): bigint | number {
+function integerArithmetic(run: Allowance, operator: BinaryOperator, x: bigint, y: bigint): bigint | number {
   switch (operator) {
     case "+":
       return bounded(run, x + y);
@@ -130,7 +130,7 @@ function divide(x: bigint, y: bigint): number {
   return negative ? -result : result;
 }
 
-function bounded(run: Run, value: bigint): bigint {
+function bounded(run: Allowance, value: bigint): bigint {
   const small = value < 2n ** 64n && value > -(2n ** 64n);
   if (small) return value;
   const bits = bitsOf(value);
@@ -180,7 +180,7 @@ function remainder(x: number, y: number): number {
   return rest < 0 !== y < 0 ? rest + y : rest;
 }
 
-export function negate(run: Run, value: Value): Value {
+export function negate(run: Allowance, value: Value): Value {
   const number = numberOf(value);
   if (value.kind === "undefined") return fault(value.message);
   if (number === undefined) return fault(`bad operand type for unary -: '${typeName(value)}'`);
@@ -189,14 +189,14 @@ export function negate(run: Run, value: Value): Value {
     : makeFloat(run, -number, isCallers(value));
 }
 
-export function plus(run: Run, value: Value): Value {
+export function plus(run: Allowance, value: Value): Value {
   const number = numberOf(value);
   if (value.kind === "undefined") return fault(value.message);
   if (number === undefined) return fault(`bad operand type for unary +: '${typeName(value)}'`);
   return typeof number === "bigint" ? makeInt(run, number, isCallers(value)) : value;
 }
 
-export function compare(run: Run, operator: CompareOperator, a: Value, b: Value): boolean {
+export function compare(run: Allowance, operator: CompareOperator, a: Value, b: Value): boolean {
   switch (operator) {
     case "==":
       return equals(run, a, b);
@@ -216,7 +216,7 @@ export function compare(run: Run, operator: CompareOperator, a: Value, b: Value)
 }
 
 /** Negative, 0 or positive; NaN where floats have no order. @throws GrokError for what Python does not compare. */
-export function orderOf(run: Run, operator: "<" | "<=" | ">" | ">=", a: Value, b: Value): number {
+export function orderOf(run: Allowance, operator: "<" | "<=" | ">" | ">=", a: Value, b: Value): number {
   run.step();
   const [x, y] = [numberOf(a), numberOf(b)];
   if (x !== undefined && y !== undefined) return compareNumbers(x, y);
@@ -239,7 +239,7 @@ export function orderOf(run: Run, operator: "<" | "<=" | ">" | ">=", a: Value, b
 }
 
 /** `item in container`. */
-export function contains(run: Run, container: Value, item: Value): boolean {
+export function contains(run: Allowance, container: Value, item: Value): boolean {
   switch (container.kind) {
     case "str":
       if (item.kind !== "str") {
@@ -263,7 +263,7 @@ export function contains(run: Run, container: Value, item: Value): boolean {
 }
 
 /** `sorted(values)`, stable, by the key of each. */
-export function sortBy(run: Run, value: Value, key: (item: Value) => Value, reverse: boolean): Value[] {
+export function sortBy(run: Allowance, value: Value, key: (item: Value) => Value, reverse: boolean): Value[] {
   const items = listOf(run, value).map((item) => ({ item, key: key(item) }));
   run.take(16 * items.length);
   const sign = reverse ? -1 : 1;

@@ -1,6 +1,6 @@
+import { fault } from "./allowance.ts";
 import { createExpressionParser, type ExpressionParser } from "./expressions.ts";
 import { type Place, tokenize } from "./lexer.ts";
-import { fault } from "./run.ts";
 import type { Body, Expression, MacroUses, Signature, Statement, Target } from "./syntax.ts";
 import { describe, readTokens, type Tokens } from "./tokens.ts";
 

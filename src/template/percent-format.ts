@@ -1,10 +1,10 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { toIndex } from "./arguments.ts";
 import { escapeHtml } from "./escape.ts";
 import { printNumber } from "./float-format.ts";
 import { characterOf, checkPrecision, pad } from "./format-spec.ts";
 import { countPoints } from "./points.ts";
 import { hexEscape, printInt, represent, toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { createBuilder, pick, plainText, type Text } from "./text.ts";
 import { getNamed, numberOf, typeName, type Value } from "./values.ts";
 
@@ -16,7 +16,7 @@ interface Directive {
 }
 
 /** `text % value`, printf's way. */
-export function formatPercent(run: Run, format: Text, given: Value): Text {
+export function formatPercent(run: Allowance, format: Text, given: Value): Text {
   const out = createBuilder(run);
   const places = given.kind === "tuple" ? given.items : [given];
   let used = 0;
@@ -61,7 +61,7 @@ export function formatPercent(run: Run, format: Text, given: Value): Text {
   return out.build(format.markup);
 }
 
-function convert(run: Run, value: Value, { flags, width, precision, type }: Directive): Text {
+function convert(run: Allowance, value: Value, { flags, width, precision, type }: Directive): Text {
   const left = flags.includes("-");
   if (type === "s" || type === "r" || type === "a") {
     let text = type === "s" ? toText(run, value) : represent(run, value);

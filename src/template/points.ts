@@ -1,11 +1,11 @@
-import type { Run } from "./run.ts";
+import type { Allowance } from "./allowance.ts";
 
 /** Python counts a string's code points, JavaScript its UTF-16 units; here is one turned to the other, and what Python calls space. */
 
 /** Whether a string has characters of two units. */
 export const isWide = (value: string): boolean => /[\ud800-\udbff][\udc00-\udfff]/.test(value);
 
-export function countPoints(run: Run, value: string): number {
+export function countPoints(run: Allowance, value: string): number {
   run.step(value.length >> 6);
   if (!isWide(value)) return value.length;
   run.step(value.length >> 3);
@@ -15,7 +15,7 @@ export function countPoints(run: Run, value: string): number {
 }
 
 /** The unit at which code point `point` begins. */
-export function unitOf(run: Run, value: string, point: number): number {
+export function unitOf(run: Allowance, value: string, point: number): number {
   run.step(value.length >> 6);
   if (!isWide(value)) return point;
   run.step(point >> 3);
@@ -25,7 +25,7 @@ export function unitOf(run: Run, value: string, point: number): number {
 }
 
 /** The code point that begins at unit `unit`. */
-export function pointOf(run: Run, value: string, unit: number): number {
+export function pointOf(run: Allowance, value: string, unit: number): number {
   return countPoints(run, value.slice(0, unit));
 }
 

@@ -1,20 +1,20 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { comparePoints, countPoints } from "./points.ts";
 import { represent } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import type { Text } from "./text.ts";
 import { type Dict, makeDict, makeList, makeTuple, type Value } from "./values.ts";
 
 const lineWidth = 80;
 
 /** `pprint.pformat` of what fits on one line; dictionaries are sorted by key. */
-export function prettyPrint(run: Run, value: Value): Text {
+export function prettyPrint(run: Allowance, value: Value): Text {
   const text = represent(run, sorted(run, value));
   return countPoints(run, text.value) <= lineWidth
     ? text
     : fault(`the filter 'pprint' is not supported for what does not fit on one line of ${lineWidth} characters`);
 }
 
-function sorted(run: Run, value: Value): Value {
+function sorted(run: Allowance, value: Value): Value {
   run.step();
   run.enter();
   let result = value;
@@ -27,7 +27,7 @@ function sorted(run: Run, value: Value): Value {
   return result;
 }
 
-function sortedDict(run: Run, dict: Dict): Dict {
+function sortedDict(run: Allowance, dict: Dict): Dict {
   const pairs = [...dict.entries.values()].map(([key, value]) => [key, sorted(run, value)] as const);
   run.take(8 * pairs.length);
   const name = (key: Value): string => represent(run, key).value;

@@ -1,16 +1,16 @@
-import { fault, type Run } from "./run.ts";
+import { type Allowance, fault } from "./allowance.ts";
 import { createBuilder, plainText, type Text, type TextBuilder } from "./text.ts";
 import type { Value } from "./values.ts";
 
 /** `str(value)`: what printing shows. */
-export function toText(run: Run, value: Value): Text {
+export function toText(run: Allowance, value: Value): Text {
   if (value.kind === "str") return value;
   if (value.kind === "undefined") return plainText(run, "");
   return represent(run, value);
 }
 
 /** `repr(value)`. */
-export function represent(run: Run, value: Value): Text {
+export function represent(run: Allowance, value: Value): Text {
   const builder = createBuilder(run);
   write(run, builder, value);
   return builder.build();
@@ -46,7 +46,7 @@ export function printFloat(value: number): string {
   return `${sign}${whole}.${digits.slice(power + 1) || "0"}`;
 }
 
-function write(run: Run, out: TextBuilder, value: Value): void {
+function write(run: Allowance, out: TextBuilder, value: Value): void {
   run.step();
   run.enter();
   switch (value.kind) {
@@ -103,7 +103,7 @@ function write(run: Run, out: TextBuilder, value: Value): void {
 }
 
 function writeItems(
-  run: Run,
+  run: Allowance,
   out: TextBuilder,
   open: string,
   items: readonly Value[],
@@ -119,7 +119,7 @@ function writeItems(
 }
 
 function writePairs(
-  run: Run,
+  run: Allowance,
   out: TextBuilder,
   { entries, fromCaller }: Extract<Value, { kind: "dict" }>,
   [open, between, close]: readonly [string, string, string],

@@ -1,5 +1,5 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { iterate } from "./iterate.ts";
-import { fault, type Run } from "./run.ts";
 import type { Target } from "./syntax.ts";
 import { makeUndefined, type Value } from "./values.ts";
 
@@ -20,7 +20,7 @@ export function lookUp(scope: Scope, name: string): Value {
 }
 
 /** Gives a target its value; a tuple's parts take the items one by one. */
-export function assign(run: Run, scope: Scope, target: Target, value: Value): void {
+export function assign(run: Allowance, scope: Scope, target: Target, value: Value): void {
   run.step();
   if (target.type === "name") {
     run.take(16);

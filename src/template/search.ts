@@ -1,19 +1,19 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { toOptionalIndex } from "./arguments.ts";
 import { countPoints, isLineEnd, isSpace, isWide, pointOf, unitOf } from "./points.ts";
-import { fault, type Run } from "./run.ts";
 import { createBuilder, slice, type Text } from "./text.ts";
 import type { Value } from "./values.ts";
 
 /** Finding and cutting in texts. Places are in UTF-16 units but where a function says otherwise. */
 
 /** Where `part` begins in [from, to), or -1. */
-export function indexOf(run: Run, text: string, part: string, from = 0, to = text.length): number {
+export function indexOf(run: Allowance, text: string, part: string, from = 0, to = text.length): number {
   const found = text.indexOf(part, from);
   run.step(((found < 0 ? text.length : found) - from) >> 4);
   return found >= 0 && found + part.length <= to ? found : -1;
 }
 
-export function lastIndexOf(run: Run, text: string, part: string, from = 0, to = text.length): number {
+export function lastIndexOf(run: Allowance, text: string, part: string, from = 0, to = text.length): number {
   run.step((to - from) >> 4);
   const found = to - part.length < 0 ? -1 : text.lastIndexOf(part, to - part.length);
   return found >= from ? found : -1;
@@ -21,7 +21,7 @@ export function lastIndexOf(run: Run, text: string, part: string, from = 0, to =
 
 /** A range of code points as `find(sub, start, end)` takes it, in units; undefined where it is empty by far. */
 export function rangeOf(
-  run: Run,
+  run: Allowance,
   text: string,
   start: Value | undefined,
   end: Value | undefined,
@@ -36,14 +36,14 @@ export function rangeOf(
 }
 
 /** `find`, `rfind`: the code point, or -1. */
-export function find(run: Run, text: string, part: string, start?: Value, end?: Value, last = false): number {
+export function find(run: Allowance, text: string, part: string, start?: Value, end?: Value, last = false): number {
   const range = rangeOf(run, text, start, end);
   if (!range) return -1;
   const found = (last ? lastIndexOf : indexOf)(run, text, part, ...range);
   return found <= 0 ? found : pointOf(run, text, found);
 }
 
-export function countOf(run: Run, text: string, part: string, start?: Value, end?: Value): number {
+export function countOf(run: Allowance, text: string, part: string, start?: Value, end?: Value): number {
   const range = rangeOf(run, text, start, end);
   if (!range) return 0;
   const [from, to] = range;
@@ -56,7 +56,7 @@ export function countOf(run: Run, text: string, part: string, start?: Value, end
   return count;
 }
 
-export function replace(run: Run, text: Text, old: string, by: Text, most: number): Text {
+export function replace(run: Allowance, text: Text, old: string, by: Text, most: number): Text {
   const out = createBuilder(run);
   const { value } = text;
   let left = most < 0 ? Number.POSITIVE_INFINITY : most;
@@ -86,7 +86,7 @@ export function replace(run: Run, text: Text, old: string, by: Text, most: numbe
 }
 
 /** `strip` and its sides; without characters, of what Python calls space. */
-export function strip(run: Run, text: Text, characters: string | undefined, start: boolean, end: boolean): Text {
+export function strip(run: Allowance, text: Text, characters: string | undefined, start: boolean, end: boolean): Text {
   const { value } = text;
   const set = characters === undefined ? undefined : new Set(characters);
   const stripped = set
@@ -105,7 +105,7 @@ export function strip(run: Run, text: Text, characters: string | undefined, star
 }
 
 /** `split`: at `separator`, or at spaces where that is undefined; at most `most` times where that is not negative. */
-export function split(run: Run, text: Text, separator: string | undefined, most: number): Text[] {
+export function split(run: Allowance, text: Text, separator: string | undefined, most: number): Text[] {
   const { value } = text;
   const parts: Text[] = [];
   const cut = (from: number, to: number): void => {
@@ -138,7 +138,7 @@ export function split(run: Run, text: Text, separator: string | undefined, most:
   return parts;
 }
 
-export function splitFromRight(run: Run, text: Text, separator: string | undefined, most: number): Text[] {
+export function splitFromRight(run: Allowance, text: Text, separator: string | undefined, most: number): Text[] {
   if (most < 0) return split(run, text, separator, most);
   const { value } = text;
   const parts: Text[] = [];
@@ -173,7 +173,7 @@ export function splitFromRight(run: Run, text: Text, separator: string | undefin
   return parts.reverse();
 }
 
-export function splitLines(run: Run, text: Text, keepEnds: boolean): Text[] {
+export function splitLines(run: Allowance, text: Text, keepEnds: boolean): Text[] {
   const { value } = text;
   run.step(value.length >> 3);
   const lines: Text[] = [];

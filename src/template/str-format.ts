@@ -1,20 +1,27 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { escapeHtml } from "./escape.ts";
 import { formatValue } from "./format-spec.ts";
 import { represent, toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { createBuilder, plainText, type Text } from "./text.ts";
 import type { Args, Value } from "./values.ts";
 
 /** Looks `.name` or `[name]` up in a value, as the template itself would. */
-export type Lookup = (run: Run, value: Value, name: string | number, byAttribute: boolean) => Value;
+export type Lookup = (run: Allowance, value: Value, name: string | number, byAttribute: boolean) => Value;
 
 /** `text.format(...)`: fields `{name.attribute[item]!r:spec}`, where a specification may hold fields once more. */
-export function formatFields(run: Run, format: Text, args: Args, lookup: Lookup, depth = 2): Text {
+export function formatFields(run: Allowance, format: Text, args: Args, lookup: Lookup, depth = 2): Text {
   const counter = { next: 0 };
   return fill(run, format, args, lookup, counter, depth);
 }
 
-function fill(run: Run, format: Text, args: Args, lookup: Lookup, counter: { next: number }, depth: number): Text {
+function fill(
+  run: Allowance,
+  format: Text,
+  args: Args,
+  lookup: Lookup,
+  counter: { next: number },
+  depth: number,
+): Text {
   if (depth < 1) return fault("Max string recursion exceeded");
   const out = createBuilder(run);
   const { value } = format;
@@ -49,7 +56,7 @@ function closing(value: string, open: number): number {
 }
 
 function field(
-  run: Run,
+  run: Allowance,
   format: Text,
   source: string,
   args: Args,

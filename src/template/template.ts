@@ -1,10 +1,10 @@
 import { GrokError } from "../errors.ts";
+import { createAllowance } from "./allowance.ts";
 import { execute } from "./execute.ts";
 import { globals } from "./globals.ts";
 import { fromData } from "./iterate.ts";
 import type { Place } from "./lexer.ts";
 import { parse } from "./parser.ts";
-import { createRun } from "./run.ts";
 import { openScope, type Scope } from "./scope.ts";
 import type { Body } from "./syntax.ts";
 import { createBuilder } from "./text.ts";
@@ -41,7 +41,7 @@ export function createTemplate(source: string, name: string): Template {
   const body = guarded(name, place, (): Body => parse(source, place));
   return {
     render(variables, { trusted = {}, roles = noRoles, now = new Date() } = {}) {
-      const run = createRun(now);
+      const run = createAllowance(now);
       return guarded(name, run, () => {
         const out = createBuilder(run);
         const scope = openScope({ variables: new Map(globals), around: undefined });

@@ -1,13 +1,13 @@
+import type { Allowance } from "./allowance.ts";
 import { letterTests } from "./letters.ts";
 import { binary, type CompareOperator, compare } from "./operators.ts";
 import { toText } from "./printing.ts";
-import type { Run } from "./run.ts";
 import { equals, makeInt, numberOf, type Value } from "./values.ts";
 
 /** A test: whether it holds of a value; `parameters` are those beside the value. */
 export interface Test {
   readonly parameters: string;
-  holds(run: Run, value: Value, ...given: (Value | undefined)[]): boolean;
+  holds(run: Allowance, value: Value, ...given: (Value | undefined)[]): boolean;
 }
 
 const test = (parameters: string, holds: Test["holds"]): Test => ({ parameters, holds });
@@ -18,7 +18,7 @@ const comparing = (operator: CompareOperator): Test =>
 const dividing = (by: number, rest: number): Test =>
   test("", (run, value) => leaves(run, value, makeInt(run, by), rest));
 
-const leaves = (run: Run, value: Value, by: Value, rest: number): boolean =>
+const leaves = (run: Allowance, value: Value, by: Value, rest: number): boolean =>
   equals(run, binary(run, "%", value, by), makeInt(run, rest));
 
 const ofKind = (...kinds: Value["kind"][]): Test => test("", (_, value) => kinds.includes(value.kind));

@@ -1,3 +1,4 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { toIndex, toOptionalIndex } from "./arguments.ts";
 import { escapeHtml } from "./escape.ts";
 import { iterate, toIterable } from "./iterate.ts";
@@ -6,7 +7,6 @@ import { length as lengthOf } from "./lookup.ts";
 import { formatPercent } from "./percent-format.ts";
 import { countPoints, isSpace } from "./points.ts";
 import { toText } from "./printing.ts";
-import { fault, type Run } from "./run.ts";
 import { replace, splitFromRight, splitLines, strip } from "./search.ts";
 import { concat, createBuilder, mapLetters, pick, plainText, type Text, withMarkup } from "./text.ts";
 import { callTextMethod, center } from "./text-methods.ts";
@@ -17,7 +17,7 @@ import { wrapText } from "./wrap.ts";
 export interface Filter {
   /** undefined: the arguments are given as they are. */
   readonly parameters: string | undefined;
-  apply(run: Run, value: Value, given: readonly (Value | undefined)[], args: Args): Value;
+  apply(run: Allowance, value: Value, given: readonly (Value | undefined)[], args: Args): Value;
 }
 
 export const filter = (parameters: string | undefined, apply: Filter["apply"]): Filter => ({ parameters, apply });
@@ -28,7 +28,7 @@ const byMethod = (name: string): Filter =>
   filter("", (run, value) => callTextMethod(run, toText(run, value), name, noArgs));
 
 /** Jinja's own `title`: a word begins after `-`, space, `(`, `{`, `[` and `<`. */
-function title(run: Run, text: Text): Text {
+function title(run: Allowance, text: Text): Text {
   return mapLetters(
     run,
     text,
@@ -41,7 +41,7 @@ function title(run: Run, text: Text): Text {
   );
 }
 
-function indent(run: Run, value: Value, [width, first, blank]: readonly (Value | undefined)[]): Value {
+function indent(run: Allowance, value: Value, [width, first, blank]: readonly (Value | undefined)[]): Value {
   if (value.kind !== "str") return fault(`can only indent text, not ${typeName(value)}`);
   const by =
     width?.kind === "str" ? width : plainText(run, spaces(run, width === undefined ? 4 : toIndex(width)), false);
@@ -58,12 +58,12 @@ function indent(run: Run, value: Value, [width, first, blank]: readonly (Value |
   return out.build(value.markup);
 }
 
-function spaces(run: Run, count: number): string {
+function spaces(run: Allowance, count: number): string {
   run.take(Math.max(0, count));
   return " ".repeat(Math.max(0, count));
 }
 
-function truncate(run: Run, value: Value, given: readonly (Value | undefined)[]): Value {
+function truncate(run: Allowance, value: Value, given: readonly (Value | undefined)[]): Value {
   const [length = 255, , , leeway = 5] = given.map((each, index) =>
     index === 1 || index === 2 ? 0 : toOptionalIndex(each),
   );
@@ -79,7 +79,7 @@ function truncate(run: Run, value: Value, given: readonly (Value | undefined)[])
 }
 
 /** Removes comments and tags, joins what space parted, and reads the entities that `escape` writes. */
-function stripTags(run: Run, text: Text): Text {
+function stripTags(run: Allowance, text: Text): Text {
   const { value } = text;
   const out = createBuilder(run);
   let from = 0;
@@ -112,7 +112,7 @@ function stripTags(run: Run, text: Text): Text {
 }
 
 /** Percent-encodes UTF-8 but for letters, digits and `_.-~`; a path keeps `/`, a query writes a space as `+`. */
-function quoteUrl(run: Run, value: Value, query: boolean): Text {
+function quoteUrl(run: Allowance, value: Value, query: boolean): Text {
   const text = toText(run, value);
   run.take(2 * text.value.length);
   const quoted = encodeURIComponent(text.value.toWellFormed()).replace(
@@ -123,7 +123,7 @@ function quoteUrl(run: Run, value: Value, query: boolean): Text {
   return plainText(run, done, text.caller.length > 0);
 }
 
-function urlEncode(run: Run, value: Value): Value {
+function urlEncode(run: Allowance, value: Value): Value {
   if (value.kind === "str" || "value" in value || value.kind === "none") return quoteUrl(run, value, false);
   const out = createBuilder(run);
   const items: Value = value.kind === "dict" ? { kind: "view", of: "items", dict: value } : value;
@@ -138,7 +138,7 @@ function urlEncode(run: Run, value: Value): Value {
   return out.build();
 }
 
-function xmlAttributes(run: Run, value: Value, [autospace]: readonly (Value | undefined)[]): Value {
+function xmlAttributes(run: Allowance, value: Value, [autospace]: readonly (Value | undefined)[]): Value {
   if (value.kind !== "dict") return fault(`'${typeName(value)}' object has no attribute 'items'`);
   const out = createBuilder(run);
   const space = autospace === undefined || isTrue(run, autospace);
@@ -155,7 +155,7 @@ function xmlAttributes(run: Run, value: Value, [autospace]: readonly (Value | un
   return out.build();
 }
 
-function json(run: Run, value: Value, given: readonly (Value | undefined)[]): Value {
+function json(run: Allowance, value: Value, given: readonly (Value | undefined)[]): Value {
   const [ascii, indent, separators, sortKeys] = given;
   const flag = (option: Value | undefined) => option !== undefined && isTrue(run, option);
   let by: Text | undefined;

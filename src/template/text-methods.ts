@@ -1,10 +1,10 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { bind, toIndex, toOptionalIndex, toStr } from "./arguments.ts";
 import { escapeHtml } from "./escape.ts";
 import { pad } from "./format-spec.ts";
 import { iterate, toIterable } from "./iterate.ts";
 import { capitalize, foldCase, letterTests, swapCase, titleCase } from "./letters.ts";
 import { countPoints } from "./points.ts";
-import { fault, type Run } from "./run.ts";
 import {
   countOf,
   find,
@@ -23,7 +23,7 @@ import { type Args, getNamed, isTrue, makeInt, makeList, makeTuple, toBool, type
 export interface TextMethod {
   /** As {@link bind} takes them. */
   readonly parameters: string;
-  call(run: Run, text: Text, ...given: (Value | undefined)[]): Value;
+  call(run: Allowance, text: Text, ...given: (Value | undefined)[]): Value;
 }
 
 const method = (parameters: string, call: TextMethod["call"]): TextMethod => ({ parameters, call });
@@ -56,14 +56,14 @@ const finder = (last: boolean, strict: boolean): TextMethod =>
 const padder = (align: "<" | ">"): TextMethod =>
   method("/ width fillchar?", (run, text, width, fill) => pad(run, text, fillOf(run, fill), align, toIndex(width!)));
 
-function fillOf(run: Run, fill: Value | undefined): string {
+function fillOf(run: Allowance, fill: Value | undefined): string {
   if (fill === undefined) return " ";
   const { value } = toStr(fill, "The fill character");
   return countPoints(run, value) === 1 ? value : fault("The fill character must be exactly one character long");
 }
 
 /** Python's `center` puts the odd space in front where the width is odd. */
-export function center(run: Run, text: Text, width: number, fill = " "): Text {
+export function center(run: Allowance, text: Text, width: number, fill = " "): Text {
   const length = countPoints(run, text.value);
   const missing = width - length;
   if (missing <= 0) return text;
@@ -111,7 +111,7 @@ const partitioner = (last: boolean): TextMethod =>
     ]);
   });
 
-export function join(run: Run, separator: Text, items: Iterable<Value>): Text {
+export function join(run: Allowance, separator: Text, items: Iterable<Value>): Text {
   const out = createBuilder(run);
   let index = 0;
   for (const item of items) {
@@ -122,7 +122,7 @@ export function join(run: Run, separator: Text, items: Iterable<Value>): Text {
   return out.build(separator.markup);
 }
 
-function zeroFill(run: Run, text: Text, width: number): Text {
+function zeroFill(run: Allowance, text: Text, width: number): Text {
   const missing = width - countPoints(run, text.value);
   if (missing <= 0) return text;
   run.take(missing);
@@ -134,7 +134,7 @@ function zeroFill(run: Run, text: Text, width: number): Text {
   return out.build(text.markup);
 }
 
-function expandTabs(run: Run, text: Text, size: number): Text {
+function expandTabs(run: Allowance, text: Text, size: number): Text {
   const out = createBuilder(run);
   let column = 0;
   let from = 0;
@@ -210,7 +210,7 @@ export const textMethods: Readonly<Record<string, TextMethod>> = {
 export const refusedTextMethods: ReadonlySet<string> = new Set(["encode", "translate", "maketrans"]);
 
 /** Calls a method of a string that is not `format`. */
-export function callTextMethod(run: Run, text: Text, name: string, args: Args): Value {
+export function callTextMethod(run: Allowance, text: Text, name: string, args: Args): Value {
   const { parameters, call } = textMethods[name]!;
   const result = call(run, text, ...bind(name, parameters, args));
   return result.kind === "str" && text.markup ? withMarkup(run, result, true) : result;

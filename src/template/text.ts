@@ -1,5 +1,5 @@
+import type { Allowance } from "./allowance.ts";
 import { isWide, unitOf } from "./points.ts";
-import type { Run } from "./run.ts";
 
 /**
  * A string that knows where each of its characters came from: from the template, or from its caller. Every operation keeps
@@ -16,17 +16,17 @@ export interface Text {
 
 const none: readonly number[] = [];
 
-export function makeText(run: Run, value: string, caller: readonly number[], markup = false): Text {
+export function makeText(run: Allowance, value: string, caller: readonly number[], markup = false): Text {
   run.take(24 + value.length + 4 * caller.length);
   return { kind: "str", value, caller, markup };
 }
 
 /** A text of one origin. */
-export function plainText(run: Run, value: string, fromCaller = false, markup = false): Text {
+export function plainText(run: Allowance, value: string, fromCaller = false, markup = false): Text {
   return makeText(run, value, fromCaller && value !== "" ? [0, value.length] : none, markup);
 }
 
-export function withMarkup(run: Run, text: Text, markup: boolean): Text {
+export function withMarkup(run: Allowance, text: Text, markup: boolean): Text {
   return text.markup === markup ? text : makeText(run, text.value, text.caller, markup);
 }
 
@@ -34,7 +34,7 @@ export function withMarkup(run: Run, text: Text, markup: boolean): Text {
 export const fromCaller = (text: Text): boolean => text.caller.length > 0;
 
 /** The part [from, to), in UTF-16 units. */
-export function slice(run: Run, text: Text, from: number, to: number): Text {
+export function slice(run: Allowance, text: Text, from: number, to: number): Text {
   if (from === 0 && to >= text.value.length) return text;
   return makeText(run, text.value.slice(from, to), rangesWithin(text.caller, from, to), text.markup);
 }
@@ -66,7 +66,7 @@ export interface TextBuilder {
   build(markup?: boolean): Text;
 }
 
-export function createBuilder(run: Run): TextBuilder {
+export function createBuilder(run: Allowance): TextBuilder {
   const parts: string[] = [];
   const caller: number[] = [];
   let length = 0;
@@ -101,13 +101,13 @@ export function createBuilder(run: Run): TextBuilder {
   };
 }
 
-export function concat(run: Run, parts: readonly Text[], markup = false): Text {
+export function concat(run: Allowance, parts: readonly Text[], markup = false): Text {
   const builder = createBuilder(run);
   for (const part of parts) builder.add(part);
   return builder.build(markup);
 }
 
-export function repeat(run: Run, text: Text, count: number): Text {
+export function repeat(run: Allowance, text: Text, count: number): Text {
   if (count <= 0 || text.value === "") return makeText(run, "", none, text.markup);
   run.take(24 + count * (text.value.length + 4 * text.caller.length));
   const caller: number[] = [];
@@ -126,7 +126,7 @@ export function repeat(run: Run, text: Text, count: number): Text {
 }
 
 /** The single characters, which are code points as in Python. */
-export function* characters(run: Run, text: Text): Generator<Text> {
+export function* characters(run: Allowance, text: Text): Generator<Text> {
   const { value } = text;
   for (let at = 0; at < value.length; ) {
     const size = value.codePointAt(at)! > 0xffff ? 2 : 1;
@@ -136,7 +136,7 @@ export function* characters(run: Run, text: Text): Generator<Text> {
 }
 
 /** Characters at `start`, `start + step` and so on, `count` of them, all counted in code points. */
-export function pick(run: Run, text: Text, start: number, count: number, step: number): Text {
+export function pick(run: Allowance, text: Text, start: number, count: number, step: number): Text {
   if (step === 1) {
     const from = unitOf(run, text.value, start);
     return slice(run, text, from, isWide(text.value) ? unitOf(run, text.value, start + count) : from + count);
@@ -151,7 +151,7 @@ export function pick(run: Run, text: Text, start: number, count: number, step: n
 }
 
 /** Where each code point begins, in UTF-16 units. */
-function startsOf(run: Run, value: string): Uint32Array {
+function startsOf(run: Allowance, value: string): Uint32Array {
   run.take(2 * value.length);
   const starts = new Uint32Array(value.length);
   let count = 0;
@@ -164,7 +164,7 @@ function startsOf(run: Run, value: string): Uint32Array {
  * some letters look at their neighbours. Where it adds characters to a text of both origins, each is followed to its place; where
  * `single` says that a letter alone may change otherwise than among others, all counts as the caller's.
  */
-export function mapLetters(run: Run, text: Text, map: (value: string) => string, single = true): Text {
+export function mapLetters(run: Allowance, text: Text, map: (value: string) => string, single = true): Text {
   run.step(text.value.length >> (single ? 4 : 1));
   const value = map(text.value);
   const { caller, markup } = text;

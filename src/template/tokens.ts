@@ -1,5 +1,5 @@
+import { fault } from "./allowance.ts";
 import type { Place, Token } from "./lexer.ts";
-import { fault } from "./run.ts";
 
 /** A token's place in a list, which a parser moves along; the line for messages goes with it. */
 export interface Tokens {

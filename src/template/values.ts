@@ -1,4 +1,4 @@
-import { fault, type Run } from "./run.ts";
+import { type Allowance, fault } from "./allowance.ts";
 import { plainText, type Text } from "./text.ts";
 
 /** The values of a template: Python's, as far as templates meet them. Numbers and containers know whether a caller made them. */
@@ -76,12 +76,12 @@ export interface Thing {
   readonly kind: "thing";
   /** Python's name of its type. */
   readonly type: string;
-  print(run: Run): Text;
-  call?(run: Run, args: Args): Value;
-  get?(run: Run, name: string): Value | undefined;
-  set?(run: Run, name: string, value: Value): void;
-  items?(run: Run): Iterator<Value>;
-  length?(run: Run): number;
+  print(run: Allowance): Text;
+  call?(run: Allowance, args: Args): Value;
+  get?(run: Allowance, name: string): Value | undefined;
+  set?(run: Allowance, name: string, value: Value): void;
+  items?(run: Allowance): Iterator<Value>;
+  length?(run: Allowance): number;
 }
 
 /** What a call gives to a function. */
@@ -95,27 +95,27 @@ export const yes: Value = { kind: "bool", value: true, fromCaller: false };
 export const no: Value = { kind: "bool", value: false, fromCaller: false };
 export const toBool = (value: boolean): Value => (value ? yes : no);
 
-export function makeInt(run: Run, value: bigint | number, fromCaller = false): Int {
+export function makeInt(run: Allowance, value: bigint | number, fromCaller = false): Int {
   run.take(16);
   return { kind: "int", value: BigInt(value), fromCaller };
 }
 
-export function makeFloat(run: Run, value: number, fromCaller = false): Float {
+export function makeFloat(run: Allowance, value: number, fromCaller = false): Float {
   run.take(16);
   return { kind: "float", value, fromCaller };
 }
 
-export function makeList(run: Run, items: readonly Value[], fromCaller = false): List {
+export function makeList(run: Allowance, items: readonly Value[], fromCaller = false): List {
   run.take(24 + 4 * items.length);
   return { kind: "list", items, fromCaller };
 }
 
-export function makeTuple(run: Run, items: readonly Value[], fromCaller = false): List {
+export function makeTuple(run: Allowance, items: readonly Value[], fromCaller = false): List {
   run.take(24 + 4 * items.length);
   return { kind: "tuple", items, fromCaller };
 }
 
-export function makeDict(run: Run, pairs: Iterable<readonly [Value, Value]>, fromCaller = false): Dict {
+export function makeDict(run: Allowance, pairs: Iterable<readonly [Value, Value]>, fromCaller = false): Dict {
   run.take(24);
   const entries = new Map<unknown, readonly [Value, Value]>();
   for (const [key, value] of pairs) {
@@ -127,7 +127,7 @@ export function makeDict(run: Run, pairs: Iterable<readonly [Value, Value]>, fro
   return { kind: "dict", entries, fromCaller };
 }
 
-export function makeIter(run: Run, items: Iterator<Value>, type = "generator"): Iter {
+export function makeIter(run: Allowance, items: Iterator<Value>, type = "generator"): Iter {
   run.take(24);
   return { kind: "iterator", type, items };
 }
@@ -157,7 +157,7 @@ export function typeName(value: Value): string {
   }
 }
 
-export function isTrue(run: Run, value: Value): boolean {
+export function isTrue(run: Allowance, value: Value): boolean {
   switch (value.kind) {
     case "none":
     case "undefined":
@@ -203,7 +203,7 @@ export function compareNumbers(a: bigint | number, b: bigint | number): number {
   return a < b ? -1 : a > b ? 1 : a >= b ? 0 : Number.NaN;
 }
 
-export function equals(run: Run, a: Value, b: Value): boolean {
+export function equals(run: Allowance, a: Value, b: Value): boolean {
   run.step();
   if (a === b) return a.kind !== "float" || !Number.isNaN(a.value);
   const [left, right] = [numberOf(a), numberOf(b)];
@@ -245,7 +245,7 @@ export function equals(run: Run, a: Value, b: Value): boolean {
 }
 
 /** What a dictionary finds a key by: equal for equal values, 1, 1.0 and true among them. */
-export function hashKey(run: Run, value: Value): unknown {
+export function hashKey(run: Allowance, value: Value): unknown {
   const number = numberOf(value);
   if (number !== undefined) return typeof number === "number" && Number.isInteger(number) ? BigInt(number) : number;
   switch (value.kind) {
@@ -279,7 +279,7 @@ export function hashKey(run: Run, value: Value): unknown {
   }
 }
 
-export function getEntry(run: Run, dict: Dict, key: Value): Value | undefined {
+export function getEntry(run: Allowance, dict: Dict, key: Value): Value | undefined {
   return dict.entries.get(hashKey(run, key))?.[1];
 }
 

@@ -1,5 +1,5 @@
+import { type Allowance, fault } from "./allowance.ts";
 import { countPoints } from "./points.ts";
-import { fault, type Run } from "./run.ts";
 import { createBuilder, pick, slice, type Text } from "./text.ts";
 
 export interface WrapOptions {
@@ -9,7 +9,7 @@ export interface WrapOptions {
 }
 
 /** `textwrap.wrap` of one line, its spaces kept: lines of at most `width` characters. */
-export function wrapText(run: Run, text: Text, { width, breakLongWords, breakOnHyphens }: WrapOptions): Text[] {
+export function wrapText(run: Allowance, text: Text, { width, breakLongWords, breakOnHyphens }: WrapOptions): Text[] {
   if (width <= 0) return fault(`invalid width ${width} (must be > 0)`);
   const chunks = chunksOf(run, text, breakOnHyphens);
   const lines: Text[] = [];
@@ -53,7 +53,7 @@ export function wrapText(run: Run, text: Text, { width, breakLongWords, breakOnH
 const beforeHyphen = /(\p{L}\p{L}|\p{L}-[\p{L}\p{N}_!"'&.,?])$/u;
 
 /** Words and what is between them; a hyphen between letters ends a chunk. */
-function chunksOf(run: Run, text: Text, breakOnHyphens: boolean): Text[] {
+function chunksOf(run: Allowance, text: Text, breakOnHyphens: boolean): Text[] {
   const { value } = text;
   const chunks: Text[] = [];
   const add = (from: number, to: number): void => {

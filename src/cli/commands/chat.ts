@@ -10,7 +10,7 @@ import { isSlash, runSlash } from "../chat/slash.ts";
 import { configPath, historyPath } from "../config.ts";
 import { interruptedStatus } from "../exit.ts";
 import { type Language, type Messages, messagesFor } from "../messages.ts";
-import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel, samplingOf } from "../model.ts";
+import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel, samplingOf } from "../open-model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, escapeUnseen, hasColor } from "../terminal.ts";
 import { adapterList, path, repeated, text } from "../values.ts";

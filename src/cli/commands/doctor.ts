@@ -7,7 +7,7 @@ import { reportAddon } from "../addon-report.ts";
 import { configPath, readConfig } from "../config.ts";
 import { advise, type Diagnosis } from "../diagnosis.ts";
 import { freeDisk, readMachine } from "../machine.ts";
-import { addModel, findModel, type ModelOptions } from "../model.ts";
+import { addModel, findModel, type ModelOptions } from "../open-model.ts";
 import { applyConfig } from "../settings.ts";
 import { bold, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
 

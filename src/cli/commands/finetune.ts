@@ -6,7 +6,7 @@ import { finetune } from "../../train/lora/finetune.ts";
 import { defaultFinetuneOptions, type FinetuneEvent, type FinetuneResult } from "../../train/lora/options.ts";
 import { interruptedStatus } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { type ModelOptions, requireModel } from "../model.ts";
+import { type ModelOptions, requireModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import {
   createProgress,

@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import type { NamedArray } from "../../engine/consumers/logits.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { choice, path, tokenList } from "../values.ts";
 

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { type MergedTensor, merge, mergeTypes } from "../../convert/merge.ts";
 import type { TensorType } from "../../tensor/types.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { type ModelOptions, requireModel } from "../model.ts";
+import { type ModelOptions, requireModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { createProgress, escapeLine, formatBytes, jsonDocument } from "../terminal.ts";
 import { adapterList, choice, path } from "../values.ts";

@@ -3,7 +3,7 @@ import { readTextFile } from "../../bytes/text-file.ts";
 import { defaultPerplexityContext, measurePerplexity } from "../../eval/perplexity.ts";
 import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { createProgress, formatSeconds, jsonDocument } from "../terminal.ts";
 import { integer, path } from "../values.ts";

@@ -16,7 +16,7 @@ import {
   requireModel,
   samplingOf,
   warnOfFallback,
-} from "../model.ts";
+} from "../open-model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";

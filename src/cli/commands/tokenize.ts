@@ -5,7 +5,7 @@ import { GrokError } from "../../errors.ts";
 import type { EncodeOptions, Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { usageError } from "../exit.ts";
 import { readStandardInput, standardInput } from "../files.ts";
-import { findModel } from "../model.ts";
+import { findModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { escapeLine } from "../terminal.ts";
 import { openTokenizer } from "../tokenizer.ts";

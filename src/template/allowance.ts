@@ -5,7 +5,7 @@ import { GrokError } from "../errors.ts";
  * template can take more than a bounded number of steps, characters, items and levels, and none needs to be stopped
  * from outside.
  */
-export interface Run {
+export interface Allowance {
   /** Line of the template at work, for messages. */
   line: number;
   /** The moment that `strftime_now` shows. */
@@ -35,7 +35,7 @@ export function fault(reason: string, details: Readonly<Record<string, boolean>>
   throw new GrokError("format", reason, details);
 }
 
-export function createRun(now: Date): Run {
+export function createAllowance(now: Date): Allowance {
   let steps = mostSteps;
   let volume = mostVolume;
   let levels = 0;
