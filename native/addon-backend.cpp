@@ -167,7 +167,7 @@ napi_value copy(napi_env env, napi_callback_info info) {
   });
 }
 
-// weight(ggmlType, rows, cols, terms, places: Float64Array of source and offset for each matrix)
+// weight(ggmlType, rows, cols, digits, places: Float64Array of source and offset for each matrix)
 napi_value weight(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<5> args(env, info);

@@ -15,17 +15,17 @@ bool canMultiply(int type) { return blockSize(type).elements > 0; }
 // Up to this many tokens, rows are streamed once for all; beyond, packing them pays.
 static constexpr int64_t kFewTokens = 4;
 
-static constexpr int64_t kSumRows = 32;  // whose terms go through a thread's stack at a time
+static constexpr int64_t kSumRows = 32;  // whose sums go through a thread's stack at a time
 
-static int termsOf(const WeightRef& weight) { return traitsOf(weight.type).kind == Kind::f32 ? 1 : weight.terms; }
+static int digitsOf(const WeightRef& weight) { return traitsOf(weight.type).kind == Kind::f32 ? 1 : weight.digits; }
 
 static void multiplyRows(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
                          int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
-  const int terms = termsOf(weight);
-  const size_t actBytes = RowActs(weight, nullptr, terms).bytes(n);
+  const int digits = digitsOf(weight);
+  const size_t actBytes = RowActs(weight, nullptr, digits).bytes(n);
   uint8_t* const memory = workspace.reserve(actBytes + Shares::bytes(pool.size()));
-  const RowActs acts(weight, memory, terms);
-  const int64_t tokensAtOnce = kMaxTokensAtOnce / terms;
+  const RowActs acts(weight, memory, digits);
+  const int64_t tokensAtOnce = kMaxTokensAtOnce / digits;
   const int64_t pieces = acts.pieces();
   Shares shares(memory + actBytes, pool.size(), weight.rows, rowChunk(weight, weight.rows, pool.size()), kMaxRowsAtOnce);
   std::atomic<int64_t> nextPiece{0};
@@ -40,8 +40,8 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
       for (int64_t t = 0; t < n; t += tokensAtOnce) {
         const void* tokens[kMaxTokensAtOnce];
         const int count = int(std::min(tokensAtOnce, n - t));
-        for (int i = 0; i < count * terms; i++) tokens[i] = acts.token(t + i / terms, i % terms);
-        if (terms == 1) {
+        for (int i = 0; i < count * digits; i++) tokens[i] = acts.token(t + i / digits, i % digits);
+        if (digits == 1) {
           streamRows(products, weight, row, end, tokens, count, out + t * ldo + row, ldo);
           continue;
         }
@@ -60,9 +60,9 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
 
 static void multiplyTiles(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
                           int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
-  const int threads = pool.size(), terms = termsOf(weight);
+  const int threads = pool.size(), digits = digitsOf(weight);
   const Blocking blocking(weight, threads);
-  Tiles tiles(products, weight, nullptr, terms);
+  Tiles tiles(products, weight, nullptr, digits);
   const int64_t slab = std::min(n, kSlab), count = tiles.count(slab), cSize = int64_t(tiles.tile) * kPanelRows;
   const size_t tileMemory = tiles.bytes(slab);
   const size_t panelMemory = (Blocking::scratchBytes(weight, threads) + 63) & ~size_t(63);
@@ -73,7 +73,7 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
   const int64_t allPanels = (weight.rows + kPanelRows - 1) / kPanelRows;
   const int64_t groups = (allPanels + blocking.panels - 1) / blocking.panels;
   // A product with few rows is split by tokens as well.
-  const int64_t parts = groups >= 2 * threads || threads == 1 ? 1 : std::min<int64_t>(count / terms, (4 * threads + groups - 1) / groups);
+  const int64_t parts = groups >= 2 * threads || threads == 1 ? 1 : std::min<int64_t>(count / digits, (4 * threads + groups - 1) / groups);
 
   for (int64_t t0 = 0; t0 < n; t0 += kSlab) {
     const int64_t tokens = std::min(n - t0, kSlab), tileCount = tiles.count(tokens);
@@ -86,16 +86,16 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
       for (int64_t item; !pool.cancelled() && (item = nextItem++) < groups * parts;) {
         const int64_t panel = item / parts * blocking.panels, part = item % parts;
         const int64_t panels = std::min(blocking.panels, allPanels - panel);
-        const int64_t from = tileCount / terms * part / parts * terms, to = tileCount / terms * (part + 1) / parts * terms;
+        const int64_t from = tileCount / digits * part / parts * digits, to = tileCount / digits * (part + 1) / parts * digits;
         if (from == to) continue;
         multiplyPanels(products, weight, panel * kPanelRows, panels, blocking.columns, tiles, from, to, tokens, scratch, c);
-        for (int64_t t = from / terms * tiles.tile; t < std::min(tokens, to / terms * tiles.tile); t++) {
-          const float* from16 = c + (t / tiles.tile * terms - from) * panels * cSize + t % tiles.tile * kPanelRows;
+        for (int64_t t = from / digits * tiles.tile; t < std::min(tokens, to / digits * tiles.tile); t++) {
+          const float* from16 = c + (t / tiles.tile * digits - from) * panels * cSize + t % tiles.tile * kPanelRows;
           float* const to16 = out + (t0 + t) * ldo + panel * kPanelRows;
           for (int64_t p = 0; p < panels; p++, from16 += cSize) {
             const int64_t rows = std::min<int64_t>(kPanelRows, weight.rows - (panel + p) * kPanelRows);
             std::memcpy(to16 + p * kPanelRows, from16, size_t(rows) * sizeof(float));
-            if (terms == 1) continue;
+            if (digits == 1) continue;
             const float* const second = from16 + panels * cSize;
             for (int64_t r = 0; r < rows; r++) to16[p * kPanelRows + r] += second[r];
           }

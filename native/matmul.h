@@ -10,7 +10,7 @@
 // the products within a block are summed exactly as integers. The scale is kept to 11 bits: ggml stores it as a half, and
 // with the same scale two engines' greedy texts part later, while the error of the 8-bit codes is sixteen times larger.
 //
-// With two terms, what that rounding leaves of the activations is rounded in the same way and multiplied too, as if it were
+// With two digits, what that rounding leaves of the activations is rounded in the same way and multiplied too, as if it were
 // another token, and the two products are added: about 15 bits, for twice the arithmetic and the same bytes of weights.
 #pragma once
 
@@ -31,7 +31,7 @@ struct WeightRef {
   int type;
   int64_t rows, cols;
   size_t rowBytes;
-  int terms = 1;  // 1 or 2, that matmul() rounds activations to where the type is quantized; experts() takes one
+  int digits = 1;  // of 8 bits, 1 or 2, that matmul() rounds activations to where the type is quantized; experts() takes one
 };
 
 // Scratch memory that grows and is reused; one caller at a time. Contents do not survive growth.

@@ -28,19 +28,19 @@ const Products& productsOf(Isa isa) {
 }
 
 void Tiles::pack(const Products& products, int64_t token, const float* x, int64_t from, int64_t columns) const {
-  packTerm(products, token, 0, x, from, columns);
-  if (terms == 1) return;
+  packDigit(products, token, 0, x, from, columns);
+  if (digits == 1) return;
   float rest[kRestPiece];
   for (int64_t k = 0; k < columns; k += kRestPiece) {
     const int64_t count = std::min(columns - k, kRestPiece);
     roundingRest(products, x + k, count, rest);
-    packTerm(products, token, 1, rest, from + k, count);
+    packDigit(products, token, 1, rest, from + k, count);
   }
 }
 
-void Tiles::packTerm(const Products& products, int64_t token, int term, const float* x, int64_t from, int64_t columns) const {
+void Tiles::packDigit(const Products& products, int64_t token, int digit, const float* x, int64_t from, int64_t columns) const {
   const int64_t segment = segmentOf(kind);
-  uint8_t* const base = data + size_t(token / tile * terms + term) * tileBytes();
+  uint8_t* const base = data + size_t(token / tile * digits + digit) * tileBytes();
   for (const int64_t end = from + columns; from < end;) {
     const int64_t start = from / segment * segment, length = std::min(segment, cols - start);
     const int64_t count = std::min(end - from, start + length - from);

@@ -11,27 +11,27 @@ const Products& productsOf(Isa isa);
 // At most this many tokens are packed at a time; bounds scratch memory.
 inline constexpr int64_t kSlab = 1024;
 
-// Packed activations of up to kSlab tokens: tiles one after the other, a tile in segments, a segment in lanes. Of two terms,
+// Packed activations of up to kSlab tokens: tiles one after the other, a tile in segments, a segment in lanes. Of two digits,
 // a tile of the first is followed by that of the second.
 struct Tiles {
   Kind kind;
-  int offset, tile, terms;
+  int offset, tile, digits;
   int64_t cols;
   uint8_t* data;
 
-  Tiles(const Products& products, const WeightRef& weight, uint8_t* memory, int terms = 1)
+  Tiles(const Products& products, const WeightRef& weight, uint8_t* memory, int digits = 1)
       : kind(traitsOf(weight.type).kind),
         offset(traitsOf(weight.type).offset),
         tile(kind == Kind::f32 ? products.floatTile : products.tile),
-        terms(terms),
+        digits(digits),
         cols(weight.cols),
         data(memory) {}
 
   size_t unitBytes() const { return tileUnitBytes(kind, tile); }
   size_t tileBytes() const { return (size_t(unitsOf(kind, cols)) * unitBytes() + 63) & ~size_t(63); }
-  int64_t count(int64_t tokens) const { return (tokens + tile - 1) / tile * terms; }
+  int64_t count(int64_t tokens) const { return (tokens + tile - 1) / tile * digits; }
   int held(int64_t i, int64_t tokens) const {
-    const int64_t rest = tokens - i / terms * tile;
+    const int64_t rest = tokens - i / digits * tile;
     return int(rest < tile ? rest : tile);
   }
   size_t bytes(int64_t tokens) const { return size_t(count(tokens)) * tileBytes(); }
@@ -42,7 +42,7 @@ struct Tiles {
   void pack(const Products& products, int64_t token, const float* x, int64_t from, int64_t columns) const;
 
  private:
-  void packTerm(const Products& products, int64_t token, int term, const float* x, int64_t from, int64_t columns) const;
+  void packDigit(const Products& products, int64_t token, int digit, const float* x, int64_t from, int64_t columns) const;
 };
 
 // How a product is cut to the cache: panels packed at a time, and columns of them.

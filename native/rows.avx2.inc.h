@@ -248,7 +248,7 @@ template <int TYPE, int N>
 GROK1_INLINE void quantRowsFor(const RowsCall& call) {
   using Q = Quant<TYPE>;
   if (N == 1 && call.rows == 4) return quantRows<Q, 4, 1>(call, 0);
-  // A token in two terms: two rows at a time, or sums would wait for one another.
+  // A token in two digits: two rows at a time, or sums would wait for one another.
   constexpr int R = N == 2 && !kHalves<Q> ? 2 : 1;
   int r = 0;
   for (; r + R <= call.rows; r += R) quantRows<Q, R, N>(call, r);

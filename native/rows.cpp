@@ -24,22 +24,22 @@ void roundingRest(const Products& products, const float* x, int64_t count, float
   subtract(x, groups, count, rest);
 }
 
-RowActs::RowActs(const WeightRef& weight, uint8_t* memory, int terms)
-    : floats(traitsOf(weight.type).kind == Kind::f32), terms(terms), cols(weight.cols), data(memory) {
+RowActs::RowActs(const WeightRef& weight, uint8_t* memory, int digits)
+    : floats(traitsOf(weight.type).kind == Kind::f32), digits(digits), cols(weight.cols), data(memory) {
   const int64_t groups = (cols + kGroup - 1) / kGroup, padded = (cols + kFloatLanes - 1) / kFloatLanes * kFloatLanes;
-  termBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * sizeof(ActGroup);
+  digitBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * sizeof(ActGroup);
 }
 
 void RowActs::pack(const Products& products, int64_t t, const float* x, int64_t piece) const {
   const int64_t from = piece * kPiece, count = std::min(cols - from, kPiece);
-  uint8_t* const to = data + termBytes * size_t(t * terms);
+  uint8_t* const to = data + digitBytes * size_t(t * digits);
   if (!floats) {
     ActGroup* const groups = reinterpret_cast<ActGroup*>(to) + from / kGroup;
     products.quantize(x + from, count, groups);
-    if (terms == 2) {
+    if (digits == 2) {
       float rest[kPiece];
       subtract(x + from, groups, count, rest);
-      products.quantize(rest, count, reinterpret_cast<ActGroup*>(to + termBytes) + from / kGroup);
+      products.quantize(rest, count, reinterpret_cast<ActGroup*>(to + digitBytes) + from / kGroup);
     }
     return;
   }

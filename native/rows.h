@@ -13,14 +13,14 @@ void roundingRest(const Products& products, const float* x, int64_t count, float
 // Activations of a few tokens as Products::rows reads them.
 struct RowActs {
   bool floats;
-  int terms;
+  int digits;
   int64_t cols;
-  size_t termBytes;
+  size_t digitBytes;
   uint8_t* data;
 
-  RowActs(const WeightRef& weight, uint8_t* memory, int terms = 1);
-  size_t bytes(int64_t tokens) const { return termBytes * size_t(tokens * terms); }
-  const void* token(int64_t t, int term = 0) const { return data + termBytes * size_t(t * terms + term); }
+  RowActs(const WeightRef& weight, uint8_t* memory, int digits = 1);
+  size_t bytes(int64_t tokens) const { return digitBytes * size_t(tokens * digits); }
+  const void* token(int64_t t, int digit = 0) const { return data + digitBytes * size_t(t * digits + digit); }
 
   // A token is packed in pieces, which threads share out.
   int64_t pieces() const { return (cols + kPiece - 1) / kPiece; }

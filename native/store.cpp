@@ -59,13 +59,13 @@ void Store::stream(Weight& w) {
   for (const WeightRef& part : w.parts) preferLargePages(part.data, size_t(part.rows) * part.rowBytes);
 }
 
-int32_t Store::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t terms, const std::vector<Place>& places) {
+int32_t Store::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t digits, const std::vector<Place>& places) {
   const BlockSize block = blockSize(type);
   if (block.elements == 0) misuse("no kernels for tensor type " + std::to_string(type));
   if (rows < 1 || cols < 1 || cols % block.elements != 0 || cols > (int64_t(1) << 40) / rows || places.empty()) {
     misuse("a weight of impossible shape");
   }
-  if (terms != 1 && terms != 2) misuse("activations are rounded to one term or two");
+  if (digits != 1 && digits != 2) misuse("activations are rounded to one digit or two");
   Weight w;
   w.type = type;
   w.rows = rows;
@@ -77,7 +77,7 @@ int32_t Store::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t terms
     if (offset < 0 || uint64_t(offset) > source.size || bytes > source.size - uint64_t(offset)) misuse("a weight that leaves its file");
     const uint8_t* const data = source.data.get() + offset;
     w.mapped = w.mapped || source.mapped;
-    w.parts.push_back({data, type, rows, cols, rowBytes, terms});
+    w.parts.push_back({data, type, rows, cols, rowBytes, digits});
     w.held.emplace_back(source.data, data);
   }
   return weights_.add(std::move(w));

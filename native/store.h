@@ -28,7 +28,7 @@ class Store {
     int32_t source;
     int64_t offset;
   };
-  int32_t addWeight(int32_t type, int64_t rows, int64_t cols, int32_t terms, const std::vector<Place>& places);
+  int32_t addWeight(int32_t type, int64_t rows, int64_t cols, int32_t digits, const std::vector<Place>& places);
   void freeWeight(int32_t weight);
   // Bytes of a weight's matrix (of an expert) that are not in memory.
   double missing(int32_t weight, int32_t matrix);

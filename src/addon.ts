@@ -66,9 +66,9 @@ export interface AddonBackend {
   release(source: number): void;
   /**
    * Binds one [rows, cols] matrix, or one for each expert, in place: `places` has a source and an offset in it, in bytes, for each.
-   * matmul() with a quantized type rounds activations to a sum of `terms` (1 or 2) blocks of 8 bits.
+   * matmul() with a quantized type rounds activations to a sum of `digits` (1 or 2) blocks of 8 bits.
    */
-  weight(ggmlType: number, rows: number, cols: number, terms: number, places: Float64Array): number;
+  weight(ggmlType: number, rows: number, cols: number, digits: number, places: Float64Array): number;
   /**
    * Products and attention throw ERR_CANCELLED once the first of these two numbers exceeds the second, which they look at
    * between pieces of their work: what another thread writes to shared memory ends a call that is under way.

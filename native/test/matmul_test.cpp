@@ -84,16 +84,16 @@ int main(int argc, char** argv) {
       for (float& v : x) v = random.normal();
       const auto truth = exact(toFloats(type, w, s.rows * s.cols), x, s.rows, s.cols, s.n);
 
-      for (int terms = 1; terms <= (size.elements == 1 ? 1 : 2); terms++) {
-        const WeightRef weight = {w.data(), type, s.rows, s.cols, w.size() / size_t(s.rows), terms};
+      for (int digits = 1; digits <= (size.elements == 1 ? 1 : 2); digits++) {
+        const WeightRef weight = {w.data(), type, s.rows, s.cols, w.size() / size_t(s.rows), digits};
         std::vector<float> alone(size_t(s.n * s.rows));  // portable kernels, token by token
         for (int64_t t = 0; t < s.n; t++) {
           matmul(*pools[0], Isa::scalar, weight, x.data() + t * s.cols, 1, s.cols, alone.data() + t * s.rows, s.rows, workspace);
         }
         const double error = distance(alone, truth);
-        (terms == 1 ? worst : worstOfTwo) = std::max(terms == 1 ? worst : worstOfTwo, error);
+        (digits == 1 ? worst : worstOfTwo) = std::max(digits == 1 ? worst : worstOfTwo, error);
         const double bound = size.elements == 1 ? 1e-6 : s.rows * s.n < 64 ? 0.2 : 0.01;
-        check(error < (terms == 1 ? bound : bound / 100), "accuracy", Isa::scalar, type, s.rows, s.cols, s.n, 1, error);
+        check(error < (digits == 1 ? bound : bound / 100), "accuracy", Isa::scalar, type, s.rows, s.cols, s.n, 1, error);
 
         for (const Isa isa : isas) {
           for (int threads = 1; threads <= 4; threads += quick ? 3 : 1) {
@@ -209,7 +209,7 @@ int main(int argc, char** argv) {
         }
       }
     }
-    std::printf("%-7s worst error %.2e, with two terms %.2e\n", typeName(type), worst, worstOfTwo);
+    std::printf("%-7s worst error %.2e, with two digits %.2e\n", typeName(type), worst, worstOfTwo);
     std::fflush(stdout);
   }
   std::printf(failures == 0 ? "all good:" : "%d failures:", failures);
