@@ -30,4 +30,9 @@ describe("pages of the package", () => {
       .filter((target) => !existsSync(join(root, target)) || !within(target, packed) || within(target, left));
     expect(wrong).toEqual([]);
   });
+
+  it.each(pages)("%s asks nobody to run what only a clone has", (page) => {
+    const text = readFileSync(join(root, page), "utf8");
+    expect(text.match(/(?<![\w/])(bench|scripts|test)\/[\w./-]+/g) ?? []).toEqual([]);
+  });
 });

@@ -39,12 +39,14 @@ const prompts = [
 const continued = ["Once upon a time", "Había una vez"];
 const talk = ["hello", "yes please", "another one", "thank you", "bye"];
 
-/** Subjects of requests: heroes that templates of our own stories have, and things that none of them names. */
+/** Subjects of requests: what our own stories are about, animals of their list of heroes, and what none of them names. */
 const subjects = {
-  "in the tuning data":
+  "with templates of its own":
     "dragon fox robot princess cat boat cloud rabbit king kite mouse tree witch star bear garden whale giant frog moon",
-  "in no template": "volcano skateboard submarine cactus harp suitcase meteor wizard's-cat snowflake pineapple",
+  "that is an animal of the list of heroes": "snail octopus badger pelican lizard camel walrus swan donkey otter",
+  "that no template names": "volcano skateboard submarine cactus meteor pineapple igloo dinosaur microscope saxophone",
 };
+const seeds = [1, 2, 3, 4, 5];
 
 const say = (line = "") => process.stdout.write(`${line}\n`);
 const quote = (text) => text.trim().replace(/^/gm, "> ");
@@ -133,36 +135,39 @@ say(
 );
 say();
 
-/** The share of answers that do what was asked, greedy and with the usual settings (seeds 1 and 2). */
+/** Of all answers, greedy and with the usual settings and each seed, how many are right. */
 async function count(questions, isRight) {
-  let right = 0;
+  const right = isRight.map(() => 0);
   let asked = 0;
   for (const [question, expected] of questions) {
-    for (const options of [{ temperature: 0 }, { seed: 1 }, { seed: 2 }]) {
+    for (const options of [{ temperature: 0 }, ...seeds.map((seed) => ({ seed }))]) {
       const { text } = await model.chat([{ role: "user", content: question }], options).result;
       asked++;
-      if (isRight(text, expected)) right++;
+      for (const [i, holds] of isRight.entries()) right[i] += holds(text.toLowerCase(), expected) ? 1 : 0;
     }
   }
-  return `${right} of ${asked}`;
+  return right.map((n) => `${n} of ${asked}`);
 }
-say("| asked for | answers that do it |");
-say("|---|---|");
+const names = (text, subject) => new RegExp(`\\b${subject}s?\\b`).test(text);
+const keepsTo = (text, subject) => {
+  const third = Math.ceil(text.length / 3);
+  return names(text.slice(0, third), subject) && names(text.slice(-third), subject);
+};
+say("| a story about a thing | names it | names it in its first and in its last third |");
+say("|---|---|---|");
 for (const [where, list] of Object.entries(subjects)) {
   const questions = list
     .split(" ")
-    .map((subject) => [`Tell me a story about a ${subject.replace("-", " ")}.`, subject.replace("-", " ")]);
-  say(
-    `| a story about a thing ${where}: the story names it | ${await count(questions, (text, subject) => text.toLowerCase().includes(subject))} |`,
-  );
+    .map((subject) => [`Tell me a story about ${/^[aeiou]/.test(subject) ? "an" : "a"} ${subject}.`, subject]);
+  say(`| ${where} | ${(await count(questions, [names, keepsTo])).join(" | ")} |`);
 }
+say();
 const numbers = Array.from({ length: 11 }, (_, n) => n);
 const sums = numbers.flatMap((a) =>
   numbers.filter((b) => (a + 2 * b) % 5 === 0).map((b) => [`what is ${a}+${b}`, a + b]),
 );
-say(
-  `| sums of two numbers up to 10 | ${await count(sums, (text, sum) => new RegExp(`\\b${sum}\\.?$`).test(text.trim()))} |`,
-);
+const isSum = (text, sum) => new RegExp(`\\b${sum}\\.?$`).test(text.trim());
+say(`Sums of two numbers up to 10: ${await count(sums, [isSum])} right.`);
 say();
 
 say("## Samples");
