@@ -286,20 +286,27 @@ describe("prefill chunks", () => {
   });
 });
 
-/** A core in whose pass of that number, from 1, the request of that id is cancelled as another thread would. */
-function startInterrupted(pass: number, id: number) {
+/**
+ * A core in whose pass of that number, from 1, the request of that id is cancelled as another thread would. With `awaits` the pass
+ * waits for data meanwhile, and messages are read.
+ */
+function startInterrupted(pass: number, id: number, awaits = false) {
   const fake = createFakeModel();
   const interrupt = createCancellations(new SharedArrayBuffer(cancellationBytes));
   const ops = makeInterruptible(fake.ops, interrupt);
   let passes = 0;
-  fake.before = () => {
+  fake.before = async () => {
     passes++;
     if (passes === pass) {
       Atomics.add(interrupt.numbers, 0, 1);
-      setImmediate(() => {
-        interrupt.seen();
-        core.cancel(id);
+      const read = new Promise<void>((resolve) => {
+        setImmediate(() => {
+          interrupt.seen();
+          core.cancel(id);
+          resolve();
+        });
       });
+      if (awaits) await read;
     }
     ops.at(0);
   };
@@ -307,7 +314,7 @@ function startInterrupted(pass: number, id: number) {
   const core = createCore(ops, fake.model, {
     ...{ contextLength, cacheTokens: 64, kvType: "f32", batchTokens: 16, interrupt },
   });
-  return { core, passes: () => passes };
+  return { core, fake, passes: () => passes };
 }
 
 describe("cancellation", () => {
@@ -357,6 +364,13 @@ describe("cancellation", () => {
     expect(finishReason).toBe("cancelled");
     expect(tokens).toEqual(greedyOracle([1], tokens.length));
     expect(tokens.length).toBeLessThanOrEqual(3);
+    expectAllFree(core);
+  });
+
+  it("leaves a pass also when it was read while the pass awaited data", async () => {
+    const { core, fake, passes } = startInterrupted(3, 82, true);
+    const { finishReason } = await collect(core, { tokens: [1], sampling: greedy }, undefined, 82);
+    expect([finishReason, passes(), fake.batches.length]).toEqual(["cancelled", 3, 2]);
     expectAllFree(core);
   });
 

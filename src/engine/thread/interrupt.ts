@@ -8,7 +8,7 @@ export interface Cancellations extends Interrupt {
    * left when the first exceeds the second.
    */
   readonly numbers: Int32Array<SharedArrayBuffer>;
-  /** Of those asked for, one more message was read: it no longer ends a pass. */
+  /** Of those asked for, one more message was read: it ends no pass that begins later. One that awaits data as it is read is left. */
   seen(): void;
 }
 
@@ -21,8 +21,7 @@ export function createCancellations(shared: SharedArrayBuffer): Cancellations {
   const numbers = new Int32Array(shared);
   let read = 0;
   let armed = false;
-  const allow = () => Atomics.store(numbers, 1, armed ? read : none);
-  allow();
+  Atomics.store(numbers, 1, none);
   return {
     numbers,
     get armed() {
@@ -30,11 +29,10 @@ export function createCancellations(shared: SharedArrayBuffer): Cancellations {
     },
     set armed(value) {
       armed = value;
-      allow();
+      Atomics.store(numbers, 1, armed ? read : none);
     },
     seen() {
       read++;
-      allow();
     },
   };
 }
