@@ -18,11 +18,17 @@ struct BackendHandle {
   std::unique_ptr<Backend> backend;  // empty once closed
   napi_ref watched = nullptr;        // keeps the numbers that the backend looks at
 
-  explicit BackendHandle(napi_env env) : env(env) {}
+  // A thread that is ended in the middle ends its readers first: what they would settle promises with goes before objects do.
+  explicit BackendHandle(napi_env env) : env(env) { check(napi_add_env_cleanup_hook(env, closeAtEnd, this), "no hook could be set"); }
   BackendHandle(const BackendHandle&) = delete;
   BackendHandle& operator=(const BackendHandle&) = delete;
   // Also when nobody closed it and its functions were collected: the numbers must not stay for ever.
-  ~BackendHandle() { close(); }
+  ~BackendHandle() {
+    napi_remove_env_cleanup_hook(env, closeAtEnd, this);
+    close();
+  }
+
+  static void closeAtEnd(void* handle) { static_cast<BackendHandle*>(handle)->close(); }
 
   void close() {
     backend.reset();
@@ -150,8 +156,11 @@ napi_value fetch(napi_env env, napi_callback_info info) {
     backend.fetch(weight, matrix, [raw = state.release()](Readers::Outcome outcome) {
       raw->outcome = outcome;
       const napi_threadsafe_function settle = raw->settle;
-      if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) != napi_ok) delete raw;
-      napi_release_threadsafe_function(settle, napi_tsfn_release);
+      if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) == napi_ok) {
+        napi_release_threadsafe_function(settle, napi_tsfn_release);
+      } else {
+        delete raw;  // the thread is ending, and with the refusal the function was given up
+      }
     });
     return promise;
   });

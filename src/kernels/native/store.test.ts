@@ -23,7 +23,7 @@ import { createRandom, floatTensor, type Random, randomTensor } from "../oracle.
 import { createNative, openNative } from "./native.ts";
 import { createPageCacheStore, type ExpertEvent, type ExpertStore } from "./store.ts";
 
-const { addon } = loadAddon() as { addon: Addon };
+const { addon, path: addonPath } = loadAddon() as { addon: Addon; path: string };
 
 /** A mixture over `n` random rows; results under one name so that awaited ones can be compared. */
 function mixture(random: Random, type: TensorType, n: number, adapted: boolean) {
@@ -226,6 +226,29 @@ describe.skipIf(!addon)("experts that are not in memory", () => {
     const many = Array.from({ length: 50 }, () => native.fetch(weight, 0).catch((error: Error) => error.message));
     native.close();
     for (const outcome of await Promise.all(many)) expect([undefined, "the backend is closed"]).toContain(outcome);
+  });
+
+  it("may still be read when their thread is ended", () => {
+    const path = join(folder, "large");
+    const descriptor = openSync(path, "w");
+    for (let i = 0; i < 64; i++) writeSync(descriptor, new Uint8Array(2 ** 20).fill(i + 1));
+    fsyncSync(descriptor);
+    closeSync(descriptor);
+    const thread = `const { parentPort, workerData: { addon, path } } = require("node:worker_threads");
+      const module = { exports: {} };
+      process.dlopen(module, addon);
+      const backend = module.exports.createBackend(1, "best");
+      const file = backend.map(require("node:fs").openSync(path));
+      const places = Float64Array.from({ length: 128 }, (_, i) => (i % 2 === 0 ? file : (i >> 1) * 2 ** 20));
+      const weight = backend.weight(0, 1024, 256, 1, places);
+      for (let i = 0; i < 64; i++) backend.fetch(weight, i).catch(() => {});
+      parentPort.postMessage("reading");`;
+    const program = `const { Worker } = require("node:worker_threads");
+      const worker = new Worker(${JSON.stringify(thread)}, { eval: true, workerData: ${JSON.stringify({ addon: addonPath, path })} });
+      worker.once("message", async () => console.log("ended", await worker.terminate()));`;
+    drop(path);
+    const { status, stdout, signal } = spawnSync(process.execPath, ["-e", program], { encoding: "utf8" });
+    expect([status, signal, stdout]).toEqual([0, null, "ended 1\n"]);
   });
 
   it("asks again about what could not be read", async () => {
