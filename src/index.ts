@@ -27,7 +27,10 @@ export { loadModel } from "./generate/load.ts";
 export type {
   Chat,
   ChatMessage,
+  ChatNotice,
   ChatOptions,
+  ContentPart,
+  CreateChatOptions,
   GenerateChunk,
   GenerateOptions,
   GenerateResult,

@@ -20,8 +20,8 @@ export function encodeChat(
   given: readonly ChatMessage[],
   givenVariables: Variables = {},
 ): Int32Array {
-  const messages = readPlain("the messages", given);
-  checkMessages(messages);
+  const messages = readMessages(given);
+  if (messages.length === 0) throw new GrokError("argument", "the conversation has no messages, expected at least one");
   const variables = readPlain("templateVariables", givenVariables);
   if (typeof variables !== "object" || variables === null || Array.isArray(variables)) {
     throw new GrokError("argument", `templateVariables is ${describeValue(variables)}, expected an object`, {
@@ -50,11 +50,12 @@ export function endNames({ bos, eos, pad, unknown, piece }: Tokenizer): Readonly
   };
 }
 
-function checkMessages(messages: readonly ChatMessage[]): void {
+/** A copy of messages, which may be none. @throws GrokError `argument` naming the first that is no message */
+export function readMessages(given: readonly ChatMessage[]): readonly ChatMessage[] {
+  const messages = readPlain("the messages", given);
   if (!Array.isArray(messages)) {
     throw new GrokError("argument", `the messages are ${describeValue(messages)}, expected a list`);
   }
-  if (messages.length === 0) throw new GrokError("argument", "the conversation has no messages, expected at least one");
   for (const [index, message] of messages.entries()) {
     if (typeof message?.role === "string" && isContent(message)) continue;
     throw new GrokError(
@@ -63,6 +64,7 @@ function checkMessages(messages: readonly ChatMessage[]): void {
       { index },
     );
   }
+  return messages;
 }
 
 /** A text, parts of one, or nothing where the message calls tools. */

@@ -172,6 +172,13 @@ export function startAfter(before: Promise<void>, begin: () => Generation): Gene
   };
 }
 
+/** A generation that failed before it began. */
+export function failedGeneration(error: unknown): Generation {
+  return startAfter(Promise.resolve(), () => {
+    throw error;
+  });
+}
+
 type EngineOutcome = Omit<EngineResult, "finishReason">;
 
 /** What the engine says of a request that never reached it. */
@@ -196,7 +203,10 @@ export const generateKinds: OptionKinds<GenerateOptions> = {
   ...{ adapters: "any", ignoreEnd: "flag", special: "flag", bos: "flag", signal: "signal", onProgress: "function" },
 };
 
-export const chatKinds: OptionKinds<ChatOptions> = { ...generateKinds, templateVariables: "any" };
+export const chatKinds: OptionKinds<ChatOptions> = {
+  ...generateKinds,
+  ...{ templateVariables: "any", fit: "flag", onNotice: "function" },
+};
 
 function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOptions): EngineRequest {
   const {

@@ -4,7 +4,8 @@ import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
 import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
-import { encodeChat, endNames } from "./chat-prompt.ts";
+import { encodeChat, endNames, readMessages } from "./chat-prompt.ts";
+import { fitConversation } from "./fit.ts";
 import { chatKinds, generateKinds, startGeneration } from "./generation.ts";
 import type { ModelParts } from "./parts.ts";
 import { refusesSystem } from "./system-role.ts";
@@ -37,11 +38,15 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
 
   function chat(messages: readonly ChatMessage[], options: ChatOptions, session?: number): Generation {
     return startGeneration({ engine, tokenizer, session, loadSeconds, continuation: false }, () => {
-      const { templateVariables, stop = [], ...rest } = readOptions("chat", options, chatKinds);
-      return {
-        tokens: encodeChat(tokenizer, template, messages, templateVariables),
-        options: { ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() },
-      };
+      const { templateVariables, fit, onNotice, stop = [], ...rest } = readOptions("chat", options, chatKinds);
+      const said = readMessages(messages);
+      const encode = (part: readonly ChatMessage[]) => encodeChat(tokenizer, template, part, templateVariables);
+      const { tokens, leftOut } = fit
+        ? fitConversation(said, encode, engine.info.contextLength, rest.maxTokens)
+        : { tokens: encode(said), leftOut: 0 };
+      if (said[0]!.role === "system" && foldsSystem()) onNotice?.({ type: "system-folded" });
+      if (leftOut > 0) onNotice?.({ type: "left-out", messages: leftOut });
+      return { tokens, options: { ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() } };
     });
   }
 
@@ -60,13 +65,14 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     };
   }
 
+  const foldsSystem = () => refusesSystem(template, endNames(tokenizer));
   const close = () => engine.close();
   return {
     ...{ path: parts.path, description: parts.description, chatTemplate: parts.chatTemplate },
     ...{ tokenizer, loadSeconds, info: engine.info, close },
     encode: (text, options) => encode(readText("encode: the text", text), readOptions("encode", options, encodeKinds)),
     get foldsSystem() {
-      return refusesSystem(template, endNames(tokenizer));
+      return foldsSystem();
     },
     generate: (prompt, options = {}) => generate(prompt, options),
     chat: (messages, options = {}) => chat(messages, options),

@@ -125,14 +125,30 @@ export interface ContentPart {
   readonly text?: string;
 }
 
-/** A message of plain text. */
-export interface TextMessage extends ChatMessage {
-  readonly content: string;
-}
-
 export interface ChatOptions extends GenerateOptions {
   /** Further variables for the chat template. */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /**
+   * Leave out the oldest exchanges of a conversation that leaves too little room for an answer: of `maxTokens`, but at most 1024
+   * tokens or half of the context. System messages at the beginning stay, and the last question. Default false; true in a {@link Chat}.
+   */
+  readonly fit?: boolean;
+  /** Told, before the answer begins, what of the conversation reaches the model in another way than it was said. */
+  readonly onNotice?: (notice: ChatNotice) => void;
+}
+
+export type ChatNotice =
+  /** So many of the oldest messages did not fit into the context, and were left out. */
+  | { readonly type: "left-out"; readonly messages: number }
+  /** The template has no place for a system message: its text goes in front of the first question. */
+  | { readonly type: "system-folded" };
+
+/** How a conversation begins, and the options of its answers. */
+export interface CreateChatOptions extends ChatOptions {
+  /** The system message, in front of `messages`. */
+  readonly system?: string;
+  /** What was said before: what another chat's `messages` were, also after a way through JSON. */
+  readonly messages?: readonly ChatMessage[];
 }
 
 /** One timeline of tokens with its cache: a request that begins like the last one computes only what is new. */
@@ -190,17 +206,27 @@ export interface LanguageModel {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A running conversation. */
+/**
+ * A running conversation. All its messages are kept; of those that no longer fit into the context the oldest exchanges are not
+ * sent. What is asked is answered in its order, one after the other.
+ */
 export interface Chat {
-  /** All messages so far; an answer is added when it is whole. */
+  /** All messages so far, plain data; an answer is added when it is whole. */
   readonly messages: readonly ChatMessage[];
   /**
-   * Adds the user's message and answers it, after the answers that are still under way. A cancelled answer stays in the
-   * conversation as far as it came.
+   * Options of the answers to come: sampling, `adapters`, `maxTokens` and so on. To be set as a whole:
+   * `chat.options = { ...chat.options, seed: 7 }`. @throws GrokError `argument` for an option that does not exist
    */
-  send(text: string, options?: ChatOptions): Generation;
-  /** Forgets everything but the system message. */
-  reset(): void;
+  options: ChatOptions;
+  /**
+   * Adds a user's text, a message or several (the results of tools) and answers. A cancelled answer stays in the conversation as
+   * far as it came; where one fails, the conversation is as before.
+   */
+  send(message: string | ChatMessage | readonly ChatMessage[], options?: ChatOptions): Generation;
+  /** Answers the last question again: the last answer is taken back. @throws (in `result`) GrokError `argument` where nothing was asked */
+  retry(options?: ChatOptions): Generation;
+  /** Begins anew: with the first system message alone, or as said. @throws GrokError `argument` for messages that are none */
+  reset(beginning?: Pick<CreateChatOptions, "system" | "messages">): void;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -3,7 +3,7 @@ import type { AdapterChoice, AdapterSource } from "../../engine/adapters.ts";
 import { maxAdapterScale } from "../../model/lora/adapter.ts";
 import type { Messages } from "../messages.ts";
 import { scaleRange, splitScale } from "../values.ts";
-import type { Conversation } from "./conversation.ts";
+import { type Conversation, withoutOption } from "./conversation.ts";
 
 /** An adapter that the model was loaded with. */
 export type NamedAdapter = Required<AdapterSource>;
@@ -22,10 +22,10 @@ export function nameAdapters(sources: readonly AdapterSource[]): NamedAdapter[] 
  * none; `all`: as at first. Says what holds then.
  */
 export function chooseAdapters(argument: string, conversation: Conversation, messages: Messages): string {
-  const { adapters, options } = conversation;
+  const { adapters, chat } = conversation;
   if (adapters.length === 0) return messages.noAdapters;
-  if (argument === "all") delete options.adapters;
-  else if (argument === "off") options.adapters = [];
+  if (argument === "all") chat.options = withoutOption(chat.options, "adapters");
+  else if (argument === "off") chat.options = { ...chat.options, adapters: [] };
   else if (argument !== "") {
     // A name may hold spaces.
     const whole = findAdapter(argument, adapters);
@@ -37,9 +37,9 @@ export function chooseAdapters(argument: string, conversation: Conversation, mes
       if (!(Math.abs(found.scale) <= maxAdapterScale)) return messages.optionInvalid(found.name, word, scaleRange);
       chosen.set(found.name, found);
     }
-    options.adapters = [...chosen.values()];
+    chat.options = { ...chat.options, adapters: [...chosen.values()] };
   }
-  const used = (options.adapters ?? adapters) as readonly AdapterChoice[];
+  const used: readonly AdapterChoice[] = chat.options.adapters ?? adapters;
   return adapters
     .map(({ name }) => {
       const choice = used.find((each) => each.name === name);

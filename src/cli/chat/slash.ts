@@ -2,29 +2,24 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { GrokError } from "../../errors.ts";
+import type { ChatMessage } from "../../generate/types.ts";
 import type { Messages } from "../messages.ts";
 import { readSetting, type SettingName, samplingSettings, usualNumber } from "../settings.ts";
 import { expandHome } from "../values.ts";
 import { chooseAdapters } from "./adapters.ts";
-import {
-  type Conversation,
-  clearConversation,
-  loadConversation,
-  saveConversation,
-  systemOf,
-  takeLastQuestion,
-} from "./conversation.ts";
+import { type Conversation, loadConversation, saveConversation, withoutOption } from "./conversation.ts";
 
 /** What a slash command asks the chat to do next, after saying `text`. */
 export type SlashOutcome =
   | { readonly kind: "done"; readonly text: string }
-  | { readonly kind: "ask"; readonly question: string }
+  | { readonly kind: "retry" }
   /** Says `text`, and does what it asks about if the next turn says yes; gives what is said then. */
   | { readonly kind: "confirm"; readonly text: string; readonly confirmed: () => Promise<string> }
   | { readonly kind: "exit" };
 
 const commands = ["/help", "/clear", "/system", "/set", "/lora", "/save", "/load", "/retry", "/exit"];
-const settable: readonly SettingName[] = [...samplingSettings, "maxTokens"];
+const settable = [...samplingSettings, "maxTokens"] as const satisfies readonly SettingName[];
+type Settable = (typeof settable)[number];
 
 /** Whether a turn is a command: a slash and a word. A path such as /etc/hosts is not. */
 export function isSlash(turn: string): boolean {
@@ -36,6 +31,7 @@ export async function runSlash(turn: string, conversation: Conversation, message
   const [, typed, rest] = /^(\S+)\s*([\s\S]*)$/.exec(turn)!;
   const name = typed!.toLowerCase();
   const argument = rest!.trim();
+  const { chat } = conversation;
   const say = (text: string): SlashOutcome => ({ kind: "done", text });
   switch (name) {
     case "/help":
@@ -44,20 +40,18 @@ export async function runSlash(turn: string, conversation: Conversation, message
     case "/quit":
       return { kind: "exit" };
     case "/clear":
-      clearConversation(conversation);
+      chat.reset();
       return say(messages.cleared);
     case "/system":
-      if (argument === "") return say(systemOf(conversation) ?? messages.systemNone);
-      clearConversation(conversation, argument);
+      if (argument === "") return say(systemOf(chat.messages) ?? messages.systemNone);
+      chat.reset({ system: argument });
       return say(messages.systemSet);
     case "/set":
       return say(setOption(argument, conversation, messages));
     case "/lora":
       return say(chooseAdapters(argument, conversation, messages));
-    case "/retry": {
-      const question = takeLastQuestion(conversation);
-      return question === undefined ? say(messages.nothingToRetry) : { kind: "ask", question };
-    }
+    case "/retry":
+      return chat.messages.some(({ role }) => role === "user") ? { kind: "retry" } : say(messages.nothingToRetry);
     case "/save":
     case "/load": {
       if (argument === "") return say(messages.needsFile(name));
@@ -78,25 +72,24 @@ export async function runSlash(turn: string, conversation: Conversation, message
 
 async function exchange(name: string, path: string, conversation: Conversation, messages: Messages): Promise<string> {
   try {
-    if (name === "/save") {
-      await saveConversation(conversation, path);
-      conversation.files.add(resolve(path));
-      return messages.saved(path, conversation.messages.length);
-    }
-    conversation.messages = loadConversation(path);
-    conversation.files.add(resolve(path));
-    return messages.loaded(path, conversation.messages.length);
+    if (name === "/save") return messages.saved(path, await saveConversation(conversation, path));
+    return messages.loaded(path, loadConversation(conversation, path));
   } catch (error) {
     if (error instanceof GrokError) return error.message;
     throw error;
   }
 }
 
-function setOption(argument: string, conversation: Conversation, messages: Messages): string {
-  const shown = (name: SettingName) =>
-    conversation.options[name] === undefined
+/** What the conversation begins with, where that is a system message of plain text. */
+function systemOf([first]: readonly ChatMessage[]): string | undefined {
+  return first?.role === "system" && typeof first.content === "string" ? first.content : undefined;
+}
+
+function setOption(argument: string, { chat }: Conversation, messages: Messages): string {
+  const shown = (name: Settable) =>
+    chat.options[name] === undefined
       ? [messages.optionDefault, usualNumber(name)].filter(Boolean).join(" ")
-      : String(conversation.options[name]);
+      : String(chat.options[name]);
   if (argument === "") return settable.map((name) => `${name} ${shown(name)}`).join("\n");
   const [asked, ...words] = argument.split(/[\s=]+/);
   // top-k, top_k and topk are all topK.
@@ -106,11 +99,11 @@ function setOption(argument: string, conversation: Conversation, messages: Messa
   const value = words.join(" ");
   if (value === "") return messages.optionSet(name, shown(name));
   if (value === "default") {
-    delete conversation.options[name];
+    chat.options = withoutOption(chat.options, name);
     return messages.optionSet(name, shown(name));
   }
   try {
-    conversation.options[name] = readSetting(name, value);
+    chat.options = { ...chat.options, [name]: readSetting(name, value) };
   } catch (error) {
     if (error instanceof InvalidArgumentError) return messages.optionInvalid(name, value, error.message);
     throw error;

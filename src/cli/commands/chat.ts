@@ -1,9 +1,17 @@
-import { basename, resolve } from "node:path";
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
-import type { ChatOptions, GenerateResult, LanguageModel, Session, TextMessage } from "../../generate/types.ts";
+import type {
+  Chat,
+  ChatNotice,
+  ChatOptions,
+  CreateChatOptions,
+  GenerateResult,
+  Generation,
+  LanguageModel,
+} from "../../generate/types.ts";
 import { nameAdapters } from "../chat/adapters.ts";
-import { beginConversation, type Conversation, fitMessages, loadConversation, systemOf } from "../chat/conversation.ts";
+import { type Conversation, loadConversation } from "../chat/conversation.ts";
 import { historyLimit, readHistory, writeHistory } from "../chat/history.ts";
 import { type ChatInput, openPipeInput, openTerminalInput } from "../chat/input.ts";
 import { isSlash, runSlash } from "../chat/slash.ts";
@@ -68,32 +76,39 @@ async function chat(options: ChatCommandOptions): Promise<number> {
   }
   const adapters = nameAdapters(options.lora ?? []);
   await using model = await openModel(file, { ...options, lora: adapters });
-  await using session = model.session();
+  await using chat = await openChat(model, {
+    ...samplingOf({ ...options }),
+    ...(options.system && { system: options.system }),
+    ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
+    ...(options.stop && { stop: options.stop }),
+    onNotice: (notice) => notify(noticeText(notice, messages)),
+  });
   const input = openInput(options);
   try {
     notify(messages.welcome(basename(file), model.info.contextLength));
     if (options.model === undefined) notify(messages.packagedModel);
     if (model.info.fallbackReason !== undefined) notify(messages.slowBackend(model.info.fallbackReason));
     if (model.chatTemplate === undefined) notify(messages.plainTemplate);
-    const generation = {
-      ...samplingOf({ ...options }),
-      ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
-      ...(options.stop && { stop: options.stop }),
-    };
-    const conversation = beginConversation(options.system, generation, adapters);
-    if (options.load !== undefined) notify(loadInto(conversation, options.load, messages));
-    return await converse(model, session, input, conversation, messages);
+    const conversation: Conversation = { chat, adapters, files: new Set() };
+    // Who asked for it on the command line has nothing to talk about without it: what goes wrong is thrown.
+    if (options.load !== undefined) {
+      notify(messages.loaded(options.load, loadConversation(conversation, options.load)));
+    }
+    return await converse(input, conversation, messages);
   } finally {
     if (input.interactive && options.history) writeHistory(historyPath(process.env), input.history());
     input.close();
   }
 }
 
-/** @throws GrokError as `loadConversation`: who asked for it on the command line has nothing to talk about without it. */
-function loadInto(conversation: Conversation, path: string, messages: Messages): string {
-  conversation.messages = loadConversation(path);
-  conversation.files.add(resolve(path));
-  return messages.loaded(path, conversation.messages.length);
+async function openChat(model: LanguageModel, options: CreateChatOptions): Promise<Chat> {
+  // Only now, as openModel does.
+  const { createChat } = await import("../../generate/chat.ts");
+  return createChat(model, options);
+}
+
+function noticeText({ type }: ChatNotice, messages: Messages): string {
+  return type === "left-out" ? messages.beginningLeftOut : messages.systemFolded;
 }
 
 function openInput(options: ChatCommandOptions): ChatInput {
@@ -114,16 +129,10 @@ function notify(text: string): void {
   );
 }
 
-async function converse(
-  model: LanguageModel,
-  session: Session,
-  input: ChatInput,
-  conversation: Conversation,
-  messages: Messages,
-): Promise<number> {
+async function converse(input: ChatInput, conversation: Conversation, messages: Messages): Promise<number> {
+  const { chat } = conversation;
   let interrupts = 0;
   let status = 0;
-  let toldOfSystem = false;
   let confirm: (() => Promise<string>) | undefined;
   for (;;) {
     const turn = await input.read();
@@ -135,7 +144,8 @@ async function converse(
       continue;
     }
     interrupts = 0;
-    let question = turn.text;
+    const question = turn.text;
+    let begin = (options: ChatOptions) => chat.send(question, options);
     const confirmed = confirm;
     confirm = undefined;
     if (confirmed !== undefined) {
@@ -161,26 +171,19 @@ async function converse(
         notify(outcome.text);
         continue;
       }
-      question = outcome.question;
+      begin = chat.retry;
     }
-    if (!toldOfSystem && systemOf(conversation) !== undefined && model.foldsSystem) {
-      notify(messages.systemFolded);
-      toldOfSystem = true;
-    }
-    const outcome = await answer(model, session, input, conversation, question, messages);
+    const outcome = await answer(begin, input, messages);
     if (outcome === "stopped" && !input.interactive) return interruptedStatus;
     // One that failed, in a pipe: those after it are answered, and the exit status tells.
     if (outcome === "failed" && !input.interactive) status = 1;
   }
 }
 
-/** Streams one answer into the conversation, and says what went wrong. */
+/** Shows one answer as it comes, and says what went wrong. */
 async function answer(
-  model: LanguageModel,
-  session: Session,
+  begin: (options: ChatOptions) => Generation,
   input: ChatInput,
-  conversation: Conversation,
-  question: string,
   messages: Messages,
 ): Promise<"done" | "stopped" | "failed"> {
   const controller = new AbortController();
@@ -188,18 +191,12 @@ async function answer(
     if (controller.signal.aborted) process.exit(interruptedStatus);
     controller.abort();
   });
-  const asked = [...conversation.messages, { role: "user", content: question }];
-  const options = conversation.options as ChatOptions;
   const screen = [process.stderr, process.stdout].find((stream) => stream.isTTY) ?? process.stderr;
   const progress = createProgress(screen, process.env);
   // Lines are broken for eyes only.
   const wrapper = createWrapper(() => (process.stdout.isTTY ? process.stdout.columns : undefined));
   try {
-    const count = (part: readonly TextMessage[]) => model.encodeChat(part).length;
-    const sent = fitMessages(asked, count, model.info.contextLength, options.maxTokens);
-    if (sent.length < asked.length) notify(messages.beginningLeftOut);
-    const generation = session.chat(sent, {
-      ...options,
+    const generation = begin({
       signal: controller.signal,
       onProgress: ({ done, total }) => progress.show(messages.reading(done, total)),
     });
@@ -213,14 +210,12 @@ async function answer(
     const result = await generation.result;
     progress.clear();
     process.stdout.write(`${wrapper.end()}${last.endsWith("\n") ? "" : "\n"}`);
-    conversation.messages = [...asked, { role: "assistant", content: result.text }];
     notify(`[${summaryOf(result, messages)}]`);
     return result.finishReason === "cancelled" ? "stopped" : "done";
   } catch (error) {
     progress.clear();
     const written = wrapper.end();
     if (written !== "") process.stdout.write(`${written}\n`);
-    // The conversation goes on without the question: it may only have been too long.
     if (!(error instanceof GrokError) || error.code === "internal") throw error;
     notify(error.code === "capacity" ? `${error.message}. ${messages.contextFull}` : error.message);
     return "failed";
