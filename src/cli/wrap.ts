@@ -57,6 +57,12 @@ export function createWrapper(columns: () => number | undefined): Wrapper {
   };
 }
 
+/** A whole text, broken between words. */
+export function wrapText(text: string, columns: number | undefined): string {
+  const wrapper = createWrapper(() => columns);
+  return wrapper.push(text) + wrapper.end();
+}
+
 const wide = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{Emoji_Presentation}\u3000-\u303f\uff01-\uff60]/u;
 const narrow = /[\p{M}\p{Cf}]/u;
 

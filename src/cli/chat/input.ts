@@ -1,4 +1,4 @@
-import { createInterface } from "node:readline";
+import { createInterface, type Interface, type Key } from "node:readline";
 import { Writable } from "node:stream";
 import type { WriteStream } from "node:tty";
 import { readStreamLines } from "../../bytes/text-file.ts";
@@ -25,6 +25,23 @@ export interface ChatInput {
   /** Lines typed so far, latest first, for the next time. */
   history(): readonly string[];
   close(): void;
+}
+
+/** What Node's editor has beside its types: its history, and the parts of it that Node's own REPL uses as well. */
+interface EditorInside extends Interface {
+  readonly history: string[];
+  prevRows: number;
+  _ttyWrite(text: string | undefined, key: Key): void;
+  _insertString(text: string): void;
+}
+
+/** Node 24 ends lines at Unicode's separators of lines and paragraphs. They are characters of a text: only Enter ends a line. */
+function keepSeparators(editor: EditorInside): void {
+  const write = editor._ttyWrite.bind(editor);
+  editor._ttyWrite = (text, key) => {
+    if (text !== undefined && /^[\u2028\u2029]$/.test(text)) editor._insertString(text);
+    else write(text, key);
+  };
 }
 
 const prompt = "> ";
@@ -86,7 +103,7 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
   const onResize = () => {
     Object.assign(gate, { columns: output.columns, rows: output.rows });
     // Where the window became narrower, the terminal has broken the line anew: the editor is told on how many rows.
-    Object.assign(editor, { prevRows: editor.getCursorPos().rows });
+    editor.prevRows = editor.getCursorPos().rows;
     gate.emit("resize");
   };
   output.on("resize", onResize);
@@ -98,7 +115,8 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
     history: [...history],
     historySize,
     removeHistoryDuplicates: true,
-  });
+  }) as EditorInside;
+  keepSeparators(editor);
   // Bracketed paste: the terminal says where pasted text begins and ends, so its line breaks do not send it.
   if (rich) output.write("\u001b[?2004h");
   const restore = () => {
@@ -180,8 +198,7 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
     onInterrupt(listener) {
       interrupted = listener;
     },
-    // Not in Node's types, though documented as the value of its "history" event.
-    history: () => (editor as unknown as { history: string[] }).history,
+    history: () => editor.history,
     close() {
       closed = true;
       process.off("SIGINT", onSignal);

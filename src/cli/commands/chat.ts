@@ -22,7 +22,7 @@ import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel, 
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, escapeUnseen, hasColor } from "../terminal.ts";
 import { adapterList, path, repeated, text } from "../values.ts";
-import { createWrapper } from "../wrap.ts";
+import { createWrapper, wrapText } from "../wrap.ts";
 
 interface ChatCommandOptions extends ModelOptions {
   readonly system?: string;
@@ -122,7 +122,7 @@ function notify(text: string): void {
   const stream = process.stdout.isTTY ? process.stdout : process.stderr;
   const color = hasColor(stream, process.env);
   stream.write(
-    `${escapeUnseen(text)
+    `${wrapText(escapeUnseen(text), stream.isTTY ? stream.columns : undefined)
       .split("\n")
       .map((line) => dim(line, color))
       .join("\n")}\n`,

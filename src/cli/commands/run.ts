@@ -20,6 +20,7 @@ import {
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
+import { createWrapper } from "../wrap.ts";
 
 interface RunOptions extends ModelOptions {
   readonly prompt?: string;
@@ -103,18 +104,20 @@ async function run(options: RunOptions): Promise<number> {
 
   // At a terminal the text is for eyes, and must not drive it; anywhere else it is passed on as it is.
   const terminal = process.stdout.isTTY === true;
+  const wrapper = createWrapper(() => process.stdout.columns);
   let last = "";
   let result: GenerateResult;
   try {
     for await (const { text } of options.json ? [] : generation) {
       if (text === "") continue;
       progress.clear();
-      process.stdout.write(terminal ? escapeControl(text) : text);
+      process.stdout.write(terminal ? wrapper.push(escapeControl(text)) : text);
       last = text;
     }
     result = await generation.result;
   } finally {
     progress.clear();
+    if (terminal) process.stdout.write(wrapper.end());
   }
   if (options.json) process.stdout.write(`${jsonDocument(documentOf(file, prompt, result, model.tokenizer))}\n`);
   else if (terminal && last !== "" && !last.endsWith("\n")) process.stdout.write("\n");
