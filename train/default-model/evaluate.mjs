@@ -153,13 +153,15 @@ const keepsTo = (text, subject) => {
   const third = Math.ceil(text.length / 3);
   return names(text.slice(0, third), subject) && names(text.slice(-third), subject);
 };
+say(`"Tell me a story about a ...", greedy and with the usual settings and seeds ${seeds[0]} to ${seeds.at(-1)}:`);
+say();
 say("| a story about a thing | names it | names it in its first and in its last third |");
 say("|---|---|---|");
 for (const [where, list] of Object.entries(subjects)) {
   const questions = list
     .split(" ")
     .map((subject) => [`Tell me a story about ${/^[aeiou]/.test(subject) ? "an" : "a"} ${subject}.`, subject]);
-  say(`| ${where} | ${(await count(questions, [names, keepsTo])).join(" | ")} |`);
+  say(`| ${where} (${questions.length}) | ${(await count(questions, [names, keepsTo])).join(" | ")} |`);
 }
 say();
 const numbers = Array.from({ length: 11 }, (_, n) => n);
