@@ -250,11 +250,12 @@ void Inference::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t
   if (items_.empty()) return;
 
   const int64_t width = 16 + padTo16(layer.headSize);
-  const int64_t scratchFloats = padTo16(attentionScratch(highestRows, layer.headSize));
   const bool alone = work < kWorthSplitting;
-  float* const scratch = reinterpret_cast<float*>(
-      workspace_.reserve(size_t(scratchFloats * (alone ? 1 : pool_.size()) + partials * width) * sizeof(float)));
-  call.partials = scratch + scratchFloats * (alone ? 1 : pool_.size());
+  Arena arena;
+  const auto scratch = arena.add<float>(attentionScratch(highestRows, layer.headSize), alone ? 1 : pool_.size());
+  const auto partialRows = arena.add<float>(partials * width);
+  arena.reserve(workspace_);
+  call.partials = arena.at(partialRows);
 
   const auto mergeRow = [&](const AttentionItem& item, int32_t r) {
     const int32_t rows = item.count * call.group;
@@ -272,13 +273,13 @@ void Inference::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t
     }
   };
   if (alone) {
-    for (const AttentionItem& item : items_) ops_.attend(call, item, scratch);
+    for (const AttentionItem& item : items_) ops_.attend(call, item, arena.at(scratch));
     mergeSome(0, 1);
     return;
   }
   pool_.run([&](int thread, int threads) {
     const int64_t count = int64_t(items_.size());
-    for (int64_t i; !pool_.cancelled() && (i = pool_.next()) < count;) ops_.attend(call, items_[i], scratch + scratchFloats * thread);
+    for (int64_t i; !pool_.cancelled() && (i = pool_.next()) < count;) ops_.attend(call, items_[i], arena.at(scratch, thread));
     if (merges_.empty()) return;
     pool_.barrier();
     mergeSome(thread, threads);

@@ -90,7 +90,6 @@ struct Terms {
     count = terms->size();
     for (size_t i = 0; i < count; i++) stride += paddedRow(list[i].a->rows);
   }
-  size_t bytes(int64_t assigned) const { return size_t(assigned * stride) * sizeof(float); }
 
   // between = scale (A x)
   void inner(const Products& products, int64_t expert, int64_t token, const void* x, float* between) const {
@@ -135,18 +134,21 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
   const bool adapted = gateTerms.count + upTerms.count > 0;
   RowActs plainActs(adapted ? (gateTerms.count > 0 ? *gateTerms.list->a : *upTerms.list->a) : gate, nullptr);
   const size_t hiddenStride = (size_t(hidden) + 15) & ~size_t(15);
-  const size_t sizes[] = {gateActs.bytes(n), shared ? 0 : upActs.bytes(n), hiddenStride * sizeof(float) * size_t(assigned),
-                          downActs.bytes(assigned), adapted ? plainActs.bytes(n) : 0};
-  uint8_t* memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4] + gateTerms.bytes(assigned) +
-                                      upTerms.bytes(assigned) + downTerms.bytes(assigned));
-  gateActs.data = memory;
-  upActs.data = shared ? gateActs.data : memory + sizes[0];
-  float* const hiddens = reinterpret_cast<float*>(memory + sizes[0] + sizes[1]);
-  downActs.data = memory + sizes[0] + sizes[1] + sizes[2];
-  plainActs.data = downActs.data + sizes[3];
-  float* const gateInner = reinterpret_cast<float*>(plainActs.data + sizes[4]);
-  float* const upInner = gateInner + assigned * gateTerms.stride;
-  float* const downInner = upInner + assigned * upTerms.stride;
+  Arena arena;
+  const auto gatePiece = arena.add<uint8_t>(int64_t(gateActs.bytes(n)));
+  const auto upPiece = shared ? gatePiece : arena.add<uint8_t>(int64_t(upActs.bytes(n)));
+  const auto hiddenPiece = arena.add<float>(int64_t(hiddenStride) * assigned);
+  const auto downPiece = arena.add<uint8_t>(int64_t(downActs.bytes(assigned)));
+  const auto plainPiece = arena.add<uint8_t>(adapted ? int64_t(plainActs.bytes(n)) : 0);
+  const auto gateTermPiece = arena.add<float>(assigned * gateTerms.stride), upTermPiece = arena.add<float>(assigned * upTerms.stride),
+             downTermPiece = arena.add<float>(assigned * downTerms.stride);
+  arena.reserve(workspace);
+  gateActs.data = arena.at(gatePiece);
+  upActs.data = arena.at(upPiece);
+  downActs.data = arena.at(downPiece);
+  plainActs.data = arena.at(plainPiece);
+  float* const hiddens = arena.at(hiddenPiece);
+  float *const gateInner = arena.at(gateTermPiece), *const upInner = arena.at(upTermPiece), *const downInner = arena.at(downTermPiece);
   std::vector<int64_t> expertOf;
   if (refs.terms != nullptr) {
     for (size_t a = 0; a < size_t(active); a++) expertOf.resize(size_t(gathered.start[a + 1]), gathered.ids[a]);
@@ -256,28 +258,31 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
   const Blocking gateBlocking(gate, threads), upBlocking(up, threads), downBlocking(down, threads);
   // Two panels fill a block of 32 hidden columns.
   const int64_t pair = std::max<int64_t>(2, std::min(gateBlocking.panels, upBlocking.panels));
-  const auto round = [](size_t bytes) { return (bytes + 63) & ~size_t(63); };
   const auto scratchOf = [&](const WeightRef& w, const Blocking& b, int64_t panels) {
     const Kind kind = traitsOf(w.type).kind;
-    return round(size_t(panels) * size_t(unitsOf(kind, b.columns)) * panelUnitBytes(kind));
+    return size_t(panels) * size_t(unitsOf(kind, b.columns)) * panelUnitBytes(kind);
   };
   const size_t panelMemory = std::max({scratchOf(gate, gateBlocking, pair), scratchOf(up, upBlocking, pair),
                                        scratchOf(down, downBlocking, downBlocking.panels)});
   const int64_t padded = slab + kMaxTile;  // whole tiles
-  const size_t cMemory = round(size_t(padded * std::max(pair, downBlocking.panels) * kPanelRows) * sizeof(float));
-  const size_t threadMemory = panelMemory + 2 * cMemory;
-  const size_t sizes[] = {gateTiles.bytes(slab), shared ? 0 : upTiles.bytes(slab), downTiles.bytes(slab)};
-  const size_t termMemory = (adapted ? plainActs.bytes(slab) : 0) + gateTerms.bytes(slab) + upTerms.bytes(slab) + downTerms.bytes(slab) +
-                            (downTerms.count > 0 ? size_t(slab * hiddenStride) * sizeof(float) : 0);
-  uint8_t* const memory = workspace.reserve(sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(threads) + termMemory);
-  gateTiles.data = memory;
-  upTiles.data = shared ? memory : memory + sizes[0];
-  downTiles.data = memory + sizes[0] + sizes[1];
-  plainActs.data = memory + sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(threads);
-  float* const gateInner = reinterpret_cast<float*>(plainActs.data + (adapted ? plainActs.bytes(slab) : 0));
-  float* const upInner = gateInner + slab * gateTerms.stride;
-  float* const downInner = upInner + slab * upTerms.stride;
-  float* const hiddens = downInner + slab * downTerms.stride;
+  const int64_t sumFloats = padded * std::max(pair, downBlocking.panels) * kPanelRows;
+  Arena arena;
+  const auto gatePiece = arena.add<uint8_t>(int64_t(gateTiles.bytes(slab)));
+  const auto upPiece = shared ? gatePiece : arena.add<uint8_t>(int64_t(upTiles.bytes(slab)));
+  const auto downPiece = arena.add<uint8_t>(int64_t(downTiles.bytes(slab)));
+  const auto panelScratch = arena.add<uint8_t>(int64_t(panelMemory), threads);
+  const auto gateSums = arena.add<float>(sumFloats, threads), upSums = arena.add<float>(sumFloats, threads);
+  const auto plainPiece = arena.add<uint8_t>(adapted ? int64_t(plainActs.bytes(slab)) : 0);
+  const auto gateTermPiece = arena.add<float>(slab * gateTerms.stride), upTermPiece = arena.add<float>(slab * upTerms.stride),
+             downTermPiece = arena.add<float>(slab * downTerms.stride);
+  const auto hiddenPiece = arena.add<float>(downTerms.count > 0 ? slab * hiddenStride : 0);
+  arena.reserve(workspace);
+  gateTiles.data = arena.at(gatePiece);
+  upTiles.data = arena.at(upPiece);
+  downTiles.data = arena.at(downPiece);
+  plainActs.data = arena.at(plainPiece);
+  float *const gateInner = arena.at(gateTermPiece), *const upInner = arena.at(upTermPiece), *const downInner = arena.at(downTermPiece);
+  float* const hiddens = arena.at(hiddenPiece);
 
   // Slabs of one expert's tokens, expert after expert.
   struct Slab {
@@ -298,9 +303,8 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
 
   std::atomic<int64_t> nextZero{0};
   pool.run([&](int thread, int) {
-    uint8_t* const scratch = memory + sizes[0] + sizes[1] + sizes[2] + threadMemory * size_t(thread);
-    float* const c = reinterpret_cast<float*>(scratch + panelMemory);
-    float* const c2 = reinterpret_cast<float*>(scratch + panelMemory + cMemory);
+    uint8_t* const scratch = arena.at(panelScratch, thread);
+    float *const c = arena.at(gateSums, thread), *const c2 = arena.at(upSums, thread);
     for (int64_t t; (t = nextZero++) < n;) results.clear(t, 0, width);
 
     for (size_t s = 0; s < slabs.size(); s++) {

@@ -97,8 +97,10 @@ void Training::backward(const Weight& w, int64_t expert, const float* dOut, int6
   if (w.a < 0) return;
   const Weight &a = multiplier(w.a, expert), &b = multiplier(w.b, expert);
   const int64_t rank = a.rows;
-  float* const inner = reinterpret_cast<float*>(lowRank_.reserve(size_t(2 * (n * rank + 16)) * sizeof(float)));
-  float* const outer = inner + n * rank + 16;
+  Arena arena;
+  const auto innerPiece = arena.add<float>(n * rank + 16), outerPiece = arena.add<float>(n * rank + 16);
+  arena.reserve(lowRank_);
+  float *const inner = arena.at(innerPiece), *const outer = arena.at(outerPiece);
   sgemm(pool_, gradients_, n, rank, w.cols, {x, ldx, false}, {a.parts[size_t(expert)], true}, inner, rank, false, workspace_);
   sgemm(pool_, gradients_, n, rank, w.rows, {dOut, ldd, false}, {b.parts[size_t(expert)], false}, outer, rank, false, workspace_);
   gradients_.scaleBackward(inner, w.scale, inner, false, n * rank);
@@ -153,16 +155,6 @@ namespace {
 
 int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
-// Pieces of one workspace, each at a multiple of 64 bytes.
-struct Pieces {
-  float* next;
-  float* take(int64_t floats) {
-    float* const piece = next;
-    next += padded(floats + 16);
-    return piece;
-  }
-};
-
 }  // namespace
 
 void Training::productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
@@ -180,10 +172,11 @@ void Training::productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen,
   sortChoices(picks, n, used, count);
   int64_t most = 0;
   for (int64_t e = 0; e < count; e++) most = std::max(most, starts_[size_t(e) + 1] - starts_[size_t(e)]);
-  const int64_t narrow = padded(most * width + 16), wide = padded(most * stride + 16);
-  Pieces pieces{reinterpret_cast<float*>(inner_.reserve(size_t(2 * narrow + 2 * wide) * sizeof(float)))};
-  float *const inputs = pieces.take(most * width), *const results = pieces.take(most * width);
-  float *const gates = pieces.take(most * stride), *const ups = pieces.take(most * stride);
+  Arena arena;
+  const auto narrow = arena.add<float>(most * width + 16, 2), wide = arena.add<float>(most * stride + 16, 2);
+  arena.reserve(inner_);
+  float *const inputs = arena.at(narrow, 0), *const results = arena.at(narrow, 1);
+  float *const gates = arena.at(wide, 0), *const ups = arena.at(wide, 1);
   std::memset(to, 0, size_t(n * width) * sizeof(float));
   for (int64_t e = 0; e < count; e++) {
     const int64_t* const places = places_.data() + starts_[size_t(e)];
@@ -224,11 +217,12 @@ void Training::expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t 
   sortChoices(picks, n, used, count);
   int64_t most = 0;
   for (int64_t e = 0; e < count; e++) most = std::max(most, starts_[size_t(e) + 1] - starts_[size_t(e)]);
-  const int64_t narrow = padded(most * width + 16), wide = padded(most * stride + 16);
-  Pieces pieces{reinterpret_cast<float*>(inner_.reserve(size_t(3 * narrow + 4 * wide) * sizeof(float)))};
-  float *const inputs = pieces.take(most * width), *const outers = pieces.take(most * width), *const results = pieces.take(most * width);
-  float *const gates = pieces.take(most * stride), *const ups = pieces.take(most * stride);
-  float *const inner = pieces.take(most * stride), *const dInner = pieces.take(most * stride);
+  Arena arena;
+  const auto narrow = arena.add<float>(most * width + 16, 3), wide = arena.add<float>(most * stride + 16, 4);
+  arena.reserve(inner_);
+  float *const inputs = arena.at(narrow, 0), *const outers = arena.at(narrow, 1), *const results = arena.at(narrow, 2);
+  float *const gates = arena.at(wide, 0), *const ups = arena.at(wide, 1);
+  float *const inner = arena.at(wide, 2), *const dInner = arena.at(wide, 3);
   if (to != nullptr && !add) std::memset(to, 0, size_t(n * width) * sizeof(float));
   for (int64_t e = 0; e < count; e++) {
     const int64_t* const places = places_.data() + starts_[size_t(e)];

@@ -87,13 +87,14 @@ void Training::eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperat
   int64_t longest = 0;
   for (int64_t s = 0; s < sequences; s++) longest = std::max<int64_t>(longest, entries[3 * s + 1]);
   call.temperatures = temperatures(temperatureLength);
-  const int64_t floats = (selfAttentionScratch(longest, call.size) + 15) / 16 * 16;
-  float* const scratch = reinterpret_cast<float*>(workspace_.reserve(size_t(floats * pool_.size()) * sizeof(float)));
+  Arena arena;
+  const auto scratch = arena.add<float>(selfAttentionScratch(longest, call.size), pool_.size());
+  arena.reserve(workspace_);
   pool_.run([&](int thread, int) {
     for (int64_t item; (item = pool_.next()) < sequences * call.kvHeads;) {
       const int64_t s = item / call.kvHeads;
       if (entries[3 * s + 1] == 0) continue;
-      body(entries[3 * s], entries[3 * s + 1], int(item % call.kvHeads), scratch + floats * thread);
+      body(entries[3 * s], entries[3 * s + 1], int(item % call.kvHeads), arena.at(scratch, thread));
     }
   });
 }

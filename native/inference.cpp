@@ -269,8 +269,10 @@ void Inference::addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b
   float* const to = slot(y, n, rows);
   if (from == to) misuse("a product over its operand");
   if (n <= 0) return;
-  float* const between = reinterpret_cast<float*>(lowRank_.reserve(size_t(n * (rank + rows) + 16) * sizeof(float)));
-  float* const sum = between + (n * rank + 15) / 16 * 16;
+  Arena arena;
+  const auto inner = arena.add<float>(n * rank), outer = arena.add<float>(n * rows);
+  arena.reserve(lowRank_);
+  float *const between = arena.at(inner), *const sum = arena.at(outer);
   grok1::matmul(pool_, isa_, first.parts[0], from, n, first.cols, between, rank, workspace_);
   for (int64_t t = 0; t < n; t++) {
     for (int64_t r = 0; r < rank; r++) between[t * rank + r] *= factors[t];

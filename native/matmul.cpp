@@ -22,12 +22,14 @@ static int digitsOf(const WeightRef& weight) { return traitsOf(weight.type).kind
 static void multiplyRows(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
                          int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
   const int digits = digitsOf(weight);
-  const size_t actBytes = RowActs(weight, nullptr, digits).bytes(n);
-  uint8_t* const memory = workspace.reserve(actBytes + Shares::bytes(pool.size()));
-  const RowActs acts(weight, memory, digits);
+  RowActs acts(weight, nullptr, digits);
+  Arena arena;
+  const auto packed = arena.add<uint8_t>(int64_t(acts.bytes(n))), stretches = arena.add<uint8_t>(int64_t(Shares::bytes(pool.size())));
+  arena.reserve(workspace);
+  acts.data = arena.at(packed);
   const int64_t tokensAtOnce = kMaxTokensAtOnce / digits;
   const int64_t pieces = acts.pieces();
-  Shares shares(memory + actBytes, pool.size(), weight.rows, rowChunk(weight, weight.rows, pool.size()), kMaxRowsAtOnce);
+  Shares shares(arena.at(stretches), pool.size(), weight.rows, rowChunk(weight, weight.rows, pool.size()), kMaxRowsAtOnce);
   std::atomic<int64_t> nextPiece{0};
   const bool shared = n * pieces > 1;  // one piece is packed before another thread could have come to it
   if (!shared) acts.pack(products, 0, x, 0);
@@ -64,11 +66,12 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
   const Blocking blocking(weight, threads);
   Tiles tiles(products, weight, nullptr, digits);
   const int64_t slab = std::min(n, kSlab), count = tiles.count(slab), cSize = int64_t(tiles.tile) * kPanelRows;
-  const size_t tileMemory = tiles.bytes(slab);
-  const size_t panelMemory = (Blocking::scratchBytes(weight, threads) + 63) & ~size_t(63);
-  const size_t cMemory = size_t(count * blocking.panels * cSize) * sizeof(float);
-  uint8_t* const memory = workspace.reserve(tileMemory + (panelMemory + cMemory) * size_t(threads));
-  tiles.data = memory;
+  Arena arena;
+  const auto packed = arena.add<uint8_t>(int64_t(tiles.bytes(slab)));
+  const auto panelScratch = arena.add<uint8_t>(int64_t(Blocking::scratchBytes(weight, threads)), threads);
+  const auto sums = arena.add<float>(count * blocking.panels * cSize, threads);
+  arena.reserve(workspace);
+  tiles.data = arena.at(packed);
 
   const int64_t allPanels = (weight.rows + kPanelRows - 1) / kPanelRows;
   const int64_t groups = (allPanels + blocking.panels - 1) / blocking.panels;
@@ -80,8 +83,8 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
     std::atomic<int64_t> nextToken{0}, nextItem{0};
     pool.run([&](int thread, int) {
       for (int64_t t; (t = nextToken++) < tokens;) tiles.pack(products, t, x + (t0 + t) * ldx, 0, weight.cols);
-      uint8_t* const scratch = memory + tileMemory + (panelMemory + cMemory) * size_t(thread);
-      float* const c = reinterpret_cast<float*>(scratch + panelMemory);
+      uint8_t* const scratch = arena.at(panelScratch, thread);
+      float* const c = arena.at(sums, thread);
       pool.barrier();
       for (int64_t item; !pool.cancelled() && (item = nextItem++) < groups * parts;) {
         const int64_t panel = item / parts * blocking.panels, part = item % parts;

@@ -19,8 +19,8 @@
 #include <memory>
 #include <vector>
 
+#include "arena.h"
 #include "cpu.h"
-#include "memory.h"
 #include "threads.h"
 
 namespace grok1 {
@@ -32,22 +32,6 @@ struct WeightRef {
   int64_t rows, cols;
   size_t rowBytes;
   int digits = 1;  // of 8 bits, 1 or 2, that matmul() rounds activations to where the type is quantized; experts() takes one
-};
-
-// Scratch memory that grows and is reused; one caller at a time. Contents do not survive growth.
-class Workspace {
- public:
-  // At least `bytes`, aligned to 64. Throws Failure when there is not enough memory.
-  uint8_t* reserve(size_t bytes) {
-    if (!memory_ || bytes > memory_->size()) {
-      memory_.reset();
-      memory_ = std::make_unique<Memory>(bytes + bytes / 4);
-    }
-    return memory_->data();
-  }
-
- private:
-  std::unique_ptr<Memory> memory_;
 };
 
 // Whether the kernels compute with weights of this ggml type.

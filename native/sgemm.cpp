@@ -56,9 +56,11 @@ void sgemm(ThreadPool& pool, const GradKernels& kernels, int64_t rows, int64_t c
 
   const int64_t packUnit = b.turned ? unit : kPackRows;
   const int64_t decoded = source.direct ? 0 : packUnit * b.rows.cols + 16;
-  const int64_t threadFloats = roundUp(kLeftScratch + decoded, 16), packedFloats = roundUp(slabDepth * slabCols + 16, 16);
-  float* const packed = reinterpret_cast<float*>(
-      workspace.reserve(size_t(packedFloats + threadFloats * pool.size()) * sizeof(float)));
+  Arena arena;
+  const auto packedPiece = arena.add<float>(slabDepth * slabCols + 16);
+  const auto scratchPiece = arena.add<float>(kLeftScratch + decoded, pool.size());
+  arena.reserve(workspace);
+  float* const packed = arena.at(packedPiece);
 
   for (int64_t j0 = 0; j0 < cols; j0 += slabCols) {
     const int64_t width = std::min(slabCols, cols - j0);
@@ -67,7 +69,7 @@ void sgemm(ThreadPool& pool, const GradKernels& kernels, int64_t rows, int64_t c
       const int64_t packs = ((b.turned ? width : deep) + packUnit - 1) / packUnit;
       const int64_t groups = (width + groupCols - 1) / groupCols, strips = (rows + kTaskRows - 1) / kTaskRows;
       pool.run([&](int thread, int) {
-        float* const scratch = packed + packedFloats + threadFloats * thread;
+        float* const scratch = arena.at(scratchPiece, thread);
         for (int64_t item; (item = pool.next()) < packs;) {
           int64_t ld;
           if (b.turned) {
