@@ -64,6 +64,21 @@ describe("GGUF adapters", () => {
     model.close();
   });
 
+  it.each(["llama", "mixtral"])("are what llama.cpp's converter makes of peft's, for %s", (name) => {
+    const model = open(name);
+    const vectors = join(import.meta.dirname, "../../../test/vectors/lora", `gguf-${name}`);
+    const byTarget = ({ terms }: LoraAdapter) =>
+      terms.toSorted((one, other) => (one.target.module < other.target.module ? -1 : 1));
+    const read = byTarget(readAdapter(join(vectors, "adapter.gguf"), model));
+    expect(read).toEqual(byTarget(readAdapter(vectors, model)));
+    // All matrices, with the queries' and keys' rows in the file's order and each expert of a stack, but one layer's values.
+    const own = listModules(model).map(({ module }) => module);
+    expect(read.map(({ target }) => target.module)).toEqual(
+      own.filter((module) => !module.endsWith("layers.1.self_attn.v_proj") && !/(gate|lm_head)$/.test(module)).sort(),
+    );
+    model.close();
+  });
+
   it("of half the precision, and without an alpha, which is a scale of 1", async () => {
     const model = open("llama");
     const adapter = makeAdapter(listModules(model), { wanted: ({ module }) => module.endsWith("v_proj") });
