@@ -74,6 +74,8 @@ const english = {
   againToLeave: "Ctrl-C again leaves; so does /exit.",
   slowBackend: (reason: string) =>
     `The compiled addon is missing (${reason}): this will be slow. grok1 doctor says more.`,
+  duplicatePieces: (count: number) =>
+    `Pieces of the model's vocabulary that are there again under a later id, which is the one that texts get: ${count}.`,
 };
 
 const spanish: typeof english = {
@@ -143,6 +145,8 @@ const spanish: typeof english = {
   beginningLeftOut: "El principio de la conversación ya no cabe en el contexto: el modelo ve el resto.",
   againToLeave: "Otra vez Ctrl-C termina; también /exit.",
   slowBackend: (reason) => `Falta el complemento compilado (${reason}): irá despacio. grok1 doctor dice más.`,
+  duplicatePieces: (count) =>
+    `Piezas del vocabulario del modelo que están otra vez con un número posterior, el que reciben los textos: ${count}.`,
 };
 
 export type Messages = typeof english;

@@ -11,6 +11,7 @@ import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
 import { addSettings, samplingSettings } from "./settings.ts";
+import { escapeLine } from "./terminal.ts";
 import { path } from "./values.ts";
 
 /** Options of every command that runs a model, as commander gives them. */
@@ -85,12 +86,21 @@ export function addModel(command: Command): Command {
   return addSettings(command.argument("[model]", "model file (GGUF), in place of -m", path()), ["model"]);
 }
 
-export function warnOfFallback(model: LanguageModel): void {
-  const reason = model.info.fallbackReason;
-  if (reason === undefined) return;
-  process.stderr.write(
-    `grok1: warning: the compiled addon is missing (${reason}); the reference backend is slow. See grok1 doctor.\n`,
-  );
+/** What somebody should know who runs this model here: a line each on standard error. */
+export function warnOfModel({ info, tokenizer, path }: LanguageModel): void {
+  const warn = (what: string) => process.stderr.write(`grok1: warning: ${escapeLine(what)}\n`);
+  if (info.fallbackReason !== undefined) {
+    warn(`the compiled addon is missing (${info.fallbackReason}); the reference backend is slow. See grok1 doctor.`);
+  }
+  const duplicates = describeDuplicates(tokenizer.info.duplicates);
+  if (duplicates !== undefined) warn(`${path}: ${duplicates}`);
+}
+
+/** Official files have such pieces too; a vocabulary that was damaged may have many. */
+export function describeDuplicates(duplicates: number): string | undefined {
+  if (duplicates === 0) return undefined;
+  const what = duplicates === 1 ? "1 piece of the vocabulary is" : `${duplicates} pieces of the vocabulary are`;
+  return `${what} there again under a later id, which is the one that texts get`;
 }
 
 /** The sampling options among a command's, without those that nobody set. */

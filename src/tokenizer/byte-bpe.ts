@@ -110,6 +110,7 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
     kind: "byte-bpe",
     preTokenizer: model.preTokenizerName,
     merges: model.merges.count,
+    duplicates: table.duplicates,
   } as const;
   const encode: Codec["encodeText"] = (text, shows, ordinary, out) => {
     if (shows) {

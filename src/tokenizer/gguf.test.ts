@@ -114,6 +114,58 @@ describe("a byte-level BPE tokenizer", async () => {
     await expect(fromGguf(gpt2("cuts-by-magic"))).rejects.toMatchObject({ code: "unsupported" });
   });
 
+  const bool = (value: boolean): GgufValue => ({ type: "bool", value });
+  const list = (...value: number[]): GgufValue => ({ type: "array", items: "i32", value: Int32Array.from(value) });
+
+  it.each<[string, GgufValue]>([
+    ["normalizer.lowercase", bool(true)],
+    ["add_sep_token", bool(true)],
+    ["add_space_prefix", bool(true)],
+    ["remove_extra_whitespaces", bool(true)],
+    ["precompiled_charsmap", { type: "array", items: "u8", value: Uint8Array.of(1, 2, 3) }],
+    ["suppress_tokens", list(3)],
+    ["added_tokens", { type: "array", items: "string", value: ["<new>"] }],
+    ["not.heard.of", { type: "string", value: "\u202e".repeat(100_000) }],
+  ])("refuses by name what would change its tokens: %s", async (key, value) => {
+    const attempt = fromGguf(gpt2("gpt-2", { [key]: value }));
+    await expect(attempt).rejects.toMatchObject({ code: "unsupported", details: { key: `tokenizer.ggml.${key}` } });
+    await expect(attempt).rejects.toThrow(`"tokenizer.ggml.${key}" is `);
+    const error = (await attempt.catch((caught: unknown) => caught)) as GrokError;
+    expect(error.message.length).toBeLessThan(600);
+  });
+
+  it("takes what changes nothing: switches that are off, what is empty, names for callers' own uses", async () => {
+    const idle = { add_sep_token: bool(false), "normalizer.lowercase": bool(false), add_space_prefix: bool(false) };
+    const empty = { suppress_tokens: list(), token_type_count: { type: "u32", value: 1 } } as const;
+    const named = { mask_token_id: { type: "u32", value: 1 }, fim_pre_token_id: { type: "u32", value: 2 } } as const;
+    const taken = await fromGguf(gpt2("gpt-2", { ...idle, ...empty, ...named }));
+    const plain = await fromGguf(gpt2("gpt-2"));
+    for (const text of byteBpe.texts) expect(taken.encode(text)).toEqual(plain.encode(text));
+  });
+
+  it("ends generation at each of several ends in a list", async () => {
+    const { endOfGeneration } = await fromGguf(gpt2("gpt-2", { eos_token_ids: list(0, 5) }));
+    expect([...endOfGeneration].sort()).toEqual([0, 2, 5]);
+    await expect(fromGguf(gpt2("gpt-2", { eos_token_ids: list(0, -5) }))).rejects.toMatchObject({ code: "format" });
+  });
+
+  it("says where there is only the tokenizers library's file, and which kinds are not run", async () => {
+    const path = join(folder, "json.gguf");
+    await writeGguf(path, { metadata: [["tokenizer.huggingface.json", { type: "string", value: "{}" }]], tensors: [] });
+    const file = openGguf(path);
+    expect(() => tokenizerFromGguf(file.metadata, path)).toThrow(
+      /json\.gguf: .* only there as tokenizer\.huggingface\.json/,
+    );
+    file.close();
+    for (const model of ["bert", "t5", "rwkv", "constructor"]) {
+      const attempt = fromGguf(gpt2("gpt-2", { model: { type: "string", value: model } }));
+      await expect(attempt).rejects.toMatchObject({
+        code: "unsupported",
+        message: expect.stringContaining(`"${model}"`),
+      });
+    }
+  });
+
   it.each([
     ["a merge of unknown parts", { merges: { type: "array", items: "string", value: ["t h", "zq xj"] } }],
     ["a merge without a space", { merges: { type: "array", items: "string", value: ["th"] } }],
@@ -198,6 +250,7 @@ describe("pieces that stand twice", () => {
       token_type: { type: "array", items: "i32", value: [2, 3, 3, 1, 1, 1, 1, 1] },
     });
     expect([...spm.encode("ab")]).toEqual([6, 7]);
+    expect(spm.info.duplicates).toBe(1);
     expect([spm.decode([6, 5]), spm.decode([6, 7]), spm.idOf("ab")]).toEqual(["ab", "ab", 7]);
     const merges = { merges: strings(["a b"]) };
     const bpe = await fromGguf(
@@ -208,6 +261,7 @@ describe("pieces that stand twice", () => {
       }),
     );
     expect([...bpe.encode("abb")]).toEqual([4, 5]);
+    expect(bpe.info.duplicates).toBe(2);
     expect(bpe.decode([3, 4, 2, 5])).toBe("ababbb");
   });
 });

@@ -1,5 +1,5 @@
 /** The tokenizer inside a GGUF file's metadata, `tokenizer.ggml.*`. */
-import { GrokError } from "../errors.ts";
+import { GrokError, shown } from "../errors.ts";
 import type { GgufMetadata } from "../formats/gguf/metadata.ts";
 import { createByteBpe } from "./byte-bpe.ts";
 import { checkPieceCount, type Pieces } from "./pieces.ts";
@@ -8,11 +8,12 @@ import { createSentencePiece } from "./sentencepiece.ts";
 import { checkPieces, defaultUnknownSurface, findByteIds } from "./sentencepiece-model.ts";
 import { findEndOfGeneration } from "./special.ts";
 import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
+import { refuseUnread } from "./unread.ts";
 
 /** The part of a GGUF file's metadata that tokenizers read. */
 export type TokenizerMetadata = Pick<
   GgufMetadata,
-  "has" | "string" | "number" | "boolean" | "numbers" | "encoded" | "typeOf"
+  "has" | "get" | "keys" | "string" | "number" | "boolean" | "numbers" | "encoded" | "typeOf"
 >;
 
 const key = (name: string): string => `tokenizer.ggml.${name}`;
@@ -30,13 +31,27 @@ const noId = 0xffffffff;
  * pre-tokenizers, by name.
  */
 export function tokenizerFromGguf(metadata: TokenizerMetadata, source = "the model's metadata"): Tokenizer {
+  if (!metadata.has(key("model"))) {
+    const other = metadata.has("tokenizer.huggingface.json");
+    const found = other ? "its tokenizer is only there as tokenizer.huggingface.json" : "there is no tokenizer in it";
+    throw new GrokError("format", `${source}: metadata key ${key("model")} is missing: ${found}`, {
+      source,
+      key: key("model"),
+    });
+  }
   const name = metadata.string(key("model"));
-  if (name === "llama") return sentencePieceFromGguf(metadata, source);
-  if (name === "gpt2") return byteBpeFromGguf(metadata, source);
-  throw new GrokError("unsupported", `${source}: the tokenizer "${name}"; llama and gpt2 are supported`, {
-    source,
-    tokenizer: name,
-  });
+  const make = new Map([
+    ["llama", sentencePieceFromGguf],
+    ["gpt2", byteBpeFromGguf],
+  ]).get(name);
+  if (make === undefined) {
+    throw new GrokError("unsupported", `${source}: the tokenizer ${shown(name)}; llama and gpt2 are supported`, {
+      source,
+      tokenizer: shown(name),
+    });
+  }
+  refuseUnread(metadata, name, source);
+  return make(metadata, source);
 }
 
 function sentencePieceFromGguf(metadata: TokenizerMetadata, source: string): Tokenizer {
@@ -81,8 +96,8 @@ function byteBpeFromGguf(metadata: TokenizerMetadata, source: string): Tokenizer
   if (preTokenizer === undefined) {
     throw new GrokError(
       "unsupported",
-      `${source}: the pre-tokenizer "${preTokenizerName}" is not known; known are ${[...preTokenizers.keys()].join(", ")}`,
-      { source, preTokenizer: preTokenizerName },
+      `${source}: the pre-tokenizer ${shown(preTokenizerName)} is not known; known are ${[...preTokenizers.keys()].join(", ")}`,
+      { source, preTokenizer: shown(preTokenizerName) },
     );
   }
   const ids = readIds(metadata, pieces.count, source, {});
@@ -168,26 +183,29 @@ function readIds(
   source: string,
   defaults: { bos?: number; eos?: number; unknown?: number },
 ): Ids {
+  const check = (name: string, id: number): number => {
+    if (Number.isInteger(id) && id >= 0 && id < count) return id;
+    throw new GrokError("format", `${source}: metadata key ${key(name)} is ${id}, expected an id below ${count}`, {
+      source,
+      key: key(name),
+      found: id,
+    });
+  };
   const read = (name: string, fallback?: number): number | undefined => {
     const id = metadata.number(key(name), undefined);
     if (id === undefined || id === noId || id === -1)
       return fallback !== undefined && fallback < count ? fallback : undefined;
-    if (!(Number.isInteger(id) && id >= 0 && id < count)) {
-      throw new GrokError("format", `${source}: metadata key ${key(name)} is ${id}, expected an id below ${count}`, {
-        source,
-        key: key(name),
-        found: id,
-      });
-    }
-    return id;
+    return check(name, id);
   };
   const eos = read("eos_token_id", defaults.eos);
+  // Several in a list, as Ollama's converter writes them.
+  const moreEnds = Array.from(metadata.numbers(key("eos_token_ids"), []), (id) => check("eos_token_ids", id));
   return {
     bos: read("bos_token_id", defaults.bos),
     eos,
     pad: read("padding_token_id"),
     unknown: read("unknown_token_id", defaults.unknown),
-    ends: [eos, read("eot_token_id"), read("eom_token_id")],
+    ends: [eos, read("eot_token_id"), read("eom_token_id"), ...moreEnds],
   };
 }
 

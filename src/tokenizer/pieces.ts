@@ -55,6 +55,8 @@ export function hashPowers(length: number): Int32Array {
 export interface PieceTable {
   /** Longest piece in the table, in bytes. */
   readonly longest: number;
+  /** Pieces that an equal one after them hides. */
+  readonly duplicates: number;
   /** Id of the piece equal to `bytes[start, end)`, whose hash is given, or -1. */
   find(bytes: Uint8Array, start: number, end: number, hash: number): number;
 }
@@ -80,6 +82,7 @@ export function createPieceTable(
   const slots = new Int32Array(1 << bits).fill(-1);
   const hashes = new Int32Array(count);
   let longest = 0;
+  let hidden = 0;
 
   /** Whether piece `id` is `bytes[start, start + length)`. */
   const equals = (id: number, bytes: Uint8Array, start: number, length: number): boolean => {
@@ -117,12 +120,14 @@ export function createPieceTable(
       if (duplicates === "refused") {
         throw new GrokError("format", `${source}: pieces ${duplicate} and ${id} are the same`, { source, piece: id });
       }
+      hidden++;
     }
     slots[slot] = id;
     if (end - start > longest) longest = end - start;
   }
   return {
     longest,
+    duplicates: hidden,
     find(bytes, start, end, hash) {
       for (let slot = Math.imul(hash, 0x9e3779b1) >>> shift; ; slot = (slot + 1) & mask) {
         const id = slots[slot]!;

@@ -24,13 +24,13 @@ export interface InnerPieces extends Pieces {
 /** Writes what becomes of a character outside the vocabulary, `bytes[start, end)`. */
 export type PushUnknown = (out: IdList, bytes: Uint8Array, start: number, end: number) => void;
 
-/** BPE over the inner form (see normalizer.ts): a function that appends a text's ids to a list. */
+/** BPE over the inner form (see normalizer.ts): `encode` appends a text's ids to a list. */
 export function createSentencePieceBpe(
   model: SentencePieceModel,
   inner: InnerPieces,
   symbols: Trie,
   pushUnknown: PushUnknown,
-): (bytes: Uint8Array, out: IdList) => void {
+): { readonly encode: (bytes: Uint8Array, out: IdList) => void; readonly duplicates: number } {
   const { types, source } = model;
   const joins = new Uint8Array(inner.count);
   for (let id = 0; id < inner.count; id++) {
@@ -38,6 +38,7 @@ export function createSentencePieceBpe(
     joins[id] = type === pieceTypes.normal || type === pieceTypes.unused ? inner.occurs[id]! : 0;
   }
   const table = createPieceTable(inner, source, joins, model.duplicates);
+  const { duplicates } = table;
   const powers = hashPowers(table.longest);
   const { scores } = model;
   const merger = createMerger();
@@ -127,7 +128,7 @@ export function createSentencePieceBpe(
   };
 
   if (hasUnused || !model.escapeWhitespaces || !wordsStandAlone(inner, joins)) {
-    return (bytes, out) => {
+    const encode = (bytes: Uint8Array, out: IdList): void => {
       if (bytes.length === 0) return;
       text = bytes as Uint8Array<ArrayBuffer>;
       partings.clear();
@@ -135,6 +136,7 @@ export function createSentencePieceBpe(
       mergeRange(0, bytes.length, out, true);
       text = new Uint8Array(0);
     };
+    return { encode, duplicates };
   }
 
   let cache: WordCache | undefined;
@@ -160,7 +162,7 @@ export function createSentencePieceBpe(
   /** 1: a space; 2: user-defined symbols may begin here. */
   const kinds = symbols.firstBytes.map((flag) => flag * 2);
   kinds[space]! |= 1;
-  return (bytes, out) => {
+  const encode = (bytes: Uint8Array, out: IdList): void => {
     cache ??= createWordCache();
     const words = cache;
     text = bytes as Uint8Array<ArrayBuffer>;
@@ -195,6 +197,7 @@ export function createSentencePieceBpe(
     if (end > start) flush(words, bytes, start, end, hash, out);
     text = new Uint8Array(0);
   };
+  return { encode, duplicates };
 }
 
 /**

@@ -46,6 +46,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
     }
   };
 
+  let duplicates = 0;
   let encodeInner: (bytes: Uint8Array, out: IdList) => void;
   if (model.algorithm === "unigram") {
     const entries: [Uint8Array, number][] = [];
@@ -61,7 +62,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
         else pushId(out, id);
       });
   } else {
-    encodeInner = createSentencePieceBpe(model, inner, innerSymbols, pushUnknown);
+    ({ encode: encodeInner, duplicates } = createSentencePieceBpe(model, inner, innerSymbols, pushUnknown));
   }
 
   let controls: Trie | undefined;
@@ -71,6 +72,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
     addDummyPrefix: model.addDummyPrefix,
     removeExtraWhitespaces: model.removeExtraWhitespaces,
     normalization: model.charsmap.length === 0 ? "identity" : "charsmap",
+    duplicates,
   } as const;
   const encodeText: Codec["encodeText"] = (text, special, ordinary, out) => {
     if (!special) return encodeInner(normalize(text), out);

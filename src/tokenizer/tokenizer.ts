@@ -49,6 +49,8 @@ export interface TokenizerInfo {
   readonly addDummyPrefix?: boolean;
   readonly removeExtraWhitespaces?: boolean;
   readonly normalization?: "identity" | "charsmap";
+  /** Pieces of texts that never come, since a later one has the same bytes. */
+  readonly duplicates: number;
   readonly counts: {
     readonly normal: number;
     readonly control: number;

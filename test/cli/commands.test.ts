@@ -133,6 +133,29 @@ describe("failures: status 1 and one line that names the file", () => {
   });
 });
 
+describe("pieces that stand twice", () => {
+  it("are said once, by run and by inspect", async () => {
+    const path = join(folder, "twice.gguf");
+    const file = openGguf(baby);
+    const tokenizer = tokenizerFromGguf(file.metadata);
+    file.close();
+    const encoded = (piece: string) => {
+      const text = Buffer.from(piece);
+      return Buffer.concat([Buffer.of(text.length, 0, 0, 0, 0, 0, 0, 0), text]);
+    };
+    const bytes = readFileSync(baby);
+    const [first, second] = [encoded(tokenizer.piece(280)), encoded(tokenizer.piece(281))];
+    expect(first.length).toBe(second.length);
+    first.copy(bytes, bytes.indexOf(second));
+    writeFileSync(path, bytes);
+    const said = /twice\.gguf: 1 piece of the vocabulary is there again under a later id/g;
+    const { status, stderr } = await grok1(["run", "-m", path, "-p", "a", "-n", "1", "--backend", "reference"]);
+    expect({ status, times: stderr.match(said)?.length }).toEqual({ status: 0, times: 1 });
+    const shown = await grok1(["inspect", path, "--json"]);
+    expect(JSON.parse(shown.stdout).problems).toEqual([expect.stringContaining("1 piece of the vocabulary")]);
+  });
+});
+
 describe("inspect", () => {
   it("tells what the oracle put into a GGUF file", async () => {
     const [text, json] = await Promise.all([grok1(["inspect", baby]), grok1(["inspect", baby, "--json"])]);

@@ -3,7 +3,7 @@ import { GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../open-model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
 import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
 import { integer } from "../values.ts";
@@ -48,7 +48,7 @@ async function bench(options: BenchCommandOptions): Promise<void> {
       throw option === "contextLength" && options.context === undefined ? refuse(options.prompt!, Number(most)) : error;
     },
   );
-  warnOfFallback(model);
+  warnOfModel(model);
   const { contextLength, threads } = model.info;
   const prefill = options.prompt ?? Math.max(1, Math.min(usualPrompt, contextLength - options.generate));
   if (prefill + options.generate > contextLength) {

@@ -88,6 +88,7 @@ async function chat(options: ChatCommandOptions): Promise<number> {
     notify(messages.welcome(basename(file), model.info.contextLength));
     if (options.model === undefined) notify(messages.packagedModel);
     if (model.info.fallbackReason !== undefined) notify(messages.slowBackend(model.info.fallbackReason));
+    if (model.tokenizer.info.duplicates > 0) notify(messages.duplicatePieces(model.tokenizer.info.duplicates));
     if (model.chatTemplate === undefined) notify(messages.plainTemplate);
     const conversation: Conversation = { chat, adapters, files: new Set() };
     // Who asked for it on the command line has nothing to talk about without it: what goes wrong is thrown.

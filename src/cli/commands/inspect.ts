@@ -7,6 +7,7 @@ import { tokenizerFromGguf } from "../../tokenizer/gguf.ts";
 import { readHead } from "../files.ts";
 import type { Inspection, MetadataValue } from "../inspection.ts";
 import { renderInspection } from "../inspection.ts";
+import { describeDuplicates } from "../open-model.ts";
 import { hasColor, jsonDocument } from "../terminal.ts";
 
 /** Arrays longer than this are shown by their first items. */
@@ -61,6 +62,7 @@ function inspectGguf(path: string): Inspection {
     ];
     const model = attempt(() => describeModel(file));
     const tokenizer = file.metadata.has("tokenizer.ggml.model") ? attempt(() => summarizeTokenizer(file)) : undefined;
+    const duplicates = tokenizer?.result && describeDuplicates(tokenizer.result.duplicates);
     return {
       path,
       format: `GGUF version ${file.version}`,
@@ -69,7 +71,7 @@ function inspectGguf(path: string): Inspection {
       metadata: Object.fromEntries([...file.metadata.keys()].map((key) => [key, metadataValue(file, key)])),
       ...(model?.result && { model: model.result }),
       ...(tokenizer?.result && { tokenizer: tokenizer.result }),
-      problems: [model?.problem, tokenizer?.problem].filter((problem) => problem !== undefined),
+      problems: [model?.problem, tokenizer?.problem, duplicates].filter((problem) => problem !== undefined),
       tensors,
     };
   } finally {

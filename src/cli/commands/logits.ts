@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import type { NamedArray } from "../../engine/consumers/logits.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../open-model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { choice, path, tokenList } from "../values.ts";
 
@@ -36,7 +36,7 @@ async function logits(options: LogitsCommandOptions): Promise<void> {
     ...options,
     context: Math.max(8, options.tokens.length),
   });
-  warnOfFallback(model);
+  warnOfModel(model);
   const result = await model.logits(options.tokens, { layers: options.layers === true, signal: interrupt.signal });
   const arrays: [string, NamedArray][] = [
     ["tokens", { shape: [options.tokens.length], values: Int32Array.from(options.tokens) }],

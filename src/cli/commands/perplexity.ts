@@ -3,7 +3,7 @@ import { readTextFile } from "../../bytes/text-file.ts";
 import { defaultPerplexityContext, measurePerplexity } from "../../eval/perplexity.ts";
 import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfFallback } from "../open-model.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { createProgress, formatSeconds, jsonDocument } from "../terminal.ts";
 import { integer, path } from "../values.ts";
@@ -38,7 +38,7 @@ async function perplexity(options: PerplexityCommandOptions): Promise<void> {
   const content = (options.file === "-" ? await readStandardInput() : readTextFile(options.file)).replace(/\n$/, "");
   using interrupt = catchInterrupt();
   await using model = await openModel(modelFile, options);
-  warnOfFallback(model);
+  warnOfModel(model);
   const progress = createProgress(process.stderr, process.env);
   const start = performance.now();
   try {

@@ -15,7 +15,7 @@ import {
   openModel,
   requireModel,
   samplingOf,
-  warnOfFallback,
+  warnOfModel,
 } from "../open-model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
@@ -73,7 +73,7 @@ async function run(options: RunOptions): Promise<number> {
   const prompt = await readPrompt(options);
   using interrupt = catchInterrupt();
   await using model = await openModel(file, options);
-  warnOfFallback(model);
+  warnOfModel(model);
   if (options.model === undefined && !options.json) {
     process.stderr.write(`${dim(describeDefault(file), hasColor(process.stderr, process.env))}\n`);
   }
