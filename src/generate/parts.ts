@@ -1,6 +1,7 @@
 import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { describeModel, type ModelDescription } from "../model/describe.ts";
+import { checkIsModel } from "../model/kind.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ChatTemplate, createJinjaTemplate, plainTemplate } from "./chat-template.ts";
@@ -22,6 +23,7 @@ export interface ModelParts {
 export function readParts(path: string, chatTemplate: string | undefined): ModelParts {
   const file = openGguf(path);
   try {
+    checkIsModel(file);
     const own = file.metadata.get("tokenizer.chat_template");
     if (own !== undefined && typeof own !== "string") {
       throw new GrokError("format", `${path}: tokenizer.chat_template is not a text`, { path });

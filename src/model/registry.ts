@@ -2,6 +2,7 @@ import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
 import type { Decoder } from "./decoder.ts";
 import { grok } from "./grok.ts";
+import { checkIsModel } from "./kind.ts";
 import { llama } from "./llama.ts";
 import type { Model, ModelFile, ModelPart } from "./model.ts";
 import type { ModelTensor } from "./tensors.ts";
@@ -13,7 +14,7 @@ export const architectureNames: readonly string[] = [...architectures.keys()];
 
 /**
  * Binds a file's weights to a backend, or a part of them: names found, shapes checked, nothing copied.
- * @throws GrokError `unsupported` for another architecture, and what {@link Decoder.bind} throws.
+ * @throws GrokError `unsupported` for another architecture or a file that is no model, and what {@link Decoder.bind} throws.
  */
 export function bindModel(ops: Ops, file: ModelFile, part?: ModelPart): Model {
   return decoderOf(file).bind(ops, file, part);
@@ -25,6 +26,7 @@ export function modelTensors(file: ModelFile): ModelTensor[] {
 }
 
 function decoderOf(file: ModelFile): Decoder {
+  checkIsModel(file);
   const architecture = file.metadata.string("general.architecture");
   const found = architectures.get(architecture);
   if (found !== undefined) return found;

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -113,8 +113,34 @@ describe("damaged and hostile files", () => {
     expect(() => openGguf(path)).toThrow("Git LFS pointer");
     writeFileSync(path, "{}");
     expect(() => openGguf(path)).toThrow("only 2 bytes");
-    writeFileSync(path, "PK\u0003\u0004 archive");
-    expect(() => openGguf(path)).toThrow('expected "GGUF"');
+    for (const [begins, what] of [
+      ["PK\u0003\u0004 archive", "an archive, as PyTorch writes weights: llama.cpp's convert_hf_to_gguf.py"],
+      ["\x80\x02}q\x00", "a Python pickle"],
+      ["\x40\0\0\0\0\0\0\0{}", "a safetensors file"],
+      ['{"architectures": []}', "JSON"],
+      ["tjgg\x01\0\0\0", "from before GGUF"],
+      ["GIF89a", 'it begins with "GIF8"'],
+    ] as const) {
+      writeFileSync(path, begins, "latin1");
+      expect(() => openGguf(path)).toThrow(what);
+      expect(() => openGguf(path)).toThrow('expected "GGUF"');
+    }
+  });
+
+  it("says what a folder holds, where it is given in place of a file", () => {
+    for (const [name, what] of [
+      ["model-00001-of-00002.safetensors", "it holds a model as safetensors: llama.cpp's convert_hf_to_gguf.py"],
+      ["pytorch_model.bin", "as Python pickles"],
+      ["ckpt-0", "as xAI published it"],
+      ["small.gguf", "name a file in it, such as small.gguf"],
+    ] as const) {
+      const place = join(path, "..", `folder of ${name}`);
+      mkdirSync(place);
+      writeFileSync(join(place, name), "");
+      expect(() => openGguf(place)).toThrow(what);
+      expect(() => openGguf(place)).toThrow("cannot open: it is a folder: ");
+    }
+    expect(() => openGguf(join(path, ".."))).toThrow("it is a folder");
   });
 
   it("accepts the alignments that either the specification or GGML allows", () => {

@@ -3,6 +3,7 @@ import { type DataFile, openDataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
 import type { Place } from "../../tensor/tensor.ts";
 import { type FileTensor, fileTensor } from "../file-tensor.ts";
+import { refuseFolder } from "./foreign.ts";
 import { type GgufHeader, readHeader, typeName } from "./header.ts";
 import type { GgufMetadata } from "./metadata.ts";
 
@@ -54,6 +55,7 @@ export interface GgufFile {
  * @throws GrokError `io` (missing, unreadable), `format` (damaged: the message names file and place), `unsupported` (version 1, big-endian).
  */
 export function openGguf(path: string): GgufFile {
+  refuseFolder(path);
   const files: DataFile[] = [];
   const openOne = (name: string): Shard => {
     const file = openDataFile(name);
@@ -83,9 +85,18 @@ function openShards(path: string, openOne: (path: string) => Shard): Shard[] {
 
   const index = shardNumber(asked, "split.no", 0);
   const nameOf = shardNames(path, index, count);
+  const openOther = (name: string, i: number): Shard => {
+    try {
+      return openOne(name);
+    } catch (error) {
+      if (!(error instanceof GrokError) || error.code !== "io") throw error;
+      const message = `${error.message}: ${path} is part ${index + 1} of ${count}, and this is part ${i + 1}: all must lie beside each other`;
+      throw new GrokError("io", message, error.details, error);
+    }
+  };
   const shards: Shard[] = [];
   for (let i = 0; i < count; i++) {
-    const shard = i === index ? asked : openOne(nameOf(i));
+    const shard = i === index ? asked : openOther(nameOf(i), i);
     shards.push(shard);
     const found = [shardNumber(shard, "split.no", 0), shardNumber(shard, "split.count", 1)];
     if (found[0] !== i || found[1] !== count) {

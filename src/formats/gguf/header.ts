@@ -2,6 +2,7 @@ import type { DataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
 import { encodedBytes, type TensorType, tensorTypeOf, tensorTypes } from "../../tensor/types.ts";
 import { type Cursor, formatError, need, openCursor, readName, readU32, readU64 } from "./cursor.ts";
+import { describeForeign } from "./foreign.ts";
 import { type GgufMetadata, maxNameBytes, readMetadata } from "./metadata.ts";
 
 /** What stands before the data of one GGUF file. */
@@ -62,10 +63,7 @@ function readVersion(cursor: Cursor): 2 | 3 {
   need(cursor, 4, "the magic");
   const magic = Buffer.from(cursor.bytes.subarray(0, 4)).toString("latin1");
   if (magic !== "GGUF") {
-    const pointer = Buffer.from(cursor.bytes.subarray(0, 40)).toString("latin1").startsWith("version https://git-lfs");
-    const found = pointer
-      ? "it is a Git LFS pointer, the file itself was not downloaded"
-      : `it begins with ${JSON.stringify(magic)}`;
+    const found = describeForeign(cursor.bytes.subarray(0, Math.min(size, 40)));
     throw formatError(path, 0, `not a GGUF file: ${found}, expected "GGUF"`, { found: magic });
   }
   cursor.at = 4;
