@@ -199,6 +199,10 @@ describe("binding", () => {
     ["rope.freq_base_swa", 1000],
     ["rope.scaling.alpha", 1000],
     ["what_comes_later", 3],
+    // Names that every object inherits.
+    ["constructor", 3],
+    ["__proto__", 3],
+    ["hasOwnProperty", true],
   ])("refuses %s = %j, which no code follows", (key, value) => {
     for (const model of ["grok-1", "grok-2", "llama", "mixtral"]) {
       const file = openModel(model);

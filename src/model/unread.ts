@@ -112,5 +112,7 @@ function isNeutral(key: string, value: unknown): boolean {
     return Array.from(value as ArrayLike<unknown>).every((each) => isNeutral(key, each));
   }
   if (/(scale|factor)$/.test(key) && value === 1) return true;
-  return (neutral[key] ?? [0, 0n, false, "", "none"]).includes(value);
+  // A file may call its key what every object inherits.
+  const values = Object.hasOwn(neutral, key) ? neutral[key]! : [0, 0n, false, "", "none"];
+  return values.includes(value);
 }
