@@ -22,6 +22,8 @@ export type { EngineInfo, EngineStatus } from "./engine/engine.ts";
 export type { BackendChoice, EngineOptions } from "./engine/options.ts";
 export type { FinishReason, TokenLogprob } from "./engine/request.ts";
 export { type ErrorCode, type ErrorDetails, GrokError } from "./errors.ts";
+export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./eval/perplexity.ts";
+export { measureSpeed, type SpeedResult } from "./eval/speed.ts";
 export { createChat } from "./generate/chat.ts";
 export { loadModel } from "./generate/load.ts";
 export type {
@@ -44,10 +46,24 @@ export type {
 } from "./generate/types.ts";
 export type { KvType } from "./kernels/ops.ts";
 export type { ModelDescription } from "./model/describe.ts";
+export {
+  type Inspection,
+  inspectFile,
+  type MetadataValue,
+  type TensorEntry,
+  type TokenizerSummary,
+} from "./model/inspect.ts";
 export type { ModelConfig } from "./model/model.ts";
 export type { SamplingOptions } from "./sampling/options.ts";
 export { defaultSamplingOptions } from "./sampling/options.ts";
-export type { Tokenizer } from "./tokenizer/tokenizer.ts";
+export { openTokenizer } from "./tokenizer/open.ts";
+export type { DecodeOptions, EncodeOptions, Tokenizer, TokenizerInfo, TokenStream } from "./tokenizer/tokenizer.ts";
+export {
+  createTokenizerTrainer,
+  type TokenizerTrainer,
+  type TokenizerTrainingOptions,
+  type TrainedTokenizer,
+} from "./tokenizer/train.ts";
 export { readTrainConfig, type TrainConfig } from "./train/config.ts";
 export type { EvaluationReport, StepReport } from "./train/log.ts";
 export { finetune } from "./train/lora/finetune.ts";

@@ -1,47 +1,6 @@
 import type { ModelDescription } from "../model/describe.ts";
-import type { TokenizerInfo } from "../tokenizer/tokenizer.ts";
+import type { Inspection, MetadataValue, TokenizerSummary } from "../model/inspect.ts";
 import { bold, escapeLine, escapeUnseen, formatBytes, formatCount, table } from "./terminal.ts";
-
-/** What `grok1 inspect` tells about a file; with `--json`, as it stands. */
-export interface Inspection {
-  readonly path: string;
-  readonly format: string;
-  readonly files: readonly string[];
-  readonly bytes: number;
-  readonly metadata: Readonly<Record<string, MetadataValue>>;
-  readonly model?: ModelDescription;
-  readonly tokenizer?: TokenizerSummary;
-  /** Why there is no description of a model or a tokenizer. */
-  readonly problems: readonly string[];
-  readonly tensors: readonly TensorEntry[];
-}
-
-export type MetadataValue =
-  | string
-  | number
-  | bigint
-  | boolean
-  | readonly unknown[]
-  /** A long array, by its first items. */
-  | { readonly array: string; readonly count: number; readonly head: readonly MetadataValue[] };
-
-export interface TensorEntry {
-  readonly name: string;
-  readonly type: string;
-  readonly shape: readonly number[];
-  /** Where its bytes begin, from the start of `source`. */
-  readonly offset: number;
-  /** Absent for a type whose size is not known. */
-  readonly bytes?: number;
-  readonly source: string;
-}
-
-export interface TokenizerSummary extends TokenizerInfo {
-  readonly bos: number | undefined;
-  readonly eos: number | undefined;
-  readonly endOfGeneration: readonly number[];
-  readonly addBos: boolean;
-}
 
 /** Longest metadata text that is shown to people. */
 const shownCharacters = 160;

@@ -9,6 +9,7 @@ import { GrokError } from "../errors.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { SamplingOptions } from "../sampling/options.ts";
+import { describeDuplicates } from "../tokenizer/duplicates.ts";
 import { usageError } from "./exit.ts";
 import { addSettings, samplingSettings } from "./settings.ts";
 import { escapeLine } from "./terminal.ts";
@@ -94,13 +95,6 @@ export function warnOfModel({ info, tokenizer, path }: LanguageModel): void {
   }
   const duplicates = describeDuplicates(tokenizer.info.duplicates);
   if (duplicates !== undefined) warn(`${path}: ${duplicates}`);
-}
-
-/** Official files have such pieces too; a vocabulary that was damaged may have many. */
-export function describeDuplicates(duplicates: number): string | undefined {
-  if (duplicates === 0) return undefined;
-  const what = duplicates === 1 ? "1 piece of the vocabulary is" : `${duplicates} pieces of the vocabulary are`;
-  return `${what} there again under a later id, which is the one that texts get`;
 }
 
 /** The sampling options among a command's, without those that nobody set. */

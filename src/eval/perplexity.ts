@@ -1,5 +1,6 @@
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import type { LanguageModel } from "../generate/types.ts";
+import { checkNames } from "../options.ts";
 
 export interface PerplexityOptions {
   /** Tokens a chunk. Default 512. */
@@ -12,6 +13,10 @@ export interface PerplexityOptions {
 }
 
 export const defaultPerplexityContext = 512;
+
+const optionNames = Object.keys({
+  ...{ context: true, chunks: true, signal: true, onChunk: true },
+} satisfies Record<keyof PerplexityOptions, true>);
 
 export interface PerplexityResult {
   /** exp(mean negative log-likelihood of a token). */
@@ -42,6 +47,10 @@ export async function measurePerplexity(
   text: string,
   options: PerplexityOptions = {},
 ): Promise<PerplexityResult> {
+  checkNames("measurePerplexity", options, optionNames);
+  if (typeof text !== "string") {
+    throw new GrokError("argument", `perplexity: the text is ${describeValue(text)}, expected a text`);
+  }
   const context = options.context ?? defaultPerplexityContext;
   if (!Number.isSafeInteger(context) || context < 8) {
     throw new GrokError("argument", `perplexity: context ${context}: expected a whole number of at least 8`, {

@@ -2,13 +2,13 @@ import { once } from "node:events";
 import { type Command, Option } from "commander";
 import { readStreamLines } from "../../bytes/text-file.ts";
 import { GrokError } from "../../errors.ts";
+import { openTokenizer } from "../../tokenizer/open.ts";
 import type { EncodeOptions, Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { usageError } from "../exit.ts";
 import { readStandardInput, standardInput } from "../files.ts";
 import { findModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { escapeLine } from "../terminal.ts";
-import { openTokenizer } from "../tokenizer.ts";
 import { anyText, path } from "../values.ts";
 
 interface TokenizeOptions {

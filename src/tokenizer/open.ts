@@ -1,11 +1,11 @@
+import { readHead } from "../bytes/head.ts";
 import { readWhole } from "../bytes/whole-file.ts";
 import { openGguf } from "../formats/gguf/file.ts";
-import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
-import { maxModelBytes, tokenizerFromSentencePiece } from "../tokenizer/sentencepiece-file.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { readHead } from "./files.ts";
+import { tokenizerFromGguf } from "./gguf.ts";
+import { maxModelBytes, tokenizerFromSentencePiece } from "./sentencepiece-file.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
-/** The tokenizer of a model file (GGUF) or of a SentencePiece `tokenizer.model`, told apart by content. */
+/** The tokenizer of a model file (GGUF) or of a SentencePiece `tokenizer.model`, told apart by content. @throws GrokError `io`, `format`, `unsupported` */
 export function openTokenizer(path: string): Tokenizer {
   if (readHead(path, 4).toString("latin1") !== "GGUF") {
     return tokenizerFromSentencePiece(readWhole(path, maxModelBytes), path);
