@@ -1,7 +1,7 @@
 /** What every backend holds its operands to. */
 
-import { GrokError } from "../errors.ts";
-import type { Matrix, Weight } from "./ops.ts";
+import { type ErrorDetails, GrokError } from "../errors.ts";
+import type { Matrix, Rope, Weight } from "./ops.ts";
 
 /** Throws GrokError `shape` unless `found` is `expected`. */
 export function checkSize(operation: string, what: string, expected: number, found: number): void {
@@ -35,6 +35,25 @@ export function checkLowRank(operation: string, a: Weight & Sides, b: Weight & S
   checkSize(operation, `columns of ${a.tensor.name}`, base.cols, a.cols);
   checkSize(operation, `rows of ${b.tensor.name}`, base.rows, b.rows);
   checkSize(operation, `columns of ${b.tensor.name}`, a.rows, b.cols);
+}
+
+/** @throws GrokError `shape` unless columns are whole heads that have room for the turned dimensions. */
+export function checkRope(x: Matrix, { headSize, frequencies }: Rope): void {
+  checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % headSize);
+  if (2 * frequencies.length <= headSize) return;
+  throw new GrokError("shape", `rope: ${2 * frequencies.length} dimensions in heads of ${headSize}`);
+}
+
+/** @throws GrokError `argument` unless each row of logits [n, experts] has `used` experts to choose. */
+export function checkRoute({ cols }: Matrix, used: number): void {
+  if (used >= 1 && used <= cols) return;
+  throw new GrokError("argument", `route: cannot choose ${used} of ${cols} experts`, { used, experts: cols });
+}
+
+/** @throws GrokError `shape` unless a tensor is a vector, a matrix or a stack of matrices. */
+export function checkAxes(what: string, shape: readonly number[], details: ErrorDetails = {}): void {
+  if (shape.length >= 1 && shape.length <= 3) return;
+  throw new GrokError("shape", `${what} has ${shape.length} axes, expected 1 to 3`, { ...details, found: shape });
 }
 
 /** Columns are named by numbers that a float32 holds exactly. */

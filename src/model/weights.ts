@@ -7,7 +7,7 @@ import type { ModelFile } from "./model.ts";
 /**
  * For the products that 8 bits of activations harm most for what they cost: keys and values (a quarter of the harm in a few percent
  * of the arithmetic), logits (a fifth, and a prompt asks for one token's) and, in dense blocks of Llama, the way down (a fifth
- * in a quarter). docs/performance.md has the figures.
+ * in a quarter). docs/notes/accuracy.md has the figures.
  */
 export const fine: WeightOptions = { fine: true };
 

@@ -2,7 +2,7 @@ import type { Addon, AddonBackend } from "../../addon.ts";
 import { type ErrorCode, GrokError } from "../../errors.ts";
 import { processorLimit } from "../../machine/limits.ts";
 import { batchOf, checkBatch } from "../batch.ts";
-import { checkApart, checkLowRank, checkSize, checkTopK } from "../checks.ts";
+import { checkApart, checkLowRank, checkRope, checkRoute, checkSize, checkTopK } from "../checks.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
 import { type Control, createControl } from "./control.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
@@ -163,10 +163,7 @@ export function openNative(
     },
     rope(name, x, rope) {
       batchOf("rope", batch, x);
-      checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
-      if (2 * rope.frequencies.length > rope.headSize) {
-        throw new GrokError("shape", `rope: ${2 * rope.frequencies.length} dimensions in heads of ${rope.headSize}`);
-      }
+      checkRope(x, rope);
       const id = idOf(x);
       const rotary = rotaryOf(rope);
       const out = result(name, x.rows, x.cols);
@@ -232,9 +229,7 @@ export function openNative(
 
     route(name, logits, { used, renormalize }) {
       const { rows, cols } = logits;
-      if (!(used >= 1 && used <= cols)) {
-        throw new GrokError("argument", `route: cannot choose ${used} of ${cols} experts`, { used, experts: cols });
-      }
+      checkRoute(logits, used);
       const id = idOf(logits);
       const probabilities = result(name, rows, cols);
       const chosen = result(`${name}.chosen`, rows, used);

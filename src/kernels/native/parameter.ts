@@ -1,7 +1,7 @@
 import type { AddonBackend } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
 import { elementCount } from "../../tensor/tensor.ts";
-import { checkSize } from "../checks.ts";
+import { checkAxes, checkSize } from "../checks.ts";
 import type { Parameter, ParameterPart, TrainableWeight } from "../grad-ops.ts";
 import type { Weight } from "../ops.ts";
 import type { NativeWeight } from "./weight.ts";
@@ -27,9 +27,7 @@ export function createParameter(
   shape: readonly number[],
   values: Float32Array | Float64Array,
 ): NativeParameter {
-  if (shape.length < 1 || shape.length > 3) {
-    throw new GrokError("shape", `parameter ${name} has ${shape.length} axes, expected 1 to 3`, { name, shape });
-  }
+  checkAxes(`parameter ${name}`, shape, { name, shape });
   const size = elementCount(shape);
   checkSize("parameter", `values of ${name}`, size, values.length);
   const matrices = shape.length === 3 ? shape[0]! : 1;

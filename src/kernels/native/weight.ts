@@ -4,6 +4,7 @@ import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
 import { matrixPlaces, type Place, type Tensor } from "../../tensor/tensor.ts";
 import { tensorTypes } from "../../tensor/types.ts";
+import { checkAxes } from "../checks.ts";
 import type { Weight, WeightOptions } from "../ops.ts";
 
 /** A tensor bound to a native backend: one [rows, cols] matrix, or one for each expert. */
@@ -65,13 +66,7 @@ export function bindWeight(
 ): NativeWeight {
   const { name, type, shape, source } = tensor;
   const { ggml } = tensorTypes[type];
-  if (shape.length < 1 || shape.length > 3) {
-    throw new GrokError("shape", `${source}: tensor ${name} has ${shape.length} axes, expected 1 to 3`, {
-      source,
-      tensor: name,
-      found: shape,
-    });
-  }
+  checkAxes(`${source}: tensor ${name}`, shape, { source, tensor: name });
   if (!addon.canDecode(ggml) || (shape.length > 1 && !addon.canMultiply(ggml))) {
     throw new GrokError("unsupported", `${source}: tensor ${name} is of type ${type}, which has no native kernels`, {
       source,

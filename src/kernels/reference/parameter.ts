@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import { elementCount } from "../../tensor/tensor.ts";
-import { checkSize } from "../checks.ts";
+import { checkAxes, checkSize } from "../checks.ts";
 import type { Parameter, ParameterPart } from "../grad-ops.ts";
 import type { Weight } from "../ops.ts";
 import type { ReferenceWeight } from "./weight.ts";
@@ -16,9 +16,7 @@ export function createParameter(
   values: Float32Array | Float64Array,
 ): ReferenceParameter {
   const size = elementCount(shape);
-  if (shape.length < 1 || shape.length > 3) {
-    throw new GrokError("shape", `parameter ${name} has ${shape.length} axes, expected 1 to 3`, { name, shape });
-  }
+  checkAxes(`parameter ${name}`, shape, { name, shape });
   checkSize("parameter", `values of ${name}`, size, values.length);
   const parts = {
     values: Float64Array.from(values),

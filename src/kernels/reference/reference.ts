@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import { batchOf, checkBatch } from "../batch.ts";
-import { checkApart, checkLowRank, checkSize, checkTopK } from "../checks.ts";
+import { checkApart, checkLowRank, checkRope, checkRoute, checkSize, checkTopK } from "../checks.ts";
 import type { Batch, LowRank, Matrix, Ops } from "../ops.ts";
 import { attend } from "./attention.ts";
 import { addInto, gate, normalize, scaleInto, softcapInto } from "./elementwise.ts";
@@ -104,10 +104,7 @@ export function createReference(options: ReferenceOptions = {}): Ops {
 
     rope(name, x, rope) {
       const { positions } = batchOf("rope", batch, x);
-      checkSize("rope", `columns of ${x.name} beyond whole heads`, 0, x.cols % rope.headSize);
-      if (2 * rope.frequencies.length > rope.headSize) {
-        throw new GrokError("shape", `rope: ${2 * rope.frequencies.length} dimensions in heads of ${rope.headSize}`);
-      }
+      checkRope(x, rope);
       const values = valuesOf(x);
       const out = result(name, x.rows, x.cols);
       if (out.data.byteOffset !== values.byteOffset || out.data.buffer !== values.buffer) out.data.set(values);
@@ -166,9 +163,7 @@ export function createReference(options: ReferenceOptions = {}): Ops {
 
     route(name, logits, { used, renormalize }) {
       const { rows, cols } = logits;
-      if (!(used >= 1 && used <= cols)) {
-        throw new GrokError("argument", `route: cannot choose ${used} of ${cols} experts`, { used, experts: cols });
-      }
+      checkRoute(logits, used);
       const probabilities = result(name, rows, cols);
       softmaxRows(probabilities.data, valuesOf(logits), rows, cols);
       const chosen = result(`${name}.chosen`, rows, used);

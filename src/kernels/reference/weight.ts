@@ -2,6 +2,7 @@ import { GrokError } from "../../errors.ts";
 import { canDecode, decodeRow } from "../../tensor/decode.ts";
 import { matrixPlaces, readPlace, type Tensor } from "../../tensor/tensor.ts";
 import { encodedBytes } from "../../tensor/types.ts";
+import { checkAxes } from "../checks.ts";
 import type { Weight } from "../ops.ts";
 
 /**
@@ -59,13 +60,7 @@ export function bindWeight(tensor: Tensor, cache: DecodedCache): ReferenceWeight
     const message = `${source}: tensor ${name} is of type ${type}, which grok1 cannot compute with`;
     throw new GrokError("unsupported", message, { source, tensor: name, type });
   }
-  if (shape.length < 1 || shape.length > 3) {
-    throw new GrokError("shape", `${source}: tensor ${name} has ${shape.length} axes, expected 1 to 3`, {
-      source,
-      tensor: name,
-      found: shape,
-    });
-  }
+  checkAxes(`${source}: tensor ${name}`, shape, { source, tensor: name });
   const places = matrixPlaces(tensor);
   const rows = shape.length === 1 ? 1 : shape.at(-2)!;
   const cols = shape.at(-1)!;
