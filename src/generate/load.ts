@@ -1,7 +1,7 @@
 import { startEngine } from "../engine/thread/start.ts";
 import { describeValue, GrokError } from "../errors.ts";
 import { type OptionKinds, readOptions, readText } from "./arguments.ts";
-import { createLanguageModel } from "./model.ts";
+import { createLanguageModel } from "./language-model.ts";
 import type { LanguageModel, LoadOptions } from "./types.ts";
 
 /**
