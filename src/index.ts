@@ -73,4 +73,5 @@ export {
   type FinetuneOptions,
   type FinetuneResult,
 } from "./train/lora/options.ts";
-export { type TrainEvent, type TrainOptions, type TrainResult, train } from "./train/run.ts";
+export type { TrainEvent, TrainOptions } from "./train/options.ts";
+export { type TrainResult, train } from "./train/run.ts";

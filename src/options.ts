@@ -18,6 +18,15 @@ export function checkNames(place: string, options: unknown, known: readonly stri
   }
 }
 
+/** Options over their defaults. One that is undefined is not given. */
+export function withDefaults<O extends object, K extends keyof O>(
+  options: O,
+  defaults: { readonly [Name in K]: NonNullable<O[Name]> },
+): O & Required<Pick<O, K>> {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) } as O & Required<Pick<O, K>>;
+}
+
 function nearestName(name: string, known: readonly string[]): string {
   const distances = known.map((other) => countEdits(name.toLowerCase(), other.toLowerCase()));
   return known[distances.indexOf(Math.min(...distances))]!;

@@ -3,10 +3,7 @@ import { describeValue, GrokError } from "../errors.ts";
 import { openNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { processorLimit } from "../machine/limits.ts";
-import type { BackendChoice } from "./options.ts";
-import { checkWhole } from "./request.ts";
-
-const backends: readonly BackendChoice[] = ["auto", "native", "reference"];
+import { type BackendChoice, checkBackend } from "./options.ts";
 
 export interface OpenBackend {
   readonly ops: Ops;
@@ -26,13 +23,7 @@ export async function openBackend(
   options: { readonly threads: number; readonly isa?: string; readonly cancel?: Int32Array },
 ): Promise<OpenBackend> {
   const { threads, isa } = options;
-  if (!backends.includes(choice)) {
-    throw new GrokError("argument", `backend is ${describeValue(choice)}, expected ${backends.join(", ")}`, {
-      option: "backend",
-      value: describeValue(choice),
-    });
-  }
-  checkWhole("threads", threads, 1, 1024);
+  checkBackend(choice, threads);
   // Its code is read only where it computes.
   const openReference = async () => (await import("../kernels/reference/reference.ts")).createReference();
   if (choice === "reference") {

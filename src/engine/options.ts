@@ -15,6 +15,19 @@ import { mostDraftTokens, type SpeculationOptions } from "./speculation.ts";
 
 export type BackendChoice = "auto" | "native" | "reference";
 
+const backends: readonly BackendChoice[] = ["auto", "native", "reference"];
+
+/** @throws GrokError `argument` for a backend that does not exist, or a number of threads out of its range. */
+export function checkBackend(choice: BackendChoice, threads: number): void {
+  if (!backends.includes(choice)) {
+    throw new GrokError("argument", `backend is ${describeValue(choice)}, expected ${backends.join(", ")}`, {
+      option: "backend",
+      value: describeValue(choice),
+    });
+  }
+  checkWhole("threads", threads, 1, 1024);
+}
+
 export interface EngineOptions {
   /** "auto" takes the native backend where the addon was built, and the reference backend where not. Default "auto". */
   readonly backend?: BackendChoice;

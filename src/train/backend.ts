@@ -1,5 +1,5 @@
 import { loadAddon } from "../addon.ts";
-import type { BackendChoice } from "../engine/options.ts";
+import { type BackendChoice, checkBackend } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import type { GradOps } from "../kernels/grad-ops.ts";
 import { createNativeGrad } from "../kernels/native/grad-native.ts";
@@ -11,8 +11,12 @@ export interface OpenGradBackend {
   readonly fallbackReason: string | undefined;
 }
 
-/** @throws GrokError `unsupported` when "native" is asked for and the addon is not there. */
+/**
+ * @throws GrokError `unsupported` when "native" is asked for and the addon is not there; `argument` for a backend that does not exist, or
+ * a number of threads out of its range.
+ */
 export function openGradBackend(choice: BackendChoice, threads: number): OpenGradBackend {
+  checkBackend(choice, threads);
   if (choice === "reference") return { ops: createGradReference(), fallbackReason: undefined };
   const state = loadAddon();
   if (state.addon !== undefined) return { ops: createNativeGrad(state.addon, { threads }), fallbackReason: undefined };

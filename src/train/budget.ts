@@ -1,6 +1,7 @@
 import type { TrainConfig } from "./config.ts";
+import { settleTrainOptions, type TrainOptions } from "./options.ts";
 import type { ParameterCount } from "./parameters.ts";
-import { openRun, type TrainOptions } from "./run.ts";
+import { openRun } from "./run.ts";
 
 /** Steps measured after one that warms up. */
 const measuredSteps = 3;
@@ -35,7 +36,7 @@ export interface Budget {
  * and gains from somewhat more tokens; `all` is for the configuration's own ratio of the two.
  */
 export async function measureBudget(config: TrainConfig, seconds: number, options: TrainOptions = {}): Promise<Budget> {
-  const run = await openRun(config, { ...options, resume: false });
+  const run = await openRun(config, { ...settleTrainOptions(options), resume: false });
   try {
     const times: number[] = [];
     let tokens = 0;

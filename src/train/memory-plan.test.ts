@@ -4,8 +4,9 @@ import { loadAddon } from "../addon.ts";
 import { openGradBackend } from "./backend.ts";
 import { createFullTrainer } from "./full-model.ts";
 import { planTraining } from "./memory-plan.ts";
+import type { TrainEvent, TrainOptions } from "./options.ts";
 import { drawValues } from "./parameters.ts";
-import { type TrainEvent, type TrainOptions, train } from "./run.ts";
+import { train } from "./run.ts";
 import { prepareTraining } from "./setup.ts";
 import { lastTensors, makeToy } from "./toy.case.ts";
 

@@ -9,7 +9,8 @@ import { createRandom } from "../sampling/random.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import type { TrainConfig } from "./config.ts";
 import type { EvaluationReport, LogEntry, StepReport } from "./log.ts";
-import { type TrainEvent, type TrainOptions, train } from "./run.ts";
+import type { TrainEvent, TrainOptions } from "./options.ts";
+import { train } from "./run.ts";
 import { listCheckpoints, openCheckpoint } from "./run-checkpoint.ts";
 import { lastTensors, makeToy, toyTexts } from "./toy.case.ts";
 
@@ -152,6 +153,25 @@ describe("a run", () => {
       code: "argument",
       message: expect.stringContaining("replicas"),
     });
+  });
+
+  it("refuses what it would need at its end before it begins, and takes what is undefined as not given", async () => {
+    const wrong = { type: ["int8", null, 1], backend: ["cuda", null], processes: [0, 1.5, "2", Number.NaN] };
+    const refused = Object.entries({ ...wrong, threads: [0, "many"], memory: [-1, "1G"] }).flatMap(([name, values]) =>
+      values.map((value) => [name, value] as const),
+    );
+    for (const [name, value] of refused) {
+      await expect(train(toy.config(), { ...onReference, [name]: value })).rejects.toMatchObject({
+        code: "argument",
+        message: expect.stringMatching(`^${name} is `),
+      });
+    }
+    const absent = { type: undefined, processes: undefined, threads: undefined, memory: undefined } as TrainOptions;
+    const { model } = await train(toy.config({ steps: 1, optimizer: { rate: 0.01, warmup: 0 } }), {
+      ...onReference,
+      ...absent,
+    });
+    expect(model).toMatch(/-f16\.gguf$/);
   });
 
   it("goes on from another's checkpoint or model where the configuration says so", async () => {

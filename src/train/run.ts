@@ -1,24 +1,22 @@
 import { join } from "node:path";
 import { writeAtomic } from "../bytes/atomic-write.ts";
 import { type ExportType, writeModel } from "../convert/export.ts";
-import type { BackendChoice } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
 import { coreLimit, memoryLimit } from "../machine/limits.ts";
-import { checkNames } from "../options.ts";
 import { openGradBackend } from "./backend.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { readTrainConfig, type TrainConfig } from "./config.ts";
-import { countPassedOver, type PassedOver } from "./data/corpus.ts";
+import { countPassedOver } from "./data/corpus.ts";
 import type { BatchStream } from "./data/stream.ts";
 import { describeUse } from "./expert-use.ts";
 import { createFullTrainer } from "./full-model.ts";
-import { type EvaluationReport, openLog, type StepReport } from "./log.ts";
+import { openLog, type StepReport } from "./log.ts";
 import { type Progress, runTraining } from "./loop.ts";
 import { plotCurves } from "./loss-plot.ts";
-import { checkParameterMemory, planTraining, type TrainMemory } from "./memory-plan.ts";
-import { defaultTrainOptions } from "./options.ts";
-import { countParameters, modelMetadata, type ParameterCount } from "./parameters.ts";
+import { checkParameterMemory, planTraining } from "./memory-plan.ts";
+import { type SettledTrainOptions, settleTrainOptions, type TrainOptions, type TrainStart } from "./options.ts";
+import { countParameters, modelMetadata } from "./parameters.ts";
 import { startProcesses } from "./processes.ts";
 import { createLocalReplicas, type Replicas } from "./replicas.ts";
 import {
@@ -30,48 +28,6 @@ import {
 } from "./run-checkpoint.ts";
 import { checkSameModel, openInitial, prepareTraining, type TrainSetup } from "./setup.ts";
 import type { HeldOutScore, Trainer } from "./trainer.ts";
-
-export interface TrainOptions {
-  /** Default "auto". */
-  readonly backend?: BackendChoice;
-  /** Threads of all processes together. Default: the physical cores that the process may use. */
-  readonly threads?: number;
-  /** Processes that share a step's replicas. Default 1. */
-  readonly processes?: number;
-  /** Go on from the last checkpoint. Without it, a folder that has checkpoints is refused. */
-  readonly resume?: boolean;
-  /** Type of the exported model. Default "f16". */
-  readonly type?: ExportType;
-  /**
-   * Bytes of memory to stay within, of all processes together: where activations do not fit, layers are computed again, to the same
-   * result. Default: 90 % of what the process may use (src/machine/limits.ts).
-   */
-  readonly memory?: number;
-  /** Ends the run after the step in hand, with a checkpoint. */
-  readonly signal?: AbortSignal;
-  readonly onEvent?: (event: TrainEvent) => void;
-}
-
-export type TrainEvent =
-  /** A data file is being tokenized. */
-  | { readonly type: "file"; readonly path: string }
-  | ({ readonly type: "start" } & TrainStart)
-  | { readonly type: "step"; readonly report: StepReport; readonly secondsLeft: number }
-  | { readonly type: "evaluation"; readonly report: EvaluationReport }
-  | { readonly type: "checkpoint"; readonly path: string; readonly step: number }
-  /** Something that the run does otherwise than it was asked to, or slower than it could. */
-  | { readonly type: "warning"; readonly message: string };
-
-export interface TrainStart extends PassedOver {
-  /** Steps done by earlier runs. */
-  readonly step: number;
-  readonly parameters: ParameterCount;
-  readonly backend: string;
-  readonly fallbackReason: string | undefined;
-  readonly memory: TrainMemory;
-  /** Tokens of one epoch, by source. */
-  readonly epochTokens: Readonly<Record<string, number>>;
-}
 
 export interface TrainResult {
   readonly step: number;
@@ -102,12 +58,8 @@ export interface OpenRun {
  * Reads data, makes or loads the model and starts processes.
  * @throws GrokError naming the file, entry or option at fault.
  */
-export async function openRun(config: TrainConfig, options: TrainOptions): Promise<OpenRun> {
-  const {
-    processes,
-    backend,
-    memory: bound = Math.floor(0.9 * memoryLimit()),
-  } = { ...defaultTrainOptions, ...options };
+export async function openRun(config: TrainConfig, options: SettledTrainOptions): Promise<OpenRun> {
+  const { processes, backend, memory: bound = Math.floor(0.9 * memoryLimit()) } = options;
   if (processes > config.replicas) {
     throw new GrokError(
       "argument",
@@ -176,11 +128,6 @@ export function exportPath(config: TrainConfig, type: ExportType): string {
   return join(config.out, `${config.model.name.replace(/[^\p{L}\p{M}\p{N}_.-]+/gu, "-")}-${type}.gguf`);
 }
 
-const optionNames = Object.keys({
-  ...{ backend: true, threads: true, processes: true, resume: true, type: true, memory: true, signal: true },
-  onEvent: true,
-} satisfies Record<keyof TrainOptions, true>);
-
 /**
  * Trains a model as a configuration says: a file's, by its path, or one that {@link readTrainConfig} read. Into its folder go `checkpoints/`, `log.jsonl`, `loss.svg` and, at the end, the model
  * as GGUF. A run that was stopped and resumed does what an uninterrupted one does, to the bit.
@@ -189,24 +136,23 @@ const optionNames = Object.keys({
  * (no space), `format`, `shape` (data, checkpoints), naming file and place.
  */
 export async function train(from: string | TrainConfig, options: TrainOptions = {}): Promise<TrainResult> {
-  checkNames("train", options, optionNames);
+  const given = settleTrainOptions(options);
   const config = typeof from === "string" ? readTrainConfig(from) : from;
-  const { type } = { ...defaultTrainOptions, ...options };
   const existing = listCheckpoints(config.out).at(-1);
-  if (!options.resume && existing !== undefined) {
+  if (!given.resume && existing !== undefined) {
     throw new GrokError("argument", `${config.out}: there is a run in it already: resume it, or name another folder`, {
       path: config.out,
     });
   }
-  const run = await openRun(config, options);
+  const run = await openRun(config, given);
   try {
-    return await trainAndExport(run, options, type);
+    return await trainAndExport(run, given);
   } finally {
     await run.close();
   }
 }
 
-async function trainAndExport(run: OpenRun, options: TrainOptions, type: ExportType): Promise<TrainResult> {
+async function trainAndExport(run: OpenRun, options: SettledTrainOptions): Promise<TrainResult> {
   const { setup, trainer, replicas, stream, start } = run;
   const { config } = setup;
   const { model } = config;
@@ -258,13 +204,13 @@ async function trainAndExport(run: OpenRun, options: TrainOptions, type: ExportT
     return result;
   }
   // Also when a finished run is resumed: to export it in another type.
-  const path = exportPath(config, type);
+  const path = exportPath(config, options.type);
   const tensors = trainer.parameters.map((parameter) => ({
     ...{ name: parameter.name, shape: parameter.shape },
     values: () => trainer.ops.readParameter(parameter, "values"),
   }));
   const metadata = [...modelMetadata(model), ...describeAbout(config)];
-  await writeModel(path, { metadata, tokenizer: setup.tokenizerMetadata, tensors }, type);
+  await writeModel(path, { metadata, tokenizer: setup.tokenizerMetadata, tensors }, options.type);
   return { ...result, model: path, ...(heldOut && { heldOut }) };
 }
 

@@ -166,6 +166,14 @@ describe("fine-tuning", () => {
       /d\.jsonl, line 2: .* tokens/,
     ],
     ["no file", () => ({ data: [join(folder, "none.jsonl")] }), "io", /none\.jsonl/],
+    [
+      "a backend that is none",
+      () => ({ backend: "cuda" as never }),
+      "argument",
+      /backend is the text "cuda", expected auto/,
+    ],
+    ["a seed that is no number", () => ({ seed: Number.NaN }), "argument", /seed is NaN, expected a whole number/],
+    ["a warm-up below none", () => ({ warmup: -1 }), "argument", /warmup is -1, expected a whole number/],
     ["a rank of 0", () => ({ rank: 0 }), "argument", /rank is 0, expected a whole number from 1 to/],
     ["a rank past the matrices", () => ({ rank: 4096 }), "argument", /rank is 4096, expected a whole number/],
     [

@@ -1,6 +1,7 @@
 import type { BackendChoice } from "../../engine/options.ts";
+import { checkWhole } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
-import { checkList, checkNames, checkText } from "../../options.ts";
+import { checkList, checkNames, checkText, withDefaults } from "../../options.ts";
 import type { PassedOver } from "../data/corpus.ts";
 import type { DataFormat, OverlongPolicy } from "../data/source.ts";
 import type { MemoryPlan } from "./memory-plan.ts";
@@ -134,7 +135,10 @@ export function settleOptions(options: FinetuneOptions): SettledOptions {
   checkText("out", options.out);
   checkList("data", options.data);
   for (const [i, path] of options.data.entries()) checkText(`data[${i}]`, path);
-  const given: SettledOptions = { ...defaultFinetuneOptions, ...options };
+  const given: SettledOptions = withDefaults<FinetuneOptions, keyof typeof defaultFinetuneOptions>(
+    options,
+    defaultFinetuneOptions,
+  );
   const wrong = (name: string, value: unknown, expected: string) => {
     throw new GrokError("argument", `${name} is ${value}, expected ${expected}`, { option: name });
   };
@@ -146,6 +150,8 @@ export function settleOptions(options: FinetuneOptions): SettledOptions {
     "evaluationInterval",
     "checkpointInterval",
   ] as const;
+  checkWhole("seed", given.seed, 0, Number.MAX_SAFE_INTEGER);
+  if (given.warmup !== undefined) checkWhole("warmup", given.warmup, 0, Number.MAX_SAFE_INTEGER);
   for (const name of whole) {
     const value = given[name];
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 1))
