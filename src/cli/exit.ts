@@ -31,8 +31,8 @@ export function usageError(message: string): GrokError {
 const optionNames: Readonly<Record<string, string>> = { contextLength: "context", adapters: "lora" };
 
 /** A message that begins with a library's option, about the flag, variable or entry that people gave it by. */
-function nameOption({ code, message, details: { option } }: GrokError, nameSource: (option: string) => string): string {
-  if (code !== "argument" || typeof option !== "string" || !message.startsWith(`${option} `)) return message;
+function nameOption({ message, details: { option } }: GrokError, nameSource: (option: string) => string): string {
+  if (typeof option !== "string" || !message.startsWith(`${option} `)) return message;
   return `${nameSource(optionNames[option] ?? option)}${message.slice(option.length)}`;
 }
 

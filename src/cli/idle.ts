@@ -67,8 +67,8 @@ const rules: Readonly<Record<string, readonly IdleRule[]>> = {
 
 /**
  * Holds a command's options against each other. A flag that would change nothing is a mistake of whoever typed it, and is refused;
- * environment and config file may well hold what this command does not use, and yield. A context
- * from there is what is wished for at most: a model with room for less has less.
+ * environment and config file may well hold what this command does not use, and yield. A context from there is what is wished for at
+ * most, a type of cache what is wished for where the model can have it: another model has less, or its own.
  * @throws GrokError `argument` naming the flag, and what makes it idle with where that came from.
  */
 export function settleOptions(command: Command): void {
@@ -81,8 +81,13 @@ export function settleOptions(command: Command): void {
       dropSetting(command, option);
     }
   }
-  const context: unknown = command.getOptionValue("context");
-  if (dropSetting(command, "context")) command.setOptionValue("contextAtMost", context);
+  for (const [name, wish] of [
+    ["context", "contextAtMost"],
+    ["kvType", "kvTypeIfFits"],
+  ] as const) {
+    const value: unknown = command.getOptionValue(name);
+    if (dropSetting(command, name)) command.setOptionValue(wish, value);
+  }
 }
 
 /**

@@ -25,6 +25,8 @@ export interface ModelOptions {
   /** Where nobody gave a context by a flag: what the environment or the config file wish for. */
   readonly contextAtMost?: number;
   readonly kvType?: KvType;
+  /** The same, of a type that a model's heads may not have. */
+  readonly kvTypeIfFits?: KvType;
   readonly speculation?: boolean;
   readonly chatTemplate?: string;
   readonly lora?: readonly AdapterSource[];
@@ -62,23 +64,32 @@ export function requireModel(options: ModelOptions): string {
 export async function openModel(file: string, options: ModelOptions): Promise<LanguageModel> {
   // Only now: help, errors of usage and commands that run no model start in half the time without it.
   const { loadModel } = await import("../generate/load.ts");
-  const load = (contextLength: number | undefined) =>
-    loadModel(file, {
-      ...(options.backend !== undefined && { backend: options.backend }),
-      ...(options.threads !== undefined && { threads: options.threads }),
-      ...(options.isa !== undefined && { isa: options.isa }),
-      ...(contextLength !== undefined && { contextLength }),
-      ...(options.kvType !== undefined && { kvType: options.kvType }),
-      ...(options.speculation !== undefined && { speculate: options.speculation }),
-      ...(options.lora && { adapters: options.lora }),
-      ...(options.chatTemplate !== undefined && { chatTemplate: readTextFile(options.chatTemplate) }),
-    });
-  try {
-    return await load(options.context ?? options.contextAtMost);
-  } catch (error) {
-    const { option, most } = error instanceof GrokError ? error.details : {};
-    if (options.context !== undefined || option !== "contextLength" || typeof most !== "number") throw error;
-    return await load(most);
+  const { contextAtMost, kvTypeIfFits } = options;
+  const wishes = { contextLength: options.context ?? contextAtMost, kvType: options.kvType ?? kvTypeIfFits };
+  for (;;) {
+    const { contextLength, kvType } = wishes;
+    try {
+      return await loadModel(file, {
+        ...(options.backend !== undefined && { backend: options.backend }),
+        ...(options.threads !== undefined && { threads: options.threads }),
+        ...(options.isa !== undefined && { isa: options.isa }),
+        ...(contextLength !== undefined && { contextLength }),
+        ...(kvType !== undefined && { kvType }),
+        ...(options.speculation !== undefined && { speculate: options.speculation }),
+        ...(options.lora && { adapters: options.lora }),
+        ...(options.chatTemplate !== undefined && { chatTemplate: readTextFile(options.chatTemplate) }),
+      });
+    } catch (error) {
+      const { option, most } = error instanceof GrokError ? error.details : {};
+      // A flag is an order; what the environment or the config file wish for yields to what the model can have.
+      if (option === "contextLength" && options.context === undefined && Number(most) < Number(contextLength)) {
+        wishes.contextLength = Number(most);
+      } else if (option === "kvType" && options.kvType === undefined && kvType !== undefined) {
+        wishes.kvType = undefined;
+      } else {
+        throw error;
+      }
+    }
   }
 }
 

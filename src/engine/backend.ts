@@ -55,7 +55,11 @@ export async function openBackend(
   }
   if (choice === "auto" && isa === undefined)
     return { ops: await openReference(), fallbackReason: state.reason, isa: undefined };
-  throw new GrokError("unsupported", `the native backend is not there: ${state.reason}`, { reason: state.reason });
+  const option = choice === "auto" ? "isa" : "backend";
+  const asked = choice === "auto" ? isa : choice;
+  throw new GrokError("unsupported", `${option} is ${asked}, and the native backend is not there: ${state.reason}`, {
+    ...{ option, reason: state.reason },
+  });
 }
 
 /**

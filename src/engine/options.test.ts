@@ -55,11 +55,18 @@ describe("engine options", () => {
     expect(() => within(2 ** 24, { contextLength: 6000 })).toThrow(
       expect.objectContaining({
         code: "capacity",
-        message: expect.stringMatching(/^a\.gguf: keys and values of 6000 tokens/),
+        details: expect.objectContaining({ option: "contextLength", most: 5461 }),
+        message: expect.stringMatching(/^contextLength is 6000: keys and values of as many tokens of a\.gguf take/),
       }),
     );
+    expect(within(2 ** 24, { contextLength: 5461 })).toMatchObject({ cacheTokens: 5461 });
+    expect(() => within(2 ** 24, { contextLength: 100, cacheTokens: 6000 })).toThrow(
+      /^cacheTokens is 6000: .* a\.gguf/,
+    );
     for (const kvType of ["q8_0", "q4_0"]) {
-      expect(() => resolve({ kvType })).toThrow(/^a\.gguf: kvType is q._0, of blocks of 32, .* heads have 48 elements/);
+      expect(() => resolve({ kvType })).toThrow(
+        /^kvType is q._0, of blocks of 32, .* heads of a\.gguf have 48 elements/,
+      );
     }
   });
 

@@ -100,10 +100,12 @@ export function resolveOptions(
   checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
   if (cacheTokens * tokenBytes > memory) {
     const giga = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+    const option = options.cacheTokens === undefined ? "contextLength" : "cacheTokens";
+    const most = Math.floor(memory / tokenBytes);
     throw new GrokError(
       "capacity",
-      `${path}: keys and values of ${cacheTokens} tokens take ${giga(cacheTokens * tokenBytes)}, and ${giga(memory)} of memory may be used: choose a shorter context, or a smaller kvType`,
-      { path, cacheTokens, bytes: cacheTokens * tokenBytes, memory },
+      `${option} is ${cacheTokens}: keys and values of as many tokens of ${path} take ${giga(cacheTokens * tokenBytes)}, and ${giga(memory)} of memory may be used: choose a shorter context, or a smaller kvType`,
+      { option, most, path, cacheTokens, bytes: cacheTokens * tokenBytes, memory },
     );
   }
   return {
@@ -120,7 +122,7 @@ function checkKvType(kvType: KvType, { headSize }: ModelConfig, path: string): v
   if (headSize % blockSize === 0) return;
   throw new GrokError(
     "argument",
-    `${path}: kvType is ${kvType}, of blocks of ${blockSize}, and the model's heads have ${headSize} elements: choose f16 or f32`,
+    `kvType is ${kvType}, of blocks of ${blockSize}, and the heads of ${path} have ${headSize} elements: choose f16 or f32`,
     { option: "kvType", path, headSize },
   );
 }

@@ -21,5 +21,7 @@ export function openGradBackend(choice: BackendChoice, threads: number): OpenGra
   const state = loadAddon();
   if (state.addon !== undefined) return { ops: createNativeGrad(state.addon, { threads }), fallbackReason: undefined };
   if (choice === "auto") return { ops: createGradReference(), fallbackReason: state.reason };
-  throw new GrokError("unsupported", `the native backend is not there: ${state.reason}`, { reason: state.reason });
+  throw new GrokError("unsupported", `backend is native, and the native backend is not there: ${state.reason}`, {
+    ...{ option: "backend", reason: state.reason },
+  });
 }

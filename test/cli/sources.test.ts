@@ -66,6 +66,7 @@ describe("a default from outside yields", () => {
     [{ seed: 9, topP: 0.5 }, ["--temperature", "0"]],
     [{ threads: 2, isa: "none such" }, ["--backend", "reference", "--seed", "5"]],
     [{ context: 4096 }, ["--seed", "5"]],
+    [{ context: 16_777_216, kvType: "q8_0" }, ["--seed", "5"]],
   ])("%j to %j", async (entries, args) => {
     const plain = await grok1([...run, ...args]);
     expect([plain.status, plain.stderr]).toEqual([0, ""]);
@@ -74,7 +75,12 @@ describe("a default from outside yields", () => {
   });
 
   it("from a variable too", async () => {
-    const env = { GROK1_TEMPERATURE: "0.7", GROK1_NO_SPECULATION: "1", GROK1_CONTEXT: "1000000" };
+    const env = {
+      GROK1_TEMPERATURE: "0.7",
+      GROK1_NO_SPECULATION: "1",
+      GROK1_CONTEXT: "1000000",
+      GROK1_KV_TYPE: "q4_0",
+    };
     const { status, stderr } = await grok1([...run, "--beams", "3"], { env });
     expect([status, stderr]).toEqual([0, ""]);
   });
@@ -98,6 +104,11 @@ describe("an error names a value's origin", () => {
     write({ isa: "none" });
     const entry = await grok1(run);
     expect(entry.stderr.startsWith(`grok1: ${config}: "isa" is none, expected`)).toBe(true);
+    write({});
+    const cache = await grok1([...run, "--kv-type", "q8_0"]);
+    expect(cache.stderr).toBe(
+      `grok1: --kv-type is q8_0, of blocks of 32, and the heads of ${model} have 16 elements: choose f16 or f32\n`,
+    );
   });
 });
 
