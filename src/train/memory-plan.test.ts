@@ -3,7 +3,7 @@ import { afterAll, describe, expect, it, vi } from "vitest";
 import { loadAddon } from "../addon.ts";
 import { openGradBackend } from "./backend.ts";
 import { createFullTrainer } from "./full-model.ts";
-import { planTraining } from "./memory-plan.ts";
+import { defaultBound, planTraining } from "./memory-plan.ts";
 import type { TrainEvent, TrainOptions } from "./options.ts";
 import { drawValues } from "./parameters.ts";
 import { train } from "./run.ts";
@@ -17,13 +17,13 @@ const { addon } = loadAddon();
 
 const sides = {
   layers: 8,
-  width: 64,
+  width: 32,
   heads: 2,
   kvHeads: 1,
-  headSize: 32,
+  headSize: 16,
   experts: 4,
   used: 2,
-  hidden: 64,
+  hidden: 32,
   context: 16,
 };
 const changes = {
@@ -71,12 +71,30 @@ describe("computing activations again", () => {
     expect(wide.estimate / kept.estimate).toBeCloseTo(2, 1);
   });
 
+  it("counts what processes exchange in shared memory", async () => {
+    const config = toy.config({ model: { name: "toy", ...sides, width: 2048, hidden: 1024 }, replicas: 3 });
+    const { specs } = await prepareTraining(config);
+    const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const plan = (processes: number) =>
+      planTraining(config, specs, { ops: { elementBytes: 4 }, processes, bound: 2 ** 50 });
+    const [one, two] = [(await plan(1)).estimate, (await plan(2)).estimate];
+    // Values, and a gradient of each replica; what this process holds already changes between the two a little.
+    const expected = 4 * parameters * (1 + 3);
+    expect(Math.abs(two - 2 * one - expected)).toBeLessThan(0.1 * expected);
+  });
+
+  it("has a tenth left, and 256 MiB of a small limit, but never less than half of it", () => {
+    const mebi = 2 ** 20;
+    expect([64 * 1024, 2048, 600, 300].map((limit) => Math.round(defaultBound(limit * mebi) / mebi))).toEqual([
+      58982, 1792, 344, 150,
+    ]);
+  });
+
   it.skipIf(addon === undefined)(
     "leaves a run what it is, to the bit, whatever the bound and the processes",
     async () => {
       const runs = [];
       for (const { fit, processes } of [
-        { fit: undefined, processes: 1 },
         { fit: "kept", processes: 1 },
         { fit: "again", processes: 1 },
         { fit: "again", processes: 2 },
@@ -89,11 +107,11 @@ describe("computing activations again", () => {
         const plan = (bound: number) => planTraining(config, specs, { ops: { elementBytes: 4 }, processes, bound });
         const kept = (await plan(2 ** 50)).estimate;
         const memory = fit === "kept" ? 2 * kept : (kept + (await plan(0.98 * kept)).estimate) / 2;
-        await train(config, { ...options, ...(fit && { memory }) });
+        await train(config, { ...options, memory });
         const start = events.find((event) => event.type === "start")!;
         runs.push({ recompute: start.memory.recompute, tensors: lastTensors(config) });
       }
-      expect(runs.map(({ recompute }) => recompute)).toEqual([false, false, true, true]);
+      expect(runs.map(({ recompute }) => recompute)).toEqual([false, true, true]);
       for (const { tensors } of runs) expect(tensors).toEqual(runs[0]!.tensors);
     },
   );

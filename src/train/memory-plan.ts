@@ -6,6 +6,7 @@ import { createDryOps } from "./dry-ops.ts";
 import { bindTrained } from "./full-model.ts";
 import type { ParameterCount, ParameterSpec } from "./parameters.ts";
 import { countPass, expectedPeak, readMemory, tooLittle } from "./pass-memory.ts";
+import { exchangedElements } from "./processes.ts";
 
 /** How a training run fits its memory. */
 export interface TrainMemory {
@@ -15,6 +16,12 @@ export interface TrainMemory {
   readonly estimate: number;
   readonly bound: number;
 }
+
+/**
+ * Bytes that a run may take where nobody says: what the process may use, less a tenth and at least 256 MiB. Beside what is planned
+ * stand the pages of data and checkpoints under way and the system's own accounts, which a container counts too.
+ */
+export const defaultBound = (limit: number) => Math.floor(Math.max(limit / 2, Math.min(0.9 * limit, limit - 2 ** 28)));
 
 /** Values, gradient, two moments, and the sum over replicas. */
 const partsOf = (replicas: number) => (replicas > 1 ? 5 : 4);
@@ -64,8 +71,10 @@ export async function planTraining(
       batchTokens,
       batchTokens,
     );
-    const parts = partsOf(replicas);
-    const estimate = processes * expectedPeak(before, elementBytes * (elements + parts * dry.parameterElements()));
+    const [parts, all] = [partsOf(replicas), dry.parameterElements()];
+    // What processes exchange lies in shared memory, which is theirs as well.
+    const exchanged = processes === 1 ? 0 : elementBytes * exchangedElements(all, replicas);
+    const estimate = processes * expectedPeak(before, elementBytes * (elements + parts * all)) + exchanged;
     if (estimate <= bound) return { recompute, estimate, bound };
     least = Math.min(least, estimate);
   }

@@ -21,7 +21,7 @@ export interface TrainOptions {
   readonly type?: ExportType;
   /**
    * Bytes of memory to stay within, of all processes together: where activations do not fit, layers are computed again, to the same
-   * result. Default: 90 % of what the process may use (src/machine/limits.ts).
+   * result. Default: what the process may use (src/machine/limits.ts), less a tenth and at least 256 MiB.
    */
   readonly memory?: number;
   /** Ends the run after the step in hand, with a checkpoint. */

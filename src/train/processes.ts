@@ -59,6 +59,9 @@ function freeBytes(folder: string): number | undefined {
   }
 }
 
+/** Elements of the files between processes: all values, and a gradient of each replica. */
+export const exchangedElements = (parameters: number, replicas: number) => parameters * (1 + replicas);
+
 const sharedMemory = "/dev/shm";
 
 /**
@@ -106,17 +109,24 @@ export async function startProcesses(trainer: Trainer, options: ProcessOptions):
   const { config, processes } = options;
   const { ops, parameters } = trainer;
   const elements = parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const exchange = chooseExchange(ops.elementBytes * elements * (1 + config.replicas));
+  const exchange = chooseExchange(ops.elementBytes * exchangedElements(elements, config.replicas));
   if (exchange.warning !== undefined) options.onWarning(exchange.warning);
   const folder = makeTemporary(exchange.folder);
   // Of a process that ends at once, at a second Ctrl-C, the files would stay: in memory.
   const removeFolder = () => rmSync(folder, { recursive: true, force: true });
-  process.once("exit", removeFolder);
+  const removeAtExit = () => {
+    try {
+      removeFolder();
+    } catch {
+      // A replica still writes into it: it takes the rest when it learns that this process is no more.
+    }
+  };
+  process.once("exit", removeAtExit);
   const total = createTotal(ops, parameters);
   const children = Array.from({ length: processes - 1 }, () => createChild(folder));
   const close = async () => {
     await Promise.all(children.map((child) => child.close()));
-    process.off("exit", removeFolder);
+    process.off("exit", removeAtExit);
     removeFolder();
   };
   try {

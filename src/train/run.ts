@@ -14,7 +14,7 @@ import { createFullTrainer } from "./full-model.ts";
 import { openLog, type StepReport } from "./log.ts";
 import { type Progress, runTraining } from "./loop.ts";
 import { plotCurves } from "./loss-plot.ts";
-import { checkParameterMemory, planTraining } from "./memory-plan.ts";
+import { checkParameterMemory, defaultBound, planTraining } from "./memory-plan.ts";
 import { type SettledTrainOptions, settleTrainOptions, type TrainOptions, type TrainStart } from "./options.ts";
 import { countParameters, modelMetadata } from "./parameters.ts";
 import { startProcesses } from "./processes.ts";
@@ -59,7 +59,7 @@ export interface OpenRun {
  * @throws GrokError naming the file, entry or option at fault.
  */
 export async function openRun(config: TrainConfig, options: SettledTrainOptions): Promise<OpenRun> {
-  const { processes, backend, memory: bound = Math.floor(0.9 * memoryLimit()) } = options;
+  const { processes, backend, memory: bound = defaultBound(memoryLimit()) } = options;
   if (processes > config.replicas) {
     throw new GrokError(
       "argument",

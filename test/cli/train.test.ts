@@ -79,10 +79,11 @@ describe("train", () => {
   });
 
   it.each([
-    ["a second Ctrl-C", "SIGINT", 130],
-    ["SIGTERM", "SIGTERM", null],
-    ["SIGKILL", "SIGKILL", null],
-  ] as const)("leaves nothing in shared memory at %s", async (_what, signal, status) => {
+    // Of a process that is ending already, Node has given up its handlers: another signal is the system's to answer.
+    ["a second Ctrl-C", "SIGINT", [130, null]],
+    ["SIGTERM", "SIGTERM", [null]],
+    ["SIGKILL", "SIGKILL", [null]],
+  ] as const)("leaves nothing in shared memory at %s", async (_what, signal, statuses) => {
     const config = write(`${signal}.json`, { steps: 100_000, replicas: 2 });
     const child = start(["train", config, "--processes", "2"]);
     const ended = finished(child);
@@ -96,8 +97,10 @@ describe("train", () => {
     expect(shared()).toHaveLength(1);
     child.kill(signal);
     const again = setInterval(() => child.kill(signal), 1);
-    expect(await ended).toMatchObject({ status });
+    const { status, stderr } = await ended;
     clearInterval(again);
+    expect(statuses).toContain(status);
+    expect(stderr).not.toContain("    at ");
     await expect.poll(shared, { timeout: 10_000 }).toEqual([]);
   });
 

@@ -59,7 +59,7 @@ export function addTrain(program: Command): void {
     )
     .option(
       "--memory <size>",
-      "memory to stay within, such as 2G (default: 90 % of what may be used): layers are computed twice where that is needed, to the same result",
+      "memory to stay within, such as 2G (default: what may be used, less a tenth and at least 256 MiB): layers are computed twice where that is needed, to the same result",
       size(),
     )
     .option("--json", "print one JSON document");
