@@ -49,13 +49,26 @@ export class GrokError extends Error {
     super(shorten(printable(message), longestMessage), cause === undefined ? undefined : { cause });
     this.name = "GrokError";
     this.code = code;
-    this.details = details;
+    this.details = boundDetails(details);
   }
 }
 
 /** Names and values in messages come from files and callers. What these add to a message stays one line that can be read. */
 const longestMessage = 2000;
 const longestValue = 100;
+/** Details travel in JSON and logs: a path is whole, what a file or a caller made up is not longer than one. */
+const longestDetail = 4096;
+const mostItems = 100;
+
+function boundDetails(details: ErrorDetails): ErrorDetails {
+  const bound = <T>(value: T) => (typeof value === "string" ? shorten(value, longestDetail) : value);
+  return Object.fromEntries(
+    Object.entries(details).map(([key, value]) => [
+      key,
+      Array.isArray(value) ? value.slice(0, mostItems).map(bound) : bound(value),
+    ]),
+  ) as ErrorDetails;
+}
 
 /** A value from outside as a message shows it: JSON's spelling of a text, cut short; of a list or an object, only that it is one. */
 export function shown(value: unknown): string {

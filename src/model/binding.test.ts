@@ -6,6 +6,7 @@ import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 import { relativeError } from "../kernels/oracle.case.ts";
 import { createReference } from "../kernels/reference/reference.ts";
 import { placesOf, type Tensor } from "../tensor/tensor.ts";
+import { describeModel } from "./describe.ts";
 import { listModules } from "./lora/modules.ts";
 import type { ModelFile } from "./model.ts";
 import { bindModel } from "./registry.ts";
@@ -72,6 +73,21 @@ describe.each(["grok-1", "grok-2", "llama", "mixtral"])("binding %s", (name) => 
       expect(error.message).toContain(file.path);
       const message = name === "grok-2" && tensor.includes("post_ffw") ? "post_ffw_norm" : tensor;
       if (!tensor.includes("layer_output_norm")) expect(error.message).toContain(message);
+    }
+  });
+
+  it("lists no matrices of layers or experts that the file only counts", () => {
+    const { architecture, layers, experts } = describeModel(file).config!;
+    const counts = { [`${architecture}.block_count`]: 4096, ...(experts && { [`${architecture}.expert_count`]: 32 }) };
+    for (const [key, count] of Object.entries(counts)) {
+      expect(() => listModules(altered(file, { [key]: count }, {}))).toThrow(
+        expect.objectContaining({
+          code: "shape",
+          message: expect.stringMatching(
+            key.endsWith("block_count") ? `blk\\.${layers}\\..* is missing` : /expected \[32, /,
+          ),
+        }),
+      );
     }
   });
 

@@ -1,6 +1,6 @@
 import type { DecoderArguments, TensorTable } from "./architecture.ts";
 import type { ModelFile } from "./model.ts";
-import { hasTensor, layerTensorName, specsOf } from "./weights.ts";
+import { hasTensor, layerTensorName, missingTensor, specsOf, wrongShape } from "./weights.ts";
 
 /** A tensor of a model by its names in a GGUF file and in Hugging Face's layout, which has each expert by itself. */
 export interface ModelTensor {
@@ -20,7 +20,16 @@ export interface ModelTensor {
   readonly permutedHeads?: number;
 }
 
-/** All tensors of a model whose layers have those of `table`. */
+/** Layers and experts are counted in metadata; a file that lacks their tensors is refused before lists are made of them. */
+function checkThere(file: ModelFile, tensor: string, shape: readonly number[]): void {
+  const found = (file.tensors.get(tensor) ?? file.opaque?.get(tensor))?.shape;
+  if (found === undefined) {
+    const last = tensor.replace("_exps.", `.${shape[0]! - 1}.`);
+    if (shape.length < 3 || !hasTensor(file, last)) throw missingTensor(file, tensor, shape);
+  } else if (shape.length === 3 && found[0] !== shape[0]) throw wrongShape(file, tensor, found, shape);
+}
+
+/** All tensors of a model whose layers have those of `table`. @throws GrokError `shape` for one that the file lacks. */
 export function listTensors(file: ModelFile, args: DecoderArguments, table: TensorTable): ModelTensor[] {
   const { layers, width, vocab, gainName = "weight" } = args;
   const list: ModelTensor[] = [];
@@ -31,6 +40,7 @@ export function listTensors(file: ModelFile, args: DecoderArguments, table: Tens
     for (const spec of specsOf(table)) {
       const { shape, permutedHeads } = spec;
       const [tensor, module] = [layerTensorName(file, layer, spec), `model.layers.${layer}.${spec.module}`];
+      checkThere(file, tensor, shape);
       if (shape.length < 3) {
         add(tensor, module, shape, permutedHeads === undefined ? {} : { permutedHeads });
         continue;

@@ -30,6 +30,21 @@ export function layerTensorName(file: ModelFile, layer: number, { name, alias }:
   return alias !== undefined && hasTensor(file, known(alias)) ? known(alias) : known(name);
 }
 
+export function missingTensor({ path }: ModelFile, name: string, shape: readonly number[]): GrokError {
+  const message = `${path}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]`;
+  return new GrokError("shape", message, { path, tensor: name, expected: shape });
+}
+
+export function wrongShape(
+  { path }: ModelFile,
+  name: string,
+  found: readonly number[],
+  expected: readonly number[],
+): GrokError {
+  const message = `${path}: tensor ${name} has shape [${found.join(", ")}], expected [${expected.join(", ")}]`;
+  return new GrokError("shape", message, { path, tensor: name, expected, found });
+}
+
 export function createBinder(ops: Ops, file: ModelFile): Binder {
   const find = (name: string, shape: readonly number[]): Tensor => {
     const tensor = file.tensors.get(name);
@@ -46,22 +61,10 @@ export function createBinder(ops: Ops, file: ModelFile): Binder {
       );
     }
     if (tensor === undefined) {
-      throw new GrokError(
-        "shape",
-        `${file.path}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]`,
-        {
-          path: file.path,
-          tensor: name,
-          expected: shape,
-        },
-      );
+      throw missingTensor(file, name, shape);
     }
     if (tensor.shape.length !== shape.length || tensor.shape.some((n, axis) => n !== shape[axis])) {
-      throw new GrokError(
-        "shape",
-        `${file.path}: tensor ${name} has shape [${tensor.shape.join(", ")}], expected [${shape.join(", ")}]`,
-        { path: file.path, tensor: name, expected: shape, found: tensor.shape },
-      );
+      throw wrongShape(file, name, tensor.shape, shape);
     }
     return tensor;
   };

@@ -16,6 +16,17 @@ describe("messages", () => {
     expect(new GrokError("format", "😀".repeat(5000)).message.isWellFormed()).toBe(true);
   });
 
+  it("have details of bounded size, which travel in JSON", () => {
+    const path = `/${"folder/".repeat(500)}`;
+    const { details } = new GrokError("format", "a", {
+      ...{ path, tensor: "y".repeat(1e6), found: 3, none: null },
+      expected: Array.from({ length: 1e5 }, () => "z".repeat(1e4)),
+    });
+    expect(details).toMatchObject({ path, found: 3, none: null });
+    expect(JSON.stringify(details).length).toBeLessThan(500_000);
+    expect(new GrokError("format", "a", details).details).toEqual(details);
+  });
+
   it("show values as what they are", () => {
     expect([shown("a"), shown(["a"]), shown({}), shown(null), shown(1.5), shown(undefined), shown(3n)]).toEqual([
       ...['"a"', "a list", "an object", "null", "1.5", "undefined", "3"],
