@@ -52,7 +52,6 @@ void Store::release(int32_t source) { sources_.remove(source); }
 
 void Store::freeWeight(int32_t weight) { weights_.remove(weight); }
 
-// A weight that products read from end to end; of a table of embeddings, rows here and there, large pages would read too much.
 void Store::stream(Weight& w) {
   if (!w.mapped) return;
   w.mapped = false;

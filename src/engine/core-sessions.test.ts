@@ -286,6 +286,12 @@ describe("scoring, logits and bench", () => {
     expect((await running).tokens).toEqual(greedyOracle(prompt, 10));
   });
 
+  it("refuse logits that no memory holds", async () => {
+    const { core } = start({}, { vocab: 2 ** 31, contextLength: 2 ** 20 });
+    await expect(core.logits(nextId(), new Int32Array(2 ** 20), false)).rejects.toMatchObject({ code: "capacity" });
+    expectAllFree(core);
+  });
+
   it("bench runs the tokens asked for, and no more", async () => {
     const { core, fake } = start();
     const result = await core.bench(nextId(), { prefill: 30, decode: 7, repeats: 3 });

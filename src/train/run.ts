@@ -73,6 +73,7 @@ export async function openRun(config: TrainConfig, options: SettledTrainOptions)
   const parameters = countParameters(config.model, setup.vocab);
   const { ops, fallbackReason } = openGradBackend(backend, threads);
   let checkpoint: Checkpoint<RunState> | undefined;
+  let initial: ReturnType<typeof openInitial> | undefined;
   try {
     if (options.resume) checkpoint = openLastCheckpoint(config.out);
     checkParameterMemory(config, parameters, ops);
@@ -82,10 +83,9 @@ export async function openRun(config: TrainConfig, options: SettledTrainOptions)
     }
     const memory = await planTraining(config, setup.specs, { ops, processes, bound });
     const { recompute } = memory;
-    const initial = checkpoint ? undefined : openInitial(config);
+    initial = checkpoint ? undefined : openInitial(config);
     const values = initial?.values ?? (({ name, shape }) => checkpoint!.values("values", name, shape));
     const trainer = createFullTrainer(ops, config, { ...setup, values, recompute });
-    initial?.close();
     checkpoint?.restore(ops, trainer.parameters);
     const state = stream.save();
     const onWarning = (message: string) => options.onEvent?.({ type: "warning", message });
@@ -119,6 +119,7 @@ export async function openRun(config: TrainConfig, options: SettledTrainOptions)
     ops.close();
     throw error;
   } finally {
+    initial?.close();
     checkpoint?.close();
   }
 }

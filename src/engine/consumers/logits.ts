@@ -1,3 +1,4 @@
+import { GrokError } from "../../errors.ts";
 import { largest } from "../../sampling/logits.ts";
 import type { Consumer } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
@@ -27,14 +28,17 @@ const layerNames = new Map([
   ["ffn_moe_probs.chosen", "experts"],
 ]);
 
-/** Keeps all rows of a sequence of `total` tokens, and on request what its layers computed. */
+/**
+ * Keeps all rows of a sequence of `total` tokens, and on request what its layers computed.
+ * @throws GrokError `capacity` where no array holds them.
+ */
 export function createLogitsRun(
   total: number,
   vocab: number,
   observed: boolean,
   settle: Settle<LogitsResult>,
 ): Consumer {
-  const values = new Float32Array(total * vocab);
+  const values = roomFor(total, vocab);
   const layers = new Map<string, NamedArray>();
   const observe: Consumer["observe"] = (layer, name, position, cols, rows) => {
     const kind = layerNames.get(name);
@@ -59,4 +63,13 @@ export function createLogitsRun(
     ...(observed && { observe }),
     ...settleWith(settle, () => ({ logits: { shape: [total, vocab], values }, layers })),
   };
+}
+
+function roomFor(tokens: number, vocab: number): Float32Array {
+  try {
+    return new Float32Array(tokens * vocab);
+  } catch (error) {
+    const message = `no memory for the logits of ${tokens} tokens by ${vocab}: ask for fewer tokens`;
+    throw new GrokError("capacity", message, { tokens, vocab }, error);
+  }
 }
