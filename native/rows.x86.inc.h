@@ -12,18 +12,17 @@ constexpr bool kVnni = false;
 
 // How far ahead of its use a row is asked for.
 constexpr int64_t kAhead = 1024;
-// The same where rows are asked for in order of addresses, beyond those that are multiplied.
-constexpr int64_t kAheadInOrder = 4096;
 // What a whole group that starts inside a row may read behind it.
 constexpr int64_t kOverRead = 512;
 
 // While BYTES of each of R rows at `rows` + `at` are multiplied, asks for as many that are needed later: of each row by itself, to the first
-// cache, or of the rows that lie behind these, in order of addresses, to the second. Which is quicker is the processor's affair: cpu.h.
+// cache, or of the rows that lie behind these but one, in order of addresses, to the second: further ahead is no quicker, and loses the
+// first of a small matrix. Which way is quicker is the processor's affair: cpu.h.
 template <int R, int64_t BYTES>
 GROK1_INLINE void askAhead(const RowsCall& call, const uint8_t* rows, int64_t at) {
   const int64_t rowBytes = int64_t(call.rowBytes);
   if (call.inOrder) {
-    const uint8_t* const next = rows + R * (rowBytes + at) + kAheadInOrder;
+    const uint8_t* const next = rows + (R + 1) * rowBytes + R * at;
     GROK1_UNROLL
     for (int64_t line = 0; line < R * BYTES; line += 64) _mm_prefetch((const char*)(next + line), _MM_HINT_T1);
     return;
