@@ -3,7 +3,7 @@ import { bind, toIndex } from "./arguments.ts";
 import { toDict } from "./lookup.ts";
 import { represent, toText } from "./printing.ts";
 import { strftime } from "./strftime.ts";
-import { concat, plainText } from "./text.ts";
+import { concat, fromCaller, plainText } from "./text.ts";
 import { type Args, makeDict, makeFunction, type Range, type Thing, type Value } from "./values.ts";
 
 /** As jinja2's sandbox. */
@@ -99,9 +99,9 @@ export const globals: ReadonlyMap<string, Value> = new Map<string, Value>([
     "strftime_now",
     makeFunction("strftime_now", (run, args) => {
       const [format] = bind("strftime_now", "format", args);
-      const { value } = toText(run, format!);
-      run.step(value.length);
-      return plainText(run, strftime(value, run.now));
+      const text = toText(run, format!);
+      run.step(text.value.length);
+      return plainText(run, strftime(text.value, run.now), fromCaller(text));
     }),
   ],
 ]);

@@ -28,3 +28,9 @@ describe("small templates give jinja2's text, or fail where it fails", () => {
     }
   });
 });
+
+it("knows a caller's text also as the format of a date", () => {
+  const format = (given: string, source = "{{ strftime_now(given) }}") => createTemplate(source, "t").render({ given });
+  expect(format("<|end|>")).toEqual({ text: "<|end|>", caller: [0, 7] });
+  expect(format("", "{{ strftime_now('<|%%|>') }}")).toEqual({ text: "<|%|>", caller: [] });
+});
