@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { loadAddon } from "../addon.ts";
+import { withoutAddon } from "../../test/support/addon.ts";
 import { openGradBackend } from "./backend.ts";
 import { createFullTrainer } from "./full-model.ts";
 import { defaultBound, planTraining } from "./memory-plan.ts";
@@ -13,7 +13,6 @@ import { lastTensors, makeToy } from "./toy.case.ts";
 vi.setConfig({ testTimeout: 120_000 });
 const toy = makeToy();
 afterAll(() => rmSync(toy.folder, { recursive: true, force: true }));
-const { addon } = loadAddon();
 
 const sides = {
   layers: 8,
@@ -35,8 +34,11 @@ const changes = {
 };
 
 describe("computing activations again", () => {
-  it.each(["reference", "native"] as const)("gives the same gradients on the %s backend", async (backend) => {
-    if (backend === "native" && addon === undefined) return;
+  it.for([
+    ["reference", ""],
+    ["native", withoutAddon],
+  ] as const)("gives the same gradients on the %s backend%s", async ([backend, without], { skip }) => {
+    skip(without !== "", without);
     const config = toy.config();
     const setup = await prepareTraining(config);
     const found = [];
@@ -90,8 +92,8 @@ describe("computing activations again", () => {
     ]);
   });
 
-  it.skipIf(addon === undefined)(
-    "leaves a run what it is, to the bit, whatever the bound and the processes",
+  it.skipIf(withoutAddon !== "")(
+    `leaves a run what it is, to the bit, whatever the bound and the processes${withoutAddon}`,
     async () => {
       const runs = [];
       for (const { fit, processes } of [

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { chooseExchange } from "./processes.ts";
+import { chooseExchange, exchangeError } from "./processes.ts";
 
 const mega = 2 ** 20;
 
@@ -30,6 +30,17 @@ describe("what processes exchange", () => {
         message: expect.stringMatching(/\/dev\/shm has 64 MiB .*\/temporary has 1 MiB of the 100 MiB.*--shm-size=100m/),
       }),
     );
+  });
+
+  it("says what helps where others fill the shared memory later", () => {
+    const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
+    expect(exchangeError("/dev/shm/grok1-train-1/values", full)).toMatchObject({
+      code: "io",
+      message: expect.stringMatching(/^\/dev\/shm\/grok1-train-1\/values: cannot write: no space left .*--shm-size/),
+    });
+    expect(exchangeError("/tmp/grok1-train-1/values", full).message).toMatch(/no space left on the disk$/);
+    const denied = Object.assign(new Error("denied"), { code: "EACCES" });
+    expect(exchangeError("/dev/shm/grok1-train-1/values", denied).message).toMatch(/permission denied$/);
   });
 });
 

@@ -234,8 +234,16 @@ export function writeParts(path: string, ops: GradOps, parameters: readonly Para
       closeSync(file);
     }
   } catch (error) {
-    throw ioError("write", path, error);
+    throw exchangeError(path, error);
   }
+}
+
+/** Room that was there at the start may be taken by others since. */
+export function exchangeError(path: string, cause: unknown): GrokError {
+  const error = ioError("write", path, cause);
+  if (error.details.code !== "ENOSPC" || !path.startsWith(`${sharedMemory}/`)) return error;
+  const message = `${error.message}: others fill the shared memory (docker run --shm-size=... makes it larger), or train with --processes 1`;
+  return new GrokError("io", message, error.details, cause);
 }
 
 /** Reads what {@link writeParts} wrote; `use` sees each parameter's values once, in memory that is used again. */

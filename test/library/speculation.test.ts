@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { loadAddon } from "../../src/addon.ts";
 import { tensorChunks } from "../../src/convert/copy.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
 import { writeGguf } from "../../src/formats/gguf/write.ts";
 import { loadModel } from "../../src/index.ts";
+import { withoutAddon } from "../support/addon.ts";
 
 const models = fileURLToPath(new URL("../vectors/models", import.meta.url));
 
@@ -32,7 +32,7 @@ async function stretchContext(from: string, to: string, contextLength: number): 
   }
 }
 
-describe.skipIf(loadAddon().addon === undefined)("speculation on the native backend", () => {
+describe.skipIf(withoutAddon !== "")(`speculation on the native backend${withoutAddon}`, () => {
   for (const name of ["grok-1", "llama"]) {
     it(`changes no token of ${name}, a long way into a text`, async () => {
       const folder = mkdtempSync(join(tmpdir(), "grok1-speculation-"));

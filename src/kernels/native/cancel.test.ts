@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { afterAll, expect, it } from "vitest";
+import { withoutAddon } from "../../../test/support/addon.ts";
 import { type Addon, loadAddon } from "../../addon.ts";
 import { elementCount, memoryTensor, type Tensor } from "../../tensor/tensor.ts";
 import type { Batch, Matrix, Routing } from "../ops.ts";
@@ -19,7 +20,7 @@ function floats(name: string, shape: number[]): Tensor {
 }
 
 it.skipIf(!state.addon)(
-  "a cancelled operation ends at once, and the next one is right",
+  `a cancelled operation ends at once, and the next one is right${withoutAddon}`,
   async () => {
     const numbers = new Int32Array(new SharedArrayBuffer(8));
     const ops = createNative(state.addon as Addon, { threads: 2, cancel: numbers });

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { withoutAddon } from "../../../test/support/addon.ts";
 import { loadAddon } from "../../addon.ts";
 import { gradConformance } from "../grad-ops.case.ts";
 import { createRandom } from "../oracle.case.ts";
@@ -19,7 +20,7 @@ if (state.addon === undefined) {
   }
 }
 
-it.skipIf(state.addon === undefined)("gives the same bits with one, two and three threads", async () => {
+it.skipIf(state.addon === undefined)(`gives the same bits with one, two and three threads${withoutAddon}`, async () => {
   const { addon } = state as { addon: NonNullable<typeof state.addon> };
   const run = async (threads: number, isa: string) => {
     const ops = createNativeGrad(addon, { threads, isa });

@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
+import { withoutAddon } from "../../../test/support/addon.ts";
 import { type Addon, loadAddon } from "../../addon.ts";
 import { openDataFile } from "../../bytes/data-file.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -61,7 +62,7 @@ function mixture(random: Random, type: TensorType, n: number, adapted: boolean) 
 
 const valuesOf = (ops: Ops, matrix: Matrix) => Array.from(ops.read(matrix) as Float32Array);
 
-describe.skipIf(!addon)("experts that are not in memory", () => {
+describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
   it("give the same bits, whichever are missing and in whatever order they come", async () => {
     await fc.assert(
       fc.asyncProperty(

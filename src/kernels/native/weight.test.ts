@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { withoutAddon } from "../../../test/support/addon.ts";
 import { type Addon, loadAddon } from "../../addon.ts";
 import { openDataFile } from "../../bytes/data-file.ts";
 import { memoryTensor, type Tensor } from "../../tensor/tensor.ts";
@@ -36,7 +37,7 @@ function read(ops: Ops, weight: Weight, x: Float32Array): number[] {
   return Array.from(ops.read(ops.matmul("y", input, weight)) as Float32Array);
 }
 
-describe.skipIf(!addon)("weights of the native backend", () => {
+describe.skipIf(!addon)(`weights of the native backend${withoutAddon}`, () => {
   const random = createRandom(3);
   const [rows, cols] = [48, 64];
   const values = random.normal(4 * rows * cols);

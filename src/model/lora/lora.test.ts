@@ -2,6 +2,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { withoutAddon } from "../../../test/support/addon.ts";
 import { loadAddon } from "../../addon.ts";
 import { openGguf } from "../../formats/gguf/file.ts";
 import { openSafetensors } from "../../formats/safetensors/file.ts";
@@ -93,13 +94,13 @@ const prompts = [
 
 const { addon } = loadAddon();
 // Native products with quantized weights round activations, and the merged weights are not quantized.
-const backends: { backend: string; make: () => Ops; bound: number; skip: boolean }[] = [
-  { backend: "reference", make: () => createReference(), bound: 1e-6, skip: false },
-  { backend: "native", make: () => createNative(addon!, { threads: 1 }), bound: 2e-2, skip: addon === undefined },
+const backends: { backend: string; make: () => Ops; bound: number; skip: string }[] = [
+  { backend: "reference", make: () => createReference(), bound: 1e-6, skip: "" },
+  { backend: "native", make: () => createNative(addon!, { threads: 1 }), bound: 2e-2, skip: withoutAddon },
 ];
 
-describe.each(backends)("adapters on the $backend backend", ({ make, bound, skip }) => {
-  describe.skipIf(skip).each(names)("%s", (name) => {
+describe.each(backends)("adapters on the $backend backend$skip", ({ make, bound, skip }) => {
+  describe.skipIf(skip !== "").each(names)("%s", (name) => {
     const file = open(name);
     const modules = listModules(file);
     afterAll(() => file.close());

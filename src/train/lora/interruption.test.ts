@@ -2,7 +2,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
-import { loadAddon } from "../../addon.ts";
+import { withoutAddon } from "../../../test/support/addon.ts";
 import { merge } from "../../convert/merge.ts";
 import { createRandom } from "../../sampling/random.ts";
 import { openFinetuneCheckpoint } from "./checkpoint.ts";
@@ -69,10 +69,10 @@ async function interrupt(name: string, at: number, kind: "clean" | "kill", rest:
 }
 
 describe.each([
-  ["reference", false],
-  ["native", loadAddon().addon === undefined],
-] as const)("ten interruptions on the %s backend", (backend, skip) => {
-  it.skipIf(skip)("change no bit of what comes of it", async () => {
+  ["reference", ""],
+  ["native", withoutAddon],
+] as const)("ten interruptions on the %s backend%s", (backend, skip) => {
+  it.skipIf(skip !== "")("change no bit of what comes of it", async () => {
     const random = createRandom(5);
     await finetune(options(`${backend}-whole`, { backend }));
     const name = `${backend}-cut`;
