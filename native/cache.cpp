@@ -251,11 +251,9 @@ void Inference::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t
 
   const int64_t width = 16 + padTo16(layer.headSize);
   const bool alone = work < kWorthSplitting;
-  Arena arena;
-  const auto scratch = arena.add<float>(attentionScratch(highestRows, layer.headSize), alone ? 1 : pool_.size());
-  const auto partialRows = arena.add<float>(partials * width);
-  arena.reserve(workspace_);
-  call.partials = arena.at(partialRows);
+  Arena::Scope memory(arena_);
+  const auto scratch = memory.each<float>(attentionScratch(highestRows, layer.headSize), alone ? 1 : pool_.size());
+  call.partials = memory.take<float>(partials * width);
 
   const auto mergeRow = [&](const AttentionItem& item, int32_t r) {
     const int32_t rows = item.count * call.group;
@@ -273,13 +271,13 @@ void Inference::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t
     }
   };
   if (alone) {
-    for (const AttentionItem& item : items_) ops_.attend(call, item, arena.at(scratch));
+    for (const AttentionItem& item : items_) ops_.attend(call, item, scratch[0]);
     mergeSome(0, 1);
     return;
   }
   pool_.run([&](int thread, int threads) {
     const int64_t count = int64_t(items_.size());
-    for (int64_t i; !pool_.cancelled() && (i = pool_.next()) < count;) ops_.attend(call, items_[i], arena.at(scratch, thread));
+    for (int64_t i; !pool_.cancelled() && (i = pool_.next()) < count;) ops_.attend(call, items_[i], scratch[thread]);
     if (merges_.empty()) return;
     pool_.barrier();
     mergeSome(thread, threads);

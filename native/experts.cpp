@@ -121,34 +121,32 @@ struct Terms {
 constexpr int64_t kHiddenChunk = 32;  // rows of gate and up, or of down, that go through a thread's stack at a time
 
 void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
-               int64_t n, Gating gating, const Results& results, Workspace& workspace) {
+               int64_t n, Gating gating, const Results& results, Arena& arena) {
   const int64_t e0 = gathered.ids[0], active = int64_t(gathered.ids.size()), assigned = int64_t(gathered.all.size());
   const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
   const int64_t hidden = gate.rows, width = down.rows;
 
   // Gate and up may differ in type, and then in what they read.
-  RowActs gateActs(gate, nullptr), upActs(up, nullptr), downActs(down, nullptr);
+  RowActs gateActs(gate), upActs(up), downActs(down);
   const bool shared = gateActs.floats == upActs.floats;
   const Terms gateTerms(refs.terms ? &refs.terms->gate : nullptr), upTerms(refs.terms ? &refs.terms->up : nullptr),
       downTerms(refs.terms ? &refs.terms->down : nullptr);
   const bool adapted = gateTerms.count + upTerms.count > 0;
-  RowActs plainActs(adapted ? (gateTerms.count > 0 ? *gateTerms.list->a : *upTerms.list->a) : gate, nullptr);
+  RowActs plainActs(adapted ? (gateTerms.count > 0 ? *gateTerms.list->a : *upTerms.list->a) : gate);
   const size_t hiddenStride = (size_t(hidden) + 15) & ~size_t(15);
-  Arena arena;
-  const auto gatePiece = arena.add<uint8_t>(int64_t(gateActs.bytes(n)));
-  const auto upPiece = shared ? gatePiece : arena.add<uint8_t>(int64_t(upActs.bytes(n)));
-  const auto hiddenPiece = arena.add<float>(int64_t(hiddenStride) * assigned);
-  const auto downPiece = arena.add<uint8_t>(int64_t(downActs.bytes(assigned)));
-  const auto plainPiece = arena.add<uint8_t>(adapted ? int64_t(plainActs.bytes(n)) : 0);
-  const auto gateTermPiece = arena.add<float>(assigned * gateTerms.stride), upTermPiece = arena.add<float>(assigned * upTerms.stride),
-             downTermPiece = arena.add<float>(assigned * downTerms.stride);
-  arena.reserve(workspace);
-  gateActs.data = arena.at(gatePiece);
-  upActs.data = arena.at(upPiece);
-  downActs.data = arena.at(downPiece);
-  plainActs.data = arena.at(plainPiece);
-  float* const hiddens = arena.at(hiddenPiece);
-  float *const gateInner = arena.at(gateTermPiece), *const upInner = arena.at(upTermPiece), *const downInner = arena.at(downTermPiece);
+  Arena::Scope memory(arena);
+  gateActs.take(memory, n);
+  if (shared) {
+    upActs.data = gateActs.data;
+  } else {
+    upActs.take(memory, n);
+  }
+  float* const hiddens = memory.take<float>(int64_t(hiddenStride) * assigned);
+  downActs.take(memory, assigned);
+  plainActs.take(memory, adapted ? n : 0);
+  float* const gateInner = memory.take<float>(assigned * gateTerms.stride);
+  float* const upInner = memory.take<float>(assigned * upTerms.stride);
+  float* const downInner = memory.take<float>(assigned * downTerms.stride);
   std::vector<int64_t> expertOf;
   if (refs.terms != nullptr) {
     for (size_t a = 0; a < size_t(active); a++) expertOf.resize(size_t(gathered.start[a + 1]), gathered.ids[a]);
@@ -239,7 +237,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
 }
 
 void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
-                int64_t n, Gating gating, const Results& results, Workspace& workspace) {
+                int64_t n, Gating gating, const Results& results, Arena& arena) {
   const int threads = pool.size();
   const int64_t e0 = gathered.ids[0];
   const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
@@ -248,12 +246,12 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
   for (size_t a = 0; a < gathered.ids.size(); a++) slab = std::max(slab, gathered.start[a + 1] - gathered.start[a]);
   slab = std::min(slab, kSlab);
 
-  Tiles gateTiles(products, gate, nullptr), upTiles(products, up, nullptr), downTiles(products, down, nullptr);
+  Tiles gateTiles(products, gate), upTiles(products, up), downTiles(products, down);
   const bool shared = gateTiles.fits(upTiles);
   const Terms gateTerms(refs.terms ? &refs.terms->gate : nullptr), upTerms(refs.terms ? &refs.terms->up : nullptr),
       downTerms(refs.terms ? &refs.terms->down : nullptr);
   const bool adapted = gateTerms.count + upTerms.count > 0;
-  RowActs plainActs(adapted ? (gateTerms.count > 0 ? *gateTerms.list->a : *upTerms.list->a) : gate, nullptr);
+  RowActs plainActs(adapted ? (gateTerms.count > 0 ? *gateTerms.list->a : *upTerms.list->a) : gate);
   const int64_t hiddenStride = paddedRow(hidden);
   const Blocking gateBlocking(gate, threads), upBlocking(up, threads), downBlocking(down, threads);
   // Two panels fill a block of 32 hidden columns.
@@ -266,23 +264,21 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
                                        scratchOf(down, downBlocking, downBlocking.panels)});
   const int64_t padded = slab + kMaxTile;  // whole tiles
   const int64_t sumFloats = padded * std::max(pair, downBlocking.panels) * kPanelRows;
-  Arena arena;
-  const auto gatePiece = arena.add<uint8_t>(int64_t(gateTiles.bytes(slab)));
-  const auto upPiece = shared ? gatePiece : arena.add<uint8_t>(int64_t(upTiles.bytes(slab)));
-  const auto downPiece = arena.add<uint8_t>(int64_t(downTiles.bytes(slab)));
-  const auto panelScratch = arena.add<uint8_t>(int64_t(panelMemory), threads);
-  const auto gateSums = arena.add<float>(sumFloats, threads), upSums = arena.add<float>(sumFloats, threads);
-  const auto plainPiece = arena.add<uint8_t>(adapted ? int64_t(plainActs.bytes(slab)) : 0);
-  const auto gateTermPiece = arena.add<float>(slab * gateTerms.stride), upTermPiece = arena.add<float>(slab * upTerms.stride),
-             downTermPiece = arena.add<float>(slab * downTerms.stride);
-  const auto hiddenPiece = arena.add<float>(downTerms.count > 0 ? slab * hiddenStride : 0);
-  arena.reserve(workspace);
-  gateTiles.data = arena.at(gatePiece);
-  upTiles.data = arena.at(upPiece);
-  downTiles.data = arena.at(downPiece);
-  plainActs.data = arena.at(plainPiece);
-  float *const gateInner = arena.at(gateTermPiece), *const upInner = arena.at(upTermPiece), *const downInner = arena.at(downTermPiece);
-  float* const hiddens = arena.at(hiddenPiece);
+  Arena::Scope memory(arena);
+  gateTiles.take(memory, slab);
+  if (shared) {
+    upTiles.data = gateTiles.data;
+  } else {
+    upTiles.take(memory, slab);
+  }
+  downTiles.take(memory, slab);
+  const auto scratches = memory.each<uint8_t>(int64_t(panelMemory), threads);
+  const auto gateSums = memory.each<float>(sumFloats, threads), upSums = memory.each<float>(sumFloats, threads);
+  plainActs.take(memory, adapted ? slab : 0);
+  float* const gateInner = memory.take<float>(slab * gateTerms.stride);
+  float* const upInner = memory.take<float>(slab * upTerms.stride);
+  float* const downInner = memory.take<float>(slab * downTerms.stride);
+  float* const hiddens = memory.take<float>(downTerms.count > 0 ? slab * hiddenStride : 0);
 
   // Slabs of one expert's tokens, expert after expert.
   struct Slab {
@@ -303,8 +299,8 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
 
   std::atomic<int64_t> nextZero{0};
   pool.run([&](int thread, int) {
-    uint8_t* const scratch = arena.at(panelScratch, thread);
-    float *const c = arena.at(gateSums, thread), *const c2 = arena.at(upSums, thread);
+    uint8_t* const scratch = scratches[thread];
+    float *const c = gateSums[thread], *const c2 = upSums[thread];
     for (int64_t t; (t = nextZero++) < n;) results.clear(t, 0, width);
 
     for (size_t s = 0; s < slabs.size(); s++) {
@@ -373,7 +369,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
 }
 
 void mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, const float* weights,
-         int used, const uint8_t* wanted, Gating gating, float* out, float* parts, Workspace& workspace) {
+         int used, const uint8_t* wanted, Gating gating, float* out, float* parts, Arena& arena) {
   if (n <= 0 || used <= 0) return;
   thread_local Gathered gathered;
   gathered.gather(refs.experts, chosen, weights, n, used, wanted);
@@ -382,22 +378,22 @@ void mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int6
   const Products& products = productsOf(isa);
   // Streaming rows wins while an expert has few tokens.
   if (int64_t(gathered.all.size()) <= 4 * int64_t(gathered.ids.size())) {
-    fewTokens(pool, products, refs, gathered, x, n, gating, results, workspace);
+    fewTokens(pool, products, refs, gathered, x, n, gating, results, arena);
   } else {
-    manyTokens(pool, products, refs, gathered, x, n, gating, results, workspace);
+    manyTokens(pool, products, refs, gathered, x, n, gating, results, arena);
   }
 }
 
 }  // namespace
 
 void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
-             const float* weights, int used, Gating gating, float* out, Workspace& workspace) {
-  mix(pool, isa, refs, x, n, chosen, weights, used, nullptr, gating, out, nullptr, workspace);
+             const float* weights, int used, Gating gating, float* out, Arena& arena) {
+  mix(pool, isa, refs, x, n, chosen, weights, used, nullptr, gating, out, nullptr, arena);
 }
 
 void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
-                 const std::vector<uint8_t>& wanted, Gating gating, float* parts, Workspace& workspace) {
-  mix(pool, isa, refs, x, n, chosen, nullptr, used, wanted.data(), gating, nullptr, parts, workspace);
+                 const std::vector<uint8_t>& wanted, Gating gating, float* parts, Arena& arena) {
+  mix(pool, isa, refs, x, n, chosen, nullptr, used, wanted.data(), gating, nullptr, parts, arena);
 }
 
 void sumExpertParts(const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,

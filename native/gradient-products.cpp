@@ -74,44 +74,43 @@ void Training::adapt(const Weight& w, int64_t expert, const float* x, int64_t n,
   if (w.a < 0) return;
   const Weight &a = multiplier(w.a, expert), &b = multiplier(w.b, expert);
   const int64_t rank = a.rows;
-  float* const inner = reinterpret_cast<float*>(lowRank_.reserve(size_t(n * rank + 16) * sizeof(float)));
-  sgemm(pool_, gradients_, n, rank, w.cols, {x, ldx, false}, {a.parts[size_t(expert)], true}, inner, rank, false, workspace_);
+  Arena::Scope memory(arena_);
+  float* const inner = memory.take<float>(n * rank + 16);
+  sgemm(pool_, gradients_, n, rank, w.cols, {x, ldx, false}, {a.parts[size_t(expert)], true}, inner, rank, false, arena_);
   gradients_.scaleBackward(inner, w.scale, inner, false, n * rank);
-  sgemm(pool_, gradients_, n, w.rows, rank, {inner, rank, false}, {b.parts[size_t(expert)], true}, y, ldy, true, workspace_);
+  sgemm(pool_, gradients_, n, w.rows, rank, {inner, rank, false}, {b.parts[size_t(expert)], true}, y, ldy, true, arena_);
 }
 
 void Training::forward(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy) {
-  sgemm(pool_, gradients_, n, w.rows, w.cols, {x, ldx, false}, {w.parts[size_t(expert)], true}, y, ldy, false, workspace_);
+  sgemm(pool_, gradients_, n, w.rows, w.cols, {x, ldx, false}, {w.parts[size_t(expert)], true}, y, ldy, false, arena_);
   adapt(w, expert, x, n, ldx, y, ldy);
 }
 
 void Training::backward(const Weight& w, int64_t expert, const float* dOut, int64_t ldd, const float* x, int64_t ldx, int64_t n, float* dx,
                        bool add) {
   if (dx != nullptr) {
-    sgemm(pool_, gradients_, n, w.cols, w.rows, {dOut, ldd, false}, {w.parts[size_t(expert)], false}, dx, w.cols, add, workspace_);
+    sgemm(pool_, gradients_, n, w.cols, w.rows, {dOut, ldd, false}, {w.parts[size_t(expert)], false}, dx, w.cols, add, arena_);
   }
   if (float* const gradient = gradientOf(w, expert)) {
     sgemm(pool_, gradients_, w.rows, w.cols, n, {dOut, ldd, true}, rightFloats(x, n, w.cols, ldx, false), gradient, w.cols, true,
-          workspace_);
+          arena_);
   }
   if (w.a < 0) return;
   const Weight &a = multiplier(w.a, expert), &b = multiplier(w.b, expert);
   const int64_t rank = a.rows;
-  Arena arena;
-  const auto innerPiece = arena.add<float>(n * rank + 16), outerPiece = arena.add<float>(n * rank + 16);
-  arena.reserve(lowRank_);
-  float *const inner = arena.at(innerPiece), *const outer = arena.at(outerPiece);
-  sgemm(pool_, gradients_, n, rank, w.cols, {x, ldx, false}, {a.parts[size_t(expert)], true}, inner, rank, false, workspace_);
-  sgemm(pool_, gradients_, n, rank, w.rows, {dOut, ldd, false}, {b.parts[size_t(expert)], false}, outer, rank, false, workspace_);
+  Arena::Scope memory(arena_);
+  float *const inner = memory.take<float>(n * rank + 16), *const outer = memory.take<float>(n * rank + 16);
+  sgemm(pool_, gradients_, n, rank, w.cols, {x, ldx, false}, {a.parts[size_t(expert)], true}, inner, rank, false, arena_);
+  sgemm(pool_, gradients_, n, rank, w.rows, {dOut, ldd, false}, {b.parts[size_t(expert)], false}, outer, rank, false, arena_);
   gradients_.scaleBackward(inner, w.scale, inner, false, n * rank);
   gradients_.scaleBackward(outer, w.scale, outer, false, n * rank);
   if (dx != nullptr) {
-    sgemm(pool_, gradients_, n, w.cols, rank, {outer, rank, false}, {a.parts[size_t(expert)], false}, dx, w.cols, true, workspace_);
+    sgemm(pool_, gradients_, n, w.cols, rank, {outer, rank, false}, {a.parts[size_t(expert)], false}, dx, w.cols, true, arena_);
   }
   sgemm(pool_, gradients_, rank, w.cols, n, {outer, rank, true}, rightFloats(x, n, w.cols, ldx, false), gradientOf(a, expert), w.cols,
-        true, workspace_);
+        true, arena_);
   sgemm(pool_, gradients_, w.rows, rank, n, {dOut, ldd, true}, rightFloats(inner, n, rank, rank, false), gradientOf(b, expert), rank,
-        true, workspace_);
+        true, arena_);
 }
 
 void Training::product(int32_t out, int32_t x, int64_t n, int32_t id) {
@@ -123,7 +122,7 @@ void Training::product(int32_t out, int32_t x, int64_t n, int32_t id) {
   if (w.parameter) {
     forward(w, 0, from, n, w.cols, to, w.rows);
   } else {
-    grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, workspace_);
+    grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, arena_);
     adapt(w, 0, from, n, w.cols, to, w.rows);
   }
 }
@@ -172,11 +171,9 @@ void Training::productExperts(int32_t out, int32_t x, int64_t n, int32_t chosen,
   sortChoices(picks, n, used, count);
   int64_t most = 0;
   for (int64_t e = 0; e < count; e++) most = std::max(most, starts_[size_t(e) + 1] - starts_[size_t(e)]);
-  Arena arena;
-  const auto narrow = arena.add<float>(most * width + 16, 2), wide = arena.add<float>(most * stride + 16, 2);
-  arena.reserve(inner_);
-  float *const inputs = arena.at(narrow, 0), *const results = arena.at(narrow, 1);
-  float *const gates = arena.at(wide, 0), *const ups = arena.at(wide, 1);
+  Arena::Scope memory(arena_);
+  float *const inputs = memory.take<float>(most * width + 16), *const results = memory.take<float>(most * width + 16);
+  float *const gates = memory.take<float>(most * stride + 16), *const ups = memory.take<float>(most * stride + 16);
   std::memset(to, 0, size_t(n * width) * sizeof(float));
   for (int64_t e = 0; e < count; e++) {
     const int64_t* const places = places_.data() + starts_[size_t(e)];
@@ -217,12 +214,10 @@ void Training::expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t 
   sortChoices(picks, n, used, count);
   int64_t most = 0;
   for (int64_t e = 0; e < count; e++) most = std::max(most, starts_[size_t(e) + 1] - starts_[size_t(e)]);
-  Arena arena;
-  const auto narrow = arena.add<float>(most * width + 16, 3), wide = arena.add<float>(most * stride + 16, 4);
-  arena.reserve(inner_);
-  float *const inputs = arena.at(narrow, 0), *const outers = arena.at(narrow, 1), *const results = arena.at(narrow, 2);
-  float *const gates = arena.at(wide, 0), *const ups = arena.at(wide, 1);
-  float *const inner = arena.at(wide, 2), *const dInner = arena.at(wide, 3);
+  Arena::Scope memory(arena_);
+  const auto narrow = memory.each<float>(most * width + 16, 3), wide = memory.each<float>(most * stride + 16, 4);
+  float *const inputs = narrow[0], *const outers = narrow[1], *const results = narrow[2];
+  float *const gates = wide[0], *const ups = wide[1], *const inner = wide[2], *const dInner = wide[3];
   if (to != nullptr && !add) std::memset(to, 0, size_t(n * width) * sizeof(float));
   for (int64_t e = 0; e < count; e++) {
     const int64_t* const places = places_.data() + starts_[size_t(e)];
@@ -237,14 +232,15 @@ void Training::expertsBackward(int32_t out, bool add, int32_t dWeights, int32_t 
     forward(g, e, inputs, rows, width, gates, stride);
     forward(u, e, inputs, rows, width, ups, stride);
     // dOut·(down a), row by row, needs what is there before the weights: so they go into both sides of the products after it.
-    sgemm(pool_, gradients_, rows, hidden, width, {outers, width, false}, {d.parts[size_t(e)], false}, dInner, stride, false, workspace_);
+    sgemm(pool_, gradients_, rows, hidden, width, {outers, width, false}, {d.parts[size_t(e)], false}, dInner, stride, false, arena_);
     if (d.a >= 0) {
       const Weight &a = multiplier(d.a, e), &b = multiplier(d.b, e);
       const int64_t rank = a.rows;
-      float* const low = reinterpret_cast<float*>(lowRank_.reserve(size_t(rows * rank + 16) * sizeof(float)));
-      sgemm(pool_, gradients_, rows, rank, width, {outers, width, false}, {b.parts[size_t(e)], false}, low, rank, false, workspace_);
+      Arena::Scope inside(arena_);
+      float* const low = inside.take<float>(rows * rank + 16);
+      sgemm(pool_, gradients_, rows, rank, width, {outers, width, false}, {b.parts[size_t(e)], false}, low, rank, false, arena_);
       gradients_.scaleBackward(low, d.scale, low, false, rows * rank);
-      sgemm(pool_, gradients_, rows, hidden, rank, {low, rank, false}, {a.parts[size_t(e)], false}, dInner, stride, true, workspace_);
+      sgemm(pool_, gradients_, rows, hidden, rank, {low, rank, false}, {a.parts[size_t(e)], false}, dInner, stride, true, arena_);
     }
     split(rows, 1, rows * stride * 8, [&](int64_t first, int64_t end) {
       for (int64_t t = first; t < end; t++) {

@@ -62,11 +62,9 @@ void Training::rmsNormBackward(int32_t out, bool add, int32_t dOut, int32_t x, i
   if (to == outer || to == from) misuse("a gradient over what it is computed from");
   float* const gradient = gradientOf(w, 0);
   const int64_t parts = (n + kPartRows - 1) / kPartRows;
-  float* partial = nullptr;
-  if (gradient != nullptr) {
-    partial = reinterpret_cast<float*>(inner_.reserve(size_t(parts * cols + 16) * sizeof(float)));
-    std::memset(partial, 0, size_t(parts * cols) * sizeof(float));
-  }
+  Arena::Scope memory(arena_);
+  float* const partial = gradient == nullptr ? nullptr : memory.take<float>(parts * cols + 16);
+  if (partial != nullptr) std::memset(partial, 0, size_t(parts * cols) * sizeof(float));
   split(n, kPartRows, n * cols, [&](int64_t first, int64_t end) {
     for (int64_t t = first; t < end; t += kPartRows) {
       gradients_.rmsNormBackward(outer + t * cols, from + t * cols, factors, float(eps), to == nullptr ? nullptr : to + t * cols, add,
@@ -87,14 +85,13 @@ void Training::eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperat
   int64_t longest = 0;
   for (int64_t s = 0; s < sequences; s++) longest = std::max<int64_t>(longest, entries[3 * s + 1]);
   call.temperatures = temperatures(temperatureLength);
-  Arena arena;
-  const auto scratch = arena.add<float>(selfAttentionScratch(longest, call.size), pool_.size());
-  arena.reserve(workspace_);
+  Arena::Scope memory(arena_);
+  const auto scratch = memory.each<float>(selfAttentionScratch(longest, call.size), pool_.size());
   pool_.run([&](int thread, int) {
     for (int64_t item; (item = pool_.next()) < sequences * call.kvHeads;) {
       const int64_t s = item / call.kvHeads;
       if (entries[3 * s + 1] == 0) continue;
-      body(entries[3 * s], entries[3 * s + 1], int(item % call.kvHeads), arena.at(scratch, thread));
+      body(entries[3 * s], entries[3 * s + 1], int(item % call.kvHeads), scratch[thread]);
     }
   });
 }

@@ -71,7 +71,7 @@ void Inference::matmul(int32_t out, int32_t x, int64_t n, int32_t weightId) {
   const float* from = slot(x, n, w.cols);
   float* const to = slot(out, n, w.rows);
   if (from == to) misuse("a product over its operand");
-  if (n > 0) grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, workspace_);
+  if (n > 0) grok1::matmul(pool_, isa_, w.parts[0], from, n, w.cols, to, w.rows, arena_);
   refuseCancelled();
 }
 
@@ -211,7 +211,7 @@ void Inference::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32
   float* const to = slot(out, n, width);
   if (from == to) misuse("experts over their operand");
   const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
-  if (n > 0) grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, gating, to, workspace_);
+  if (n > 0) grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, gating, to, arena_);
   refuseCancelled();
 }
 
@@ -230,7 +230,7 @@ void Inference::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen,
     wanted_[size_t(list[i])] = 1;
   }
   const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
-  if (n > 0) grok1::expertParts(pool_, isa_, refs, from, n, chosen_.data(), used, wanted_, gating, to, workspace_);
+  if (n > 0) grok1::expertParts(pool_, isa_, refs, from, n, chosen_.data(), used, wanted_, gating, to, arena_);
   refuseCancelled();
 }
 
@@ -269,15 +269,13 @@ void Inference::addLowRank(int32_t y, int32_t x, int64_t n, int32_t a, int32_t b
   float* const to = slot(y, n, rows);
   if (from == to) misuse("a product over its operand");
   if (n <= 0) return;
-  Arena arena;
-  const auto inner = arena.add<float>(n * rank), outer = arena.add<float>(n * rows);
-  arena.reserve(lowRank_);
-  float *const between = arena.at(inner), *const sum = arena.at(outer);
-  grok1::matmul(pool_, isa_, first.parts[0], from, n, first.cols, between, rank, workspace_);
+  Arena::Scope memory(arena_);
+  float *const between = memory.take<float>(n * rank), *const sum = memory.take<float>(n * rows);
+  grok1::matmul(pool_, isa_, first.parts[0], from, n, first.cols, between, rank, arena_);
   for (int64_t t = 0; t < n; t++) {
     for (int64_t r = 0; r < rank; r++) between[t * rank + r] *= factors[t];
   }
-  grok1::matmul(pool_, isa_, second.parts[0], between, n, rank, sum, rows, workspace_);
+  grok1::matmul(pool_, isa_, second.parts[0], between, n, rank, sum, rows, arena_);
   for (int64_t t = 0; t < n; t++) {
     // A row without the adapter keeps its bits.
     if (factors[t] == 0) continue;

@@ -123,7 +123,7 @@ class Inference : public Store {
   ThreadPool pool_;
   Isa isa_;
   const OpKernels& ops_;
-  Workspace workspace_, lowRank_;
+  Arena arena_;
 
  private:
   struct Cache {

@@ -20,16 +20,14 @@ static constexpr int64_t kSumRows = 32;  // whose sums go through a thread's sta
 static int digitsOf(const WeightRef& weight) { return traitsOf(weight.type).kind == Kind::f32 ? 1 : weight.digits; }
 
 static void multiplyRows(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
-                         int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
+                         int64_t ldx, float* out, int64_t ldo, Arena& arena) {
   const int digits = digitsOf(weight);
-  RowActs acts(weight, nullptr, digits);
-  Arena arena;
-  const auto packed = arena.add<uint8_t>(int64_t(acts.bytes(n))), stretches = arena.add<uint8_t>(int64_t(Shares::bytes(pool.size())));
-  arena.reserve(workspace);
-  acts.data = arena.at(packed);
+  Arena::Scope memory(arena);
+  RowActs acts(weight, digits);
+  acts.take(memory, n);
   const int64_t tokensAtOnce = kMaxTokensAtOnce / digits;
   const int64_t pieces = acts.pieces();
-  Shares shares(arena.at(stretches), pool.size(), weight.rows, rowChunk(weight, weight.rows, pool.size()), kMaxRowsAtOnce);
+  Shares shares(memory, pool.size(), weight.rows, rowChunk(weight, weight.rows, pool.size()), kMaxRowsAtOnce);
   std::atomic<int64_t> nextPiece{0};
   const bool shared = n * pieces > 1;  // one piece is packed before another thread could have come to it
   if (!shared) acts.pack(products, 0, x, 0);
@@ -61,17 +59,15 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
 }
 
 static void multiplyTiles(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
-                          int64_t ldx, float* out, int64_t ldo, Workspace& workspace) {
+                          int64_t ldx, float* out, int64_t ldo, Arena& arena) {
   const int threads = pool.size(), digits = digitsOf(weight);
   const Blocking blocking(weight, threads);
-  Tiles tiles(products, weight, nullptr, digits);
+  Tiles tiles(products, weight, digits);
   const int64_t slab = std::min(n, kSlab), count = tiles.count(slab), cSize = int64_t(tiles.tile) * kPanelRows;
-  Arena arena;
-  const auto packed = arena.add<uint8_t>(int64_t(tiles.bytes(slab)));
-  const auto panelScratch = arena.add<uint8_t>(int64_t(Blocking::scratchBytes(weight, threads)), threads);
-  const auto sums = arena.add<float>(count * blocking.panels * cSize, threads);
-  arena.reserve(workspace);
-  tiles.data = arena.at(packed);
+  Arena::Scope memory(arena);
+  tiles.take(memory, slab);
+  const auto scratches = memory.each<uint8_t>(int64_t(Blocking::scratchBytes(weight, threads)), threads);
+  const auto sums = memory.each<float>(count * blocking.panels * cSize, threads);
 
   const int64_t allPanels = (weight.rows + kPanelRows - 1) / kPanelRows;
   const int64_t groups = (allPanels + blocking.panels - 1) / blocking.panels;
@@ -83,8 +79,8 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
     std::atomic<int64_t> nextToken{0}, nextItem{0};
     pool.run([&](int thread, int) {
       for (int64_t t; (t = nextToken++) < tokens;) tiles.pack(products, t, x + (t0 + t) * ldx, 0, weight.cols);
-      uint8_t* const scratch = arena.at(panelScratch, thread);
-      float* const c = arena.at(sums, thread);
+      uint8_t* const scratch = scratches[thread];
+      float* const c = sums[thread];
       pool.barrier();
       for (int64_t item; !pool.cancelled() && (item = nextItem++) < groups * parts;) {
         const int64_t panel = item / parts * blocking.panels, part = item % parts;
@@ -109,13 +105,13 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
 }
 
 void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, int64_t n, int64_t ldx, float* out,
-            int64_t ldo, Workspace& workspace) {
+            int64_t ldo, Arena& arena) {
   if (n <= 0 || weight.rows <= 0) return;
   const Products& products = productsOf(isa);
   if (n <= kFewTokens) {
-    multiplyRows(pool, products, weight, x, n, ldx, out, ldo, workspace);
+    multiplyRows(pool, products, weight, x, n, ldx, out, ldo, arena);
   } else {
-    multiplyTiles(pool, products, weight, x, n, ldx, out, ldo, workspace);
+    multiplyTiles(pool, products, weight, x, n, ldx, out, ldo, arena);
   }
 }
 

@@ -40,7 +40,7 @@ bool canMultiply(int type);
 // out[t, r] = sum over k of x[t, k] W[r, k]: x [n, cols] with rows `ldx` floats apart, out [n, rows] with rows `ldo` floats
 // apart. `cols` must fill whole blocks of the type. Throws Failure for lack of memory only, before any work.
 void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, int64_t n, int64_t ldx, float* out,
-            int64_t ldo, Workspace& workspace);
+            int64_t ldo, Arena& arena);
 
 // Low-rank terms beside a matrix of each expert: y[t] += B_e (scales[t] (A_e x[t])), with A [rank, in] and B [out, rank] in float32.
 struct LowRankRefs {
@@ -69,12 +69,12 @@ enum class Gating : int { gelu = 0, silu = 1 };  // GELU by its tanh approximati
 // ascending order of e: x and out [n, width] contiguous, chosen and weights [n, used]; every chosen[t, j] is in
 // [0, experts), and a row's experts differ. Throws Failure for lack of memory only, before any work.
 void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
-             const float* weights, int used, Gating gating, float* out, Workspace& workspace);
+             const float* weights, int used, Gating gating, float* out, Arena& arena);
 
 // The same in two steps, for when not all experts can be had at once. First, for the experts that are `wanted` [experts], what each
 // gives to its rows, not weighted: parts [n, used, width], of which the others' are left alone.
 void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
-                 const std::vector<uint8_t>& wanted, Gating gating, float* parts, Workspace& workspace);
+                 const std::vector<uint8_t>& wanted, Gating gating, float* parts, Arena& arena);
 // Then the sum for rows [from, end): the bits are those of experts().
 void sumExpertParts(const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,
                     int64_t end, float* out);

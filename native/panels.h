@@ -17,15 +17,14 @@ struct Tiles {
   Kind kind;
   int offset, tile, digits;
   int64_t cols;
-  uint8_t* data;
+  uint8_t* data = nullptr;
 
-  Tiles(const Products& products, const WeightRef& weight, uint8_t* memory, int digits = 1)
+  Tiles(const Products& products, const WeightRef& weight, int digits = 1)
       : kind(traitsOf(weight.type).kind),
         offset(traitsOf(weight.type).offset),
         tile(kind == Kind::f32 ? products.floatTile : products.tile),
         digits(digits),
-        cols(weight.cols),
-        data(memory) {}
+        cols(weight.cols) {}
 
   size_t unitBytes() const { return tileUnitBytes(kind, tile); }
   size_t tileBytes() const { return (size_t(unitsOf(kind, cols)) * unitBytes() + 63) & ~size_t(63); }
@@ -34,7 +33,7 @@ struct Tiles {
     const int64_t rest = tokens - i / digits * tile;
     return int(rest < tile ? rest : tile);
   }
-  size_t bytes(int64_t tokens) const { return size_t(count(tokens)) * tileBytes(); }
+  void take(Arena::Scope& memory, int64_t tokens) { data = memory.take<uint8_t>(count(tokens) * int64_t(tileBytes())); }
   bool fits(const Tiles& other) const { return kind == other.kind && offset == other.offset && cols == other.cols; }
 
   // Packs columns [from, from + columns) of a token, given as x [columns]; `from` lies on a unit, and `columns` fills whole

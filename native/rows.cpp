@@ -24,8 +24,8 @@ void roundingRest(const Products& products, const float* x, int64_t count, float
   subtract(x, groups, count, rest);
 }
 
-RowActs::RowActs(const WeightRef& weight, uint8_t* memory, int digits)
-    : floats(traitsOf(weight.type).kind == Kind::f32), digits(digits), cols(weight.cols), data(memory) {
+RowActs::RowActs(const WeightRef& weight, int digits)
+    : floats(traitsOf(weight.type).kind == Kind::f32), digits(digits), cols(weight.cols) {
   const int64_t groups = (cols + kGroup - 1) / kGroup, padded = (cols + kFloatLanes - 1) / kFloatLanes * kFloatLanes;
   digitBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * sizeof(ActGroup);
 }

@@ -16,10 +16,10 @@ struct RowActs {
   int digits;
   int64_t cols;
   size_t digitBytes;
-  uint8_t* data;
+  uint8_t* data = nullptr;
 
-  RowActs(const WeightRef& weight, uint8_t* memory, int digits = 1);
-  size_t bytes(int64_t tokens) const { return digitBytes * size_t(tokens * digits); }
+  explicit RowActs(const WeightRef& weight, int digits = 1);
+  void take(Arena::Scope& memory, int64_t tokens) { data = memory.take<uint8_t>(int64_t(digitBytes) * tokens * digits); }
   const void* token(int64_t t, int digit = 0) const { return data + digitBytes * size_t(t * digits + digit); }
 
   // A token is packed in pieces, which threads share out.

@@ -45,7 +45,7 @@ RightMatrix rightFloats(const float* data, int64_t rows, int64_t cols, int64_t l
 }
 
 void sgemm(ThreadPool& pool, const GradKernels& kernels, int64_t rows, int64_t cols, int64_t depth, const LeftMatrix& a,
-           const RightMatrix& b, float* c, int64_t ldc, bool add, Workspace& workspace) {
+           const RightMatrix& b, float* c, int64_t ldc, bool add, Arena& arena) {
   if (rows <= 0 || cols <= 0 || depth <= 0) return;
   const FloatRows source(b.rows);
   const int64_t unit = kernels.cols, piece = pieceDepth(depth);
@@ -56,11 +56,9 @@ void sgemm(ThreadPool& pool, const GradKernels& kernels, int64_t rows, int64_t c
 
   const int64_t packUnit = b.turned ? unit : kPackRows;
   const int64_t decoded = source.direct ? 0 : packUnit * b.rows.cols + 16;
-  Arena arena;
-  const auto packedPiece = arena.add<float>(slabDepth * slabCols + 16);
-  const auto scratchPiece = arena.add<float>(kLeftScratch + decoded, pool.size());
-  arena.reserve(workspace);
-  float* const packed = arena.at(packedPiece);
+  Arena::Scope memory(arena);
+  float* const packed = memory.take<float>(slabDepth * slabCols + 16);
+  const auto scratches = memory.each<float>(kLeftScratch + decoded, pool.size());
 
   for (int64_t j0 = 0; j0 < cols; j0 += slabCols) {
     const int64_t width = std::min(slabCols, cols - j0);
@@ -69,7 +67,7 @@ void sgemm(ThreadPool& pool, const GradKernels& kernels, int64_t rows, int64_t c
       const int64_t packs = ((b.turned ? width : deep) + packUnit - 1) / packUnit;
       const int64_t groups = (width + groupCols - 1) / groupCols, strips = (rows + kTaskRows - 1) / kTaskRows;
       pool.run([&](int thread, int) {
-        float* const scratch = arena.at(scratchPiece, thread);
+        float* const scratch = scratches[thread];
         for (int64_t item; (item = pool.next()) < packs;) {
           int64_t ld;
           if (b.turned) {

@@ -28,6 +28,6 @@ RightMatrix rightFloats(const float* data, int64_t rows, int64_t cols, int64_t l
 
 // c [rows, cols], rows ldc apart, = (or, with `add`, +=) a b over `depth` products. Throws Failure for lack of memory only, before any work.
 void sgemm(ThreadPool& pool, const GradKernels& kernels, int64_t rows, int64_t cols, int64_t depth, const LeftMatrix& a,
-           const RightMatrix& b, float* c, int64_t ldc, bool add, Workspace& workspace);
+           const RightMatrix& b, float* c, int64_t ldc, bool add, Arena& arena);
 
 }  // namespace grok1

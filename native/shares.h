@@ -7,18 +7,17 @@
 #include <cstdint>
 #include <new>
 
+#include "arena.h"
+
 namespace grok1 {
 
 // Rows [0, rows), of which each thread has a stretch of its own, so that it streams one run of memory and claims chunks without
-// meeting others; a thread that is done with its own takes chunks of the others'. Counters lie in memory of the caller's, since
-// each needs a cache line.
+// meeting others; a thread that is done with its own takes chunks of the others'.
 class Shares {
  public:
-  static size_t bytes(int threads) { return sizeof(Stretch) * size_t(threads); }
-
-  // `memory` is aligned to 64. Stretches begin at multiples of `unit` rows, and so do chunks if `chunk` is one.
-  Shares(uint8_t* memory, int threads, int64_t rows, int64_t chunk, int64_t unit) : threads_(threads), chunk_(chunk) {
-    stretches_ = reinterpret_cast<Stretch*>(memory);
+  // Stretches begin at multiples of `unit` rows, and so do chunks if `chunk` is one.
+  Shares(Arena::Scope& memory, int threads, int64_t rows, int64_t chunk, int64_t unit)
+      : threads_(threads), chunk_(chunk), stretches_(memory.take<Stretch>(threads)) {
     const int64_t units = (rows + unit - 1) / unit;
     for (int t = 0; t < threads; t++) {
       Stretch* const stretch = new (&stretches_[t]) Stretch;

@@ -65,7 +65,6 @@ class Training : public Inference {
   const GradKernels& gradients_;
   std::vector<int64_t> starts_, places_;  // choices in order of experts
   std::vector<double> losses_;
-  Workspace inner_;
 };
 
 }  // namespace grok1

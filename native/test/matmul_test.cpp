@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
   std::vector<std::unique_ptr<ThreadPool>> pools;
   for (int t = 1; t <= 4; t++) pools.push_back(std::make_unique<ThreadPool>(t));
   Random random(7);
-  Workspace workspace;
+  Arena arena;
   std::vector<Isa> isas;
   for (const Isa isa : kIsas) {
     if (isaUsable(isa)) isas.push_back(isa);
@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
         const WeightRef weight = {w.data(), type, s.rows, s.cols, w.size() / size_t(s.rows), digits};
         std::vector<float> alone(size_t(s.n * s.rows));  // portable kernels, token by token
         for (int64_t t = 0; t < s.n; t++) {
-          matmul(*pools[0], Isa::scalar, weight, x.data() + t * s.cols, 1, s.cols, alone.data() + t * s.rows, s.rows, workspace);
+          matmul(*pools[0], Isa::scalar, weight, x.data() + t * s.cols, 1, s.cols, alone.data() + t * s.rows, s.rows, arena);
         }
         const double error = distance(alone, truth);
         (digits == 1 ? worst : worstOfTwo) = std::max(digits == 1 ? worst : worstOfTwo, error);
@@ -99,7 +99,7 @@ int main(int argc, char** argv) {
           for (int threads = 1; threads <= 4; threads += quick ? 3 : 1) {
             const int64_t ldo = s.rows + 3;
             std::vector<float> padded(size_t(s.n * ldo), -77.0f), out(size_t(s.n * s.rows));
-            matmul(*pools[size_t(threads - 1)], isa, weight, x.data(), s.n, s.cols, padded.data(), ldo, workspace);
+            matmul(*pools[size_t(threads - 1)], isa, weight, x.data(), s.n, s.cols, padded.data(), ldo, arena);
             bool kept = true;
             for (int64_t t = 0; t < s.n; t++) {
               std::memcpy(out.data() + t * s.rows, padded.data() + t * ldo, size_t(s.rows) * 4);
@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
           }
           if (s.n > 1) {  // one token alone, on this instruction set
             std::vector<float> one(size_t(s.rows)), same(alone.begin(), alone.begin() + s.rows);
-            matmul(*pools[1], isa, weight, x.data(), 1, s.cols, one.data(), s.rows, workspace);
+            matmul(*pools[1], isa, weight, x.data(), 1, s.cols, one.data(), s.rows, arena);
             check(different(one, same) == 0, "alone", isa, type, s.rows, s.cols, 1, 2, 0);
           }
         }
@@ -125,10 +125,10 @@ int main(int argc, char** argv) {
       const WeightRef weight = {w.data(), type, rows, cols, w.size() / size_t(rows)};
       std::vector<float> x(size_t(n * cols)), alone(size_t(n * rows)), out(size_t(n * rows));
       for (int64_t i = 0; i < n * cols; i++) x[size_t(i)] = i / cols % 3 == 0 ? 1.0f : i / cols % 3 == 1 ? -1.0f : i % 4 < 2 ? 1.0f : -1.0f;
-      for (int64_t t = 0; t < n; t++) matmul(*pools[0], Isa::scalar, weight, x.data() + t * cols, 1, cols, alone.data() + t * rows, rows, workspace);
+      for (int64_t t = 0; t < n; t++) matmul(*pools[0], Isa::scalar, weight, x.data() + t * cols, 1, cols, alone.data() + t * rows, rows, arena);
       for (const Isa isa : isas) {
         for (const int64_t tokens : {int64_t(1), n}) {
-          matmul(*pools[1], isa, weight, x.data(), tokens, cols, out.data(), rows, workspace);
+          matmul(*pools[1], isa, weight, x.data(), tokens, cols, out.data(), rows, arena);
           const int64_t count = different({out.begin(), out.begin() + tokens * rows}, {alone.begin(), alone.begin() + tokens * rows});
           check(count == 0, "largest sums", isa, type, rows, cols, tokens, 2, double(count));
         }
@@ -147,8 +147,8 @@ int main(int argc, char** argv) {
         for (size_t at = 6 * weight.rowBytes; at < 7 * weight.rowBytes; at += size_t(size.bytes)) bad[at] = 0, bad[at + 1] = 0x7e;
         WeightRef spoilt = weight;
         spoilt.data = bad.data();
-        matmul(*pools[1], isa, weight, x.data(), 1, cols, before.data(), rows, workspace);
-        matmul(*pools[1], isa, spoilt, x.data(), 1, cols, after.data(), rows, workspace);
+        matmul(*pools[1], isa, weight, x.data(), 1, cols, before.data(), rows, arena);
+        matmul(*pools[1], isa, spoilt, x.data(), 1, cols, after.data(), rows, arena);
         check(std::isnan(after[6]), "a row of no numbers", isa, type, rows, cols, 1, 2, after[6]);
         after[6] = before[6];
         check(different(after, before) == 0, "neighbours", isa, type, rows, cols, 1, 2, 0);
@@ -197,12 +197,12 @@ int main(int argc, char** argv) {
           std::vector<float> alone(truth.size()), out(truth.size());
           for (int64_t t = 0; t < n; t++) {
             experts(*pools[0], isa, refs, x.data() + t * width, 1, chosen.data() + 2 * t, weights.data() + 2 * t, used, gating,
-                    alone.data() + t * width, workspace);
+                    alone.data() + t * width, arena);
           }
           const double error = distance(alone, truth);
           check(error < (size.elements == 1 ? 2e-6 : 0.03), "experts' accuracy", isa, type, hidden, width, n, 1, error);
           for (int threads = 1; threads <= 4; threads++) {
-            experts(*pools[size_t(threads - 1)], isa, refs, x.data(), n, chosen.data(), weights.data(), used, gating, out.data(), workspace);
+            experts(*pools[size_t(threads - 1)], isa, refs, x.data(), n, chosen.data(), weights.data(), used, gating, out.data(), arena);
             const int64_t count = different(out, alone);
             check(count == 0, "experts' bit equality", isa, type, hidden, width, n, threads, double(count));
           }
