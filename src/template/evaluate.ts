@@ -6,7 +6,7 @@ import { binary, compare, negate, plus } from "./operators.ts";
 import { toText } from "./printing.ts";
 import { lookUp, type Scope } from "./scope.ts";
 import type { Arguments, Expression } from "./syntax.ts";
-import { concat, plainText } from "./text.ts";
+import { concat, plainText, type Text } from "./text.ts";
 import {
   type Args,
   isTrue,
@@ -120,6 +120,7 @@ function evaluateComparison(run: Allowance, scope: Scope, node: Extract<Expressi
 export function evaluateArguments(run: Allowance, scope: Scope, given: Arguments): Args {
   const positional = evaluateAll(run, scope, given.positional);
   const named = new Map<string, Value>();
+  const keywords = new Map<string, Text>();
   for (const [name, value] of given.named) named.set(name, evaluate(run, scope, value));
   if (given.rest) {
     for (const value of toIterable(iterate(run, evaluate(run, scope, given.rest)))) {
@@ -135,9 +136,10 @@ export function evaluateArguments(run: Allowance, scope: Scope, given: Arguments
       if (named.has(key.value)) return fault(`got multiple values for keyword argument '${key.value}'`);
       run.take(16);
       named.set(key.value, value);
+      keywords.set(key.value, key);
     }
   }
-  return { positional, named };
+  return { positional, named, keywords };
 }
 
 export function call(run: Allowance, value: Value, args: Args): Value {

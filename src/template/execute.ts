@@ -74,8 +74,8 @@ function executeOne(run: Allowance, scope: Scope, node: Statement, out: TextBuil
       return undefined;
     case "call-block": {
       const caller = createMacro(scope, "caller", node.signature, node.body, node.uses);
-      const { positional, named } = evaluateArguments(run, scope, node.call.args);
-      const args = { positional, named: new Map([...named, ["caller", caller]]) };
+      const given = evaluateArguments(run, scope, node.call.args);
+      const args = { ...given, named: new Map([...given.named, ["caller", caller]]) };
       out.add(toText(run, call(run, evaluate(run, scope, node.call.of), args)));
       return undefined;
     }
@@ -160,7 +160,7 @@ function createMacro(around: Scope, name: string, signature: Signature, body: Bo
     },
   };
 
-  function bindMacro(run: Allowance, scope: Scope, { positional, named }: Args): void {
+  function bindMacro(run: Allowance, scope: Scope, { positional, named, keywords }: Args): void {
     const left = new Map(named);
     const firstDefault = parameters.length - defaults.length;
     for (const [index, parameter] of parameters.entries()) {
@@ -181,7 +181,7 @@ function createMacro(around: Scope, name: string, signature: Signature, body: Bo
       left.delete("caller");
     }
     if (uses.kwargs) {
-      const pairs = [...left].map(([key, value]) => [plainText(run, key), value] as const);
+      const pairs = [...left].map(([key, value]) => [keywords?.get(key) ?? plainText(run, key), value] as const);
       scope.variables.set("kwargs", makeDict(run, pairs));
     } else if (left.size > 0) {
       const [strange] = left.keys();

@@ -3,7 +3,7 @@ import { bind, toIndex } from "./arguments.ts";
 import { toDict } from "./lookup.ts";
 import { represent, toText } from "./printing.ts";
 import { strftime } from "./strftime.ts";
-import { concat, fromCaller, plainText } from "./text.ts";
+import { concat, fromCaller, plainText, type Text } from "./text.ts";
 import { type Args, makeDict, makeFunction, type Range, type Thing, type Value } from "./values.ts";
 
 /** As jinja2's sandbox. */
@@ -26,14 +26,19 @@ function namespace(run: Allowance, args: Args): Thing {
     run.take(16);
     fields.set(name, value);
   };
-  for (const [key, value] of toDict(run, args).entries.values()) set(run, toText(run, key).value, value);
+  const given = new Map<string, Text>();
+  for (const [key, value] of toDict(run, args).entries.values()) {
+    const name = toText(run, key);
+    given.set(name.value, name);
+    set(run, name.value, value);
+  }
   return {
     kind: "thing",
     type: "Namespace",
     print(run) {
       const shown = makeDict(
         run,
-        [...fields].map(([name, value]) => [plainText(run, name), value] as const),
+        [...fields].map(([name, value]) => [given.get(name) ?? plainText(run, name), value] as const),
       );
       return concat(run, [plainText(run, "<Namespace "), represent(run, shown), plainText(run, ">")]);
     },

@@ -241,7 +241,7 @@ export function reversed(run: Allowance, value: Value): Value[] | undefined {
 }
 
 /** `dict(...)`: of a mapping or of pairs, and of what is given by name. */
-export function toDict(run: Allowance, { positional, named }: Args): Dict {
+export function toDict(run: Allowance, { positional, named, keywords }: Args): Dict {
   if (positional.length > 1) return fault(`dict expected at most 1 argument, got ${positional.length}`);
   const pairs: (readonly [Value, Value])[] = [];
   const [first] = positional;
@@ -253,6 +253,6 @@ export function toDict(run: Allowance, { positional, named }: Args): Dict {
       pairs.push([two[0]!, two[1]!]);
     }
   }
-  for (const [name, value] of named) pairs.push([keyText(name), value]);
+  for (const [name, value] of named) pairs.push([keywords?.get(name) ?? keyText(name), value]);
   return makeDict(run, pairs);
 }

@@ -2,7 +2,7 @@ import { type Allowance, fault } from "./allowance.ts";
 import { escapeHtml } from "./escape.ts";
 import { formatValue } from "./format-spec.ts";
 import { represent, toText } from "./printing.ts";
-import { createBuilder, plainText, type Text } from "./text.ts";
+import { createBuilder, fromCaller, plainText, type Text } from "./text.ts";
 import type { Args, Value } from "./values.ts";
 
 /** Looks `.name` or `[name]` up in a value, as the template itself would. */
@@ -88,10 +88,13 @@ function field(
     else if (conversion === "s") value = toText(run, value);
     else return fault(`Unknown conversion specifier ${conversion}`);
   }
-  const spec = specSource.includes("{")
-    ? fill(run, plainText(run, specSource), args, lookup, counter, depth - 1).value
-    : specSource;
+  const nested = specSource.includes("{")
+    ? fill(run, plainText(run, specSource), args, lookup, counter, depth - 1)
+    : undefined;
+  const spec = nested?.value ?? specSource;
   if (value.kind === "undefined" && spec !== "") return fault(value.message);
-  const text = formatValue(run, value, spec);
+  const formatted = formatValue(run, value, spec);
+  // What fills up may be a caller's character.
+  const text = nested && fromCaller(nested) ? plainText(run, formatted.value, true, formatted.markup) : formatted;
   return format.markup ? escapeHtml(run, text) : text;
 }

@@ -34,3 +34,20 @@ it("knows a caller's text also as the format of a date", () => {
   expect(format("<|end|>")).toEqual({ text: "<|end|>", caller: [0, 7] });
   expect(format("", "{{ strftime_now('<|%%|>') }}")).toEqual({ text: "<|%|>", caller: [] });
 });
+
+it("knows a caller's names by `**`, and a caller's character that fills up a field", () => {
+  const callers = (source: string) => {
+    const { text, caller } = createTemplate(source, "t").render({ given: { "<|end|>": 1 }, fill: "|" });
+    return Array.from({ length: caller.length / 2 }, (_, i) => text.slice(caller[2 * i], caller[2 * i + 1])).join("");
+  };
+  for (const source of [
+    "{% for name in dict(**given) %}{{ name }}{% endfor %}",
+    "{% macro r() %}{% for name in kwargs %}{{ name }}{% endfor %}{% endmacro %}{{ r(**given) }}",
+    "{% macro r() %}{{ kwargs }}{{ caller() }}{% endmacro %}{% call r(**given) %}{% endcall %}",
+    "{{ namespace(given) }}",
+    "{{ namespace(**given) }}",
+  ]) {
+    expect(callers(source), source).toContain("<|end|>");
+  }
+  expect(callers('{{ "{:{}<20}".format("a", fill) }}')).toContain("||||");
+});

@@ -88,6 +88,8 @@ export interface Thing {
 export interface Args {
   readonly positional: readonly Value[];
   readonly named: ReadonlyMap<string, Value>;
+  /** The names that came by `**`, with the origin of each; all others stand in the template. */
+  readonly keywords?: ReadonlyMap<string, Text>;
 }
 
 export const none: Value = { kind: "none", fromCaller: false };
