@@ -108,7 +108,7 @@ describe("computing activations again", () => {
         const { specs } = await prepareTraining(config);
         const plan = (bound: number) => planTraining(config, specs, { ops: { elementBytes: 4 }, processes, bound });
         const kept = (await plan(2 ** 50)).estimate;
-        const memory = fit === "kept" ? 2 * kept : (kept + (await plan(0.98 * kept)).estimate) / 2;
+        const memory = fit === "kept" ? 2 * kept : Math.floor((kept + (await plan(0.98 * kept)).estimate) / 2);
         await train(config, { ...options, memory });
         const start = events.find((event) => event.type === "start")!;
         runs.push({ recompute: start.memory.recompute, tensors: lastTensors(config) });
