@@ -11,6 +11,16 @@
  *
  * Everything that can go wrong is a {@link GrokError} with a `code`. Nothing here prints, exits or reads the environment.
  */
+export {
+  type ConversionChoice,
+  type ConversionPlan,
+  type ConvertOptions,
+  type ConvertProgress,
+  type ConvertResult,
+  convertModel,
+  type PlannedTensor,
+  planConversion,
+} from "./convert/convert.ts";
 export type { ExportType } from "./convert/export.ts";
 export type { Kept } from "./convert/kept.ts";
 export { type MergedTensor, type MergeOptions, type MergeResult, merge } from "./convert/merge.ts";

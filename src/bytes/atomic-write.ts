@@ -112,7 +112,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function lookUp(path: string): Promise<{ path: string; mode: number } | undefined> {
+export async function lookUp(path: string): Promise<{ path: string; mode: number } | undefined> {
   let found: { path: string; mode: number };
   try {
     const stats = await stat(path);
@@ -127,7 +127,7 @@ async function lookUp(path: string): Promise<{ path: string; mode: number } | un
 }
 
 /** Makes the rename itself survive a power cut. Not every system lets a folder be opened; the file is whole either way. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, "r");
     try {

@@ -76,6 +76,7 @@ const commands = {
   train: async () => (await import("./commands/train.ts")).addTrain,
   finetune: async () => (await import("./commands/finetune.ts")).addFinetune,
   merge: async () => (await import("./commands/merge.ts")).addMerge,
+  convert: async () => (await import("./commands/convert.ts")).addConvert,
   logits: async () => (await import("./commands/logits.ts")).addLogits,
   perplexity: async () => (await import("./commands/perplexity.ts")).addPerplexity,
   bench: async () => (await import("./commands/bench.ts")).addBench,

@@ -6,18 +6,22 @@ import { exactly } from "../exact-chunks.ts";
 import { appendValue, createSink, type GgufValue } from "./encode.ts";
 import { maxNameBytes } from "./metadata.ts";
 
-export type TensorToWrite = {
+/** What the header says of a tensor. */
+export type TensorHead = {
   /** At most 64 bytes, by the specification. */
   readonly name: string;
   /** Row-major, outermost axis first; at most four axes. */
   readonly shape: readonly number[];
-  /** The encoded bytes in chunks of any size, asked for when this tensor's turn comes: `tensorChunks` gives those of an open one. */
-  readonly data: () => Chunks;
 } & (
   | { readonly type: TensorType }
   /** Of a type that is not in `tensorTypes`, by its number: its bytes are what they are. */
   | { readonly ggml: number; readonly byteLength: number }
 );
+
+export type TensorToWrite = TensorHead & {
+  /** The encoded bytes in chunks of any size, asked for when this tensor's turn comes: `tensorChunks` gives those of an open one. */
+  readonly data: () => Chunks;
+};
 
 export interface GgufToWrite {
   /** In this order in the file. `general.alignment`, where it is among them, sets the alignment; otherwise it is 32. */
@@ -36,7 +40,22 @@ export async function writeGguf(path: string, model: GgufToWrite, options: Atomi
   await writeAtomic(path, fileChunks(model), options);
 }
 
-function encodeHeader({ metadata, tensors }: GgufToWrite): { header: Uint8Array; alignment: number } {
+/** What a file consists of, from first to last: the header, then each tensor's bytes. Zero bytes stand behind each part. */
+export interface GgufLayout {
+  readonly header: Uint8Array;
+  /** In the file's order. */
+  readonly tensors: readonly { readonly bytes: number }[];
+  /** Zero bytes behind a part of so many. */
+  padding(bytes: number): Uint8Array;
+  /** Of the whole file. */
+  readonly size: number;
+}
+
+/** @throws GrokError `argument` when a key, value, name or shape is not what the format allows. */
+export function layOutGguf(
+  metadata: Iterable<readonly [key: string, value: GgufValue]>,
+  tensors: readonly TensorHead[],
+): GgufLayout {
   const entries = [...metadata];
   const sink = createSink();
   sink.bytes(Buffer.from("GGUF", "latin1"));
@@ -74,7 +93,13 @@ function encodeHeader({ metadata, tensors }: GgufToWrite): { header: Uint8Array;
     sink.u64(offset);
     offset += alignUp(byteLength(tensor), alignment);
   }
-  return { header: sink.done(), alignment };
+  const header = sink.done();
+  return {
+    header,
+    tensors: tensors.map((tensor) => ({ bytes: byteLength(tensor) })),
+    padding: (bytes) => new Uint8Array(alignUp(bytes, alignment) - bytes),
+    size: alignUp(header.length, alignment) + offset,
+  };
 }
 
 function alignmentOf(entries: readonly (readonly [string, GgufValue])[]): number {
@@ -94,7 +119,7 @@ function alignmentOf(entries: readonly (readonly [string, GgufValue])[]): number
   return alignment;
 }
 
-function checkTensor(tensor: TensorToWrite): void {
+function checkTensor(tensor: TensorHead): void {
   const { name, shape } = tensor;
   const bytes = Buffer.byteLength(name);
   if (bytes === 0 || bytes > 64)
@@ -121,7 +146,7 @@ function checkTensor(tensor: TensorToWrite): void {
   }
 }
 
-function byteLength(tensor: TensorToWrite): number {
+function byteLength(tensor: TensorHead): number {
   return "type" in tensor ? encodedBytes(tensor.type, elementCount(tensor.shape)) : tensor.byteLength;
 }
 
@@ -131,13 +156,12 @@ function alignUp(offset: number, alignment: number): number {
 
 /** The file from first to last: the header, its padding, then each tensor's chunks and padding. */
 export async function* fileChunks(model: GgufToWrite): AsyncGenerator<Uint8Array> {
-  const { header, alignment } = encodeHeader(model);
-  const padding = (length: number) => new Uint8Array(alignUp(length, alignment) - length);
+  const { header, tensors, padding } = layOutGguf(model.metadata, model.tensors);
   yield header;
   yield padding(header.length);
-  for (const tensor of model.tensors) {
-    const expected = byteLength(tensor);
-    yield* exactly(tensor.name, expected, tensor.data());
-    yield padding(expected);
+  for (const [i, { bytes }] of tensors.entries()) {
+    const { name, data } = model.tensors[i]!;
+    yield* exactly(name, bytes, data());
+    yield padding(bytes);
   }
 }

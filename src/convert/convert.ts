@@ -1,0 +1,210 @@
+import { statSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { type Section, writeResumable } from "../bytes/resumable-write.ts";
+import { GrokError } from "../errors.ts";
+import { layOutGguf } from "../formats/gguf/write.ts";
+import { checkNames, checkText } from "../options.ts";
+import { elementCount } from "../tensor/tensor.ts";
+import { encodedBytes, type TensorType } from "../tensor/types.ts";
+import { createRowEncoder, type RowEncoder } from "./encoder.ts";
+import { writeManifest } from "./manifest.ts";
+import { openSource } from "./open-source.ts";
+import { type Recipe, recipeNamed } from "./recipe.ts";
+import type { Metadata, ModelSource, SourceTensor } from "./source.ts";
+
+/** What to convert, and into what. */
+export interface ConversionChoice {
+  /** A model: a GGUF file, or a folder that {@link openSource} knows. */
+  readonly source: string;
+  /**
+   * Type of the matrices, such as `q8_0` or `q4_k`; gains and the router stay f32. "keep": for each tensor the smallest type that holds
+   * it as it is stored.
+   */
+  readonly type: string;
+}
+
+export interface ConvertOptions extends ConversionChoice {
+  /** The GGUF file to write. */
+  readonly out: string;
+  /** Stops between two chunks with GrokError `cancelled`; the next run with the same options goes on. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
+}
+
+export interface ConvertProgress {
+  /** The tensor that is written. */
+  readonly tensor: string;
+  /** Its place, from 0, of `tensors`. */
+  readonly index: number;
+  readonly tensors: number;
+  /** Stored bytes that are done, about, of `total`; of these, what an earlier run had done. */
+  readonly done: number;
+  readonly total: number;
+  readonly kept: number;
+}
+
+/** A conversion that was looked at and not made. */
+export interface ConversionPlan {
+  readonly source: string;
+  /** What the source is, in words. */
+  readonly kind: string;
+  /** In the file's order. */
+  readonly tensors: readonly PlannedTensor[];
+  /** Bytes that are read. */
+  readonly storedBytes: number;
+  /** Of the file. */
+  readonly bytes: number;
+}
+
+export interface PlannedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** What it is stored as, in words. */
+  readonly stored: string;
+  readonly storedBytes: number;
+  readonly type: TensorType;
+  readonly bytes: number;
+}
+
+export interface ConvertResult extends ConversionPlan {
+  readonly out: string;
+  /** Of the whole file, in hexadecimal; it stands in `OUT.sha256`, with that of each tensor in `OUT.manifest.json`. */
+  readonly sha256: string;
+  /** How many tensors an earlier run had written. */
+  readonly kept: number;
+}
+
+/** What a conversion would write: names, shapes, types and sizes. Reads headers. @throws GrokError as {@link convertModel}. */
+export function planConversion(choice: ConversionChoice): ConversionPlan {
+  checkNames("planConversion", choice, ["source", "type"]);
+  checkChoice(choice);
+  const source = openSource(choice.source);
+  try {
+    return plan(source, recipeNamed(choice.type, source.tensors));
+  } finally {
+    source.close();
+  }
+}
+
+/**
+ * Converts a model to one GGUF file: streaming, each source file read once, in memory that does not grow with the model. A run that was
+ * interrupted is continued by the next with the same options ({@link writeResumable}). Two runs write the same bytes. Beside the
+ * file stand its hash as `sha256sum` writes it (`OUT.sha256`) and a manifest with each tensor's (`OUT.manifest.json`).
+ *
+ * @throws GrokError `io`, `cancelled`; `argument` for an unknown type or a value that its type cannot hold, and where the result would
+ * stand in place of the source; what opening and reading the source throws.
+ */
+export async function convertModel(options: ConvertOptions): Promise<ConvertResult> {
+  checkNames("convertModel", options, optionNames);
+  checkChoice(options);
+  const { out, signal, onProgress } = options;
+  checkText("out", out);
+  const source = openSource(options.source);
+  const encoder = createRowEncoder();
+  try {
+    refuseOwnFiles(source, out);
+    const recipe = recipeNamed(options.type, source.tensors);
+    const planned = plan(source, recipe);
+    const layout = layOutGguf(metadataOf(source, recipe), planned.tensors);
+    const sections = planned.tensors.map(({ name, type, bytes }, i): Section => {
+      const tensor = source.tensors[i]!;
+      return { name, bytes, padding: layout.padding(bytes), data: () => encodedChunks(tensor, type, encoder) };
+    });
+    const head = Buffer.concat([layout.header, layout.padding(layout.header.length)]);
+    const progress = onProgress && createReport(planned, onProgress);
+    const written = await writeResumable(
+      out,
+      { head, sections, madeFrom: describeFiles(source) },
+      { signal, onProgress: progress, beforeNaming: (file) => writeManifest(out, file, planned.tensors) },
+    );
+    return { ...planned, out, sha256: written.sha256, kept: written.kept };
+  } finally {
+    encoder.close();
+    source.close();
+  }
+}
+
+const optionNames = Object.keys({
+  ...{ source: true, out: true, type: true, signal: true, onProgress: true },
+} satisfies Record<keyof ConvertOptions, true>);
+
+function checkChoice({ source, type }: ConversionChoice): void {
+  checkText("source", source);
+  checkText("type", type);
+}
+
+function plan(source: ModelSource, recipe: Recipe): ConversionPlan {
+  const tensors = source.tensors.map((tensor): PlannedTensor => {
+    const { name, shape, stored, storedBytes } = tensor;
+    const type = recipe.typeOf(tensor);
+    return { name, shape, stored, storedBytes, type, bytes: encodedBytes(type, elementCount(shape)) };
+  });
+  return {
+    ...{ source: source.path, kind: source.kind, tensors },
+    storedBytes: tensors.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+    bytes: layOutGguf(metadataOf(source, recipe), tensors).size,
+  };
+}
+
+function metadataOf({ metadata }: ModelSource, { fileType }: Recipe): Metadata {
+  const isGeneral = ([key]: Metadata[number]) => key.startsWith("general.");
+  return [
+    ...metadata.filter(isGeneral),
+    ["general.file_type", { type: "u32", value: fileType }],
+    ["general.quantization_version", { type: "u32", value: 2 }],
+    ...metadata.filter((entry) => !isGeneral(entry)),
+  ];
+}
+
+async function* encodedChunks(tensor: SourceTensor, type: TensorType, encoder: RowEncoder): AsyncGenerator<Uint8Array> {
+  const given = tensor.encoded?.(type);
+  if (given !== undefined) {
+    yield* given;
+    return;
+  }
+  const columns = tensor.shape.at(-1) ?? 1;
+  for await (const rows of tensor.rows()) {
+    try {
+      yield await encoder.encode(type, rows, columns);
+    } catch (error) {
+      if (!(error instanceof GrokError)) throw error;
+      throw new GrokError(error.code, `tensor ${tensor.name}: ${error.message}`, { ...error.details }, error);
+    }
+  }
+}
+
+/** Names, sizes and times of what is read: when one changes, what was made of it does not count. */
+function describeFiles({ files }: ModelSource): string {
+  return JSON.stringify(
+    files.map((file) => {
+      const { size, mtimeMs } = statSync(file);
+      return [basename(file), size, mtimeMs];
+    }),
+  );
+}
+
+function refuseOwnFiles({ files }: ModelSource, out: string): void {
+  const there = statSync(out, { throwIfNoEntry: false });
+  const own = files.find((file) => {
+    const { ino, dev } = statSync(file);
+    return resolve(file) === resolve(out) || (there !== undefined && there.ino === ino && there.dev === dev);
+  });
+  if (own === undefined) return;
+  throw new GrokError("argument", `${out}: is a file of the source, which stays as it is`, { path: out });
+}
+
+/** From bytes of sections written to stored bytes read: in proportion. */
+function createReport(
+  { tensors, storedBytes: total }: ConversionPlan,
+  report: (progress: ConvertProgress) => void,
+): (progress: { section: number; done: number; kept: boolean }) => void {
+  const before = [0];
+  for (const { storedBytes } of tensors) before.push(before.at(-1)! + storedBytes);
+  let kept = 0;
+  return ({ section, done, kept: isKept }) => {
+    const { name, storedBytes, bytes } = tensors[section]!;
+    const now = before[section]! + storedBytes * (done / Math.max(1, bytes));
+    if (isKept) kept = now;
+    report({ tensor: name, index: section, tensors: tensors.length, done: now, total, kept });
+  };
+}

@@ -1,0 +1,17 @@
+import { openGgufSource } from "./gguf-source.ts";
+import type { ModelSource } from "./source.ts";
+
+/** A kind of model that is converted, by what lies at a path. */
+interface SourceReader {
+  /** Looks at names alone. */
+  recognizes(path: string): boolean;
+  open(path: string): ModelSource;
+}
+
+/** In the order in which they are asked; the last takes what no other knows, and says what is wrong with it. */
+const readers: readonly SourceReader[] = [{ recognizes: () => true, open: openGgufSource }];
+
+/** @throws GrokError `io`, `format`, `unsupported`: what the reader of its kind throws. */
+export function openSource(path: string): ModelSource {
+  return readers.find(({ recognizes }) => recognizes(path))!.open(path);
+}
