@@ -91,5 +91,8 @@ describe("what rounding keeps of an update", () => {
     expect(["q2_k", "q3_k", "q5_k", "iq4_nl", "iq4_xs"].map((type) => keptType(type as "f32"))).toEqual([
       ...["q4_k", "q4_k", "q6_k", "q5_0", "q4_k"],
     ]);
+    const small = ["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "tq1_0", "tq2_0"] as const;
+    expect(small.map(keptType)).toEqual(small.map(() => "q4_k"));
+    expect((["mxfp4", "nvfp4"] as const).map(keptType)).toEqual(["q4_0", "q4_1"]);
   });
 });

@@ -71,6 +71,8 @@ export function measureKept(merged: MergedRows, type: TensorType): Kept | undefi
 /** For types that are only read: the smallest written type with more bits an element that blocks of the same rows fit. */
 const larger: Partial<Record<TensorType, TensorType>> = {
   ...{ q2_k: "q4_k", q3_k: "q4_k", q5_k: "q6_k", iq4_xs: "q4_k", iq4_nl: "q5_0" },
+  ...{ iq1_s: "q4_k", iq1_m: "q4_k", iq2_xxs: "q4_k", iq2_xs: "q4_k", iq2_s: "q4_k", iq3_xxs: "q4_k", iq3_s: "q4_k" },
+  ...{ tq1_0: "q4_k", tq2_0: "q4_k", mxfp4: "q4_0", nvfp4: "q4_1" },
   ...{ i8: "f16", i16: "f32", i32: "f32", i64: "f32", f64: "f32" },
 };
 

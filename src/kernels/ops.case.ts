@@ -472,8 +472,8 @@ function refusals(get: () => Ops): void {
   });
 
   it("refuses types it cannot compute with, by name", () => {
-    const tensor = memoryTensor("blk.0.attn_q.weight", "iq1_s", [1, 256], new Uint8Array(50));
-    expect(() => get().weight(tensor)).toThrow(/blk\.0\.attn_q\.weight.*iq1_s/);
+    const tensor = memoryTensor("blk.0.attn_q.weight", "q8_k", [1, 256], new Uint8Array(292));
+    expect(() => get().weight(tensor)).toThrow(/blk\.0\.attn_q\.weight.*q8_k/);
     expect(code(() => get().weight(tensor))).toBe("unsupported");
   });
 }

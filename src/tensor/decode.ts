@@ -3,9 +3,18 @@ import type { Codec } from "./codec.ts";
 import { bf16 } from "./types/bf16.ts";
 import { f16 } from "./types/f16.ts";
 import { f32 } from "./types/f32.ts";
+import { iq1_m } from "./types/iq1-m.ts";
+import { iq1_s } from "./types/iq1-s.ts";
+import { iq2_s } from "./types/iq2-s.ts";
+import { iq2_xs } from "./types/iq2-xs.ts";
+import { iq2_xxs } from "./types/iq2-xxs.ts";
+import { iq3_s } from "./types/iq3-s.ts";
+import { iq3_xxs } from "./types/iq3-xxs.ts";
 import { iq4_nl } from "./types/iq4-nl.ts";
 import { iq4_xs } from "./types/iq4-xs.ts";
+import { mxfp4 } from "./types/mxfp4.ts";
 import { f64, i8, i16, i32, i64 } from "./types/numbers.ts";
+import { nvfp4 } from "./types/nvfp4.ts";
 import { q2_k } from "./types/q2-k.ts";
 import { q3_k } from "./types/q3-k.ts";
 import { q4_0 } from "./types/q4-0.ts";
@@ -16,6 +25,8 @@ import { q5_1 } from "./types/q5-1.ts";
 import { q5_k } from "./types/q5-k.ts";
 import { q6_k } from "./types/q6-k.ts";
 import { q8_0 } from "./types/q8-0.ts";
+import { tq1_0 } from "./types/tq1-0.ts";
+import { tq2_0 } from "./types/tq2-0.ts";
 import { encodedBytes, type TensorType, tensorTypes } from "./types.ts";
 
 /** Every type that grok1 computes with. Types missing here can be inspected and copied, not run. */
@@ -38,8 +49,19 @@ const codecs: Partial<Record<TensorType, Codec>> = {
   q4_k,
   q5_k,
   q6_k,
+  iq1_s,
+  iq1_m,
+  iq2_xxs,
+  iq2_xs,
+  iq2_s,
+  iq3_xxs,
+  iq3_s,
   iq4_nl,
   iq4_xs,
+  tq1_0,
+  tq2_0,
+  mxfp4,
+  nvfp4,
 };
 
 /** Up to here no block's f16 scale or min can become infinite. */

@@ -6,10 +6,13 @@
 decode/TYPE.bin   encoded blocks, then the float32 values gguf.quants.dequantize gives (NaN written as 7fc00000)
 encode/TYPE.bin   float32 values, then the bytes gguf.quants.quantize gives
 index.json        elements of each file
+digests.json      SHA-256 of what gguf.quants.dequantize gives (NaN as above) for 1,024 blocks of types with tables, whose bytes the test
+                  draws again with the same generator: every entry of a table is met
 k-errors.json     (with the library) the root mean square error of ggml's own Q4_K and Q6_K encoders, relative to that of the
                   values, over rows that the test draws again with the same generator
 """
 import ctypes
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -25,6 +28,11 @@ rng = np.random.default_rng(20240317)
 SCALES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
+}
+# The types below 4 bits, and those of 4-bit floats, which have no f16.
+SMALL = {
+    "IQ1_S": [0], "IQ1_M": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0], "TQ1_0": [52], "TQ2_0": [64],
+    "MXFP4": [], "NVFP4": [],
 }
 # Zero, negative zero, subnormals, largest, infinities, NaN.
 SPECIAL = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x7C00, 0xFC00, 0x7E00, 0xFE01, 0x3C00]
@@ -54,6 +62,34 @@ def decoding(name):
             raw[b, at : at + 2] = np.array([half], dtype="<u2").view(np.uint8)
     with np.errstate(all="ignore"):
         return raw, quants.dequantize(raw, T[name])
+
+
+def small(name):
+    size, nbytes = GGML_QUANT_SIZES[T[name]]
+    rng = np.random.default_rng(T[name].value)
+    specials = [0x8000, 0x83FF, 0x7C00, 0x7E00, 0x2E66]
+    blocks = len(specials) if size == 256 else 16
+    raw = rng.integers(0, 256, (blocks, nbytes), dtype=np.uint8)
+    for b, half in enumerate(specials):
+        for at in SMALL[name]:
+            raw[b, at : at + 2] = np.array([half], dtype="<u2").view(np.uint8)
+        if name == "IQ1_M":
+            for i in range(4):
+                raw[b, 49 + 2 * i] = (raw[b, 49 + 2 * i] & 15) | (half >> (4 * i) & 15) << 4
+    if name == "MXFP4":
+        raw[:4, 0] = [0, 1, 2, 255]
+    if name == "NVFP4":
+        raw[0, :4] = [0, 7, 8, 127]
+    with np.errstate(all="ignore"):
+        return raw, quants.dequantize(raw, T[name])
+
+
+def digest(name):
+    nbytes = GGML_QUANT_SIZES[T[name]][1]
+    draw = generator(1234567)
+    raw = np.array([int(next(draw) * 256) for _ in range(1024 * nbytes)], dtype=np.uint8).reshape(1024, nbytes)
+    with np.errstate(all="ignore"):
+        return hashlib.sha256(canonical(quants.dequantize(raw, T[name])).tobytes()).hexdigest()
 
 
 def encoding(name):
@@ -122,10 +158,15 @@ if __name__ == "__main__":
         raw, values = decoding(name)
         (here / "decode" / f"{name.lower()}.bin").write_bytes(raw.tobytes() + canonical(values).tobytes())
         index["decode"][name.lower()] = int(values.size)
+    for name in SMALL:
+        raw, values = small(name)
+        (here / "decode" / f"{name.lower()}.bin").write_bytes(raw.tobytes() + canonical(values).tobytes())
+        index["decode"][name.lower()] = int(values.size)
     for name in ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
         values, raw = encoding(name)
         (here / "encode" / f"{name.lower()}.bin").write_bytes(values.tobytes() + raw.tobytes())
         index["encode"][name.lower()] = int(values.size)
     (here / "index.json").write_text(json.dumps(index, indent=2) + "\n")
+    (here / "digests.json").write_text(json.dumps({name.lower(): digest(name) for name in SMALL}, indent=2) + "\n")
     if len(sys.argv) > 1:
         (here / "k-errors.json").write_text(json.dumps(k_errors(sys.argv[1]), indent=2) + "\n")
