@@ -85,8 +85,8 @@ async function build() {
     process.arch,
     String(sanitize),
   ];
-  const stamp = hash(script, ...environment, ...[...sourceHashes].flat());
   const fingerprint = hashSources(folder);
+  const stamp = hash(script, fingerprint, ...environment, ...[...sourceHashes].flat());
   const target = join(out, "grok1.node");
   const stampFile = join(out, "stamp");
   // Nothing changed: not even the compiler is looked for, since this runs before every start.
