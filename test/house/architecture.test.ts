@@ -23,6 +23,7 @@ const flow = [
   "template",
   "generate",
   "eval",
+  "verify",
   "train",
   "index",
   "cli",
