@@ -291,7 +291,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
     }
   }
   struct alignas(64) Counters {
-    std::atomic<int64_t> pack{0}, inner{0}, hidden{0}, downInner{0}, down{0};
+    std::atomic<int64_t> gate{0}, up{0}, plain{0}, inner{0}, hidden{0}, downInner{0}, down{0};
   };
   std::vector<Counters> counters(slabs.size());
   const int64_t hiddenPanels = (hidden + kPanelRows - 1) / kPanelRows, widthPanels = (width + kPanelRows - 1) / kPanelRows;
@@ -306,11 +306,11 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
     for (size_t s = 0; s < slabs.size(); s++) {
       const Slab& it = slabs[s];
       const Assignment* const assigned = gathered.all.data() + it.start;
-      for (int64_t i; (i = counters[s].pack++) < it.tokens;) {
-        const float* row = x + assigned[i].token * cols;
-        gateTiles.pack(products, i, row, 0, cols);
-        if (!shared) upTiles.pack(products, i, row, 0, cols);
-        for (int64_t piece = 0; adapted && piece < plainActs.pieces(); piece++) plainActs.pack(products, i, row, piece);
+      const auto rowOf = [&](int64_t i) { return x + assigned[i].token * cols; };
+      gateTiles.packAll(products, counters[s].gate, it.tokens, threads, rowOf);
+      if (!shared) upTiles.packAll(products, counters[s].up, it.tokens, threads, rowOf);
+      for (int64_t i; adapted && (i = counters[s].plain++) < it.tokens;) {
+        for (int64_t piece = 0; piece < plainActs.pieces(); piece++) plainActs.pack(products, i, rowOf(i), piece);
       }
       pool.barrier();
       if (adapted) {

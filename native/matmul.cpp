@@ -76,9 +76,9 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
 
   for (int64_t t0 = 0; t0 < n; t0 += kSlab) {
     const int64_t tokens = std::min(n - t0, kSlab), tileCount = tiles.count(tokens);
-    std::atomic<int64_t> nextToken{0}, nextItem{0};
+    std::atomic<int64_t> nextPiece{0}, nextItem{0};
     pool.run([&](int thread, int) {
-      for (int64_t t; (t = nextToken++) < tokens;) tiles.pack(products, t, x + (t0 + t) * ldx, 0, weight.cols);
+      tiles.packAll(products, nextPiece, tokens, threads, [&](int64_t t) { return x + (t0 + t) * ldx; });
       uint8_t* const scratch = scratches[thread];
       float* const c = sums[thread];
       pool.barrier();

@@ -1,6 +1,9 @@
 // Products over many tokens: panels of weight rows packed into the cache, times tiles of packed activations.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
+
 #include "matmul.h"
 #include "products.h"
 
@@ -40,7 +43,21 @@ struct Tiles {
   // units or reaches the end of the row.
   void pack(const Products& products, int64_t token, const float* x, int64_t from, int64_t columns) const;
 
+  // Packs `tokens` rows, of which `rowOf` gives a token's x [cols], in pieces that the `threads` that call this draw from `next`.
+  // A piece is all tokens of a tile, which lie in the same cache lines, over all its columns or, where tiles are few, some.
+  template <class RowOf>
+  void packAll(const Products& products, std::atomic<int64_t>& next, int64_t tokens, int threads, RowOf rowOf) const {
+    const int64_t groups = (tokens + tile - 1) / tile, wanted = threads == 1 ? 1 : (4 * threads + groups - 1) / groups;
+    const int64_t length = std::max<int64_t>(kPiece, (cols + wanted * kPiece - 1) / (wanted * kPiece) * kPiece);
+    const int64_t pieces = (cols + length - 1) / length;
+    for (int64_t i; (i = next++) < groups * pieces;) {
+      const int64_t first = i / pieces * tile, from = i % pieces * length, columns = std::min(length, cols - from);
+      for (int64_t t = first; t < std::min(tokens, first + tile); t++) pack(products, t, rowOf(t) + from, from, columns);
+    }
+  }
+
  private:
+  static constexpr int64_t kPiece = 512;  // columns: a few units of each lane
   void packDigit(const Products& products, int64_t token, int digit, const float* x, int64_t from, int64_t columns) const;
 };
 
