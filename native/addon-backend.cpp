@@ -95,17 +95,6 @@ napi_value view(napi_env env, napi_callback_info info) {
   });
 }
 
-// A typed array's elements, valid until the call ends.
-template <class T>
-std::pair<const T*, size_t> elements(napi_env env, napi_value array, napi_typedarray_type expected, const char* what) {
-  napi_typedarray_type kind;
-  size_t length;
-  void* data;
-  check(napi_get_typedarray_info(env, array, &kind, &length, &data, nullptr, nullptr), what);
-  if (kind != expected) throw Failure("ERR_ARGUMENT", what);
-  return {static_cast<const T*>(data), length};
-}
-
 // part(parameter, part)
 napi_value part(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -236,20 +225,21 @@ napi_value closeBackend(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
+Isa isaNamed(const std::string& name) {
+  if (name == "best") return bestIsa();
+  for (const Isa each : kIsas) {
+    if (name == isaName(each) && isaUsable(each)) return each;
+  }
+  throw Failure("ERR_ARGUMENT", "this processor or this build has no instruction set named " + name);
+}
+
 napi_value createBackend(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<2> args(env, info);
     const int32_t threads = fromJs<int32_t>(env, args.values[0]);
     const std::string name = fromJs<std::string>(env, args.values[1]);
     if (threads < 1 || threads > 1024) throw Failure("ERR_ARGUMENT", "expected 1 to 1024 threads");
-    Isa isa = bestIsa();
-    if (name != "best") {
-      bool found = false;
-      for (const Isa each : kIsas) {
-        if (name == isaName(each) && isaUsable(each)) isa = each, found = true;
-      }
-      if (!found) throw Failure("ERR_ARGUMENT", "this processor or this build has no instruction set named " + name);
-    }
+    const Isa isa = isaNamed(name);
     const auto handle = std::make_shared<BackendHandle>(env);
     handle->backend = std::make_unique<Backend>(threads, isa);
     const napi_value object = newObject(env);

@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "addon-backend.h"
+#include "addon-encoder.h"
 #include "bandwidth.h"
 #include "cpu.h"
+#include "encode.h"
 #include "matmul.h"
 #include "napi.h"
 #include "quants.h"
@@ -71,6 +73,13 @@ napi_value canDecodeType(napi_env env, napi_callback_info info) {
   });
 }
 
+napi_value canEncodeType(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<1> args(env, info);
+    return toJs(env, canEncode(fromJs<int32_t>(env, args.values[0])));
+  });
+}
+
 }  // namespace
 
 }  // namespace grok1
@@ -85,6 +94,7 @@ NAPI_MODULE_INIT() {
     const std::pair<const char*, napi_callback> functions[] = {
         {"machine", describeMachine},      {"measureBandwidth", measure},
         {"createBackend", createBackend}, {"canMultiply", canMultiplyType}, {"canDecode", canDecodeType},
+        {"createEncoder", createEncoder}, {"canEncode", canEncodeType},
     };
     for (const auto& [name, callback] : functions) {
       napi_value function;

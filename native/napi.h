@@ -109,6 +109,17 @@ napi_value bufferOn(napi_env env, std::shared_ptr<T> owner, const void* data, si
   return result;
 }
 
+// A typed array's elements, valid until the call ends.
+template <class T>
+std::pair<const T*, size_t> elements(napi_env env, napi_value array, napi_typedarray_type expected, const char* what) {
+  napi_typedarray_type kind;
+  size_t length;
+  void* data;
+  check(napi_get_typedarray_info(env, array, &kind, &length, &data, nullptr, nullptr), what);
+  if (kind != expected) throw Failure("ERR_ARGUMENT", what);
+  return {static_cast<const T*>(data), length};
+}
+
 // A JavaScript function whose native side, `state`, lives as long as the function does.
 template <class T>
 void setFunction(napi_env env, napi_value object, const char* name, napi_callback callback, const std::shared_ptr<T>& state) {

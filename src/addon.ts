@@ -21,8 +21,12 @@ export interface Addon {
   canMultiply(ggmlType: number): boolean;
   /** Whether the backend decodes rows (embeddings, gains) of this ggml type. */
   canDecode(ggmlType: number): boolean;
+  /** Whether the encoder writes rows of this ggml type. */
+  canEncode(ggmlType: number): boolean;
   /** A backend with its own threads (the calling one included). `isa` is one of `machine().isas`, or "best". */
   createBackend(threads: number, isa: string): AddonBackend;
+  /** An encoder with its own threads (the calling one included). `isa` as of a backend. */
+  createEncoder(threads: number, isa: string): AddonEncoder;
 }
 
 export interface AddonMachine {
@@ -36,6 +40,27 @@ export interface AddonMachine {
   readonly l1d: number;
   readonly l2: number;
   readonly l3: number;
+}
+
+/** Rows of one tensor type in another. The same bytes with any number of threads and any instruction set. */
+export interface AddonEncoder {
+  readonly threads: number;
+  /**
+   * Rows of `cols` values of ggml type `from` in type `to`, whose blocks they fill. `importance`: of each column, how much an error in it
+   * weighs; empty where that is not known. Blocks until all is written. Returns the place of the first value that `to` cannot hold (no
+   * number, or past its range), or -1.
+   */
+  encode(
+    from: number,
+    bytes: Uint8Array,
+    to: number,
+    rows: number,
+    cols: number,
+    importance: Float32Array,
+    out: Uint8Array,
+  ): number;
+  /** Ends the threads. */
+  close(): void;
 }
 
 /**

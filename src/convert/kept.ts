@@ -1,6 +1,6 @@
-import { canEncode, decodeRow, encodeRow } from "../tensor/decode.ts";
+import { canEncode, decodeRow, encodeRow, largestOf } from "../tensor/decode.ts";
 import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
-import { largestOf, type MergedRows } from "./merged-rows.ts";
+import type { MergedRows } from "./merged-rows.ts";
 
 /**
  * What a type's rounding makes of an update. Of base weights W, update U and R, what W + U is once rounded:
@@ -68,17 +68,22 @@ export function measureKept(merged: MergedRows, type: TensorType): Kept | undefi
   };
 }
 
-/** For types that are only read: the smallest written type with more bits an element that blocks of the same rows fit. */
+/** Too few bits to be rounded to a second time by somebody who does not know which columns matter. */
+const coarse: readonly TensorType[] = [
+  ...(["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "tq1_0", "tq2_0", "mxfp4"] as const),
+];
+
+/** Where a type is not written: the smallest with more bits an element that is written everywhere, in blocks that the same rows fill. */
 const larger: Partial<Record<TensorType, TensorType>> = {
-  ...{ q2_k: "q4_k", q3_k: "q4_k", q5_k: "q6_k", iq4_xs: "q4_k", iq4_nl: "q5_0" },
-  ...{ iq1_s: "q4_k", iq1_m: "q4_k", iq2_xxs: "q4_k", iq2_xs: "q4_k", iq2_s: "q4_k", iq3_xxs: "q4_k", iq3_s: "q4_k" },
-  ...{ tq1_0: "q4_k", tq2_0: "q4_k", mxfp4: "q4_0", nvfp4: "q4_1" },
+  ...{ q2_k: "q4_0", q3_k: "q4_0", q4_k: "q4_1", q5_k: "q5_1", q6_k: "q8_0", iq4_xs: "q4_0", iq4_nl: "q4_1" },
+  ...{ iq1_s: "q4_0", iq1_m: "q4_0", iq2_xxs: "q4_0", iq2_xs: "q4_0", iq2_s: "q4_0", iq3_xxs: "q4_0", iq3_s: "q4_0" },
+  ...{ tq1_0: "q4_0", tq2_0: "q4_0", mxfp4: "q4_0", nvfp4: "q4_1" },
   ...{ i8: "f16", i16: "f32", i32: "f32", i64: "f32", f64: "f32" },
 };
 
 /** What a merged matrix of a type is at least written as: the type itself where grok1 writes it, else the nearest larger one. */
 export function keptType(type: TensorType): TensorType {
-  if (canEncode(type)) return type;
+  if (canEncode(type) && !coarse.includes(type)) return type;
   return larger[type] ?? "f16";
 }
 
@@ -94,6 +99,7 @@ export function chooseType(merged: MergedRows): { readonly type: TensorType; rea
   const bits = ({ blockBytes, blockSize }: (typeof tensorTypes)[TensorType]) => (8 * blockBytes) / blockSize;
   const wider = ladder.filter(
     (type) =>
+      canEncode(type) &&
       // bf16 has f16's bits and fewer digits: only those who have it keep it.
       type !== own && type !== "bf16" && (bits(tensorTypes[type]) > bits(tensorTypes[own]) || own === "bf16"),
   );

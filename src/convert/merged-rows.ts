@@ -1,6 +1,6 @@
 import { GrokError } from "../errors.ts";
 import type { LowRankTerm } from "../model/lora/adapter.ts";
-import { decodeRow, encodeRow } from "../tensor/decode.ts";
+import { decodeRow, encodeRow, largestOf } from "../tensor/decode.ts";
 import { elementCount, matrixPlaces, readPlace, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType } from "../tensor/types.ts";
 
@@ -61,12 +61,6 @@ function boundOf({ rank, scale, a, b }: ScaledTerm, rows: number, cols: number):
     bound += most * most2;
   }
   return Math.abs(scale) * bound;
-}
-
-/** The largest magnitude that a type rounds to a number: past it f16's scales, or the format's own numbers, end. */
-export function largestOf(type: TensorType): number {
-  if (type === "f32") return 3.4028235e38;
-  return type === "bf16" ? 3.3895e38 : 65504;
 }
 
 /** Encoded rows in chunks of about this size. */

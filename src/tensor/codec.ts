@@ -4,6 +4,6 @@
  */
 export interface Codec {
   decode(bytes: Uint8Array, out: Float32Array): void;
-  /** Absent where grok1 only reads a type. */
+  /** Absent where a type is only read, or written by the addon alone. */
   encode?(values: Float32Array, out: Uint8Array): void;
 }

@@ -1,3 +1,4 @@
+import { type AddonEncoder, loadAddon } from "../addon.ts";
 import { GrokError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
 import { bf16 } from "./types/bf16.ts";
@@ -64,8 +65,11 @@ const codecs: Partial<Record<TensorType, Codec>> = {
   nvfp4,
 };
 
-/** Up to here no block's f16 scale or min can become infinite. */
-const largestEncoded = 65504;
+/** The largest magnitude that a type rounds to a number: past it f16's scales, or the format's own numbers, end. */
+export function largestOf(type: TensorType): number {
+  if (type === "f32") return 3.4028235e38;
+  return type === "bf16" ? 3.3895e38 : 65504;
+}
 
 /** Whether {@link decodeRow} knows a type. */
 export function canDecode(type: TensorType): boolean {
@@ -74,7 +78,7 @@ export function canDecode(type: TensorType): boolean {
 
 /** Whether {@link encodeRow} knows a type. */
 export function canEncode(type: TensorType): boolean {
-  return codecs[type]?.encode !== undefined;
+  return codecs[type]?.encode !== undefined || loadAddon().addon?.canEncode(tensorTypes[type].ggml) === true;
 }
 
 /**
@@ -86,7 +90,9 @@ export function canEncode(type: TensorType): boolean {
 export function decodeRow(type: TensorType, bytes: Uint8Array, out: Float32Array): void {
   const codec = codecs[type];
   if (codec === undefined) {
-    throw new GrokError("unsupported", `tensor type ${type} cannot be decoded; known are ${known("decode")}`, { type });
+    throw new GrokError("unsupported", `tensor type ${type} cannot be decoded; known are ${known(canDecode)}`, {
+      type,
+    });
   }
   checkLengths(type, bytes.length, out.length);
   codec.decode(bytes, out);
@@ -94,7 +100,7 @@ export function decodeRow(type: TensorType, bytes: Uint8Array, out: Float32Array
 
 /**
  * Encodes a row of float32 values, whole blocks of them. Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 round to nearest, with the same
- * bytes as ggml's reference; Q4_K and Q6_K search for scales, without an importance matrix.
+ * bytes as ggml's reference. For the other block types scales are searched for, which only the addon does.
  *
  * @param out where to write, `encodedBytes(type, values.length)` bytes; a new array when left out.
  * @throws GrokError `unsupported` for a type without an encoder; `argument` when values do not fill whole blocks, when
@@ -102,29 +108,58 @@ export function decodeRow(type: TensorType, bytes: Uint8Array, out: Float32Array
  * f16's largest: it would spoil its whole block.
  */
 export function encodeRow(type: TensorType, values: Float32Array, out?: Uint8Array): Uint8Array {
-  const codec = codecs[type];
-  if (codec?.encode === undefined) {
-    throw new GrokError("unsupported", `tensor type ${type} cannot be encoded; known are ${known("encode")}`, { type });
-  }
+  if (!canEncode(type)) refuseEncoding(type);
   const { blockSize } = tensorTypes[type];
   if (blockSize > 1) {
-    let bad = -1;
-    for (let i = 0; i < values.length && bad < 0; i++) if (!(Math.abs(values[i]!) <= largestEncoded)) bad = i;
-    if (bad >= 0) {
-      throw new GrokError(
-        "argument",
-        `value ${bad} is ${values[bad]}: type ${type} holds numbers up to ${largestEncoded}`,
-        {
-          type,
-          index: bad,
-        },
-      );
-    }
+    const bad = values.findIndex((value) => !(Math.abs(value) <= largestOf(type)));
+    if (bad >= 0) refuseValue(type, values, bad);
   }
   const bytes = out ?? new Uint8Array(Math.ceil(values.length / blockSize) * tensorTypes[type].blockBytes);
   checkLengths(type, bytes.length, values.length);
-  codec.encode(values, bytes);
+  const { encode } = codecs[type] ?? {};
+  if (encode !== undefined) encode(values, bytes);
+  else if (values.length > 0) encodeNatively(oneThread(), type, values, values.length, nothingKnown, bytes);
   return bytes;
+}
+
+/** No column's importance. */
+export const nothingKnown = new Float32Array(0);
+
+/** Rows of `columns` values by the addon. @throws GrokError `argument` for a value that the type cannot hold. */
+export function encodeNatively(
+  encoder: AddonEncoder,
+  type: TensorType,
+  rows: Float32Array,
+  columns: number,
+  importance: Float32Array,
+  out: Uint8Array,
+): void {
+  const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+  const [from, to] = [tensorTypes.f32.ggml, tensorTypes[type].ggml];
+  const bad = encoder.encode(from, bytes, to, rows.length / columns, columns, importance, out);
+  if (bad >= 0) refuseValue(type, rows, bad);
+}
+
+let single: AddonEncoder | undefined;
+function oneThread(): AddonEncoder {
+  single ??= loadAddon().addon!.createEncoder(1, "best");
+  return single;
+}
+
+export function refuseEncoding(type: TensorType): never {
+  const state = loadAddon();
+  const without = state.addon === undefined ? ` without the native addon (${state.reason})` : "";
+  throw new GrokError("unsupported", `tensor type ${type} cannot be encoded${without}; known are ${known(canEncode)}`, {
+    type,
+  });
+}
+
+export function refuseValue(type: TensorType, values: Float32Array, index: number): never {
+  throw new GrokError(
+    "argument",
+    `value ${index} is ${values[index]}: type ${type} holds numbers up to ${largestOf(type)}`,
+    { type, index },
+  );
 }
 
 function checkLengths(type: TensorType, bytes: number, elements: number): void {
@@ -139,6 +174,6 @@ function checkLengths(type: TensorType, bytes: number, elements: number): void {
   }
 }
 
-function known(direction: keyof Codec): string {
-  return (Object.keys(codecs) as TensorType[]).filter((type) => codecs[type]?.[direction] !== undefined).join(", ");
+function known(can: (type: TensorType) => boolean): string {
+  return (Object.keys(tensorTypes) as TensorType[]).filter(can).join(", ");
 }

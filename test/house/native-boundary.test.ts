@@ -70,16 +70,17 @@ function declaredMethods(files: ReadonlyMap<string, string>): { methods: Method[
 }
 
 /** Functions with their arguments read by hand: named in the comment before, `// weight(type, rows, …)`. */
-function writtenFunctions(files: ReadonlyMap<string, string>): { name: string; arguments: string[]; read: number }[] {
-  return [
-    ...files
-      .get("addon-backend.cpp")!
-      .matchAll(/\/\/ (\w+)\(([^)]*)\)[^\n]*\nnapi_value (\w+)\([\s\S]*?Arguments<(\d+)>/g),
-  ].map(([, name, list, , count]) => ({
-    name: name!,
-    arguments: list!.split(",").map((each) => each.split(":")[0]!.trim()),
-    read: Number(count),
-  }));
+function writtenFunctions(
+  files: ReadonlyMap<string, string>,
+  file: string,
+): { name: string; arguments: string[]; read: number }[] {
+  return [...files.get(file)!.matchAll(/\/\/ (\w+)\(([^)]*)\)[^\n]*\nnapi_value (\w+)\([\s\S]*?Arguments<(\d+)>/g)].map(
+    ([, name, list, , count]) => ({
+      name: name!,
+      arguments: list!.split(",").map((each) => each.split(":")[0]!.trim()),
+      read: Number(count),
+    }),
+  );
 }
 
 /** The methods of an interface of src/addon.ts. */
@@ -104,15 +105,16 @@ const addon = readFileSync(join(native, "../src/addon.ts"), "utf8");
 /** What is wrong between the two sides. */
 function differences(files: ReadonlyMap<string, string>, text: string): string[] {
   const { methods, swapped } = declaredMethods(files);
-  const written = writtenFunctions(files);
+  const written = writtenFunctions(files, "addon-backend.cpp");
   const known = interfaceMethods(text, "AddonBackend");
+  const encoder = writtenFunctions(files, "addon-encoder.cpp");
   const wrong = swapped.map((each) => `${each} stands elsewhere in the definition`);
   for (const method of methods) {
     const [here, there] = [method, known.get(method.name)].map((each) => JSON.stringify(each));
     if (here !== there) wrong.push(`${here} in native/, ${there} in src/addon.ts`);
   }
-  for (const { name, arguments: names, read } of written) {
-    const method = known.get(name);
+  for (const { name, arguments: names, read } of [...written, ...encoder]) {
+    const method = known.get(name) ?? interfaceMethods(text, "AddonEncoder").get(name);
     if (method === undefined) continue;
     const there = method.arguments.map((each) => each.name);
     if (names.join() !== there.join() || names.length !== read)
@@ -142,6 +144,7 @@ describe("the native boundary", () => {
     ).not.toEqual([]);
     expect(changed(code, "::embed(int32_t out, int32_t table", "::embed(int32_t table, int32_t out")).not.toEqual([]);
     expect(changed("addon-backend.cpp", "ggmlType, rows, cols", "ggmlType, cols, rows")).not.toEqual([]);
+    expect(changed("addon-encoder.cpp", "to, rows, cols", "to, cols, rows")).not.toEqual([]);
     const swapped = addon.replace("embed(out: number, table: number", "embed(table: number, out: number");
     expect(differences(sources, swapped)).not.toEqual([]);
     expect(differences(sources, addon.replace("  rope(out", "  rope2(out"))).not.toEqual([]);

@@ -1,20 +1,16 @@
 """Writes ../vectors/tensor-types: what the Python gguf package makes of random blocks of every tensor type.
 
     pip install gguf numpy
-    python make_tensor_vectors.py [path of llama.cpp's libggml-base.so]
+    python make_tensor_vectors.py
 
 decode/TYPE.bin   encoded blocks, then the float32 values gguf.quants.dequantize gives (NaN written as 7fc00000)
 encode/TYPE.bin   float32 values, then the bytes gguf.quants.quantize gives
 index.json        elements of each file
 digests.json      SHA-256 of what gguf.quants.dequantize gives (NaN as above) for 1,024 blocks of types with tables, whose bytes the test
                   draws again with the same generator: every entry of a table is met
-k-errors.json     (with the library) the root mean square error of ggml's own Q4_K and Q6_K encoders, relative to that of the
-                  values, over rows that the test draws again with the same generator
 """
-import ctypes
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,42 +110,6 @@ def encoding(name):
     return values, np.ascontiguousarray(out).view(np.uint8)
 
 
-def generator(seed):
-    """xorshift32 in [0, 1): the same numbers in any language."""
-    state = seed
-    while True:
-        state ^= (state << 13) & 0xFFFFFFFF
-        state ^= state >> 17
-        state ^= (state << 5) & 0xFFFFFFFF
-        yield state / 2**32
-
-
-def k_rows():
-    uniform = generator(1234567)
-    draw = lambda: next(uniform)
-    normal = [sum(draw() for _ in range(12)) - 6 for _ in range(4096)]
-    flat = [draw() * 2 - 1 for _ in range(4096)]
-    heavy = [(sum(draw() for _ in range(12)) - 6) ** 3 for _ in range(4096)]
-    shifted = [3 + 0.5 * (draw() + draw()) for _ in range(4096)]
-    return {k: np.array(v, dtype=np.float32) for k, v in
-            {"normal": normal, "uniform": flat, "heavy": heavy, "shifted": shifted}.items()}
-
-
-def k_errors(library):
-    ggml = ctypes.CDLL(library)
-    errors = {}
-    for name in ("Q4_K", "Q6_K"):
-        errors[name.lower()] = {}
-        for kind, values in k_rows().items():
-            raw = np.zeros(values.size // 256 * GGML_QUANT_SIZES[T[name]][1], dtype=np.uint8)
-            encode = getattr(ggml, f"quantize_row_{name[:1].lower()}{name[1:]}_ref")
-            encode(values.ctypes.data_as(ctypes.c_void_p), raw.ctypes.data_as(ctypes.c_void_p), ctypes.c_int64(values.size))
-            back = quants.dequantize(raw[None], T[name])[0].astype(np.float64)
-            exact = values.astype(np.float64)
-            errors[name.lower()][kind] = float(np.sqrt(np.sum((back - exact) ** 2) / np.sum(exact**2)))
-    return errors
-
-
 if __name__ == "__main__":
     (here / "decode").mkdir(parents=True, exist_ok=True)
     (here / "encode").mkdir(parents=True, exist_ok=True)
@@ -168,5 +128,3 @@ if __name__ == "__main__":
         index["encode"][name.lower()] = int(values.size)
     (here / "index.json").write_text(json.dumps(index, indent=2) + "\n")
     (here / "digests.json").write_text(json.dumps({name.lower(): digest(name) for name in SMALL}, indent=2) + "\n")
-    if len(sys.argv) > 1:
-        (here / "k-errors.json").write_text(json.dumps(k_errors(sys.argv[1]), indent=2) + "\n")

@@ -15,12 +15,3 @@ export function readScale(bytes: Uint8Array, at: number, j: number): number {
 export function readMin(bytes: Uint8Array, at: number, j: number): number {
   return j < 4 ? bytes[at + 4 + j]! & 63 : (bytes[at + 4 + j]! >> 4) | ((bytes[at + j]! >> 6) << 4);
 }
-
-/** Stores scales and mins, eight each, 0 to 63. */
-export function writeScales(bytes: Uint8Array, at: number, scales: Uint8Array, mins: Uint8Array): void {
-  for (let j = 0; j < 4; j++) {
-    bytes[at + j] = scales[j]! | ((scales[j + 4]! >> 4) << 6);
-    bytes[at + 4 + j] = mins[j]! | ((mins[j + 4]! >> 4) << 6);
-    bytes[at + 8 + j] = (scales[j + 4]! & 15) | (mins[j + 4]! << 4);
-  }
-}

@@ -1,6 +1,5 @@
 import type { Codec } from "../codec.ts";
-import { readF16, writeF16 } from "../f16.ts";
-import { fitScale } from "./fit.ts";
+import { readF16 } from "../f16.ts";
 
 /**
  * Q6_K: 256 elements in 210 bytes, 6.5625 bits each. Sixteen sub-blocks of 16: x = d * scale * (q - 32).
@@ -12,8 +11,6 @@ import { fitScale } from "./fit.ts";
  */
 const size = 256;
 const blockBytes = 210;
-
-const fits = new Float64Array(16);
 
 export const q6_k: Codec = {
   // 11 bits of d, 7 of the scale, 5 of q - 32: exact in 24.
@@ -30,33 +27,6 @@ export const q6_k: Codec = {
         for (let l = 0; l < 16; l++) {
           const q = ((bytes[low + l]! >> lowShift) & 15) | (((bytes[high + l]! >> highShift) & 3) << 4);
           out[o + 16 * j + l] = scale * (q - 32);
-        }
-      }
-    }
-  },
-  // The sub-block with the largest scale takes -128, the one value int8 has more on that side.
-  encode(values, out) {
-    for (let at = 0, v = 0; v < values.length; at += blockBytes, v += size) {
-      let largest = 0;
-      for (let j = 0; j < 16; j++) {
-        fits[j] = fitScale(values, v + 16 * j, 16, 32);
-        if (Math.abs(fits[j]!) > Math.abs(largest)) largest = fits[j]!;
-      }
-      out.fill(0, at, at + blockBytes);
-      writeF16(out, at + 208, largest / -128);
-      const d = readF16(out, at + 208);
-      for (let j = 0; j < 16; j++) {
-        const stored = d === 0 ? 0 : Math.max(-128, Math.min(127, Math.round(fits[j]! / d)));
-        out[at + 192 + j] = stored;
-        const scale = d * stored;
-        const half = j >> 3;
-        const low = at + 64 * half + 16 * (j & 3);
-        const high = at + 128 + 32 * half + 16 * (j & 1);
-        for (let l = 0; l < 16; l++) {
-          const quant = scale === 0 ? 0 : Math.round(values[v + 16 * j + l]! / scale);
-          const q = Math.max(-32, Math.min(31, quant)) + 32;
-          out[low + l]! |= (q & 15) << (j & 4);
-          out[high + l]! |= (q >> 4) << (j & 6);
         }
       }
     }

@@ -3,9 +3,10 @@
  * come out as the ggml reference's do: hence the `fround`s here and there.
  */
 
-/** 1 / d in float32; 0 for 0, so that a block of zeros has zero quants. */
+/** 1 / d in float32; 0 where that is none, so that a block of zeros, or of what no f16 scale holds, has zero quants. */
 export function inverse(d: number): number {
-  return d === 0 ? 0 : Math.fround(1 / d);
+  const inverse = Math.fround(1 / d);
+  return Number.isFinite(inverse) ? inverse : 0;
 }
 
 /** The first element of the largest magnitude among `values[start .. start + count)`, with its sign. */

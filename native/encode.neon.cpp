@@ -1,0 +1,2 @@
+#define GROK1_ISA encode_neon
+#include "encode.inc.h"

@@ -1,0 +1,2 @@
+#define GROK1_ISA encode_scalar
+#include "encode.inc.h"
