@@ -135,7 +135,7 @@ describe("converting", () => {
     for (const type of ["f16", "q8_0", "q4_0"]) {
       await expect(convertModel({ source: large, out, type })).rejects.toMatchObject({
         code: "argument",
-        message: expect.stringMatching(/tensor a\.weight: value 5.* is 70000: type/),
+        message: expect.stringMatching(/tensor a\.weight: the value at \[1, 5\] is 70000: type/),
       });
     }
     expect(existsSync(out)).toBe(false);

@@ -4,9 +4,9 @@ import { type Section, writeResumable } from "../bytes/resumable-write.ts";
 import { GrokError } from "../errors.ts";
 import { layOutGguf } from "../formats/gguf/write.ts";
 import { checkNames, checkText } from "../options.ts";
+import { createRowEncoder, type RowEncoder } from "../tensor/row-encoder.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType } from "../tensor/types.ts";
-import { createRowEncoder, type RowEncoder } from "./encoder.ts";
 import { writeManifest } from "./manifest.ts";
 import { openSource } from "./open-source.ts";
 import { type Recipe, recipeNamed } from "./recipe.ts";
@@ -163,14 +163,32 @@ async function* encodedChunks(tensor: SourceTensor, type: TensorType, encoder: R
     return;
   }
   const columns = tensor.shape.at(-1) ?? 1;
+  let before = 0;
   for await (const rows of tensor.rows()) {
     try {
-      yield await encoder.encode(type, rows, columns);
+      yield encoder.encode(type, rows, columns);
     } catch (error) {
-      if (!(error instanceof GrokError)) throw error;
-      throw new GrokError(error.code, `tensor ${tensor.name}: ${error.message}`, { ...error.details }, error);
+      throw placeError(error, tensor, before);
     }
+    before += rows.length;
   }
+}
+
+/** Says of which tensor, and where in it, a value cannot be encoded. `before`: how many of its values were encoded before these. */
+function placeError(error: unknown, { name, shape }: SourceTensor, before: number): unknown {
+  if (!(error instanceof GrokError)) return error;
+  const { index } = error.details as { index?: number };
+  if (index === undefined) {
+    return new GrokError(error.code, `tensor ${name}: ${error.message}`, { ...error.details, tensor: name }, error);
+  }
+  const place: number[] = [];
+  let rest = before + index;
+  for (const n of shape.toReversed()) {
+    place.unshift(rest % n);
+    rest = Math.floor(rest / n);
+  }
+  const message = `tensor ${name}: ${error.message.replace(/^value \d+/, `the value at [${place.join(", ")}]`)}`;
+  return new GrokError(error.code, message, { ...error.details, tensor: name, index: before + index, place }, error);
 }
 
 /** Names, sizes and times of what is read: when one changes, what was made of it does not count. */

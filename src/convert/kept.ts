@@ -101,7 +101,9 @@ export function chooseType(merged: MergedRows): { readonly type: TensorType; rea
     (type) =>
       canEncode(type) &&
       // bf16 has f16's bits and fewer digits: only those who have it keep it.
-      type !== own && type !== "bf16" && (bits(tensorTypes[type]) > bits(tensorTypes[own]) || own === "bf16"),
+      type !== own &&
+      type !== "bf16" &&
+      (bits(tensorTypes[type]) > bits(tensorTypes[own]) || own === "bf16"),
   );
   const candidates = [own, ...wider].filter((type) => merged.cols % tensorTypes[type].blockSize === 0);
   const far = exceeds(merged);
