@@ -8,10 +8,9 @@ import type { BackendChoice } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
-import type { SamplingOptions } from "../sampling/options.ts";
 import { describeDuplicates } from "../tokenizer/duplicates.ts";
 import { usageError } from "./exit.ts";
-import { addSettings, samplingSettings } from "./settings.ts";
+import { addSettings } from "./settings.ts";
 import { escapeLine } from "./terminal.ts";
 import { path } from "./values.ts";
 
@@ -70,14 +69,9 @@ export async function openModel(file: string, options: ModelOptions): Promise<La
     const { contextLength, kvType } = wishes;
     try {
       return await loadModel(file, {
-        ...(options.backend !== undefined && { backend: options.backend }),
-        ...(options.threads !== undefined && { threads: options.threads }),
-        ...(options.isa !== undefined && { isa: options.isa }),
-        ...(contextLength !== undefined && { contextLength }),
-        ...(kvType !== undefined && { kvType }),
-        ...(options.speculation !== undefined && { speculate: options.speculation }),
-        ...(options.lora && { adapters: options.lora }),
-        ...(options.chatTemplate !== undefined && { chatTemplate: readTextFile(options.chatTemplate) }),
+        ...pick(options, ["backend", "threads", "isa"]),
+        ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora },
+        chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),
       });
     } catch (error) {
       const { option, most } = error instanceof GrokError ? error.details : {};
@@ -108,8 +102,7 @@ export function warnOfModel({ info, tokenizer, path }: LanguageModel): void {
   if (duplicates !== undefined) warn(`${path}: ${duplicates}`);
 }
 
-/** The sampling options among a command's, without those that nobody set. */
-export function samplingOf(options: Readonly<Record<string, unknown>>): Partial<SamplingOptions> {
-  const entries = samplingSettings.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]));
-  return Object.fromEntries(entries) as Partial<SamplingOptions>;
+/** Of a command's options those that the library knows by the same names. */
+export function pick<T extends object, K extends keyof T>(options: T, names: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(names.map((name) => [name, options[name]])) as Pick<T, K>;
 }

@@ -77,12 +77,12 @@ export function tokenList(): Reader<number[]> {
 }
 
 /** A repeatable `TOKEN=BIAS`; a bias of `-inf` rules the token out. */
-export function tokenBias(): (text: string, before: ReadonlyMap<number, number> | undefined) => Map<number, number> {
+export function tokenBias(): (text: string, before?: Readonly<Record<number, number>>) => Record<number, number> {
   return (entry, before) => {
     const match = /^(\d{1,9})=([+-]?\d*\.?\d+(?:e[+-]?\d+)?|-inf)$/i.exec(entry.trim());
     if (!match) throw new InvalidArgumentError("Expected TOKEN=BIAS, such as 42=-1.5, or 42=-inf.");
     const bias = match[2]!.toLowerCase() === "-inf" ? Number.NEGATIVE_INFINITY : Number(match[2]);
-    return new Map(before ?? []).set(Number(match[1]), bias);
+    return { ...before, [Number(match[1])]: bias };
   };
 }
 

@@ -33,14 +33,19 @@ function start(given: readonly AdapterSource[] = sources) {
   const adapted = adaptOps(ops);
   const adapters = openAdapters(adapted, file, given);
   const model = bindModel(adapted.ops, file);
-  const core = createCore(adapted.ops, model, {
-    ...{ contextLength: 32, cacheTokens: 256, kvType: "f32", batchTokens: 64, adapters },
-  });
+  const core = createCore(
+    adapted.ops,
+    model,
+    {
+      ...{ contextLength: 32, cacheTokens: 256, kvType: "f32", batchTokens: 64, speculate: true },
+    },
+    { adapters },
+  );
   let id = 0;
   const generate = async (choice: readonly AdapterChoice[] | undefined, session?: number) => {
     const tokens: number[] = [];
-    const request = { tokens: [3, 14, 15, 9], maxTokens: 8, ...(choice && { adapters: choice }) };
-    const result = await core.generate(++id, session, { ...request, sampling: { temperature: 0 } }, (more) => {
+    const options = { maxTokens: 8, temperature: 0, adapters: choice };
+    const result = await core.generate(++id, session, { tokens: [3, 14, 15, 9], options }, (more) => {
       tokens.push(...more);
     });
     return { tokens, cached: result.cachedTokens };

@@ -2,8 +2,8 @@ import { loadAddon } from "../addon.ts";
 import { describeValue, GrokError } from "../errors.ts";
 import { openNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
-import { processorLimit } from "../machine/limits.ts";
-import { type BackendChoice, checkBackend } from "./options.ts";
+import { coreLimit, processorLimit } from "../machine/limits.ts";
+import { checkBackend, defaultEngineOptions, type EngineOptions } from "./options.ts";
 
 export interface OpenBackend {
   readonly ops: Ops;
@@ -14,15 +14,16 @@ export interface OpenBackend {
 }
 
 /**
- * `isa` and `cancel`: as in `NativeOptions`.
+ * `cancel`: as in `NativeOptions`.
  * @throws GrokError `unsupported` when "native" or an instruction set is asked for and the addon is not there; `argument` for a
  * backend or an instruction set that does not exist, or a number of threads out of its range.
  */
 export async function openBackend(
-  choice: BackendChoice,
-  options: { readonly threads: number; readonly isa?: string; readonly cancel?: Int32Array },
+  options: Pick<EngineOptions, "backend" | "threads" | "isa">,
+  cancel?: Int32Array,
 ): Promise<OpenBackend> {
-  const { threads, isa } = options;
+  const { backend: choice = defaultEngineOptions.backend, threads: asked = coreLimit(), isa } = options;
+  const threads = usefulThreads(asked);
   checkBackend(choice, threads);
   // Its code is read only where it computes.
   const openReference = async () => (await import("../kernels/reference/reference.ts")).createReference();
@@ -50,16 +51,23 @@ export async function openBackend(
         },
       );
     }
-    const { ops, native } = openNative(state.addon, options);
+    const { ops, native } = openNative(state.addon, {
+      threads,
+      ...(isa !== undefined && { isa }),
+      ...(cancel && { cancel }),
+    });
     return { ops, fallbackReason: undefined, isa: native.isa };
   }
   if (choice === "auto" && isa === undefined)
     return { ops: await openReference(), fallbackReason: state.reason, isa: undefined };
   const option = choice === "auto" ? "isa" : "backend";
-  const asked = choice === "auto" ? isa : choice;
-  throw new GrokError("unsupported", `${option} is ${asked}, and the native backend is not there: ${state.reason}`, {
-    ...{ option, reason: state.reason },
-  });
+  throw new GrokError(
+    "unsupported",
+    `${option} is ${options[option]}, and the native backend is not there: ${state.reason}`,
+    {
+      ...{ option, reason: state.reason },
+    },
+  );
 }
 
 /**

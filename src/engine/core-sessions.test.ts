@@ -1,26 +1,25 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { collect, expectAllFree, greedy, nextId, prompt, start } from "./core.case.ts";
+import { collect, expectAllFree, type FlatRequest, greedy, nextId, prompt, start } from "./core.case.ts";
 import { createCore } from "./core.ts";
 import { createFakeModel, type FakeOptions, fakeLogits, greedyOracle } from "./fake-model.case.ts";
-import type { EngineRequest } from "./request.ts";
 
 describe("sessions", () => {
   it("compute only what is new, and return their memory", async () => {
     const { core, fake } = start();
     core.openSession(1);
-    const first = await collect(core, { tokens: prompt, maxTokens: 5, sampling: greedy }, 1);
+    const first = await collect(core, { tokens: prompt, maxTokens: 5, ...greedy }, 1);
     const next = [...prompt, ...first.tokens, 1, 2, 3];
-    const second = await collect(core, { tokens: next, maxTokens: 5, sampling: greedy }, 1);
+    const second = await collect(core, { tokens: next, maxTokens: 5, ...greedy }, 1);
     expect(second.tokens).toEqual(greedyOracle(next, 5));
     // All but the last token generated, which was never computed, and what is new.
     expect(second.cachedTokens).toBe(next.length - 4);
     expect(second.timings.prefilledTokens).toBe(4);
     const other = [...prompt.slice(0, 10), 7, 7];
-    const third = await collect(core, { tokens: other, maxTokens: 5, sampling: greedy }, 1);
+    const third = await collect(core, { tokens: other, maxTokens: 5, ...greedy }, 1);
     expect(third.cachedTokens).toBe(10);
     expect(third.tokens).toEqual(greedyOracle(other, 5));
-    const same = await collect(core, { tokens: other, maxTokens: 5, sampling: greedy }, 1);
+    const same = await collect(core, { tokens: other, maxTokens: 5, ...greedy }, 1);
     expect(same.cachedTokens).toBe(other.length - 1);
     expect(same.tokens).toEqual(third.tokens);
     core.closeSession(1);
@@ -49,8 +48,7 @@ describe("sessions", () => {
       core.openSession(1);
       let tokens = [...prompt];
       for (let turn = 0; turn < 3; turn++) {
-        const options = { ...greedy, ...sampling };
-        const answer = await collect(core, { tokens, maxTokens: 8, sampling: options }, 1);
+        const answer = await collect(core, { tokens, maxTokens: 8, ...greedy, ...sampling }, 1);
         expect(answer.tokens).toEqual(oracle(tokens, 8));
         tokens = [...tokens, ...answer.tokens, 3];
       }
@@ -70,8 +68,8 @@ describe("sessions", () => {
       [...prompt, 2],
     ];
     const [one, two] = await Promise.all([
-      collect(core, { tokens: a!, maxTokens: 9, sampling: greedy }, 1),
-      collect(core, { tokens: b!, maxTokens: 9, sampling: greedy }, 2),
+      collect(core, { tokens: a!, maxTokens: 9, ...greedy }, 1),
+      collect(core, { tokens: b!, maxTokens: 9, ...greedy }, 2),
     ]);
     expect(one.tokens).toEqual(greedyOracle(a!, 9));
     expect(two.tokens).toEqual(greedyOracle(b!, 9));
@@ -89,15 +87,15 @@ describe("sessions", () => {
     const order: number[] = [];
     await Promise.all(
       [0, 1, 2].map(async (i) => {
-        const { tokens } = await collect(core, { tokens: [i, ...long], maxTokens: 4, sampling: greedy }, 1);
+        const { tokens } = await collect(core, { tokens: [i, ...long], maxTokens: 4, ...greedy }, 1);
         expect(tokens).toEqual(greedyOracle([i, ...long], 4));
         order.push(i);
       }),
     );
     expect(order).toEqual([0, 1, 2]);
-    const elsewhere = await collect(core, { tokens: long, maxTokens: 4, sampling: greedy }, 2);
+    const elsewhere = await collect(core, { tokens: long, maxTokens: 4, ...greedy }, 2);
     expect(elsewhere.tokens).toEqual(greedyOracle(long, 4));
-    const back = await collect(core, { tokens: [2, ...long], maxTokens: 4, sampling: greedy }, 1);
+    const back = await collect(core, { tokens: [2, ...long], maxTokens: 4, ...greedy }, 1);
     expect(back.cachedTokens).toBe(0);
     expect(back.tokens).toEqual(greedyOracle([2, ...long], 4));
   });
@@ -132,10 +130,12 @@ describe("sessions", () => {
             } else if (kind === "generate") {
               const tokens = Array.from({ length }, (_, j) => (j * which) % 11);
               const sampling = beams === 1 ? greedy : {};
-              const done = collect(core, { tokens, maxTokens: 9, beams, sampling }, session, ++last).then((result) => {
-                if (beams > 1 || result.finishReason === "cancelled") return;
-                expect(result.tokens).toEqual(greedyOracle(tokens, result.tokens.length));
-              });
+              const done = collect(core, { tokens, maxTokens: 9, beams, ...sampling }, session, ++last).then(
+                (result) => {
+                  if (beams > 1 || result.finishReason === "cancelled") return;
+                  expect(result.tokens).toEqual(greedyOracle(tokens, result.tokens.length));
+                },
+              );
               under.push(done);
             }
           }
@@ -193,7 +193,7 @@ describe("beam search", () => {
   });
 
   /** A beam search of 27 beams over a vocabulary of 4, padded to 27 with impossible tokens. */
-  async function collectWide(request: EngineRequest, options: FakeOptions): Promise<number[]> {
+  async function collectWide(request: FlatRequest, options: FakeOptions): Promise<number[]> {
     const fake = createFakeModel({ ...options, vocab: 4 });
     const model = {
       ...fake.model,
@@ -206,9 +206,14 @@ describe("beam search", () => {
         return { ...matrix, cols: 27, values };
       },
     };
-    const core = createCore(fake.ops, model, {
-      ...{ contextLength: 64, cacheTokens: 1024, kvType: "f32", batchTokens: 64, pageTokens: 4 },
-    });
+    const core = createCore(
+      fake.ops,
+      model,
+      {
+        ...{ contextLength: 64, cacheTokens: 1024, kvType: "f32", batchTokens: 64, speculate: true },
+      },
+      { pageTokens: 4 },
+    );
     const { tokens } = await collect(core, { ...request, beams: 27 });
     expectAllFree(core);
     await core.close();
@@ -248,7 +253,7 @@ describe("beam search", () => {
     const alone = await collect(core, { tokens: prompt, maxTokens: 10, beams: 3 });
     const [beams, other] = await Promise.all([
       collect(core, { tokens: prompt, maxTokens: 10, beams: 3 }),
-      collect(core, { tokens: [1, 2], maxTokens: 30, sampling: greedy }),
+      collect(core, { tokens: [1, 2], maxTokens: 30, ...greedy }),
     ]);
     expect(beams.tokens).toEqual(alone.tokens);
     expect(other.tokens).toEqual(greedyOracle([1, 2], 30));
@@ -276,7 +281,7 @@ describe("scoring, logits and bench", () => {
 
   it("give all logits, beside a generation that goes on", async () => {
     const { core } = start({ batchTokens: 5 });
-    const running = collect(core, { tokens: prompt, maxTokens: 10, sampling: greedy });
+    const running = collect(core, { tokens: prompt, maxTokens: 10, ...greedy });
     const { logits } = await core.logits(nextId(), Int32Array.from(prompt), false);
     expect(logits.shape).toEqual([prompt.length, 11]);
     for (let i = 0; i < prompt.length; i++) {
@@ -317,7 +322,7 @@ describe("scoring, logits and bench", () => {
     await core.generate(
       nextId(),
       undefined,
-      { tokens, maxTokens: 3, sampling: greedy },
+      { tokens, options: { maxTokens: 3, ...greedy } },
       () => undefined,
       (n) => told.push(n),
     );
@@ -340,9 +345,9 @@ describe("scoring, logits and bench", () => {
 it("a defect in drafting ends the request, not the engine", async () => {
   // A number that Math.min throws for.
   const { core } = start({ speculate: { draftTokens: 1n as never } });
-  await expect(collect(core, { tokens: prompt, maxTokens: 4, sampling: greedy })).rejects.toThrow(TypeError);
+  await expect(collect(core, { tokens: prompt, maxTokens: 4, ...greedy })).rejects.toThrow(TypeError);
   expectAllFree(core);
-  const { tokens } = await collect(core, { tokens: prompt, maxTokens: 4, sampling: greedy, speculate: false });
+  const { tokens } = await collect(core, { tokens: prompt, maxTokens: 4, ...greedy, speculate: false });
   expect(tokens).toEqual(greedyOracle(prompt, 4));
   await expect(collect(core, { tokens: prompt, speculate: "x" as never })).rejects.toMatchObject({ code: "argument" });
 });

@@ -1,23 +1,22 @@
 import { expect } from "vitest";
-import { type Core, type CoreOptions, createCore } from "./core.ts";
+import { type Core, type CoreParts, createCore } from "./core.ts";
 import { createFakeModel, type FakeOptions } from "./fake-model.case.ts";
-import type { EngineRequest } from "./request.ts";
+import type { SettledEngineOptions } from "./options.ts";
+import type { EngineRequest, GenerationOptions } from "./request.ts";
 
 export const greedy = { temperature: 0 } as const;
 
-export function start(options: Partial<CoreOptions> = {}, fakeOptions: FakeOptions = {}) {
+export function start(options: Partial<SettledEngineOptions & CoreParts> = {}, fakeOptions: FakeOptions = {}) {
   const fake = createFakeModel(fakeOptions);
   const { contextLength } = fake.model.config;
-  const core = createCore(fake.ops, fake.model, {
-    ...{
-      contextLength,
-      cacheTokens: 2 * contextLength,
-      kvType: "f32",
-      batchTokens: 16,
-      pageTokens: 4,
-    },
-    ...options,
-  });
+  const settled = {
+    contextLength,
+    cacheTokens: 2 * contextLength,
+    kvType: "f32",
+    batchTokens: 16,
+    speculate: true,
+  } as const;
+  const core = createCore(fake.ops, fake.model, { ...settled, ...options }, { pageTokens: 4, ...options });
   return { fake, core };
 }
 
@@ -25,10 +24,17 @@ let ids = 0;
 /** A request id that no other has. */
 export const nextId = () => ++ids;
 
-export async function collect(core: Core, request: EngineRequest, session?: number, id = nextId()) {
+export type FlatRequest = GenerationOptions & Omit<EngineRequest, "options">;
+
+/** A request, written flat. */
+export function requestOf({ tokens, endTokens, ...options }: FlatRequest): EngineRequest {
+  return { tokens, endTokens, options };
+}
+
+export async function collect(core: Core, request: FlatRequest, session?: number, id = nextId()) {
   const tokens: number[] = [];
   const logprobs: { token: number; logprob: number }[] = [];
-  const result = await core.generate(id, session, request, (more, probabilities) => {
+  const result = await core.generate(id, session, requestOf(request), (more, probabilities) => {
     tokens.push(...more);
     logprobs.push(...(probabilities ?? []));
   });

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
-import { collect, expectAllFree, greedy, nextId, prompt, start } from "./core.case.ts";
-import { type CoreOptions, createCore } from "./core.ts";
+import { collect, expectAllFree, type FlatRequest, greedy, nextId, prompt, requestOf, start } from "./core.case.ts";
+import { createCore } from "./core.ts";
 import { createFakeModel, fakeLogits, greedyOracle } from "./fake-model.case.ts";
-import type { EngineRequest } from "./request.ts";
+import type { SettledEngineOptions } from "./options.ts";
 import { cancellationBytes, createCancellations, makeInterruptible } from "./thread/interrupt.ts";
 
 describe("generation", () => {
@@ -16,7 +16,7 @@ describe("generation", () => {
       [16, 64],
     ] as const) {
       const { core, fake } = start({ batchTokens, pageTokens });
-      const { tokens, finishReason } = await collect(core, { tokens: prompt, maxTokens: 12, sampling: greedy });
+      const { tokens, finishReason } = await collect(core, { tokens: prompt, maxTokens: 12, ...greedy });
       expect(tokens).toEqual(greedyOracle(prompt, 12));
       expect(finishReason).toBe("length");
       expect(Math.max(...fake.batches.map(({ rows }) => rows))).toBeLessThanOrEqual(batchTokens);
@@ -39,7 +39,7 @@ describe("generation", () => {
         fc.integer({ min: 1, max: 24 }),
         async (requests, cacheTokens, batchTokens) => {
           const { core, fake } = start({ cacheTokens, batchTokens });
-          const results = await Promise.all(requests.map((request) => collect(core, { ...request, sampling: greedy })));
+          const results = await Promise.all(requests.map((request) => collect(core, { ...request, ...greedy })));
           for (const [i, { tokens, maxTokens }] of requests.entries()) {
             expect(results[i]!.tokens).toEqual(greedyOracle(tokens, maxTokens));
           }
@@ -60,7 +60,7 @@ describe("generation", () => {
     const order: number[] = [];
     const results = Array.from({ length: requests }, (_, i) =>
       core
-        .generate(nextId(), undefined, { tokens: [i % 11, 2], maxTokens: 2, sampling: greedy }, () => undefined)
+        .generate(nextId(), undefined, { tokens: [i % 11, 2], options: { maxTokens: 2, ...greedy } }, () => undefined)
         .then(({ generatedTokens }) => {
           order.push(i);
           return generatedTokens;
@@ -74,7 +74,7 @@ describe("generation", () => {
   });
 
   it("repeats itself for a seed, alone and in company, and differs for another", async () => {
-    const request = (seed: number) => ({ tokens: prompt, maxTokens: 30, sampling: { temperature: 1, seed } });
+    const request = (seed: number) => ({ tokens: prompt, maxTokens: 30, temperature: 1, seed });
     const { core } = start();
     const alone = await collect(core, request(7));
     const [again, other] = await Promise.all([collect(core, request(7)), collect(core, request(8))]);
@@ -85,8 +85,8 @@ describe("generation", () => {
   it("says honestly why it ended", async () => {
     const { core } = start();
     const oracle = greedyOracle(prompt, 43);
-    const reason = async (more: Partial<EngineRequest>) => {
-      const { finishReason, tokens } = await collect(core, { tokens: prompt, sampling: greedy, ...more });
+    const reason = async (more: Partial<FlatRequest>) => {
+      const { finishReason, tokens } = await collect(core, { tokens: prompt, ...greedy, ...more });
       return [finishReason, tokens.length];
     };
     expect(await reason({ maxTokens: 5 })).toEqual(["length", 5]);
@@ -98,9 +98,9 @@ describe("generation", () => {
 
   it("refuses what cannot be, with typed errors", async () => {
     const { core } = start();
-    const code = (request: EngineRequest) =>
+    const code = (request: FlatRequest) =>
       core
-        .generate(nextId(), undefined, request, () => undefined)
+        .generate(nextId(), undefined, requestOf(request), () => undefined)
         .then(
           () => "none",
           (error) => (error as GrokError).code,
@@ -111,9 +111,12 @@ describe("generation", () => {
     expect(await code({ tokens: [11] })).toBe("argument");
     expect(await code({ tokens: [-1] })).toBe("argument");
     expect(await code({ tokens: [1.5] })).toBe("argument");
-    expect(await code({ tokens: [1], maxTokens: -1 })).toBe("argument");
-    expect(await code({ tokens: [1], sampling: { topP: 2 } })).toBe("argument");
-    expect(await code({ tokens: [1], beams: 2, sampling: { topP: 0.5 } })).toBe("argument");
+    for (const maxTokens of [-1, 1.5, null as never]) {
+      expect(await code({ tokens: [1], maxTokens })).toBe("argument");
+    }
+    expect(await code({ tokens: [1], lengthPenalty: Number.NaN })).toBe("argument");
+    expect(await code({ tokens: [1], topP: 2 })).toBe("argument");
+    expect(await code({ tokens: [1], beams: 2, topP: 0.5 })).toBe("argument");
     expect(await code({ tokens: [1], beams: 12 })).toBe("argument");
     expectAllFree(core);
   });
@@ -122,7 +125,9 @@ describe("generation", () => {
     const { core } = start();
     const { tokens, logprobs } = await collect(core, {
       ...{ tokens: prompt, maxTokens: 6, logprobs: 3 },
-      sampling: { temperature: 0.5, repetitionPenalty: 1.5, seed: 1 },
+      temperature: 0.5,
+      repetitionPenalty: 1.5,
+      seed: 1,
     });
     const all = [...prompt];
     for (const [i, token] of tokens.entries()) {
@@ -141,7 +146,7 @@ describe("generation", () => {
     };
     await expect(collect(core, { tokens: prompt })).rejects.toMatchObject({ code: "io" });
     fake.before = () => undefined;
-    const { tokens } = await collect(core, { tokens: prompt, maxTokens: 3, sampling: greedy });
+    const { tokens } = await collect(core, { tokens: prompt, maxTokens: 3, ...greedy });
     expect(tokens).toEqual(greedyOracle(prompt, 3));
     expectAllFree(core);
   });
@@ -175,12 +180,9 @@ describe("speculation", () => {
         async (requests, cacheTokens, batchTokens, memory) => {
           const { memory: _, ...forgetful } = repetitive;
           const fakeOptions = memory === undefined ? forgetful : repetitive;
-          const run = async (options: Partial<CoreOptions>) => {
+          const run = async (options: Partial<SettledEngineOptions>) => {
             const { core } = start({ cacheTokens, batchTokens, ...options }, fakeOptions);
-            const asked = requests.map(({ logprobs, ...rest }) => ({
-              ...rest,
-              ...(logprobs !== undefined && { logprobs }),
-            }));
+            const asked = requests.map(({ sampling, ...rest }) => ({ ...rest, ...sampling }));
             const results = await Promise.all(asked.map((request) => collect(core, request)));
             expectAllFree(core);
             return results.map(({ tokens, logprobs, finishReason, generatedTokens }) => {
@@ -196,7 +198,7 @@ describe("speculation", () => {
 
   it("accepts most of what repeats, and says so", async () => {
     const { core, fake } = start(always, repetitive);
-    const result = await collect(core, { tokens: prompt, maxTokens: 120, sampling: greedy });
+    const result = await collect(core, { tokens: prompt, maxTokens: 120, ...greedy });
     expect(result.tokens).toEqual(greedyOracle(prompt, 120, repetitive));
     expect(fake.batches.length).toBeLessThan(60);
     expect(result.acceptedTokens).toBeGreaterThan(60);
@@ -206,19 +208,19 @@ describe("speculation", () => {
 
   it("is off for a request, or an engine, that does not want it", async () => {
     const { core, fake } = start(always, repetitive);
-    const result = await collect(core, { tokens: [1, 2], maxTokens: 50, sampling: greedy, speculate: false });
+    const result = await collect(core, { tokens: [1, 2], maxTokens: 50, ...greedy, speculate: false });
     expect([result.draftedTokens, fake.batches.length]).toEqual([0, 50]);
     const other = start({ speculate: false }, repetitive);
-    expect((await collect(other.core, { tokens: [1, 2], maxTokens: 50, sampling: greedy })).draftedTokens).toBe(0);
+    expect((await collect(other.core, { tokens: [1, 2], maxTokens: 50, ...greedy })).draftedTokens).toBe(0);
   });
 
   it("leaves a session's cache as decoding one by one would", async () => {
     const { core } = start(always, repetitive);
     core.openSession(1);
-    const first = await collect(core, { tokens: prompt, maxTokens: 60, sampling: greedy }, 1);
+    const first = await collect(core, { tokens: prompt, maxTokens: 60, ...greedy }, 1);
     expect(first.acceptedTokens).toBeGreaterThan(0);
     const next = [...prompt, ...first.tokens, 5, 4];
-    const second = await collect(core, { tokens: next, maxTokens: 20, sampling: greedy }, 1);
+    const second = await collect(core, { tokens: next, maxTokens: 20, ...greedy }, 1);
     expect(second.cachedTokens).toBe(next.length - 3);
     expect(second.tokens).toEqual(greedyOracle(next, 20, repetitive));
     core.closeSession(1);
@@ -229,7 +231,7 @@ describe("speculation", () => {
     for (let stopAt = 20; stopAt < 40; stopAt++) {
       const { core } = start(always, repetitive);
       const tokens: number[] = [];
-      const result = await core.generate(5, undefined, { tokens: prompt, sampling: greedy }, (more) => {
+      const result = await core.generate(5, undefined, { tokens: prompt, options: greedy }, (more) => {
         tokens.push(...more);
         if (tokens.length === stopAt) core.cancel(5);
       });
@@ -242,12 +244,12 @@ describe("speculation", () => {
     const { core } = start(always, repetitive);
     core.openSession(1);
     let given = 0;
-    const result = await core.generate(6, 1, { tokens: prompt, sampling: greedy }, () => {
+    const result = await core.generate(6, 1, { tokens: prompt, options: greedy }, () => {
       if (++given === 30) core.closeSession(1);
     });
     expect(result.finishReason).toBe("cancelled");
     expectAllFree(core);
-    expect((await collect(core, { tokens: prompt, maxTokens: 5, sampling: greedy })).tokens).toEqual(
+    expect((await collect(core, { tokens: prompt, maxTokens: 5, ...greedy })).tokens).toEqual(
       greedyOracle(prompt, 5, repetitive),
     );
   });
@@ -258,7 +260,7 @@ describe("prefill chunks", () => {
     const { core, fake } = start({ batchTokens: 100, cacheTokens: 1024 }, { contextLength: 512 });
     const long = Array.from({ length: 450 }, (_, i) => i % 11);
     fake.before = () => new Promise((resolve) => setTimeout(resolve, 20));
-    await collect(core, { tokens: long, maxTokens: 1, sampling: greedy });
+    await collect(core, { tokens: long, maxTokens: 1, ...greedy });
     expect(fake.batches.map(({ rows }) => rows)).toEqual([100, 100, 100, 100, 50]);
   });
 
@@ -274,8 +276,8 @@ describe("prefill chunks", () => {
       ahead += 10 * (fake.batches.at(-1)?.rows ?? 200);
     };
     try {
-      const first = collect(core, { tokens: long, maxTokens: 30, sampling: greedy });
-      const second = collect(core, { tokens: [...long].reverse(), maxTokens: 1, sampling: greedy });
+      const first = collect(core, { tokens: long, maxTokens: 30, ...greedy });
+      const second = collect(core, { tokens: [...long].reverse(), maxTokens: 1, ...greedy });
       await Promise.all([first, second]);
       rows = Math.max(...fake.batches.slice(2, 8).map((batch) => batch.rows));
     } finally {
@@ -311,9 +313,14 @@ function startInterrupted(pass: number, id: number, awaits = false) {
     ops.at(0);
   };
   const { contextLength } = fake.model.config;
-  const core = createCore(ops, fake.model, {
-    ...{ contextLength, cacheTokens: 64, kvType: "f32", batchTokens: 16, interrupt },
-  });
+  const core = createCore(
+    ops,
+    fake.model,
+    {
+      ...{ contextLength, cacheTokens: 64, kvType: "f32", batchTokens: 16, speculate: true },
+    },
+    { interrupt },
+  );
   return { core, fake, passes: () => passes };
 }
 
@@ -321,7 +328,7 @@ describe("cancellation", () => {
   it("ends within one token and returns the memory", async () => {
     const { core } = start();
     const tokens: number[] = [];
-    const result = await core.generate(77, undefined, { tokens: prompt, sampling: greedy }, (more) => {
+    const result = await core.generate(77, undefined, { tokens: prompt, options: greedy }, (more) => {
       tokens.push(...more);
       if (tokens.length === 4) core.cancel(77);
     });
@@ -345,7 +352,7 @@ describe("cancellation", () => {
     for (const spread of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const { core } = start({ source: "some.gguf" }, { spread });
       for (const sampling of [greedy, { temperature: 1 }]) {
-        const failed = collect(core, { tokens: prompt, sampling });
+        const failed = collect(core, { tokens: prompt, ...sampling });
         await expect(failed).rejects.toMatchObject(damaged);
       }
       await expect(collect(core, { tokens: prompt, beams: 2 })).rejects.toMatchObject(damaged);
@@ -354,13 +361,13 @@ describe("cancellation", () => {
       await expect(core.logits(91, tokens, false)).rejects.toMatchObject(damaged);
       expectAllFree(core);
     }
-    const biased = collect(start().core, { tokens: prompt, sampling: { logitBias: { 11: 1 } } });
+    const biased = collect(start().core, { tokens: prompt, logitBias: { 11: 1 } });
     await expect(biased).rejects.toMatchObject({ code: "argument" });
   });
 
   it("interrupts a pass between two layers when nobody else is in it", async () => {
     const { core } = startInterrupted(3, 79);
-    const { finishReason, tokens } = await collect(core, { tokens: [1], sampling: greedy }, undefined, 79);
+    const { finishReason, tokens } = await collect(core, { tokens: [1], ...greedy }, undefined, 79);
     expect(finishReason).toBe("cancelled");
     expect(tokens).toEqual(greedyOracle([1], tokens.length));
     expect(tokens.length).toBeLessThanOrEqual(3);
@@ -369,7 +376,7 @@ describe("cancellation", () => {
 
   it("leaves a pass also when it was read while the pass awaited data", async () => {
     const { core, fake, passes } = startInterrupted(3, 82, true);
-    const { finishReason } = await collect(core, { tokens: [1], sampling: greedy }, undefined, 82);
+    const { finishReason } = await collect(core, { tokens: [1], ...greedy }, undefined, 82);
     expect([finishReason, passes(), fake.batches.length]).toEqual(["cancelled", 3, 2]);
     expectAllFree(core);
   });
@@ -377,8 +384,8 @@ describe("cancellation", () => {
   it("of a request that waits leaves what runs whole", async () => {
     const { core, passes } = startInterrupted(1, 81);
     core.openSession(1);
-    const first = collect(core, { tokens: prompt, maxTokens: 5, sampling: greedy }, 1, 80);
-    const waiting = collect(core, { tokens: prompt, sampling: greedy }, 1, 81);
+    const first = collect(core, { tokens: prompt, maxTokens: 5, ...greedy }, 1, 80);
+    const waiting = collect(core, { tokens: prompt, ...greedy }, 1, 81);
     expect((await first).tokens).toEqual(greedyOracle(prompt, 5));
     expect(passes()).toBeGreaterThan(5);
     expect((await waiting).finishReason).toBe("cancelled");

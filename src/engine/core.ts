@@ -1,5 +1,5 @@
 import { GrokError } from "../errors.ts";
-import type { KvType, Ops } from "../kernels/ops.ts";
+import type { Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import type { Observer } from "../model/observe.ts";
 import { createSampler } from "../sampling/sampler.ts";
@@ -16,6 +16,7 @@ import { createDrafting } from "./drafts.ts";
 import type { EngineStatus } from "./engine.ts";
 import { noNumbers } from "./failures.ts";
 import { createKvMemory } from "./kv-memory.ts";
+import type { SettledEngineOptions } from "./options.ts";
 import { createPace } from "./pace.ts";
 import { truncate } from "./pages.ts";
 import { createPasses, type Interrupt } from "./pass.ts";
@@ -25,11 +26,11 @@ import {
   checkWhole,
   type EngineRequest,
   type EngineResult,
+  type GenerationOptions,
   type TokenLogprob,
 } from "./request.ts";
 import { type Consumer, createSequence, type Ending, type Run, release, type Sequence, type Session } from "./run.ts";
 import { commonPrefix, createSessions } from "./sessions.ts";
-import type { SpeculationOptions } from "./speculation.ts";
 import { createStep } from "./step.ts";
 
 /**
@@ -68,13 +69,8 @@ export interface Core {
 
 type Emit = (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
 
-export interface CoreOptions {
-  readonly contextLength: number;
-  readonly cacheTokens: number;
-  readonly kvType: KvType;
-  readonly batchTokens: number;
-  /** Default true. */
-  readonly speculate?: boolean | SpeculationOptions;
+/** What a core works with beside a model. */
+export interface CoreParts {
   readonly pageTokens?: number;
   /** What the model was read from, for messages. */
   readonly source?: string;
@@ -88,13 +84,13 @@ export interface CoreOptions {
 
 const defaultPageTokens = 64;
 
-export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
-  const { contextLength, batchTokens, speculate = true } = options;
+export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions, parts: CoreParts = {}): Core {
+  const { contextLength, cacheTokens, batchTokens, kvType, speculate } = settled;
   const { vocab } = model.config;
   const memory = createKvMemory(ops, model, {
-    tokens: Math.max(options.cacheTokens, contextLength),
-    pageTokens: options.pageTokens ?? defaultPageTokens,
-    type: options.kvType,
+    tokens: Math.max(cacheTokens, contextLength),
+    pageTokens: parts.pageTokens ?? defaultPageTokens,
+    type: kvType,
   });
   const { pool } = memory;
   const sessions = createSessions(pool);
@@ -107,11 +103,11 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
   const step = createStep({
     ...{ vocab, batchTokens, pool, admission, drafting, end, fail, pace: createPace() },
     passes: createPasses(ops, model, memory, {
-      ...{ batchTokens, interrupt: options.interrupt ?? { armed: false } },
-      ...{ adapters: options.adapters, bindObserved: options.bindObserved },
+      ...{ batchTokens, interrupt: parts.interrupt ?? { armed: false } },
+      ...{ adapters: parts.adapters, bindObserved: parts.bindObserved },
     }),
     requests: () => runs.size,
-    noNumbers: ({ adapters }) => noNumbers(adapters.adapters.length > 0, options.source),
+    noNumbers: ({ adapters }) => noNumbers(adapters.adapters.length > 0, parts.source),
   });
   let lastId = 0;
   let looping: Promise<void> | undefined;
@@ -184,7 +180,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
   function begin(id: number, consumer: Consumer, waiting: Sequence[], more: Partial<Run> = {}): void {
     const run: Run = {
       ...{ id, order: 0, consumer, background: false, passTokens: Number.POSITIVE_INFINITY, state: "queued" },
-      ...{ adapters: selectAdapters(options.adapters, {}), drafts: undefined, session: undefined },
+      ...{ adapters: selectAdapters(parts.adapters, undefined), drafts: undefined, session: undefined },
       ...{ sequences: [], waiting, cached: 0, computed: 0, cancelled: false },
       ...more,
     };
@@ -212,26 +208,25 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
     },
     async generate(id, sessionId, request, emit, onPrompt) {
       requireOpen();
-      const { limit, limitReason, search } = checkRequest(request, vocab, contextLength, batchTokens);
-      // Sampling options are checked before anything is taken.
-      const { sampling, logprobs, endTokens } = request;
-      const adapters = selectAdapters(options.adapters, request);
-      const sampler = createSampler({ ...sampling, ...(logprobs !== undefined && { logprobs }) });
+      const { options, limit, limitReason, search } = checkRequest(request, { vocab, contextLength, batchTokens });
+      // Adapters and sampling options are checked before anything is taken.
+      const adapters = selectAdapters(parts.adapters, options.adapters);
+      const sampler = createSampler(options);
       for (let i = 0; i < request.tokens.length; i++) sampler.read(request.tokens[i]!);
       const session = sessionId === undefined ? sessions.open(-nextId()) : sessions.require(sessionId);
       return await new Promise<EngineResult>((resolve, reject) => {
         const outcome = createOutcome(request.tokens.length, resolve, reject);
         const tokens = Array.from(request.tokens);
-        const given = { ends: new Set(endTokens), limit, limitReason, emit };
+        const given = { ends: new Set(request.endTokens), limit, limitReason, emit };
         const answering = search
-          ? createBeamRun(outcome, { ...given, search, logprobs, pool, nextId })
+          ? createBeamRun(outcome, { ...given, search, logprobs: options.logprobs, pool, nextId })
           : createSampling(outcome, { ...given, sampler, tokens });
         const promptLength = tokens.length;
         const consumer: Consumer = {
           ...answering,
           advanced: (length) => (length <= promptLength ? onPrompt?.(length) : undefined),
         };
-        const drafts = drafting && !search && request.speculate !== false;
+        const drafts = drafting && !search && options.speculate;
         begin(id, consumer, [createSequence(nextId(), tokens, tokens.length - 1, session.timeline)], {
           ...{ session, adapters, drafts: drafts ? createDraftSource(() => limit - outcome.generated) : undefined },
         });
@@ -284,7 +279,7 @@ export function createCore(ops: Ops, model: Model, options: CoreOptions): Core {
   };
 }
 
-function selectAdapters(held: AdapterSet | undefined, { adapters }: Pick<EngineRequest, "adapters">) {
+function selectAdapters(held: AdapterSet | undefined, adapters: GenerationOptions["adapters"]) {
   if (adapters !== undefined && !Array.isArray(adapters)) {
     throw new GrokError("argument", "adapters: expected a list of objects with a name", { option: "adapters" });
   }

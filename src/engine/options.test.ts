@@ -5,12 +5,12 @@ import type { ModelConfig } from "../model/model.ts";
 import { checkNames } from "../options.ts";
 import { openBackend, usefulThreads } from "./backend.ts";
 import type { EngineOptions } from "./options.ts";
-import { resolveOptions } from "./options.ts";
+import { settleEngineOptions } from "./options.ts";
 import { startEngine } from "./thread/start.ts";
 
 const config = { contextLength: 65_536, layers: 4, kvHeads: 2, headSize: 48 } as ModelConfig;
 const resolve = (options: object) =>
-  resolveOptions(options as EngineOptions, { kvType: "f32" }, config, { path: "a.gguf", memory: 2 ** 30 });
+  settleEngineOptions(options as EngineOptions, { kvType: "f32" }, config, { path: "a.gguf", memory: 2 ** 30 });
 const refused = (option: string) => expect.objectContaining({ code: "argument", details: { option } });
 const refusedValue = (option: string) =>
   expect.objectContaining({ code: "argument", details: expect.objectContaining({ option }) });
@@ -31,24 +31,24 @@ describe("engine options", () => {
   });
 
   it("refuse backends that do not exist, and impossible numbers of threads", async () => {
-    for (const backend of ["nope", "", "Native", undefined, 5]) {
-      await expect(openBackend(backend as never, { threads: 1 })).rejects.toThrow(refusedValue("backend"));
+    for (const backend of ["nope", "", "Native", null, 5]) {
+      await expect(openBackend({ backend: backend as never, threads: 1 })).rejects.toThrow(refusedValue("backend"));
     }
     for (const threads of [0, -1, 1.5, 1025, Number.NaN, "2"]) {
-      await expect(openBackend("auto", { threads: threads as never })).rejects.toThrow(refusedValue("threads"));
+      await expect(openBackend({ threads: threads as never })).rejects.toThrow(refusedValue("threads"));
     }
-    expect(await openBackend("reference", { threads: 1 })).toMatchObject({
+    expect(await openBackend({ backend: "reference", threads: 1 })).toMatchObject({
       ops: { backend: "reference" },
       isa: undefined,
     });
-    await expect(openBackend("reference", { threads: 1, isa: "scalar" })).rejects.toThrow(refusedValue("isa"));
+    await expect(openBackend({ backend: "reference", threads: 1, isa: "scalar" })).rejects.toThrow(refusedValue("isa"));
   });
 
   it("keep keys and values within the memory, and name the file whose heads a type does not fit", () => {
     // 4 layers of 2 heads of 48 in 4 bytes: 3072 bytes a token, 174,762 of which fill half of 2^30.
     expect(resolve({})).toMatchObject({ contextLength: 8192, cacheTokens: 16_384 });
     const within = (memory: number, options = {}) =>
-      resolveOptions(options, { kvType: "f32" }, config, { path: "a.gguf", memory });
+      settleEngineOptions(options, { kvType: "f32" }, config, { path: "a.gguf", memory });
     expect(within(2 ** 26)).toMatchObject({ contextLength: 8192, cacheTokens: 10_922 });
     expect(within(2 ** 24)).toMatchObject({ contextLength: 2730, cacheTokens: 2730 });
     expect(within(2 ** 24, { contextLength: 5000 })).toMatchObject({ contextLength: 5000, cacheTokens: 5000 });

@@ -2,7 +2,7 @@ import { describeValue, GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
 import type { ModelConfig } from "../model/model.ts";
-import { checkNames } from "../options.ts";
+import { checkNames, withDefaults } from "../options.ts";
 import { encodedBytes, tensorTypes } from "../tensor/types.ts";
 import type { AdapterSource } from "./adapters.ts";
 import { checkWhole } from "./request.ts";
@@ -65,29 +65,34 @@ export interface EngineOptions {
 /** The context that is reserved when nobody asks for more. */
 export const defaultContextLimit = 8192;
 
-/** Options with every default filled in. */
-export interface ResolvedOptions {
-  readonly contextLength: number;
-  readonly cacheTokens: number;
-  readonly kvType: KvType;
-  readonly batchTokens: number;
-  readonly speculate: boolean | SpeculationOptions;
-  /** Bytes that `elements` elements of the cache take. */
-  bytesOf(elements: number): number;
-}
+/** What holds where nobody says anything and neither the machine nor the model decides. */
+export const defaultEngineOptions = { backend: "auto", batchTokens: 512, speculate: true } as const;
+
+export const engineOptionNames = Object.keys({
+  ...{ ...defaultEngineOptions, isa: true, threads: true, contextLength: true, cacheTokens: true, kvType: true },
+  adapters: true,
+} satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
+
+/** Those options that depend on the model or bound its work, with their defaults filled in. */
+export type SettledEngineOptions = Required<
+  Pick<EngineOptions, "contextLength" | "cacheTokens" | "kvType" | "batchTokens" | "speculate">
+>;
 
 /**
  * `path` is the model's file, `memory` what the process may use, in bytes.
  * @throws GrokError `argument` for a value out of its range, or a type of cache that the model cannot have; `capacity` for a cache that
  * no memory holds.
  */
-export function resolveOptions(
+export function settleEngineOptions(
   options: EngineOptions,
   { kvType: suited }: Pick<Ops, "kvType">,
   config: ModelConfig,
   { path, memory = memoryLimit() }: { readonly path: string; readonly memory?: number },
-): ResolvedOptions {
-  const { kvType = suited, batchTokens = 512, speculate = true } = options;
+): SettledEngineOptions {
+  const given = withDefaults<EngineOptions, keyof typeof defaultEngineOptions | "kvType">(options, {
+    ...{ ...defaultEngineOptions, kvType: suited },
+  });
+  const { kvType, batchTokens, speculate } = given;
   checkKvType(kvType, config, path);
   checkWhole("batchTokens", batchTokens, 1, 65_536);
   checkSpeculation(speculate);
@@ -108,10 +113,7 @@ export function resolveOptions(
       { option, most, path, cacheTokens, bytes: cacheTokens * tokenBytes, memory },
     );
   }
-  return {
-    ...{ contextLength, cacheTokens, kvType, batchTokens, speculate },
-    bytesOf: (elements) => encodedBytes(kvType, elements),
-  };
+  return { ...given, contextLength, cacheTokens };
 }
 
 function checkKvType(kvType: KvType, { headSize }: ModelConfig, path: string): void {

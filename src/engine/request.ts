@@ -1,7 +1,7 @@
 import { describeValue, GrokError } from "../errors.ts";
-import { type BeamSearch, startBeams } from "../sampling/beam.ts";
-
-import type { SamplingOptions } from "../sampling/options.ts";
+import { withDefaults } from "../options.ts";
+import { type BeamSearch, defaultBeamOptions, startBeams } from "../sampling/beam.ts";
+import { defaultSamplingOptions, type SamplingOptions } from "../sampling/options.ts";
 import type { AdapterChoice } from "./adapters.ts";
 
 /** Why a generation ended. One that fails has no reason: its promise rejects with the error. */
@@ -35,24 +35,55 @@ export interface EngineTimings {
   readonly prefilledTokens: number;
 }
 
+/**
+ * How to generate, as the caller said it: one object, which travels as it is to the run that it is for and is checked where that
+ * begins. Sampling (temperature, topK, topP, minP, penalties, logitBias, seed, ...) is in {@link SamplingOptions}.
+ */
+export interface GenerationOptions extends Partial<SamplingOptions> {
+  /** Most tokens to generate; 0 only fills the cache. Default: until the context is full. */
+  readonly maxTokens?: number;
+  /** Give log-probabilities: of each token, and of this many most probable alternatives. 0 to 100; absent: none. */
+  readonly logprobs?: number;
+  /** Beams of a beam search, deterministic: sampling options do not go with it. Default 1: no search. */
+  readonly beams?: number;
+  /**
+   * Beam search ranks a text of n tokens by log-probability / ((5 + n) / 6) ** lengthPenalty: 0 favours short texts, larger
+   * values longer ones (Wu et al. 2016, equation 14). Default 0.6.
+   */
+  readonly lengthPenalty?: number;
+  /**
+   * Whether to verify guesses of several tokens at once, where the engine does; the text is the same. Nothing is guessed in a beam
+   * search. Default true.
+   */
+  readonly speculate?: boolean;
+  /**
+   * Low-rank adapters to use, of those that the model was loaded with: each request, and so each session, can have its own.
+   * An empty list: the model alone. Default: all, as they were loaded.
+   */
+  readonly adapters?: readonly AdapterChoice[];
+}
+
+/** What holds beside {@link defaultSamplingOptions} where nobody says anything. */
+export const defaultGenerationOptions = {
+  ...{
+    maxTokens: Number.POSITIVE_INFINITY,
+    beams: 1,
+    lengthPenalty: defaultBeamOptions.lengthPenalty,
+    speculate: true,
+  },
+} as const;
+
+export const generationOptionNames = Object.keys({
+  ...{ ...defaultSamplingOptions, ...defaultGenerationOptions, adapters: true },
+} satisfies Record<keyof GenerationOptions, unknown>) as readonly (keyof GenerationOptions)[];
+
 /** What to generate, in token ids. */
 export interface EngineRequest {
   /** The whole prompt; what the session's cache already holds of it is not computed again. */
   readonly tokens: ArrayLike<number>;
-  /** Most tokens to generate; absent: until the context is full. 0 only fills the cache. */
-  readonly maxTokens?: number;
   /** Tokens that end the generation; they are not given. */
   readonly endTokens?: readonly number[];
-  readonly sampling?: Partial<Omit<SamplingOptions, "logprobs">>;
-  /** Number of most probable alternatives to give with each token; absent: no log-probabilities. */
-  readonly logprobs?: number;
-  /** Beams of a beam search; 1 or absent: sampling. */
-  readonly beams?: number;
-  readonly lengthPenalty?: number;
-  /** Adapters to use, of those that the engine holds; an empty list: none. Default: all. */
-  readonly adapters?: readonly AdapterChoice[];
-  /** Whether to speculate, where the engine does. Default true; nothing is speculated in a beam search. */
-  readonly speculate?: boolean;
+  readonly options?: GenerationOptions;
 }
 
 export interface EngineResult {
@@ -66,29 +97,35 @@ export interface EngineResult {
   readonly timings: EngineTimings;
 }
 
-/** What a request may generate, worked out from its options and the context. */
+/** A request with every default filled in, and what it may generate given the context. */
 export interface CheckedRequest {
+  readonly options: GenerationOptions & Required<Pick<GenerationOptions, keyof typeof defaultGenerationOptions>>;
   readonly limit: number;
   readonly limitReason: "length" | "context";
-  search: BeamSearch | undefined;
+  readonly search: BeamSearch | undefined;
 }
 
 /**
  * @throws GrokError `argument` for a value out of its range, `capacity` when the prompt leaves no room in the context.
  */
 export function checkRequest(
-  request: EngineRequest,
-  vocab: number,
-  contextLength: number,
-  batchTokens: number,
+  { tokens, endTokens, options = {} }: EngineRequest,
+  {
+    vocab,
+    contextLength,
+    batchTokens,
+  }: { readonly vocab: number; readonly contextLength: number; readonly batchTokens: number },
 ): CheckedRequest {
-  const { tokens, maxTokens, beams = 1, lengthPenalty, logprobs = 0 } = request;
+  const settled = withDefaults<GenerationOptions, keyof typeof defaultGenerationOptions>(
+    options,
+    defaultGenerationOptions,
+  );
+  const { maxTokens, beams, lengthPenalty, logprobs = 0, speculate } = settled;
   checkTokens(tokens, vocab);
-  checkWhole("maxTokens", maxTokens ?? 0, 0, Number.MAX_SAFE_INTEGER);
+  if (options.maxTokens !== undefined) checkWhole("maxTokens", maxTokens, 0, Number.MAX_SAFE_INTEGER);
   checkWhole("logprobs", logprobs, 0, 100);
   checkWhole("beams", beams, 1, Math.min(256, batchTokens, vocab));
-  if (beams > 1) refuseSampling(request);
-  const { speculate = false } = request;
+  if (beams > 1) refuseSampling(options);
   if (typeof speculate !== "boolean") {
     throw new GrokError("argument", `speculate is ${describeValue(speculate)}, expected true or false`, {
       option: "speculate",
@@ -102,26 +139,21 @@ export function checkRequest(
       { promptTokens: tokens.length, contextLength },
     );
   }
-  const bounded = maxTokens !== undefined && maxTokens <= room;
-  const limit = bounded ? maxTokens : room;
+  const limit = Math.min(maxTokens, room);
+  const search = startBeams({ beams, lengthPenalty, maxTokens: Math.max(1, limit), endTokens: new Set(endTokens) });
   return {
-    limit,
-    limitReason: bounded ? "length" : "context",
-    search:
-      beams === 1
-        ? undefined
-        : startBeams({
-            ...{ beams, maxTokens: Math.max(1, limit), endTokens: new Set(request.endTokens) },
-            ...(lengthPenalty !== undefined && { lengthPenalty }),
-          }),
+    ...{ options: settled, limit, limitReason: maxTokens <= room ? "length" : "context" },
+    search: beams > 1 ? search : undefined,
   };
 }
 
 /** A beam search draws nothing: an option that would do nothing is refused. A seed, or being greedy, does no harm. */
-function refuseSampling({ sampling = {} }: EngineRequest): void {
-  const { seed: _, temperature = 0, ...others } = sampling;
-  const given = Object.entries({ ...others, ...(temperature > 0 && { temperature }) });
-  const option = given.find(([, value]) => value !== undefined)?.[0];
+function refuseSampling(options: GenerationOptions): void {
+  const idle = (name: string, value: unknown) => !(name === "temperature" ? Number(value) > 0 : value !== undefined);
+  const harmless = ["seed", "logprobs"];
+  const option = Object.keys(defaultSamplingOptions).find(
+    (name) => !harmless.includes(name) && !idle(name, options[name as keyof SamplingOptions]),
+  );
   if (option === undefined) return;
   throw new GrokError("argument", `${option} does not go with beams: a beam search does not sample`, { option });
 }

@@ -9,6 +9,11 @@ import { checkNames } from "../options.ts";
 /** Names of options, with the kind of those that nothing further on looks at closely. */
 export type OptionKinds<T> = Readonly<Record<keyof T, OptionKind>>;
 
+/** Kinds of options that whoever takes them checks. */
+export function anyKinds<Name extends string>(names: readonly Name[]): Readonly<Record<Name, "any">> {
+  return Object.fromEntries(names.map((name) => [name, "any"])) as Record<Name, "any">;
+}
+
 type OptionKind = "flag" | "function" | "signal" | "any";
 
 /** @throws GrokError `argument` naming the place and the option. */

@@ -1,8 +1,7 @@
 import type { Engine, EngineGeneration } from "../engine/engine.ts";
-import type { EngineRequest, EngineResult, FinishReason, TokenLogprob } from "../engine/request.ts";
-import { defaultSamplingOptions } from "../sampling/options.ts";
+import { type EngineResult, type FinishReason, generationOptionNames, type TokenLogprob } from "../engine/request.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { OptionKinds } from "./arguments.ts";
+import { anyKinds, type OptionKinds } from "./arguments.ts";
 import { createStopMatcher } from "./stop-strings.ts";
 import type { ChatOptions, GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
 
@@ -46,16 +45,16 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
   };
 
   async function run(): Promise<GenerateResult> {
-    const { tokens: prompt, options } = prepare();
-    const { stop = [], signal, onProgress } = options;
+    const { tokens, options: all } = prepare();
+    // What is text, and what cannot cross to the engine; the rest goes to it as it is.
+    const { stop = [], ignoreEnd, special: _, bos: __, signal, onProgress, ...options } = all;
     const withLogprobs = options.logprobs !== undefined;
     const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, (chunk) => {
       chunks.push(chunk);
       notify();
     });
-    const request = requestOf(place.tokenizer, prompt, options);
     if (signal?.aborted) {
-      const none = { ...nothing, promptTokens: request.tokens.length };
+      const none = { ...nothing, promptTokens: tokens.length };
       return resultOf(writer, "cancelled", none, withLogprobs);
     }
     // Tokens arrive in an event's listener: what throws there would reach nobody, and end the process.
@@ -70,20 +69,24 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
     };
     // Before anything runs: what is no signal must not leave a generation behind that nobody waits for.
     signal?.addEventListener("abort", cancel);
-    running = place.engine.generate(request, {
-      session: place.session,
-      onTokens(tokens, logprobs) {
-        // What the engine had under way when a stop string ended the text is not part of it.
-        if (writer.stopped || cancelled || failure) return;
-        guarded(() => {
-          for (const [i, token] of tokens.entries()) if (!writer.stopped) writer.push(token, logprobs?.[i]);
-        });
-        if (writer.stopped) running?.cancel();
+    const endTokens = ignoreEnd ? [] : [...place.tokenizer.endOfGeneration];
+    running = place.engine.generate(
+      { tokens, endTokens, options },
+      {
+        session: place.session,
+        onTokens(given, logprobs) {
+          // What the engine had under way when a stop string ended the text is not part of it.
+          if (writer.stopped || cancelled || failure) return;
+          guarded(() => {
+            for (const [i, token] of given.entries()) if (!writer.stopped) writer.push(token, logprobs?.[i]);
+          });
+          if (writer.stopped) running?.cancel();
+        },
+        ...(onProgress && {
+          onPrompt: (done: number) => guarded(() => onProgress({ done, total: tokens.length })),
+        }),
       },
-      ...(onProgress && {
-        onPrompt: (done: number) => guarded(() => onProgress({ done, total: request.tokens.length })),
-      }),
-    });
+    );
     try {
       const outcome = await running.result;
       if (failure) throw failure.error;
@@ -191,51 +194,16 @@ function rate(tokens: number, seconds: number): number {
   return tokens > 0 && seconds > 0 ? tokens / seconds : 0;
 }
 
-const { logprobs: _, ...samplingOptions } = defaultSamplingOptions;
-
 /** The options of a generation. What is "any" here, the engine or the stop strings check. */
 export const generateKinds: OptionKinds<GenerateOptions> = {
-  ...(Object.fromEntries(Object.keys(samplingOptions).map((name) => [name, "any"])) as Record<
-    keyof typeof samplingOptions,
-    "any"
-  >),
-  ...{ maxTokens: "any", stop: "any", logprobs: "any", beams: "any", lengthPenalty: "any", speculate: "any" },
-  ...{ adapters: "any", ignoreEnd: "flag", special: "flag", bos: "flag", signal: "signal", onProgress: "function" },
+  ...anyKinds([...generationOptionNames, "stop"]),
+  ...{ ignoreEnd: "flag", special: "flag", bos: "flag", signal: "signal", onProgress: "function" },
 };
 
 export const chatKinds: OptionKinds<ChatOptions> = {
   ...generateKinds,
   ...{ templateVariables: "any", fit: "flag", onNotice: "function" },
 };
-
-function requestOf(tokenizer: Tokenizer, tokens: Int32Array, options: GenerateOptions): EngineRequest {
-  const {
-    maxTokens,
-    stop: _,
-    logprobs,
-    beams,
-    lengthPenalty,
-    speculate,
-    adapters,
-    ignoreEnd,
-    special,
-    bos,
-    signal,
-    onProgress,
-    ...sampling
-  } = options;
-  return {
-    tokens,
-    sampling,
-    endTokens: ignoreEnd ? [] : [...tokenizer.endOfGeneration],
-    ...(maxTokens !== undefined && { maxTokens }),
-    ...(logprobs !== undefined && { logprobs }),
-    ...(beams !== undefined && { beams }),
-    ...(lengthPenalty !== undefined && { lengthPenalty }),
-    ...(speculate !== undefined && { speculate }),
-    ...(adapters !== undefined && { adapters }),
-  };
-}
 
 type Writer = ReturnType<typeof createWriter>;
 

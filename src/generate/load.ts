@@ -1,6 +1,7 @@
+import { engineOptionNames } from "../engine/options.ts";
 import { startEngine } from "../engine/thread/start.ts";
 import { describeValue, GrokError } from "../errors.ts";
-import { type OptionKinds, readOptions, readText } from "./arguments.ts";
+import { anyKinds, type OptionKinds, readOptions, readText } from "./arguments.ts";
 import { createLanguageModel } from "./language-model.ts";
 import type { LanguageModel, LoadOptions } from "./types.ts";
 
@@ -34,7 +35,4 @@ export async function loadModel(path: string, options?: LoadOptions): Promise<La
   }
 }
 
-const loadKinds: OptionKinds<LoadOptions> = {
-  ...{ backend: "any", isa: "any", threads: "any", contextLength: "any", cacheTokens: "any", kvType: "any" },
-  ...{ batchTokens: "any", adapters: "any", speculate: "any", chatTemplate: "any" },
-};
+const loadKinds: OptionKinds<LoadOptions> = anyKinds([...engineOptionNames, "chatTemplate"]);

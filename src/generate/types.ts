@@ -1,15 +1,13 @@
 // So that the declarations check in a program whose own "lib" ends before explicit resource management.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { AdapterChoice } from "../engine/adapters.ts";
 import type { BenchOptions, BenchResult } from "../engine/consumers/bench.ts";
 import type { LogitsOptions, LogitsResult } from "../engine/consumers/logits.ts";
 import type { LogprobsOptions, ScoreOptions, ScoreText } from "../engine/consumers/score.ts";
 import type { EngineInfo, EngineStatus } from "../engine/engine.ts";
 import type { EngineOptions } from "../engine/options.ts";
-import type { FinishReason, TokenLogprob } from "../engine/request.ts";
+import type { FinishReason, GenerationOptions, TokenLogprob } from "../engine/request.ts";
 import type { ModelDescription } from "../model/describe.ts";
-import type { SamplingOptions } from "../sampling/options.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 export interface LoadOptions extends EngineOptions {
@@ -17,28 +15,10 @@ export interface LoadOptions extends EngineOptions {
   readonly chatTemplate?: string;
 }
 
-/** How to generate. Sampling (temperature, topK, topP, minP, penalties, logitBias, seed, ...) is in {@link SamplingOptions}. */
-export interface GenerateOptions extends Partial<Omit<SamplingOptions, "logprobs">> {
-  /** Most tokens to generate. Default: until the context is full. */
-  readonly maxTokens?: number;
+/** How to generate: what the engine takes, and what of it is text. */
+export interface GenerateOptions extends GenerationOptions {
   /** Text that ends the generation; it is not part of the text given. It may begin and end inside tokens. */
   readonly stop?: string | readonly string[];
-  /** Give log-probabilities: of each token, and of this many most probable alternatives. 0 to 100; absent: none. */
-  readonly logprobs?: number;
-  /** Beams of a beam search, deterministic: sampling options do not go with it. Default 1: no search. */
-  readonly beams?: number;
-  /**
-   * Beam search ranks a text of n tokens by log-probability / ((5 + n) / 6) ** lengthPenalty: 0 favours short texts, larger
-   * values longer ones (Wu et al. 2016, equation 14). Default 0.6.
-   */
-  readonly lengthPenalty?: number;
-  /** Whether to verify guesses of several tokens at once; the text is the same. Default: what the engine was started with. */
-  readonly speculate?: boolean;
-  /**
-   * Low-rank adapters to use, of those that the model was loaded with: each request, and so each session, can have its own.
-   * An empty list: the model alone. Default: all, as they were loaded.
-   */
-  readonly adapters?: readonly AdapterChoice[];
   /** Go on past end-of-generation tokens. Default false. */
   readonly ignoreEnd?: boolean;
   /** In a text prompt, read control tokens such as `<|im_start|>` as such. Default false. */

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import type { Logits } from "./logits.ts";
 import { logSumExp } from "./logprobs.ts";
 import { selectLargest } from "./select.ts";
@@ -61,7 +61,7 @@ export function startBeams(options: Partial<BeamOptions> = {}): BeamSearch {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const resolved: BeamOptions = { ...defaultBeamOptions, ...given };
   const refuse = (option: keyof BeamOptions, range: string): never => {
-    throw new GrokError("argument", `beam option ${option} is ${String(resolved[option])}: expected ${range}`, {
+    throw new GrokError("argument", `beam option ${option} is ${describeValue(resolved[option])}: expected ${range}`, {
       option,
       range,
     });

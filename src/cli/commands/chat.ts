@@ -18,18 +18,19 @@ import { isSlash, runSlash } from "../chat/slash.ts";
 import { configPath, historyPath } from "../config.ts";
 import { interruptedStatus } from "../exit.ts";
 import { type Language, type Messages, messagesFor } from "../messages.ts";
-import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel, samplingOf } from "../open-model.ts";
+import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel, pick } from "../open-model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, escapeUnseen, hasColor } from "../terminal.ts";
 import { adapterList, path, repeated, text } from "../values.ts";
 import { createWrapper, wrapText } from "../wrap.ts";
 
-interface ChatCommandOptions extends ModelOptions {
+/** Options that are the library's own. */
+const shared = [...samplingSettings, "maxTokens", "stop"] as const;
+
+interface ChatCommandOptions extends ModelOptions, Pick<ChatOptions, (typeof shared)[number]> {
   readonly system?: string;
   readonly lang?: Language;
   readonly history: boolean;
-  readonly maxTokens?: number;
-  readonly stop?: readonly string[];
   readonly load?: string;
 }
 
@@ -77,10 +78,8 @@ async function chat(options: ChatCommandOptions): Promise<number> {
   const adapters = nameAdapters(options.lora ?? []);
   await using model = await openModel(file, { ...options, lora: adapters });
   await using chat = await openChat(model, {
-    ...samplingOf({ ...options }),
-    ...(options.system && { system: options.system }),
-    ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
-    ...(options.stop && { stop: options.stop }),
+    ...pick(options, shared),
+    system: options.system || undefined,
     onNotice: (notice) => notify(noticeText(notice, messages)),
   });
   const input = openInput(options);

@@ -13,8 +13,8 @@ import {
   describeDefault,
   type ModelOptions,
   openModel,
+  pick,
   requireModel,
-  samplingOf,
   warnOfModel,
 } from "../open-model.ts";
 import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
@@ -22,21 +22,19 @@ import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../t
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
 import { createWrapper } from "../wrap.ts";
 
-interface RunOptions extends ModelOptions {
+interface RunOptions extends ModelOptions, Pick<GenerateOptions, (typeof shared)[number]> {
   readonly prompt?: string;
   readonly file?: string;
   readonly chat?: true;
   readonly system?: string;
-  readonly maxTokens?: number;
-  readonly stop?: readonly string[];
-  readonly logitBias?: ReadonlyMap<number, number>;
-  readonly logprobs?: number;
-  readonly beams?: number;
-  readonly lengthPenalty?: number;
-  readonly ignoreEnd?: true;
-  readonly special?: true;
   readonly json?: true;
 }
+
+/** Options that are the library's own. */
+const shared = [
+  ...samplingSettings,
+  ...["maxTokens", "stop", "logitBias", "logprobs", "beams", "lengthPenalty", "ignoreEnd", "special"],
+] as const;
 
 export function addRun(program: Command): void {
   const command = program.command("run").description("Continue a text; what is generated streams to standard output.");
@@ -80,15 +78,7 @@ async function run(options: RunOptions): Promise<number> {
 
   const progress = createProgress(process.stderr, process.env);
   const generate: GenerateOptions = {
-    ...samplingOf({ ...options }),
-    ...(options.maxTokens !== undefined && { maxTokens: options.maxTokens }),
-    ...(options.stop && { stop: options.stop }),
-    ...(options.logitBias && { logitBias: Object.fromEntries(options.logitBias) }),
-    ...(options.logprobs !== undefined && { logprobs: options.logprobs }),
-    ...(options.beams !== undefined && { beams: options.beams }),
-    ...(options.lengthPenalty !== undefined && { lengthPenalty: options.lengthPenalty }),
-    ...(options.ignoreEnd && { ignoreEnd: true }),
-    ...(options.special && { special: true }),
+    ...pick(options, shared),
     signal: interrupt.signal,
     onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${total} tokens`),
   };

@@ -49,7 +49,7 @@ describe("scoring many texts", () => {
           const done = new Map<number, Float64Array>();
           const scored = core.score(nextId(), texts, { onScored: (index, values) => done.set(index, values) });
           const others = Array.from({ length: conversations }, (_, i) =>
-            collect(core, { tokens: [1, 2, i], maxTokens: 25, sampling: greedy }),
+            collect(core, { tokens: [1, 2, i], maxTokens: 25, ...greedy }),
           );
           const values = await scored;
           expectScores(values, texts);
@@ -145,7 +145,7 @@ describe("beside conversations", () => {
     const given: number[] = [];
     let scored = false;
     const conversations = [1, 2, 3, 4].map((first) =>
-      core.generate(nextId(), undefined, { tokens: [first], maxTokens: 60, sampling: greedy }, () => {
+      core.generate(nextId(), undefined, { tokens: [first], options: { maxTokens: 60, ...greedy } }, () => {
         if (!scored) given.push(first);
       }),
     );

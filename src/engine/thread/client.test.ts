@@ -10,9 +10,14 @@ import { connect } from "./client.ts";
 function start() {
   const { port1, port2 } = new MessageChannel();
   const fake = createFakeModel();
-  const core = createCore(fake.ops, fake.model, {
-    ...{ contextLength: 64, cacheTokens: 128, kvType: "f32", batchTokens: 16, pageTokens: 4 },
-  });
+  const core = createCore(
+    fake.ops,
+    fake.model,
+    {
+      ...{ contextLength: 64, cacheTokens: 128, kvType: "f32", batchTokens: 16, speculate: true },
+    },
+    { pageTokens: 4 },
+  );
   answerMessages(port2, { core, onClose: () => port2.close() });
   const busy: boolean[] = [];
   const engine = connect(port1, { contextLength: 64 } as EngineInfo, { onBusy: (now) => busy.push(now) });
@@ -23,7 +28,7 @@ it("carries requests, tokens and results between the sides", async () => {
   const { engine, busy } = start();
   const session = engine.openSession();
   const given: number[] = [];
-  const request = { tokens: [1, 2, 3], maxTokens: 7, sampling: { temperature: 0 }, logprobs: 1 };
+  const request = { tokens: [1, 2, 3], options: { maxTokens: 7, temperature: 0, logprobs: 1 } };
   const { result } = engine.generate(request, {
     session,
     onTokens(tokens, logprobs) {
@@ -55,7 +60,7 @@ it("brings errors back as they were", async () => {
     message: "a defect",
   });
   await expect(engine.bench({ prefill: 3 })).rejects.toMatchObject({ code: "internal" });
-  const unsendable = engine.generate({ tokens: [1], sampling: { logitBias: { 1: (() => 1) as never } } }).result;
+  const unsendable = engine.generate({ tokens: [1], options: { logitBias: { 1: (() => 1) as never } } }).result;
   await expect(unsendable).rejects.toMatchObject({ code: "argument" });
   await engine.close();
 });
@@ -78,7 +83,7 @@ it("rejects all that is pending, and all that comes, when the other side is gone
 it("cancels by message, and by signal before or while", async () => {
   const { engine } = start();
   const generation = engine.generate(
-    { tokens: [1], sampling: { temperature: 0 } },
+    { tokens: [1], options: { temperature: 0 } },
     { onTokens: (_) => generation.cancel() },
   );
   expect(await generation.result).toMatchObject({ finishReason: "cancelled" });

@@ -1,13 +1,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { openGguf } from "../../formats/gguf/file.ts";
-import { coreLimit } from "../../machine/limits.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
 import { type Observer, observe } from "../../model/observe.ts";
 import { bindModel } from "../../model/registry.ts";
+import { encodedBytes } from "../../tensor/types.ts";
 import { openAdapters } from "../adapters.ts";
-import { openBackend, usefulThreads } from "../backend.ts";
+import { openBackend } from "../backend.ts";
 import { createCore } from "../core.ts";
-import { resolveOptions } from "../options.ts";
+import { settleEngineOptions } from "../options.ts";
 import { answerMessages } from "./answer.ts";
 import { createCancellations, makeInterruptible } from "./interrupt.ts";
 import { errorToData, type FromEngine, type WorkerStart } from "./protocol.ts";
@@ -19,19 +19,16 @@ const post = (message: FromEngine) => port.postMessage(message);
 async function start({ path, options, cancellations }: WorkerStart): Promise<void> {
   const began = performance.now();
   const file = openGguf(path);
-  const threads = usefulThreads(options.threads ?? coreLimit());
   const interrupt = createCancellations(cancellations);
-  const { isa } = options;
-  const chosen = { threads, cancel: interrupt.numbers, ...(isa !== undefined && { isa }) };
-  const backend = await openBackend(options.backend ?? "auto", chosen);
+  const backend = await openBackend(options, interrupt.numbers);
   const plain = makeInterruptible(backend.ops, interrupt);
   const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
   const ops = adapted?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const model = bindModel(ops, file);
-  const settings = resolveOptions(options, ops, model.config, { path });
+  const settled = settleEngineOptions(options, ops, model.config, { path });
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
-  const core = createCore(ops, model, { ...settings, interrupt, adapters, source: path, bindObserved });
+  const core = createCore(ops, model, settled, { interrupt, adapters, source: path, bindObserved });
 
   const { layers, kvHeads, headSize } = model.config;
   answerMessages(port, {
@@ -50,10 +47,10 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       fallbackReason: backend.fallbackReason,
       threads: ops.threads,
       isa: backend.isa,
-      contextLength: settings.contextLength,
+      contextLength: settled.contextLength,
       vocab: model.config.vocab,
-      kvType: settings.kvType,
-      kvBytes: settings.cacheTokens * layers * 2 * settings.bytesOf(kvHeads * headSize),
+      kvType: settled.kvType,
+      kvBytes: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize),
       loadSeconds: (performance.now() - began) / 1000,
     },
   });
