@@ -148,8 +148,12 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
     if (running[0] !== run) return;
     const { starve } = run.consumer;
     const { pages, free } = pool;
-    if (starve !== undefined) options.end(run, starve(run));
-    else options.fail(run, new GrokError("capacity", "the cache has too few pages", { pages, free }));
+    try {
+      if (starve === undefined) throw new GrokError("capacity", "the cache has too few pages", { pages, free });
+      options.end(run, starve(run));
+    } catch (error) {
+      options.fail(run, error);
+    }
   }
 
   return {

@@ -1,6 +1,6 @@
 import { loadAddon } from "../addon.ts";
 import { describeValue, GrokError } from "../errors.ts";
-import { openNative } from "../kernels/native/native.ts";
+import { type Cancel, openNative } from "../kernels/native/native.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { coreLimit, processorLimit } from "../machine/limits.ts";
 import { checkBackend, defaultEngineOptions, type EngineOptions } from "./options.ts";
@@ -20,7 +20,7 @@ export interface OpenBackend {
  */
 export async function openBackend(
   options: Pick<EngineOptions, "backend" | "threads" | "isa">,
-  cancel?: Int32Array,
+  cancel?: Cancel,
 ): Promise<OpenBackend> {
   const { backend: choice = defaultEngineOptions.backend, threads: asked = coreLimit(), isa } = options;
   const threads = usefulThreads(asked);

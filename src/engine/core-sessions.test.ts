@@ -1,5 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Matrix } from "../kernels/ops.ts";
+import type { Model } from "../model/model.ts";
+import type { Observer } from "../model/observe.ts";
 import { collect, expectAllFree, type FlatRequest, greedy, nextId, prompt, start } from "./core.case.ts";
 import { createCore } from "./core.ts";
 import { createFakeModel, type FakeOptions, fakeLogits, greedyOracle } from "./fake-model.case.ts";
@@ -327,6 +330,34 @@ describe("scoring, logits and bench", () => {
       (n) => told.push(n),
     );
     expect(told).toEqual([4, 8, 10]);
+  });
+
+  it("and who cannot be told, or shown a layer, fails alone in its pass", async () => {
+    const { fake } = start();
+    const bindObserved = (see: Observer): Model => ({
+      ...fake.model,
+      async forward(batch, cache) {
+        see(0, "l_out", {
+          name: "l_out",
+          rows: batch.tokens.length,
+          cols: 2 ** 50,
+          values: new Float64Array(1),
+        } as unknown as Matrix);
+        return await fake.model.forward(batch, cache);
+      },
+    });
+    const settled = { contextLength: 64, cacheTokens: 256, kvType: "f32", batchTokens: 16, speculate: true } as const;
+    const core = createCore(fake.ops, fake.model, settled, { pageTokens: 4, bindObserved });
+    const deaf = () => {
+      throw new Error("nobody listens");
+    };
+    const untold = core.generate(nextId(), undefined, { tokens: [1, 2], options: greedy }, () => undefined, deaf);
+    const unshown = core.logits(nextId(), Int32Array.of(1, 2, 3), true);
+    const other = collect(core, { tokens: prompt, maxTokens: 4, ...greedy });
+    await expect(untold).rejects.toThrow("nobody listens");
+    await expect(unshown).rejects.toThrow(RangeError);
+    expect((await other).tokens).toEqual(greedyOracle(prompt, 4));
+    expectAllFree(core);
   });
 
   it("can be cancelled", async () => {

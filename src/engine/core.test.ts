@@ -2,10 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
 import { collect, expectAllFree, type FlatRequest, greedy, nextId, prompt, requestOf, start } from "./core.case.ts";
-import { createCore } from "./core.ts";
+import { type Core, createCore } from "./core.ts";
 import { createFakeModel, fakeLogits, greedyOracle } from "./fake-model.case.ts";
 import type { SettledEngineOptions } from "./options.ts";
-import { cancellationBytes, createCancellations, makeInterruptible } from "./thread/interrupt.ts";
+import { cancellationBytes, cancelRun, createCancellations, makeInterruptible } from "./thread/interrupt.ts";
 
 describe("generation", () => {
   it("is the model's greedy text, whatever the chunks and pages", async () => {
@@ -289,22 +289,22 @@ describe("prefill chunks", () => {
 });
 
 /**
- * A core in whose pass of that number, from 1, the request of that id is cancelled as another thread would. With `awaits` the pass
+ * A core in whose pass of that number, from 1, the requests of those ids are cancelled as another thread would. With `awaits` the pass
  * waits for data meanwhile, and messages are read.
  */
-function startInterrupted(pass: number, id: number, awaits = false) {
+function startInterrupted(pass: number, ids: readonly number[], awaits = false) {
   const fake = createFakeModel();
-  const interrupt = createCancellations(new SharedArrayBuffer(cancellationBytes));
+  const memory = new SharedArrayBuffer(cancellationBytes);
+  const interrupt = createCancellations(memory);
   const ops = makeInterruptible(fake.ops, interrupt);
   let passes = 0;
   fake.before = async () => {
     passes++;
     if (passes === pass) {
-      Atomics.add(interrupt.numbers, 0, 1);
+      for (const id of ids) cancelRun(new Int32Array(memory), id);
       const read = new Promise<void>((resolve) => {
         setImmediate(() => {
-          interrupt.seen();
-          core.cancel(id);
+          for (const id of ids) core.cancel(id);
           resolve();
         });
       });
@@ -317,11 +317,11 @@ function startInterrupted(pass: number, id: number, awaits = false) {
     ops,
     fake.model,
     {
-      ...{ contextLength, cacheTokens: 64, kvType: "f32", batchTokens: 16, speculate: true },
+      ...{ contextLength, cacheTokens: 256, kvType: "f32", batchTokens: 16, speculate: true },
     },
     { interrupt },
   );
-  return { core, fake, passes: () => passes };
+  return { core, fake, interrupt, ops, passes: () => passes };
 }
 
 describe("cancellation", () => {
@@ -366,7 +366,7 @@ describe("cancellation", () => {
   });
 
   it("interrupts a pass between two layers when nobody else is in it", async () => {
-    const { core } = startInterrupted(3, 79);
+    const { core } = startInterrupted(3, [79]);
     const { finishReason, tokens } = await collect(core, { tokens: [1], ...greedy }, undefined, 79);
     expect(finishReason).toBe("cancelled");
     expect(tokens).toEqual(greedyOracle([1], tokens.length));
@@ -375,21 +375,58 @@ describe("cancellation", () => {
   });
 
   it("leaves a pass also when it was read while the pass awaited data", async () => {
-    const { core, fake, passes } = startInterrupted(3, 82, true);
+    const { core, fake, passes } = startInterrupted(3, [82], true);
     const { finishReason } = await collect(core, { tokens: [1], ...greedy }, undefined, 82);
     expect([finishReason, passes(), fake.batches.length]).toEqual(["cancelled", 3, 2]);
     expectAllFree(core);
   });
 
   it("of a request that waits leaves what runs whole", async () => {
-    const { core, passes } = startInterrupted(1, 81);
+    const { core, passes } = startInterrupted(1, [81]);
     core.openSession(1);
     const first = collect(core, { tokens: prompt, maxTokens: 5, ...greedy }, 1, 80);
     const waiting = collect(core, { tokens: prompt, ...greedy }, 1, 81);
     expect((await first).tokens).toEqual(greedyOracle(prompt, 5));
-    expect(passes()).toBeGreaterThan(5);
+    // Two for the prompt, one for each token after the first: none was run again.
+    expect(passes()).toBe(6);
     expect((await waiting).finishReason).toBe("cancelled");
     core.closeSession(1);
     expectAllFree(core);
+  });
+
+  it("of some in a pass leaves it to the others, of all ends it", async () => {
+    const asked = (core: Core) =>
+      [90, 91].map((id) => collect(core, { tokens: [id % 11], maxTokens: 6, ...greedy }, undefined, id));
+    const some = startInterrupted(2, [90]);
+    const [left, whole] = await Promise.all(asked(some.core));
+    // Its message is read after the pass.
+    expect([left!.finishReason, left!.tokens.length]).toEqual(["cancelled", 2]);
+    expect(whole!.tokens).toEqual(greedyOracle([91 % 11], 6));
+    expect([some.passes(), some.fake.batches.length]).toEqual([6, 6]);
+    const all = startInterrupted(2, [90, 91]);
+    for (const { finishReason, tokens } of await Promise.all(asked(all.core))) {
+      expect([finishReason, tokens.length]).toEqual(["cancelled", 1]);
+    }
+    expect([all.passes(), all.fake.batches.length]).toEqual([2, 1]);
+    for (const { core } of [some, all]) expectAllFree(core);
+  });
+
+  it("ends a pass that its session's end, or the engine's, leaves alone", async () => {
+    for (const end of ["session", "engine"]) {
+      const { core, fake, interrupt, ops } = startInterrupted(0, []);
+      const begun = new Promise<void>((begin) => {
+        fake.before = async () => {
+          begin();
+          await interrupt.left();
+          ops.at(0);
+        };
+      });
+      core.openSession(1);
+      const asked = collect(core, { tokens: prompt, ...greedy }, 1, 92).catch((error) => error);
+      await begun;
+      if (end === "session") core.closeSession(1);
+      else await core.close();
+      expect(await asked).toMatchObject(end === "session" ? { finishReason: "cancelled" } : { code: "cancelled" });
+    }
   });
 });

@@ -19,7 +19,7 @@ import { createKvMemory } from "./kv-memory.ts";
 import type { SettledEngineOptions } from "./options.ts";
 import { createPace } from "./pace.ts";
 import { truncate } from "./pages.ts";
-import { createPasses, type Interrupt } from "./pass.ts";
+import { createPasses, type Interrupt, uninterrupted } from "./pass.ts";
 import {
   checkLength,
   checkRequest,
@@ -76,7 +76,7 @@ export interface CoreParts {
   readonly source?: string;
   /** Absent: requests have none to choose from. The model given follows them. */
   readonly adapters?: AdapterSet | undefined;
-  /** The way out of a pass that serves one request alone. */
+  /** The way out of a pass that nobody wants any more. */
   readonly interrupt?: Interrupt;
   /** Binds the model once more, every result shown to `see`; weights are shared. Absent: no layers can be had. */
   readonly bindObserved?: (see: Observer) => Model;
@@ -93,6 +93,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     type: kvType,
   });
   const { pool } = memory;
+  const { interrupt = uninterrupted } = parts;
   const sessions = createSessions(pool);
   const admission = createAdmission(memory, sessions, { batchTokens, end, fail });
   const drafting = speculate === false ? undefined : createDrafting(memory, speculate === true ? {} : speculate);
@@ -103,7 +104,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   const step = createStep({
     ...{ vocab, batchTokens, pool, admission, drafting, end, fail, pace: createPace() },
     passes: createPasses(ops, model, memory, {
-      ...{ batchTokens, interrupt: parts.interrupt ?? { armed: false } },
+      ...{ batchTokens, interrupt },
       ...{ adapters: parts.adapters, bindObserved: parts.bindObserved },
     }),
     requests: () => runs.size,
@@ -144,6 +145,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     // Pages beyond what was computed were reserved for a pass that will not be.
     if (run.state !== "queued") release(run, pool, session?.timeline.length ?? 0);
     run.state = "over";
+    interrupt.cancelled(run.id);
     runs.delete(run.id);
     cancelled.delete(run);
     if (session !== undefined) {
@@ -258,6 +260,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       });
     },
     cancel(id) {
+      interrupt.cancelled(id);
       const run = runs.get(id);
       if (run === undefined) return;
       run.cancelled = true;

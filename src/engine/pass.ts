@@ -8,12 +8,20 @@ import type { Run, Sequence } from "./run.ts";
 
 /**
  * A way out of a pass. A thread that computes reads no messages; it can look at shared memory, between two layers and,
- * on the native backend, between two pieces of a product. Armed only while a pass serves a single request: others should
- * not pay for a neighbour's cancellation.
+ * on the native backend, between two pieces of a product. A pass is left once all runs are cancelled that it serves: nobody pays
+ * for a neighbour's cancellation.
  */
 export interface Interrupt {
-  armed: boolean;
+  /** A pass for these runs begins. */
+  enter(runs: readonly number[]): void;
+  /** It is over. */
+  leave(): void;
+  /** On this thread, which a pass that awaits data lets go on: this run is over. */
+  cancelled(run: number): void;
 }
+
+/** For who computes where nobody cancels meanwhile. */
+export const uninterrupted: Interrupt = { enter() {}, leave() {}, cancelled() {} };
 
 /** What one sequence computes in a pass: `count` of its pending tokens, and after the last of them a draft to verify. */
 export interface Place {
@@ -31,6 +39,8 @@ export interface PassRows {
   readonly logits: Logits;
   /** [n] the largest logit's token, where all consumers of the pass choose by it alone. */
   readonly largest?: ArrayLike<number> | undefined;
+  /** What observers threw. */
+  readonly failures: ReadonlyMap<Run, unknown>;
 }
 
 export interface Passes {
@@ -46,6 +56,8 @@ export interface PassOptions {
   /** Binds the model once more, every result shown to `see`; weights are shared. */
   readonly bindObserved: ((see: Observer) => Model) | undefined;
 }
+
+const none: ReadonlyMap<Run, unknown> = new Map();
 
 /** What others wait for should not take much longer than this. */
 const passSeconds = 1;
@@ -66,7 +78,7 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
     return observed;
   }
 
-  async function readRows(places: readonly Place[], logits: Matrix): Promise<PassRows> {
+  async function readRows(places: readonly Place[], logits: Matrix): Promise<Omit<PassRows, "failures">> {
     if (logits.rows === 0) return { logits: new Float32Array(0) };
     if (places.every(({ run, rows }) => rows === 0 || run.consumer.takeLargest !== undefined)) {
       const top = ops.topK("result_top", logits, 1);
@@ -89,15 +101,12 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
       const chosen = modelFor(places);
       if (chosen !== model) observing.begin(places, batch);
       const began = performance.now();
-      interrupt.armed = places.every(({ run }) => run === places[0]!.run);
-      const logits = await chosen.forward(batch, memory.cache()).finally(() => {
-        interrupt.armed = false;
-      });
+      interrupt.enter([...new Set(places.map(({ run }) => run.id))]);
+      const logits = await chosen.forward(batch, memory.cache()).finally(interrupt.leave);
       const rows = await readRows(places, logits);
       const tokens = batch.tokens.length;
       if (tokens >= 32) speed = tokens / Math.max(1e-6, (performance.now() - began) / 1000);
-      if (chosen !== model) await observing.settle();
-      return rows;
+      return { ...rows, failures: chosen === model ? none : await observing.settle() };
     },
     chunkFor(requests) {
       // One request alone can be left in the middle of a pass, and large chunks read the weights least often.
@@ -115,11 +124,13 @@ function createObserving(ops: Ops) {
   let places: readonly Place[] = [];
   let total = 0;
   let reads: Promise<void>[] = [];
+  let failures = new Map<Run, unknown>();
   return {
     begin(given: readonly Place[], batch: Batch) {
       places = given;
       total = batch.tokens.length;
       reads = [];
+      failures = new Map();
     },
     see(layer: number, name: string, matrix: Matrix) {
       const show = (values: Logits) => {
@@ -127,7 +138,11 @@ function createObserving(ops: Ops) {
         for (const { run, sequence, count, rows, draft } of places) {
           const own = matrix.rows === total ? count + draft.length : rows + draft.length;
           const part = () => values.subarray(row * matrix.cols, (row + own) * matrix.cols);
-          run.consumer.observe?.(layer, name, sequence.timeline.length, matrix.cols, part());
+          try {
+            run.consumer.observe?.(layer, name, sequence.timeline.length, matrix.cols, part());
+          } catch (error) {
+            failures.set(run, error);
+          }
           row += own;
         }
       };
@@ -138,6 +153,7 @@ function createObserving(ops: Ops) {
     },
     async settle() {
       await Promise.all(reads);
+      return failures;
     },
   };
 }

@@ -71,8 +71,8 @@ export interface Consumer {
   /** Whether its sequences are of use only all at once, as beams are. */
   readonly together?: boolean;
   /**
-   * Takes the logits [vocab] that follow the token at `position`, good until it returns. Says why the run is over, if it is. What it
-   * throws ends the run.
+   * Takes the logits [vocab] that follow the token at `position`, good until it returns. Says why the run is over, if it is. What this
+   * or another of these functions throws ends the run, and no other of the same pass.
    */
   take(run: Run, sequence: Sequence, position: number, row: Logits): Ending | undefined;
   /** Told after each pass how many tokens of a sequence are computed. */
@@ -83,7 +83,7 @@ export interface Consumer {
   complete?(run: Run, sequence: Sequence): Ending | undefined;
   /** Wants every layer's results too: rows [n, cols] of what was named, after the tokens from `position` on. */
   observe?(layer: number, name: string, position: number, cols: number, values: ArrayLike<number>): void;
-  /** There is no memory to be had for it any more. Says why it ends, or throws. */
+  /** There is no memory to be had for it any more. Says why it ends. Absent: it fails. */
   starve?(run: Run): Ending;
   /** Settles what was promised. */
   end(run: Run, ending: Ending): void;

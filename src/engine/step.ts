@@ -125,12 +125,17 @@ export function createStep(parts: StepParts): () => Promise<void> {
       const began = performance.now();
       const rows = await passes.compute(places);
       const computed = performance.now();
+      for (const [run, error] of rows.failures) parts.fail(run, error);
       // While the pass was under way a run may have been closed.
       for (const { run, sequence, count } of places) {
         if (!isUnderWay(run)) continue;
         run.computed += count;
         sequence.timeline.length += count;
-        run.consumer.advanced?.(sequence.timeline.length);
+        try {
+          run.consumer.advanced?.(sequence.timeline.length);
+        } catch (error) {
+          parts.fail(run, error);
+        }
       }
       let at = 0;
       let tokens = 0;

@@ -3,14 +3,12 @@ import { type EngineValue, errorToData, type FromEngine, type Port, type ToEngin
 
 export interface AnswerOptions {
   readonly core: Core;
-  /** Told of each cancellation as its message is read. */
-  readonly onCancel?: () => void;
   /** After everything is freed. */
   readonly onClose?: () => void;
 }
 
 /** Answers a caller's messages with a core. */
-export function answerMessages(port: Port, { core, onCancel, onClose }: AnswerOptions): void {
+export function answerMessages(port: Port, { core, onClose }: AnswerOptions): void {
   const post = (message: FromEngine) => port.postMessage(message);
 
   async function answer(message: ToEngine): Promise<EngineValue> {
@@ -33,7 +31,6 @@ export function answerMessages(port: Port, { core, onCancel, onClose }: AnswerOp
         );
       }
       case "cancel":
-        onCancel?.();
         core.cancel(message.id);
         return undefined;
       case "score": {

@@ -4,10 +4,11 @@ import type { LogitsResult } from "../consumers/logits.ts";
 import type { ScoreOptions, ScoreText } from "../consumers/score.ts";
 import type { Engine, EngineInfo, EngineStatus } from "../engine.ts";
 import { type EngineRequest, type EngineResult, tokensOf } from "../request.ts";
+import { cancelRun } from "./interrupt.ts";
 import { type EngineValue, errorFromData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
 
 export interface ClientOptions {
-  /** Counts cancellations where the computing thread can see it. */
+  /** Memory for {@link cancelRun}, which the computing thread sees. */
   readonly cancellations?: Int32Array;
   /** Told when the first request begins and when the last one ends. */
   readonly onBusy?: (busy: boolean) => void;
@@ -73,9 +74,9 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
 
   function cancel(id: number): void {
     if (!pending.has(id)) return;
-    // The message first: who sees the count waits for as many messages.
+    // The mark first: the message takes it back.
+    if (options.cancellations) cancelRun(options.cancellations, id);
     port.postMessage({ type: "cancel", id } satisfies ToEngine);
-    if (options.cancellations) Atomics.add(options.cancellations, 0, 1);
   }
 
   /** A request that an AbortSignal cancels. */

@@ -9,7 +9,7 @@ import type { EngineRequest, EngineResult, TokenLogprob } from "../request.ts";
 export interface WorkerStart {
   readonly path: string;
   readonly options: EngineOptions;
-  /** `cancellationBytes` that both threads see; the first int32 counts the cancellations asked for. */
+  /** `cancellationBytes` that both threads see. */
   readonly cancellations: SharedArrayBuffer;
 }
 

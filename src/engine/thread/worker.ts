@@ -20,7 +20,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const began = performance.now();
   const file = openGguf(path);
   const interrupt = createCancellations(cancellations);
-  const backend = await openBackend(options, interrupt.numbers);
+  const backend = await openBackend(options, interrupt);
   const plain = makeInterruptible(backend.ops, interrupt);
   const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
   const ops = adapted?.ops ?? plain;
@@ -33,7 +33,6 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const { layers, kvHeads, headSize } = model.config;
   answerMessages(port, {
     core,
-    onCancel: interrupt.seen,
     onClose: () => {
       ops.close();
       file.close();

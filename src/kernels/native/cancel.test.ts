@@ -23,7 +23,10 @@ it.skipIf(!state.addon)(
   `a cancelled operation ends at once, and the next one is right${withoutAddon}`,
   async () => {
     const numbers = new Int32Array(new SharedArrayBuffer(8));
-    const ops = createNative(state.addon as Addon, { threads: 2, cancel: numbers });
+    const ops = createNative(state.addon as Addon, {
+      threads: 2,
+      cancel: { numbers, left: () => new Promise(() => {}) },
+    });
     afterAll(() => ops.close());
     const weight = ops.weight(floats("w", [hidden, width]));
     const stacks = {

@@ -14,13 +14,21 @@ export interface NativeOptions {
   readonly threads?: number;
   /** One of the addon's `machine().isas`; the best this processor has unless said. */
   readonly isa?: string;
-  /**
-   * Two int32, in memory that threads share: an operation that computes for long throws GrokError `cancelled` soon after the
-   * first exceeds the second. Its result is then none, and the backend is ready for the next operation.
-   */
-  readonly cancel?: Int32Array;
+  /** The way out of an operation that takes long. */
+  readonly cancel?: Cancel;
   /** Told what happens where an expert has to be awaited. */
   readonly onExperts?: (event: ExpertEvent) => void;
+}
+
+/**
+ * How another thread ends an operation under way: it throws GrokError `cancelled`, its result is then none, and the backend is ready for
+ * the next.
+ */
+export interface Cancel {
+  /** Two int32, in memory that threads share: what computes ends soon after the first exceeds the second. */
+  readonly numbers: Int32Array;
+  /** Resolves when that is so, for what waits for data. */
+  left(): Promise<void>;
 }
 
 interface NativeCache extends KvCache {
@@ -62,7 +70,7 @@ export function openNative(
 ): NativeBackend {
   const { threads = processorLimit(), isa = "best", cancel, onExperts } = options;
   const native = guardCalls(guard(() => addon.createBackend(threads, isa))());
-  if (cancel !== undefined) native.watch(cancel);
+  if (cancel !== undefined) native.watch(cancel.numbers);
   const scratch = createScratch(native);
   const control = createControl(native);
   const sources = createSources(native);
@@ -280,7 +288,7 @@ export function openNative(
         const stacks = [gate.id, up.id, down.id] as const;
         native.expertParts(apart.id, input, n, chosen, used, ...stacks, kind, count, some.length);
       };
-      return computeAsTheyCome(store, parts, [...picked], absent, compute, onExperts).then(() => {
+      return computeAsTheyCome(store, parts, [...picked], absent, compute, onExperts, cancel?.left()).then(() => {
         native.sumExperts(out.id, apart.id, n, chosen, weights, used, x.cols);
         return out;
       });

@@ -134,6 +134,30 @@ describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
     ops.close();
   });
 
+  it("are not waited for when nobody wants them any more", async () => {
+    const numbers = new Int32Array(new SharedArrayBuffer(8));
+    let leave = () => {};
+    const left = () => new Promise<void>((resolve) => (leave = resolve));
+    let away = true;
+    let refuse = (_: Error) => {};
+    const store = (): ExpertStore => ({
+      absent: (_, experts) => (away ? experts.slice(0, 1) : []),
+      fetch: () => new Promise((_, reject) => (refuse = reject)),
+    });
+    const { ops } = openNative(addon, { threads: 1, cancel: { numbers, left } }, store);
+    const run = mixture(createRandom(1), "f32", 2, false);
+    const pending = Promise.resolve(run(ops));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    leave();
+    await expect(pending).rejects.toMatchObject({ code: "cancelled" });
+    // What comes of the fetch later reaches nobody.
+    refuse(new Error("broken drive"));
+    away = false;
+    const whole = createNative(addon, { threads: 1 });
+    expect(valuesOf(ops, await run(ops))).toEqual(valuesOf(whole, await run(whole)));
+    for (const each of [ops, whole]) each.close();
+  });
+
   const folder = mkdtempSync(join(tmpdir(), "grok1-store-"));
   afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -1,5 +1,6 @@
 import type { AddonBackend } from "../../addon.ts";
 import { ioError } from "../../bytes/io-error.ts";
+import { GrokError } from "../../errors.ts";
 import { matrixPlaces } from "../../tensor/tensor.ts";
 import type { NativeWeight } from "./weight.ts";
 
@@ -75,6 +76,8 @@ export interface ExpertEvent {
 /**
  * Computes experts as they come: those that are there while the others are fetched, then each that has arrived.
  * @param compute Of the experts of a list, with all others left alone.
+ * @param left Resolves when nobody waits for them any more. What is being fetched goes on, and is there the next time.
+ * @throws GrokError what fetching throws; `cancelled` when it is left.
  */
 export async function computeAsTheyCome(
   store: ExpertStore,
@@ -83,6 +86,7 @@ export async function computeAsTheyCome(
   absent: readonly number[],
   compute: (experts: readonly number[]) => void,
   see: (event: ExpertEvent) => void = () => {},
+  left?: Promise<void>,
 ): Promise<void> {
   const tell = (kind: ExpertEvent["kind"], some: readonly number[]) =>
     see({ kind, tensor: stacks[0]!.tensor.name, experts: some });
@@ -105,8 +109,12 @@ export async function computeAsTheyCome(
   };
   const present = experts.filter((expert) => !awaited.has(expert));
   if (present.length > 0) run(present);
+  const leaving = left?.then(() => {
+    throw new GrokError("cancelled", "experts were awaited that nobody wants any more");
+  });
+  leaving?.catch(() => {});
   while (awaited.size > 0) {
-    await Promise.race(awaited.values());
+    await Promise.race(leaving ? [...awaited.values(), leaving] : awaited.values());
     const ready = arrived.splice(0);
     for (const expert of ready) awaited.delete(expert);
     if (ready.length > 0) run(ready);
