@@ -107,7 +107,7 @@ napi_value part(napi_env env, napi_callback_info info) {
 
 // What a reader's thread tells the JavaScript thread.
 struct Fetch {
-  napi_deferred deferred;
+  napi_deferred deferred = nullptr;
   napi_threadsafe_function settle = nullptr;
   Readers::Outcome outcome = Readers::Outcome::dropped;
 };
@@ -141,16 +141,24 @@ napi_value fetch(napi_env env, napi_callback_info info) {
     check(napi_create_string_utf8(env, "grok1 fetch", NAPI_AUTO_LENGTH, &name), "no string could be made");
     check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settleFetch, &state->settle),
           "no call from another thread could be prepared");
-    check(napi_create_promise(env, &state->deferred, &promise), "no promise could be made");
-    backend.fetch(weight, matrix, [raw = state.release()](Readers::Outcome outcome) {
-      raw->outcome = outcome;
-      const napi_threadsafe_function settle = raw->settle;
-      if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) == napi_ok) {
-        napi_release_threadsafe_function(settle, napi_tsfn_release);
-      } else {
-        delete raw;  // the thread is ending, and with the refusal the function was given up
-      }
-    });
+    try {
+      check(napi_create_promise(env, &state->deferred, &promise), "no promise could be made");
+      backend.fetch(weight, matrix, [raw = state.get()](Readers::Outcome outcome) {
+        raw->outcome = outcome;
+        const napi_threadsafe_function settle = raw->settle;
+        if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) == napi_ok) {
+          napi_release_threadsafe_function(settle, napi_tsfn_release);
+        } else {
+          delete raw;  // the thread is ending, and with the refusal the function was given up
+        }
+      });
+    } catch (...) {
+      // Nothing was begun, and nobody will settle it: a promise that nobody has is let go when it is.
+      napi_release_threadsafe_function(state->settle, napi_tsfn_abort);
+      if (state->deferred != nullptr && napi_get_undefined(env, &name) == napi_ok) napi_resolve_deferred(env, state->deferred, name);
+      throw;
+    }
+    state.release();  // whoever settles it has it
     return promise;
   });
 }

@@ -111,19 +111,21 @@ Readers::~Readers() {
 }
 
 void Readers::read(std::shared_ptr<const uint8_t> data, size_t bytes, Done done) {
-  {
-    const std::lock_guard lock(mutex_);
-    try {
-      while (threads_.size() < kReaders) threads_.emplace_back([this] { work(); });
-    } catch (const std::system_error&) {
-      if (threads_.empty()) return done(bring(data.get(), bytes) ? Outcome::read : Outcome::failed);
+  std::unique_lock lock(mutex_);
+  try {
+    while (threads_.size() < kReaders) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    if (threads_.empty()) {
+      lock.unlock();  // what is called may read further
+      return done(bring(data.get(), bytes) ? Outcome::read : Outcome::failed);
     }
-    auto job = std::make_shared<Job>();
-    job->data = std::move(data);
-    job->bytes = bytes;
-    job->done = std::move(done);
-    jobs_.push_back(std::move(job));
   }
+  auto job = std::make_shared<Job>();
+  job->data = std::move(data);
+  job->bytes = bytes;
+  job->done = std::move(done);
+  jobs_.push_back(std::move(job));
+  lock.unlock();
   wake_.notify_all();
 }
 

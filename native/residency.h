@@ -15,7 +15,8 @@
 
 namespace grok1 {
 
-// Bytes, in whole pages, of [data, data + bytes) that are not in memory; 0 where the system does not tell.
+// Bytes, in whole pages, of [data, data + bytes) that are not in memory. 0 where the system does not tell: on Windows, and on Linux of
+// a file that this user neither owns nor may write. What is missing there comes by page faults, in which the computing threads wait.
 size_t missingBytes(const uint8_t* data, size_t bytes);
 
 class Readers {
@@ -29,8 +30,8 @@ class Readers {
   Readers(const Readers&) = delete;
   Readers& operator=(const Readers&) = delete;
 
-  // Brings [data, data + bytes) into memory and calls `done` once, on any thread. The memory is held until then. First come, first
-  // served.
+  // Brings [data, data + bytes) into memory and calls `done` once, on any thread, this one where no other can be had. The memory is held
+  // until then. First come, first served. What it throws it throws before anything is begun.
   void read(std::shared_ptr<const uint8_t> data, size_t bytes, Done done);
 
  private:

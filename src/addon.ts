@@ -170,7 +170,10 @@ export interface AddonBackend {
     count: number,
   ): void;
   sumExperts(out: number, parts: number, n: number, chosen: number, weights: number, used: number, width: number): void;
-  /** Bytes of one of a weight's matrices that are not in memory; 0 where the system does not tell. */
+  /**
+   * Bytes of one of a weight's matrices that are not in memory. 0 where the system does not tell, which is on Windows, and on Linux of a
+   * file that the user neither owns nor may write: what is missing there comes by page faults, in which all threads wait.
+   */
   missing(weight: number, matrix: number): number;
   /** Brings one of a weight's matrices into memory, on threads that do nothing else. Rejects with code EIO. */
   fetch(weight: number, matrix: number): Promise<void>;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds and runs the native product test, or the kernel bench, without Node.
-#   native/test/run.sh [test|bench] [arguments]
+# Builds and runs the native product test, the test of what brings bytes into memory, or the kernel bench, without Node.
+#   native/test/run.sh [test|residency|bench] [arguments]
 #   EVEX=1 native/test/run.sh test    AVX-VNNI's products as well, on a processor with AVX-512 VNNI: what the compiler makes of them, but
 #                                     with their one instruction of their own, vpdpbusd, in AVX-512's encoding
 #   CXX=aarch64-linux-gnu-g++ EMULATOR="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu" native/test/run.sh test
@@ -31,7 +31,11 @@ compile() { # source, more flags
     esac
   fi
 }
-{
+if [ "$what" = residency ]; then
+  {
+    for name in memory threads residency test/residency_test; do compile "$root/native/$name.cpp"; done
+  } >"$build/commands"
+else {
   for name in cpu memory threads quants panels rows matmul experts products.scalar; do compile "$root/native/$name.cpp"; done
   for isa in $isas; do
     case $isa in
@@ -45,6 +49,7 @@ compile() { # source, more flags
   done
   if [ "$what" = bench ]; then compile "$root/bench/kernels.cpp" "-march=native"; else compile "$root/native/test/matmul_test.cpp"; fi
 } >"$build/commands"
+fi
 xargs -P 2 -I{} sh -c '{}' <"$build/commands"
 objects=$(ls "$build"/*.o)
 $CXX -pthread $objects -o "$build/$what" ${EMULATOR:+-static}

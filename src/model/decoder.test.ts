@@ -200,6 +200,14 @@ describe("parts of a model", () => {
     expect(() => middle.embed(batch)).toThrow(refused);
     const h = ops.matrix("inp_embd", batch.tokens.length, middle.config.width);
     expect(() => middle.head(h, batch)).toThrow(refused);
+    const whole = bindModel(ops, file);
+    const [n, { width }] = [batch.tokens.length, whole.config];
+    for (const [rows, cols] of [[n + 1, width], [n, width + 1], [n, width - 1], [2 * n, width]] as const) {
+      const other = ops.matrix("inp_embd", rows, cols);
+      expect(() => whole.head(other, batch)).toThrow(refused);
+      await expect(whole.layers(other, batch, cacheOf(whole))).rejects.toThrow(refused);
+    } // biome-ignore format: pairs
+    expect(whole.head(ops.matrix("inp_embd", n, width), batch).rows).toBe(n);
     await expect(middle.forward(batch, cache)).rejects.toThrow(refused);
     for (const [from, to] of [[0, 2], [2, 1], [1, 3], [1.5, 2], [Number.NaN, 2]]) {
       await expect(middle.layers(h, batch, cache, from, to)).rejects.toThrow(refused);

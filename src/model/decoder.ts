@@ -98,10 +98,12 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
     },
     async layers(h, batch, cache, from = bound.from, to = bound.to) {
       checkRange(file.path, { from, to }, bound);
+      if (from < to) checkHidden(file.path, h, width, [batch.tokens.length]);
       ops.begin(batch);
       return runLayers(h, batch, cache, from, to);
     },
     head(h, batch) {
+      checkHidden(file.path, h, width, [batch.outputs.length, batch.tokens.length]);
       ops.begin(batch);
       return logitsOf(h);
     },
@@ -127,5 +129,14 @@ function checkRange(path: string, { from, to }: { from: number; to: number }, wi
   if (Number.isInteger(from) && Number.isInteger(to) && within.from <= from && from <= to && to <= within.to) return;
   throw new GrokError("argument", `${path}: layers ${from} to ${to} are not among ${within.from} to ${within.to}`, {
     ...{ path, from, to },
+  });
+}
+
+/** Whose rows are none of the batch's would be multiplied by what else is in memory, or by another row's adapters. */
+function checkHidden(path: string, { name, rows, cols }: Matrix, width: number, counts: readonly number[]) {
+  if (cols === width && counts.includes(rows)) return;
+  const expected = [...new Set(counts)].map((count) => `[${count}, ${width}]`).join(" or ");
+  throw new GrokError("argument", `${path}: the hidden state ${name} is [${rows}, ${cols}], expected ${expected}`, {
+    ...{ path, rows, cols, width },
   });
 }

@@ -92,6 +92,6 @@ export interface Model {
    * all rows to observe all of it.
    */
   layers(h: Matrix, batch: Batch, cache: KvCache, from?: number, to?: number): Promise<Matrix>;
-  /** Logits of h [rows, width], the rows of the last layer's result: [rows, vocab]. */
+  /** Logits of h [rows, width]: the rows `batch.outputs`, which the last layer's result has, or all. [rows, vocab] */
   head(h: Matrix, batch: Batch): Matrix;
 }

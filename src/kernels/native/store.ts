@@ -17,8 +17,8 @@ const shortestTrust = 250;
 const longestTrust = 60_000;
 
 /**
- * The system's page cache has them (Linux tells of it only those who own a file or may write it; for others all is taken to be there).
- * To ask it takes a moment for each matrix, so an expert that was used lately is not asked about: where those asked about were never
+ * The system's page cache has them. It is not told of on Windows, and on Linux only to those who own a file or may write it: for others
+ * all is taken to be there, and what is not is waited for in page faults. To ask it takes a moment for each matrix, so an expert that was used lately is not asked about: where those asked about were never
  * missing the time grows, and where one went missing it begins anew.
  */
 export function createPageCacheStore(native: AddonBackend): ExpertStore {

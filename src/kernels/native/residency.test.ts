@@ -1,0 +1,25 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+
+const script = fileURLToPath(new URL("../../../native/test/run.sh", import.meta.url));
+const compiler = spawnSync("g++", ["--version"]).status === 0;
+
+// No thread can be refused from here: a program in which none can be had is compiled.
+it.skipIf(!compiler || process.platform !== "linux")(
+  "bytes are brought where no thread can be had",
+  () => {
+    const build = mkdtempSync(join(tmpdir(), "grok1-residency-"));
+    try {
+      const env = { ...process.env, BUILD: build };
+      const { stdout, status } = spawnSync("sh", [script, "residency"], { env, encoding: "utf8", timeout: 110_000 });
+      expect([status, stdout]).toEqual([0, "1 1\n"]);
+    } finally {
+      rmSync(build, { recursive: true });
+    }
+  },
+  120_000,
+);
