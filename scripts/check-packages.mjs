@@ -147,7 +147,9 @@ async function offer() {
     writeFileSync(join(folder, "grok1.node"), "of another platform");
     packFolder(folder, packages);
   }
-  for (const name of Object.keys(manifest.dependencies)) packFolder(join(root, "node_modules", name), packages);
+  // What is installed beside it, as the lock file has it: dependencies, theirs, and nothing that only a clone needs.
+  const { packages: locked } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  for (const [path, { dev }] of Object.entries(locked)) if (path !== "" && !dev) packFolder(join(root, path), packages);
   const made = spawnSync(process.execPath, [join(root, "scripts", "pack.mjs"), "--out", packages], {
     encoding: "utf8",
   });

@@ -70,6 +70,7 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
 const commands = {
   run: async () => (await import("./commands/run.ts")).addRun,
   chat: async () => (await import("./commands/chat.ts")).addChat,
+  pull: async () => (await import("./commands/pull.ts")).addPull,
   verify: async () => (await import("./commands/verify.ts")).addVerify,
   inspect: async () => (await import("./commands/inspect.ts")).addInspect,
   tokenize: async () => (await import("./commands/tokenize.ts")).addTokenize,

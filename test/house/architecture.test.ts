@@ -12,6 +12,7 @@ const flow = [
   "addon",
   "machine",
   "bytes",
+  "hub",
   "tensor",
   "formats",
   "tokenizer",
