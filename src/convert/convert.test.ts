@@ -80,7 +80,7 @@ describe("converting", () => {
     expect(readFileSync(`${out}.sha256`, "utf8")).toBe(`${told}  hashed.gguf\n`);
     const manifest = JSON.parse(readFileSync(`${out}.manifest.json`, "utf8"));
     const file = openGguf(out);
-    expect(manifest).toMatchObject({ file: "hashed.gguf", bytes: file.size, sha256: told });
+    expect(manifest).toMatchObject({ file: "hashed.gguf", size: file.size, sha256: told });
     expect(manifest.tensors).toEqual(
       [...file.tensors.values()].map((tensor) => ({
         ...{ name: tensor.name, type: tensor.type, shape: tensor.shape },

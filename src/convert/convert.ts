@@ -7,7 +7,7 @@ import { checkNames, checkText } from "../options.ts";
 import { createRowEncoder, type RowEncoder } from "../tensor/row-encoder.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType } from "../tensor/types.ts";
-import { writeManifest } from "./manifest.ts";
+import { writeHashes } from "./hashes.ts";
 import { openSource } from "./open-source.ts";
 import { type Recipe, recipeNamed } from "./recipe.ts";
 import type { Metadata, ModelSource, SourceTensor } from "./source.ts";
@@ -59,6 +59,8 @@ export interface ConversionPlan {
 export interface PlannedTensor {
   readonly name: string;
   readonly shape: readonly number[];
+  /** The file that it lies in, where the source has one for each tensor. */
+  readonly from?: string;
   /** What it is stored as, in words. */
   readonly stored: string;
   readonly storedBytes: number;
@@ -115,7 +117,7 @@ export async function convertModel(options: ConvertOptions): Promise<ConvertResu
     const written = await writeResumable(
       out,
       { head, sections, madeFrom: describeFiles(source) },
-      { signal, onProgress: progress, beforeNaming: (file) => writeManifest(out, file, planned.tensors) },
+      { signal, onProgress: progress, beforeNaming: (file) => writeHashes(out, file, planned.tensors) },
     );
     return { ...planned, out, sha256: written.sha256, kept: written.kept };
   } finally {
@@ -135,9 +137,10 @@ function checkChoice({ source, type }: ConversionChoice): void {
 
 function plan(source: ModelSource, recipe: Recipe): ConversionPlan {
   const tensors = source.tensors.map((tensor): PlannedTensor => {
-    const { name, shape, stored, storedBytes } = tensor;
+    const { name, shape, from, stored, storedBytes } = tensor;
     const type = recipe.typeOf(tensor);
-    return { name, shape, stored, storedBytes, type, bytes: encodedBytes(type, elementCount(shape)) };
+    const bytes = encodedBytes(type, elementCount(shape));
+    return { name, shape, ...(from === undefined ? {} : { from }), stored, storedBytes, type, bytes };
   });
   return {
     ...{ source: source.path, kind: source.kind, tensors },

@@ -1,5 +1,6 @@
 import { openGgufSource } from "./gguf-source.ts";
 import type { ModelSource } from "./source.ts";
+import { isXaiFolder, openXaiSource } from "./xai-source.ts";
 
 /** A kind of model that is converted, by what lies at a path. */
 interface SourceReader {
@@ -9,7 +10,10 @@ interface SourceReader {
 }
 
 /** In the order in which they are asked; the last takes what no other knows, and says what is wrong with it. */
-const readers: readonly SourceReader[] = [{ recognizes: () => true, open: openGgufSource }];
+const readers: readonly SourceReader[] = [
+  { recognizes: isXaiFolder, open: openXaiSource },
+  { recognizes: () => true, open: openGgufSource },
+];
 
 /** @throws GrokError `io`, `format`, `unsupported`: what the reader of its kind throws. */
 export function openSource(path: string): ModelSource {

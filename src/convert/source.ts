@@ -27,7 +27,9 @@ export interface SourceTensor {
   readonly name: string;
   /** Row-major, outermost axis first, as a GGUF tensor's: [width], [out, in], [experts, out, in]. */
   readonly shape: readonly number[];
-  /** What it is stored as, in words: "bf16", "int8 by column". */
+  /** The file that it lies in, where the source has one for each tensor. */
+  readonly from?: string;
+  /** What it is stored as, in words: "bf16", "int8, bf16 scales [8, 1, 32768]". */
   readonly stored: string;
   /** Bytes that are read for it. */
   readonly storedBytes: number;

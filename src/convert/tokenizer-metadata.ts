@@ -7,12 +7,16 @@ import { pieceTypes } from "../tokenizer/tokenizer.ts";
 
 /**
  * A SentencePiece model as the keys `tokenizer.ggml.*` of a GGUF file. Ids past the model's own pieces, up to `vocab`, are
- * unused. Prompts begin with bos, as the training's texts do. A piece that ends a turn by its name (`<|end|>`) is named as
+ * unused. Prompts begin with bos where there is one, as our training's texts do, unless `addBos` says otherwise. A piece that ends a turn by its name (`<|end|>`) is named as
  * that.
  *
  * @throws GrokError `unsupported` for a model that is not BPE: files of this kind have no place for it.
  */
-export function tokenizerMetadata(model: SentencePieceModel, vocab: number): readonly (readonly [string, GgufValue])[] {
+export function tokenizerMetadata(
+  model: SentencePieceModel,
+  vocab: number,
+  addBos = model.bos !== undefined,
+): readonly (readonly [string, GgufValue])[] {
   if (model.algorithm !== "bpe") {
     throw new GrokError("unsupported", `${model.source}: a ${model.algorithm} tokenizer, expected bpe`, {
       source: model.source,
@@ -55,7 +59,7 @@ export function tokenizerMetadata(model: SentencePieceModel, vocab: number): rea
     ],
     ...special,
     ...(turnEnds.length === 1 ? [["eot_token_id", { type: "u32", value: turnEnds[0]! }] as const] : []),
-    ["add_bos_token", { type: "bool", value: model.bos !== undefined }],
+    ["add_bos_token", { type: "bool", value: addBos }],
     ["add_eos_token", { type: "bool", value: false }],
     ["add_space_prefix", { type: "bool", value: model.addDummyPrefix }],
     ["remove_extra_whitespaces", { type: "bool", value: model.removeExtraWhitespaces }],

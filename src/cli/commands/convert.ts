@@ -19,7 +19,7 @@ export function addConvert(program: Command): void {
     .description(
       "Write a model as one GGUF file, in another type. An interrupted run is continued by the same command.",
     )
-    .argument("<source>", "a model: a .gguf file")
+    .argument("<source>", "a model: a .gguf file, or a folder with xAI's checkpoint (ckpt-0)")
     .argument("<out>", "the .gguf file to write; its hashes stand beside it, in OUT.sha256 and OUT.manifest.json")
     .requiredOption(
       "--type <type>",
@@ -80,10 +80,11 @@ function describeProgress(show: (line: string) => void): (progress: ConvertProgr
 }
 
 function renderPlan({ source, kind, tensors, storedBytes, bytes }: ConversionPlan): string {
-  const rows = tensors.map(({ name, shape, stored, type, bytes: size }) => [
-    ...[escapeLine(name), `[${shape.join(", ")}]`, stored, type, formatBytes(size)],
+  const rows = tensors.map(({ name, shape, stored, from, type, bytes: size }) => [
+    ...[escapeLine(name), `[${shape.join(", ")}]`, type, formatBytes(size)],
+    from === undefined ? stored : `${stored}, in ${escapeLine(from)}`,
   ]);
-  return `${table([["tensor", "shape", "stored as", "written as", "size"], ...rows], [4])}
+  return `${table([["tensor", "shape", "written as", "size", "stored as"], ...rows], [3])}
 ${escapeLine(source)} is ${kind}: ${tensors.length} tensors, ${formatBytes(storedBytes)} to read, a file of ${formatBytes(bytes)} to write
 `;
 }

@@ -24,7 +24,8 @@ const folders: readonly [RegExp, (name: string) => string][] = [
   [/\.(bin|pth?|ckpt)$/, () => `it holds a model as Python pickles: ${convert}`],
   [
     /^(ckpt-\d+|tensor\d+_\d+)$/,
-    () => "it holds a checkpoint as xAI published it, which has to be converted to GGUF first",
+    () =>
+      "it holds a checkpoint as xAI published it: `grok1 convert` makes a GGUF file of the folder that holds ckpt-0",
   ],
 ];
 
