@@ -12,8 +12,9 @@ export const optional = Symbol("optional");
 /**
  * Options by name. A default says what an option is: a number (0 or more), a text, `false` for a flag.
  * @param script the script's `import.meta.url`
+ * @param names of the arguments that are no options; of the last there may be more, and all of it is a list.
  */
-export function readOptions(script, defaults) {
+export function readOptions(script, defaults, names = []) {
   const path = fileURLToPath(script);
   const refuse = (message, status = 2) => {
     console.error(`${basename(path)}: ${message}`);
@@ -29,18 +30,24 @@ export function readOptions(script, defaults) {
   }
   const read = () => {
     try {
-      return parseArgs({ options }).values;
+      return parseArgs({ options, allowPositionals: names.length > 0 });
     } catch (error) {
       return refuse(`${error.message.split(". ")[0]}; --help lists the options`);
     }
   };
-  const { help, ...given } = read();
+  const {
+    values: { help, ...given },
+    positionals,
+  } = read();
   if (help) {
     const header = /^(?:\/\/.*\n)+/.exec(readFileSync(path, "utf8"))[0];
     process.stdout.write(header.replaceAll(/^\/\/ ?/gm, ""));
     process.exit(0);
   }
-  const values = {};
+  const lacking = names[positionals.length];
+  if (lacking !== undefined) refuse(`${lacking} is needed; --help shows how it is called`);
+  const values = Object.fromEntries(names.map((name, i) => [name, positionals[i]]));
+  if (names.length > 0) values[names.at(-1)] = positionals.slice(names.length - 1);
   for (const [name, fallback] of Object.entries(defaults)) {
     const value = given[name] ?? fallback;
     if (value === required) refuse(`--${name} is needed; --help lists the options`);
