@@ -22,7 +22,7 @@ import { attentionTensors, rotatedProjections } from "./attention.ts";
 import { readConfig, readRotaryDims, type Settings, settingsOf } from "./config.ts";
 import { createDecoder } from "./decoder.ts";
 import { denseTensors, expertTensors } from "./feed-forward.ts";
-import type { ModelFile } from "./model.ts";
+import type { ModelConfig, ModelFile } from "./model.ts";
 import { createRope } from "./rope.ts";
 import { tensorNames } from "./weights.ts";
 
@@ -95,23 +95,23 @@ const harmlessKeys = [
  * A layer's tensors; modules by the names of Grok-1's port to transformers (hpcai-tech/grok-1), which keeps what xAI's code calls its
  * experts, and of Grok-2 as xAI publishes it.
  */
-function tensors(args: GrokArguments) {
-  const second = args.hidden > 0;
-  const gain = (name: string, module: string): TensorSpec => ({ name, module, shape: [args.width] });
+export function grokTensors(config: ModelConfig) {
+  const second = config.hidden > 0;
+  const gain = (name: string, module: string): TensorSpec => ({ name, module, shape: [config.width] });
   return {
     norm: gain("attn_norm", "pre_attn_norm"),
-    ...attentionTensors(args, second ? "self_attn" : "attn"),
+    ...attentionTensors(config, second ? "self_attn" : "attn"),
     attentionNorm: gain("attn_output_norm", "post_attn_norm"),
     ffnNorm: gain("ffn_norm", "pre_moe_norm"),
-    dense: second ? denseTensors(args) : undefined,
+    dense: second ? denseTensors(config) : undefined,
     ...(second
-      ? expertTensors(args, "block_sparse_moe", { gate: "w1", up: "w3", down: "w2" })
-      : expertTensors(args, "moe_block", { gate: "linear", up: "linear_v", down: "linear_1" })),
+      ? expertTensors(config, "block_sparse_moe", { gate: "w1", up: "w3", down: "w2" })
+      : expertTensors(config, "moe_block", { gate: "linear", up: "linear_v", down: "linear_1" })),
     postNorm: { ...gain("post_ffw_norm", "post_moe_norm"), alias: "layer_output_norm" },
   };
 }
 
-type LayerWeights = Weights<ReturnType<typeof tensors>>;
+type LayerWeights = Weights<ReturnType<typeof grokTensors>>;
 
 async function layer(pass: LayerPass, h: Matrix, w: LayerWeights, args: GrokArguments): Promise<Matrix> {
   const { ops, attend, keep } = pass;
@@ -136,4 +136,4 @@ async function feedForward(ops: Ops, x: Matrix, w: LayerWeights, args: GrokArgum
   return ops.scale("ffn_out", ops.add("ffn_out", dense, mixed), Math.SQRT1_2);
 }
 
-export const grok = createDecoder({ name: "grok", readArguments, tensors, harmlessKeys, layer });
+export const grok = createDecoder({ name: "grok", readArguments, tensors: grokTensors, harmlessKeys, layer });

@@ -1,6 +1,9 @@
 import { createHash } from "node:crypto";
 import type { GgufValue } from "../formats/gguf/encode.ts";
+import type { TensorSpec } from "../model/architecture.ts";
+import { grokTensors } from "../model/grok.ts";
 import type { ModelFile } from "../model/model.ts";
+import { specsOf } from "../model/weights.ts";
 import { createRandom } from "../sampling/random.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import type { TrainModel } from "./config.ts";
@@ -22,24 +25,20 @@ export interface ParameterSpec {
  * The embedding: 1 / sqrt(width), which the embedding scale of sqrt(width) brings to 1, and with which logits begin near 0.
  */
 export function parameterSpecs(model: TrainModel, vocab: number): ParameterSpec[] {
-  const { layers, width, heads, kvHeads, headSize, experts, hidden } = model;
+  const { layers, width, hidden: expertHidden, context: contextLength } = model;
   const deviation = Math.sqrt(2 / (5 * width));
   const residual = deviation / Math.sqrt(2 * layers);
-  const blocks = Array.from({ length: layers }, (_, layer): ParameterSpec[] =>
-    [
-      { name: "attn_norm", shape: [width] },
-      { name: "attn_q", shape: [heads * headSize, width], deviation },
-      { name: "attn_k", shape: [kvHeads * headSize, width], deviation },
-      { name: "attn_v", shape: [kvHeads * headSize, width], deviation },
-      { name: "attn_output", shape: [width, heads * headSize], deviation: residual },
-      { name: "attn_output_norm", shape: [width] },
-      { name: "ffn_norm", shape: [width] },
-      { name: "ffn_gate_inp", shape: [experts, width], deviation: deviation / 10 },
-      { name: "ffn_gate_exps", shape: [experts, hidden, width], deviation },
-      { name: "ffn_up_exps", shape: [experts, hidden, width], deviation },
-      { name: "ffn_down_exps", shape: [experts, width, hidden], deviation: residual },
-      { name: "layer_output_norm", shape: [width] },
-    ].map((spec) => ({ ...spec, name: `blk.${layer}.${spec.name}.weight` })),
+  const table = grokTensors({ ...model, vocab, contextLength, hidden: 0, expertHidden });
+  const deviationOf = (spec: TensorSpec): Pick<ParameterSpec, "deviation"> => {
+    if (spec.shape.length === 1) return {};
+    if (spec === table.router) return { deviation: deviation / 10 };
+    return { deviation: spec === table.output || spec === table.experts.down ? residual : deviation };
+  };
+  const blocks = Array.from({ length: layers }, (_, layer) =>
+    specsOf(table).map((spec): ParameterSpec => {
+      const { name, alias = name, shape } = spec;
+      return { name: `blk.${layer}.${alias}.weight`, shape, ...deviationOf(spec) };
+    }),
   );
   return [
     { name: "token_embd.weight", shape: [vocab, width], deviation: 1 / Math.sqrt(width) },
