@@ -178,7 +178,7 @@ try {
   const adapted = await score("base with the adapter", options.model, heldOut, [{ path: adapter }]);
   const merged = join(folder, "merged.gguf");
   await grok1("merge", "-m", options.model, "--lora", adapter, "--out", merged);
-  const mergedKept = await score("merged, types kept", merged, heldOut);
+  const mergedKept = await score("merged, each matrix in the smallest type that keeps the update", merged, heldOut);
   await grok1("merge", "-m", options.model, "--lora", adapter, "--out", merged, "--type", "q8_0");
   const merged8 = await score("merged, changed matrices in q8_0", merged, heldOut);
   const same = before === (await hashOf(options.model));

@@ -10,8 +10,8 @@ struct CpuFeatures {
   bool avx512f = false, avx512bw = false, avx512vl = false, avx512dq = false, avx512vnni = false;
   bool avxvnni = false;
   bool neon = false, dotprod = false, i8mm = false;
-  // Whether rows that are needed later are best asked for in order of addresses, to the second cache. AMD's first cache has too few requests
-  // under way at a time to reach the memory's speed; Intel's is quicker with each row's next bytes.
+  // Whether rows that are needed later are best asked for in order of addresses, to the second cache. AMD's first cache has too few
+  // requests under way at a time to reach the memory's speed; Intel's is quicker with each row's next bytes.
   bool readsInOrder = false;
   size_t l1d = 32u << 10, l2 = 256u << 10, l3 = 4u << 20;  // bytes; typical sizes where the processor does not say
 };

@@ -96,8 +96,8 @@ void Training::eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperat
   });
 }
 
-void Training::selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads, int32_t kvHeads,
-                            int32_t headSize, double scale, double softcap, int32_t temperatureLength) {
+SelfAttentionCall Training::attentionCall(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads,
+                                          int32_t kvHeads, int32_t headSize, double scale, double softcap) {
   if (kvHeads < 1 || heads < 1 || heads % kvHeads != 0 || headSize < 1) misuse("query heads that the key/value heads do not divide");
   if (!(softcap >= 0)) misuse("a soft cap is positive");
   SelfAttentionCall call{};
@@ -112,6 +112,12 @@ void Training::selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int
   call.size = headSize;
   call.scale = float(scale);
   call.softcap = float(softcap);
+  return call;
+}
+
+void Training::selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads, int32_t kvHeads,
+                            int32_t headSize, double scale, double softcap, int32_t temperatureLength) {
+  SelfAttentionCall call = attentionCall(out, lse, q, k, v, n, heads, kvHeads, headSize, scale, softcap);
   if (call.out == call.q || call.out == call.k || call.out == call.v) misuse("attention over its operand");
   eachSequence(call, n, temperatureLength, [&](int64_t start, int64_t count, int head, float* scratch) {
     gradients_.selfAttention(call, start, count, head, scratch);
@@ -121,15 +127,8 @@ void Training::selfAttention(int32_t out, int32_t lse, int32_t q, int32_t k, int
 void Training::selfAttentionBackward(int32_t dq, bool addQ, int32_t dk, bool addK, int32_t dv, bool addV, int32_t dOut, int32_t q,
                                     int32_t k, int32_t v, int32_t out, int32_t lse, int64_t n, int32_t heads, int32_t kvHeads,
                                     int32_t headSize, double scale, double softcap, int32_t temperatureLength) {
-  if (kvHeads < 1 || heads < 1 || heads % kvHeads != 0 || headSize < 1) misuse("query heads that the key/value heads do not divide");
-  if (!(softcap >= 0)) misuse("a soft cap is positive");
-  SelfAttentionCall call{};
+  SelfAttentionCall call = attentionCall(out, lse, q, k, v, n, heads, kvHeads, headSize, scale, softcap);
   const int64_t cols = int64_t(heads) * headSize, kvCols = int64_t(kvHeads) * headSize;
-  call.q = slot(q, n, cols);
-  call.k = slot(k, n, kvCols);
-  call.v = slot(v, n, kvCols);
-  call.out = slot(out, n, cols);
-  call.lse = slot(lse, n, heads);
   call.dOut = slot(dOut, n, cols);
   call.dq = slot(dq, n, cols);
   call.dk = slot(dk, n, kvCols);
@@ -137,11 +136,6 @@ void Training::selfAttentionBackward(int32_t dq, bool addQ, int32_t dk, bool add
   call.addQ = addQ;
   call.addK = addK;
   call.addV = addV;
-  call.heads = heads;
-  call.kvHeads = kvHeads;
-  call.size = headSize;
-  call.scale = float(scale);
-  call.softcap = float(softcap);
   const float* const written[] = {call.dq, call.dk, call.dv};
   const float* const read[] = {call.q, call.k, call.v, call.out, call.lse, call.dOut};
   for (const float* to : written) {

@@ -3,7 +3,6 @@
 #include "self-attention.inc.h"
 #include "rules.inc.h"
 
-
 namespace grok1::GROK1_ISA {
 
 extern const GradKernels kGradients;

@@ -4,16 +4,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "system.h"
 #include "threads.h"
-
-#if defined(_WIN32)
-#define NOMINMAX
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
-#else
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
 
 namespace grok1 {
 

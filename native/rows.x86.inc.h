@@ -15,9 +15,9 @@ constexpr int64_t kAhead = 1024;
 // What a whole group that starts inside a row may read behind it.
 constexpr int64_t kOverRead = 512;
 
-// While BYTES of each of R rows at `rows` + `at` are multiplied, asks for as many that are needed later: of each row by itself, to the first
-// cache, or of the rows that lie behind these but one, in order of addresses, to the second: further ahead is no quicker, and loses the
-// first of a small matrix. Which way is quicker is the processor's affair: cpu.h.
+// While BYTES of each of R rows at `rows` + `at` are multiplied, asks for as many that are needed later: of each row by itself, to the
+// first cache, or of the rows that lie behind these but one, in order of addresses, to the second: further ahead is no quicker, and
+// loses the first of a small matrix. Which way is quicker is the processor's affair: cpu.h.
 template <int R, int64_t BYTES>
 GROK1_INLINE void askAhead(const RowsCall& call, const uint8_t* rows, int64_t at) {
   const int64_t rowBytes = int64_t(call.rowBytes);

@@ -26,7 +26,8 @@ struct RightMatrix {
 // Rows of floats, `ld` apart.
 RightMatrix rightFloats(const float* data, int64_t rows, int64_t cols, int64_t ld, bool turned);
 
-// c [rows, cols], rows ldc apart, = (or, with `add`, +=) a b over `depth` products. Throws Failure for lack of memory only, before any work.
+// c [rows, cols], rows ldc apart, = (or, with `add`, +=) a b over `depth` products. Throws Failure for lack of memory only, before any
+// work.
 void sgemm(ThreadPool& pool, const GradKernels& kernels, int64_t rows, int64_t cols, int64_t depth, const LeftMatrix& a,
            const RightMatrix& b, float* c, int64_t ldc, bool add, Arena& arena);
 

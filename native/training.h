@@ -59,6 +59,8 @@ class Training : public Inference {
                 bool add);
   void adapt(const Weight& w, int64_t expert, const float* x, int64_t n, int64_t ldx, float* y, int64_t ldy);
   void sortChoices(const float* picks, int64_t n, int32_t used, int64_t experts);
+  SelfAttentionCall attentionCall(int32_t out, int32_t lse, int32_t q, int32_t k, int32_t v, int64_t n, int32_t heads, int32_t kvHeads,
+                                  int32_t headSize, double scale, double softcap);
   template <class F>
   void eachSequence(SelfAttentionCall& call, int64_t n, int32_t temperatureLength, F&& body);
 
