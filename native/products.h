@@ -51,10 +51,25 @@ static constexpr TypeTraits traitsOf(int type) {
     case Q4_K: return {Kind::min32, 0, 15, 144};
     case Q5_K: return {Kind::min32, 0, 31, 176};
     case Q6_K: return {Kind::sub16, 32, 63, 210};
+    case IQ1_S: return {Kind::block32, 16, 31, 50};  // eight times the value: an odd number
+    case IQ1_M: return {Kind::sub16, 16, 31, 56};    // the same
+    case IQ2_XXS: return {Kind::block32, 128, 255, 66};
+    case IQ2_XS: return {Kind::sub16, 128, 255, 74};
+    case IQ2_S: return {Kind::sub16, 128, 255, 82};
+    case IQ3_XXS: return {Kind::block32, 128, 255, 98};
+    case IQ3_S: return {Kind::block32, 16, 31, 110};
+    case TQ1_0: return {Kind::block32, 1, 3, 54};
+    case TQ2_0: return {Kind::block32, 1, 3, 66};
+    case MXFP4: return {Kind::block32, 16, 31, 8 * 17};
     case IQ4_NL: return {Kind::block32, 128, 255, 8 * 18};
     case IQ4_XS: return {Kind::block32, 128, 255, 136};
     default: return {Kind::f32, 0, 0, 0};
   }
+}
+
+// The types below 4 bits, and MXFP4.
+static constexpr bool isSmall(int type) {
+  return (type >= IQ2_XXS && type <= IQ1_S) || type == IQ3_S || type == IQ2_S || type == IQ1_M || (type >= TQ1_0 && type <= MXFP4);
 }
 
 // Activations of one token and 256 columns for products by rows. Codes of blocks p and p + 4 lie side by side, 16 at a

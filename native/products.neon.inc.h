@@ -165,6 +165,16 @@ static void rows(int type, const RowsCall& call) {
     case Q4_K: return rowsOf<Q4_K>(call);
     case Q5_K: return rowsOf<Q5_K>(call);
     case Q6_K: return rowsOf<Q6_K>(call);
+    case IQ1_S: return rowsOf<IQ1_S>(call);
+    case IQ1_M: return rowsOf<IQ1_M>(call);
+    case IQ2_XXS: return rowsOf<IQ2_XXS>(call);
+    case IQ2_XS: return rowsOf<IQ2_XS>(call);
+    case IQ2_S: return rowsOf<IQ2_S>(call);
+    case IQ3_XXS: return rowsOf<IQ3_XXS>(call);
+    case IQ3_S: return rowsOf<IQ3_S>(call);
+    case TQ1_0: return rowsOf<TQ1_0>(call);
+    case TQ2_0: return rowsOf<TQ2_0>(call);
+    case MXFP4: return rowsOf<MXFP4>(call);
     case IQ4_NL: return rowsOf<IQ4_NL>(call);
     case IQ4_XS: return rowsOf<IQ4_XS>(call);
   }

@@ -1,6 +1,7 @@
 // Unpacking and packing in C++ without intrinsics, for the portable kernels and for Arm. The file that includes this defines
 // quantizeBlock, products by rows, and the register tiles.
 #include "gate.inc.h"
+#include "grids.h"
 #include "products.h"
 
 namespace grok1::GROK1_ISA {
@@ -70,6 +71,26 @@ GROK1_INLINE void unpackIq4(uint8_t* codes, int n) {
 #else
   for (int i = 0; i < n; i++) codes[i] = uint8_t(iq4Values[codes[i]] + 128);
 #endif
+}
+
+// Eight codes of a grid's sizes with signs, for offsets of 128, or of 16 where sizes have four bits.
+GROK1_INLINE void putSigned(uint8_t* codes, uint64_t sizes, uint8_t signs) {
+  sizes = withSigns(sizes, kGrids.minus[signs]) ^ 0x8080808080808080;
+  memcpy(codes, &sizes, 8);
+}
+GROK1_INLINE void putSigned16(uint8_t* codes, uint64_t sizes, uint8_t signs) {
+  sizes = (withSigns(sizes, kGrids.minus[signs]) & 0x1f1f1f1f1f1f1f1f) ^ 0x1010101010101010;
+  memcpy(codes, &sizes, 8);
+}
+// Eight codes of IQ1_S and IQ1_M.
+GROK1_INLINE void putShifted(uint8_t* codes, uint64_t entry, bool down) {
+  entry = 8 * entry + (down ? 0x0707070707070707 : 0x0909090909090909);
+  memcpy(codes, &entry, 8);
+}
+
+// Digit n in base 3 of bytes that are fractions of 256.
+GROK1_INLINE void unpackThrees(const uint8_t* q, int count, int power, uint8_t* codes) {
+  for (int i = 0; i < count; i++) codes[i] = uint8_t(uint8_t(q[i] * power) * 3 >> 8);
 }
 
 GROK1_INLINE float halfOf(const uint8_t* p) {
@@ -149,6 +170,77 @@ GROK1_INLINE void unpackGroup(int type, const uint8_t* p, int blocks, Group& g) 
       unpackIq4(g.codes, 256);
       break;
     }
+    case MXFP4:
+      for (int b = 0; b < blocks; b++, p += stride) {
+        g.scale[b] = exponentScale(p[0]);
+        unpackNibbles(p + 1, g.codes + 32 * b);
+      }
+      for (int i = 0; i < 32 * blocks; i++) g.codes[i] = uint8_t(fp4Values[g.codes[i]] + 16);
+      break;
+    case TQ1_0:
+      for (int b = 0; b < 8; b++) g.scale[b] = halfOf(p + 52);
+      for (int n = 0, power = 1; n < 5; n++, power *= 3) {
+        unpackThrees(p, 32, power, g.codes + 32 * n);
+        unpackThrees(p + 32, 16, power, g.codes + 160 + 16 * n);
+        if (n < 4) unpackThrees(p + 48, 4, power, g.codes + 240 + 4 * n);
+      }
+      break;
+    case TQ2_0:
+      for (int b = 0; b < 8; b++) g.scale[b] = halfOf(p + 64);
+      for (int i = 0; i < 256; i += 16) putBytes(g.codes + i, bytesAt(p + i / 128 * 32 + i % 32) >> (i % 128 / 32 * 2) & 3);
+      break;
+    case IQ1_S:
+      for (int i = 0; i < 32; i++) {
+        const int high = load16(p + 34 + i / 4 * 2);
+        g.scale[i / 4] = halfOf(p) * 0.125f * float(2 * (high >> 12 & 7) + 1);
+        putShifted(g.codes + 8 * i, kGrids.iq1[p[2 + i] | (high >> (i % 4 * 3) & 7) << 8], high >> 15);
+      }
+      break;
+    case IQ1_M:
+      g.d = floatOfHalf(halfOfIq1m(p + 48)) * 0.125f;
+      for (int i = 0; i < 32; i++) {
+        const int high = p[32 + i / 2] >> (i % 2 * 4);
+        g.sub[i / 2] = 2 * (load16(p + 48 + i / 8 * 2) >> (i % 8 / 2 * 3) & 7) + 1;
+        putShifted(g.codes + 8 * i, kGrids.iq1[p[i] | (high & 7) << 8], high >> 3 & 1);
+      }
+      break;
+    case IQ2_XXS:
+      for (int i = 0; i < 32; i++) {
+        const uint8_t* const q = p + 2 + i / 4 * 8;
+        const uint32_t packed = load32(q + 4);
+        g.scale[i / 4] = halfOf(p) * 0.125f * float(2 * (packed >> 28) + 1);
+        putSigned(g.codes + 8 * i, kGrids.iq2xxs[q[i % 4]], kGrids.evenSigns[packed >> (i % 4 * 7) & 127]);
+      }
+      break;
+    case IQ2_XS:
+    case IQ2_S:
+      g.d = halfOf(p) * 0.125f;
+      for (int i = 0; i < 32; i++) {
+        g.sub[i / 2] = 2 * (p[(type == IQ2_S ? 74 : 66) + i / 4] >> (i % 4 / 2 * 4) & 15) + 1;
+        if (type == IQ2_S) {
+          putSigned(g.codes + 8 * i, kGrids.iq2s[p[2 + i] | (p[66 + i / 4] >> (i % 4 * 2) & 3) << 8], p[34 + i]);
+        } else {
+          const uint16_t packed = load16(p + 2 + 2 * i);
+          putSigned(g.codes + 8 * i, kGrids.iq2xs[packed & 511], kGrids.evenSigns[packed >> 9]);
+        }
+      }
+      break;
+    case IQ3_XXS:
+      for (int i = 0; i < 32; i++) {
+        const uint32_t packed = load32(p + 66 + i / 4 * 4);
+        g.scale[i / 4] = halfOf(p) * 0.25f * float(2 * (packed >> 28) + 1);
+        const uint64_t sizes = kGrids.iq3xxs[p[2 + 2 * i]] | uint64_t(kGrids.iq3xxs[p[3 + 2 * i]]) << 32;
+        putSigned(g.codes + 8 * i, sizes, kGrids.evenSigns[packed >> (i % 4 * 7) & 127]);
+      }
+      break;
+    case IQ3_S:
+      for (int i = 0; i < 32; i++) {
+        const int high = p[66 + i / 4] >> (i % 4 * 2);
+        g.scale[i / 4] = halfOf(p) * float(2 * (p[106 + i / 8] >> (i % 8 / 4 * 4) & 15) + 1);
+        const uint64_t sizes = kGrids.iq3s[p[2 + 2 * i] | (high & 1) << 8] | uint64_t(kGrids.iq3s[p[3 + 2 * i] | (high & 2) << 7]) << 32;
+        putSigned16(g.codes + 8 * i, sizes, p[74 + i]);
+      }
+      break;
     case Q2_K: {
       g.d = halfOf(p + 80);
       g.dmin = -halfOf(p + 82);

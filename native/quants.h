@@ -20,9 +20,19 @@ enum TensorType : int {
   Q4_K = 12,
   Q5_K = 13,
   Q6_K = 14,
+  IQ2_XXS = 16,
+  IQ2_XS = 17,
+  IQ3_XXS = 18,
+  IQ1_S = 19,
   IQ4_NL = 20,
+  IQ3_S = 21,
+  IQ2_S = 22,
   IQ4_XS = 23,
+  IQ1_M = 29,
   BF16 = 30,
+  TQ1_0 = 34,
+  TQ2_0 = 35,
+  MXFP4 = 39,
 };
 
 // Elements and bytes of one block; 0 elements for a type that is not known here.
@@ -68,6 +78,11 @@ static inline uint16_t load16(const uint8_t* p) {
   std::memcpy(&value, p, 2);
   return value;
 }
+static inline uint32_t load32(const uint8_t* p) {
+  uint32_t value;
+  std::memcpy(&value, p, 4);
+  return value;
+}
 static inline float halfAt(const uint8_t* p) { return floatOfHalf(load16(p)); }
 
 // Sub-block scales and minimums of Q4_K and Q5_K, 6 bits each in 12 bytes.
@@ -92,5 +107,17 @@ static inline void unpackScales3(const uint8_t* packed, int8_t scales[16]) {
 
 // The 16 values of IQ4_NL and IQ4_XS.
 inline constexpr int8_t iq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+// Those of MXFP4, doubled, and 2^(e - 128), which they are scaled by.
+inline constexpr int8_t fp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+static inline float exponentScale(uint8_t e) { return floatOfBits(e < 2 ? uint32_t(0x200000) << e : uint32_t(e - 1) << 23); }
+
+// The f16 of an IQ1_M block, four bits of which lie above the scales in each of four words.
+static inline uint16_t halfOfIq1m(const uint8_t* scales) {
+  return uint16_t(scales[1] >> 4 | (scales[3] & 240) | (scales[5] & 240) << 4 | (scales[7] & 240) << 8);
+}
+
+// Eight sizes with the signs that eight bits name, as bytes.
+static inline uint64_t withSigns(uint64_t sizes, uint64_t minus) { return (sizes ^ minus) + (minus & 0x0101010101010101); }
 
 }  // namespace grok1

@@ -6,16 +6,37 @@ GROK1_INLINE __m256i activations(const ActGroup& a, int p, int h) { return _mm25
 // Codes of a group of a row: taken apart as they are needed, or once for several tokens.
 template <class Q>
 struct RowCodes {
+  using Of = Codes;
   const uint8_t* row;
+  GROK1_INLINE RowCodes from(const uint8_t* row) { return {row}; }
   template <int P>
   GROK1_INLINE Codes at(const RowCodes& codes) {
     return Q::template codes<P>(codes.row);
   }
 };
-struct KeptCodes {
-  Codes kept[4];
+template <class Q>
+  requires Q::kSplit
+struct RowCodes<Q> {
+  using Of = SplitCodes;
+  const uint8_t* row;
+  __m256i signs;
+  GROK1_INLINE RowCodes from(const uint8_t* row) { return {row, Q::signs(row)}; }
   template <int P>
-  GROK1_INLINE Codes at(const KeptCodes& codes) {
+  GROK1_INLINE SplitCodes at(const RowCodes& codes) {
+    return Q::template split<P>(codes.row, codes.signs);
+  }
+};
+template <class Q>
+struct KeptCodes {
+  using Of = RowCodes<Q>::Of;
+  Of kept[4];
+  GROK1_INLINE KeptCodes from(const uint8_t* row) {
+    using Row = RowCodes<Q>;
+    const Row codes = Row::from(row);
+    return {{Row::template at<0>(codes), Row::template at<1>(codes), Row::template at<2>(codes), Row::template at<3>(codes)}};
+  }
+  template <int P>
+  GROK1_INLINE Of at(const KeptCodes& codes) {
     return codes.kept[P];
   }
 };
@@ -28,6 +49,8 @@ GROK1_INLINE __m256i keep(__m256i v) {
   return v;
 }
 
+static constexpr int shiftOf(int offset) { return offset == 1 ? 0 : offset == 4 ? 2 : offset == 8 ? 3 : offset == 16 ? 4 : offset == 32 ? 5 : 7; }
+
 GROK1_INLINE __m256i addPairs(__m256i v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
 // Sums of neighbours, of `a` before those of `b`; packed where they fit 16 bits, which takes fewer instructions.
 GROK1_INLINE __m256i addNeighbours(__m256i a, __m256i b) { return addPairs(_mm256_packs_epi32(a, b)); }
@@ -36,11 +59,11 @@ GROK1_INLINE __m256i addNeighbours(__m256i a, __m256i b) { return addPairs(_mm25
 // processor looks no further ahead than a row and a half.
 template <int P, int K, class C, class F>
 GROK1_INLINE void eachRow(const C* codes, F f) {
-  Codes w[K];
+  typename C::Of w[K];
   GROK1_UNROLL
   for (int r = 0; r < K; r++) {
     w[r] = C::template at<P>(codes[r]);
-    w[r] = {{keep(w[r].half[0]), keep(w[r].half[1])}};
+    for (__m256i& half : w[r].half) half = keep(half);
   }
   GROK1_UNROLL
   for (int r = 0; r < K; r++) f(r, w[r]);
@@ -65,15 +88,30 @@ GROK1_INLINE __m256i dotTwo(const Codes& w, const ActGroup& a, int p) {
 #endif
 }
 
+// Activations with the signs of sizes, of half H.
+GROK1_INLINE __m256i signedActs(const SplitCodes& w, __m256i x, int h) { return _mm256_sub_epi8(_mm256_xor_si256(x, w.minus[h]), w.minus[h]); }
+
+// The same for sizes that stand apart from signs.
+template <class Q>
+GROK1_INLINE __m256i dotTwo(const SplitCodes& w, const ActGroup& a, int p) {
+  const __m256i a0 = signedActs(w, activations(a, p, 0), 0), a1 = signedActs(w, activations(a, p, 1), 1);
+#if defined(__AVXVNNI__)
+  return _mm256_dpbusd_avx_epi32(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[0], a0), w.half[1], a1);
+#else
+  // 4 products of 62 * 127 fit 16 bits.
+  return addPairs(_mm256_add_epi16(_mm256_maddubs_epi16(w.half[0], a0), _mm256_maddubs_epi16(w.half[1], a1)));
+#endif
+}
+
 // Whole-number sums of each of eight blocks of K rows and N tokens, offset taken off.
 template <class Q, int K, int N, class C>
 GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t g, __m256i* sums) {
   // Sums of 8 products of 31 * 127, or of 16 of 15 * 127, fit 16 bits.
-  const auto add = [](__m256i a, __m256i b) { return Q::kSigned ? _mm256_hadd_epi32(a, b) : addNeighbours(a, b); };
+  const auto add = [](__m256i a, __m256i b) { return Q::kSigned || Q::kSplit ? _mm256_hadd_epi32(a, b) : addNeighbours(a, b); };
   __m256i low[K * N], high[K * N];
   const auto each = [&](auto p, auto f) {
     constexpr int P = decltype(p)::value;
-    eachRow<P, K>(codes, [&](int r, const Codes& w) {
+    eachRow<P, K>(codes, [&](int r, const auto& w) {
       GROK1_UNROLL
       for (int t = 0; t < N; t++) f(r * N + t, dotTwo<Q>(w, acts[t][g], P));
     });
@@ -82,11 +120,11 @@ GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t
   each(Constant<1>(), [&](int i, __m256i dot) { low[i] = keep(add(low[i], dot)); });
   each(Constant<2>(), [&](int i, __m256i dot) { high[i] = keep(dot); });
   each(Constant<3>(), [&](int i, __m256i dot) { high[i] = keep(add(high[i], dot)); });
-  constexpr int offset = Q::kSigned && !kVnni ? 0 : Q::kTraits.offset, shift = offset == 8 ? 3 : offset == 16 ? 4 : 7;
+  constexpr int offset = Q::kSplit || (Q::kSigned && !kVnni) ? 0 : Q::kTraits.offset;
   GROK1_UNROLL
   for (int i = 0; i < K * N; i++) {
     sums[i] = Q::kTraits.maxCode <= 15 ? addNeighbours(low[i], high[i]) : _mm256_hadd_epi32(low[i], high[i]);
-    if (offset > 0) sums[i] = _mm256_sub_epi32(sums[i], _mm256_slli_epi32(_mm256_load_si256((const __m256i*)acts[i % N][g].sums), shift));
+    if (offset > 0) sums[i] = _mm256_sub_epi32(sums[i], _mm256_slli_epi32(_mm256_load_si256((const __m256i*)acts[i % N][g].sums), shiftOf(offset)));
   }
 }
 
@@ -101,21 +139,23 @@ GROK1_INLINE __m256i subsOf(__m256i subs) {
 template <class Q, int K, class C>
 GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup& a, __m256i* sums) {
   // Four sums of a half block: of 4 products of 63 * 127, which fit 16 bits.
-  const auto dot = [&](const Codes& w, int p, int h) {
+  const auto dot = [&](const auto& w, int p, int h) {
+    __m256i x = activations(a, p, h);
+    if constexpr (Q::kSplit) x = signedActs(w, x, h);
 #if defined(__AVXVNNI__)
-    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[h], activations(a, p, h));
+    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[h], x);
 #else
-    return addPairs(_mm256_maddubs_epi16(w.half[h], activations(a, p, h)));
+    return addPairs(_mm256_maddubs_epi16(w.half[h], x));
 #endif
   };
   __m256i even[K], odd[K], first[K], second[K];
   const auto two = [&](auto p) {  // of blocks p and p + 1: to first and second halves' sums
     constexpr int P = decltype(p)::value;
-    eachRow<P, K>(codes, [&](int r, const Codes& w) {
+    eachRow<P, K>(codes, [&](int r, const auto& w) {
       first[r] = keep(dot(w, P, 0));
       second[r] = keep(dot(w, P, 1));
     });
-    eachRow<P + 1, K>(codes, [&](int r, const Codes& w) {
+    eachRow<P + 1, K>(codes, [&](int r, const auto& w) {
       first[r] = keep(_mm256_packs_epi32(first[r], dot(w, P + 1, 0)));
       second[r] = keep(_mm256_packs_epi32(second[r], dot(w, P + 1, 1)));
     });
@@ -138,9 +178,9 @@ GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup&
       const __m256i last = _mm256_add_epi32(_mm256_madd_epi16(first[r], subsOf<2, 0, 4>(subs[r])), _mm256_madd_epi16(second[r], subsOf<2, 1, 4>(subs[r])));
       sums[r] = _mm256_hadd_epi32(_mm256_add_epi32(even[r], odd[r]), last);
     }
-    if constexpr (Q::kTraits.offset > 0) {
+    if constexpr (Q::kTraits.offset > 0 && !Q::kSplit) {
       const __m256i offsets = _mm256_madd_epi16(subs[r], _mm256_load_si256((const __m256i*)a.sums16));
-      sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(offsets, Q::kTraits.offset == 32 ? 5 : 2));
+      sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(offsets, shiftOf(Q::kTraits.offset)));
     }
   }
 }
@@ -155,15 +195,14 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
   constexpr Kind kind = Q::kTraits.kind;
   __m256i sums[K * N];
   if constexpr (kHalves<Q> && N > 1) {
-    KeptCodes codes;
-    unpack<Q>(rows[0], codes.kept);
+    const KeptCodes<Q> codes = KeptCodes<Q>::from(rows[0]);
     const __m256i subs = Q::subs(rows[0]);
     GROK1_UNROLL
     for (int t = 0; t < N; t++) dotHalves<Q, 1>(&codes, &subs, acts[t][g], sums + t);
   } else {
     RowCodes<Q> codes[K];
     GROK1_UNROLL
-    for (int r = 0; r < K; r++) codes[r].row = rows[r];
+    for (int r = 0; r < K; r++) codes[r] = RowCodes<Q>::from(rows[r]);
     if constexpr (kHalves<Q>) {
       __m256i subs[K];
       GROK1_UNROLL

@@ -1,6 +1,7 @@
 // Products by rows with AVX2; with AVX-VNNI or AVX-512 VNNI where the file that includes this is compiled with it.
 #include "gate.inc.h"
 #include "unpack.x86.inc.h"
+#include "unpack-grids.x86.inc.h"
 
 namespace grok1::GROK1_ISA {
 
@@ -76,6 +77,12 @@ GROK1_INLINE void addLanes(const __m256* lanes, float* totals) {
 #endif
 
 namespace grok1::GROK1_ISA {
+
+#if defined(__AVX512VNNI__)
+constexpr bool kWide = true;
+#else
+constexpr bool kWide = false;
+#endif
 
 struct Vector16 {
 #if defined(__AVX512F__)
@@ -209,11 +216,28 @@ GROK1_INLINE void withType(int type, F f) {
     case Q6_K: f(Constant<Q6_K>()); break;
     case IQ4_NL: f(Constant<IQ4_NL>()); break;
     case IQ4_XS: f(Constant<IQ4_XS>()); break;
+    case IQ1_S: f(Constant<IQ1_S>()); break;
+    case IQ1_M: f(Constant<IQ1_M>()); break;
+    case IQ2_XXS: f(Constant<IQ2_XXS>()); break;
+    case IQ2_XS: f(Constant<IQ2_XS>()); break;
+    case IQ2_S: f(Constant<IQ2_S>()); break;
+    case IQ3_XXS: f(Constant<IQ3_XXS>()); break;
+    case IQ3_S: f(Constant<IQ3_S>()); break;
+    case TQ1_0: f(Constant<TQ1_0>()); break;
+    case TQ2_0: f(Constant<TQ2_0>()); break;
+    case MXFP4: f(Constant<MXFP4>()); break;
   }
 }
 
 static void rows(int type, const RowsCall& call) {
-  withType(type, [&](auto constant) { rowsOf<decltype(constant)::value>(call); });
+  withType(type, [&](auto constant) {
+    constexpr int TYPE = decltype(constant)::value;
+    if constexpr (kWide && isSmall(TYPE)) {
+      avx2Products().rows(TYPE, call);
+    } else {
+      rowsOf<TYPE>(call);
+    }
+  });
 }
 
 }  // namespace grok1::GROK1_ISA

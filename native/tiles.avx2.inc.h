@@ -75,13 +75,40 @@ GROK1_INLINE void dotSigned(const uint8_t* w, const uint8_t* x, __m256i (*sums)[
   }
 }
 
+// whole[t][h] (+)= the same over half a block, times the half's scales at `subs`: codes of up to 43, of which 4 products fit 16 bits.
+template <bool ADD, int T>
+GROK1_INLINE void dotSignedHalf(const uint8_t* w, const uint8_t* x, const uint8_t* subs, __m256i (*whole)[2]) {
+  GROK1_UNROLL
+  for (int g = 0; g < 4; g += 2, w += 128) {
+    GROK1_UNROLL
+    for (int h = 0; h < 2; h++) {
+      const __m256i codes[2] = {load256(w + 32 * h), load256(w + 64 + 32 * h)};
+      const __m256i sizes[2] = {_mm256_abs_epi8(codes[0]), _mm256_abs_epi8(codes[1])};
+      GROK1_UNROLL
+      for (int t = 0; t < T; t++) {
+        const auto product = [&](int i) { return _mm256_maddubs_epi16(sizes[i], _mm256_sign_epi8(four(x + 32 * t + 4 * (g + i)), codes[i])); };
+        const __m256i y = _mm256_madd_epi16(_mm256_add_epi16(product(0), product(1)), load256(subs + 32 * h));
+        whole[t][h] = g == 0 && !ADD ? y : keep(_mm256_add_epi32(whole[t][h], y));
+      }
+    }
+  }
+}
+
 // out[t][h] = whole-number products of a block.
 template <Kind KIND, int MAX_CODE, int T>
 GROK1_INLINE void dotBlock(const uint8_t* w, const uint8_t* x, const int32_t* starts, __m256 (*out)[2]) {
   constexpr bool start = KIND == Kind::block32 || KIND == Kind::sub16;
   constexpr bool subs = KIND == Kind::sub16 || KIND == Kind::subMin16;
   __m256i sums[T][2];
-  if constexpr (subs || (!kVnni && !start && MAX_CODE > 15)) {
+  if constexpr (subs && !kVnni && MAX_CODE > 63) {
+    dotSignedHalf<false, T>(w, x, w + 576, sums);
+    dotSignedHalf<true, T>(w + 256, x + 16, w + 640, sums);
+    GROK1_UNROLL
+    for (int t = 0; t < T; t++) {
+      GROK1_UNROLL
+      for (int h = 0; h < 2; h++) out[t][h] = _mm256_cvtepi32_ps(sums[t][h]);
+    }
+  } else if constexpr (subs || (!kVnni && !start && MAX_CODE > 15)) {
     alignas(32) static constexpr int32_t ones[8] = {0x10001, 0x10001, 0x10001, 0x10001, 0x10001, 0x10001, 0x10001, 0x10001};
     Whole whole[T][2];
     dotColumns<start, 4, T>(w, x, starts, sums);
@@ -200,7 +227,9 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
     case Kind::min32:
       if (traits.maxCode <= 15) return multiplyTile<Kind::min32, 15>(panel, tile, units, tokens, c);
       return multiplyTile<Kind::min32, 31>(panel, tile, units, tokens, c);
-    case Kind::sub16: return multiplyTile<Kind::sub16, 63>(panel, tile, units, tokens, c);
+    case Kind::sub16:
+      if (traits.maxCode <= 63) return multiplyTile<Kind::sub16, 63>(panel, tile, units, tokens, c);
+      return multiplyTile<Kind::sub16, 255>(panel, tile, units, tokens, c);
     case Kind::subMin16: return multiplyTile<Kind::subMin16, 63>(panel, tile, units, tokens, c);
   }
 }

@@ -42,11 +42,6 @@ GROK1_INLINE __m512 spread(__m256 v, int first, int second) {
   return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(v));
 }
 
-GROK1_INLINE int load32(const uint8_t* p) {
-  int bits;
-  memcpy(&bits, p, 4);
-  return bits;
-}
 GROK1_INLINE __m512i two(const uint8_t* low, const uint8_t* high) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i*)low)), _mm256_loadu_si256((const __m256i*)high), 1);
 }
@@ -173,8 +168,8 @@ GROK1_INLINE TailCodes tailOf4(const uint8_t* p, const uint8_t* q) {
 // The first doublewords of two blocks of each of four rows.
 template <int STRIDE>
 GROK1_INLINE __m256i tailHeads(const uint8_t* const* rows) {
-  return _mm256_setr_epi32(load32(rows[0]), load32(rows[0] + STRIDE), load32(rows[1]), load32(rows[1] + STRIDE), load32(rows[2]),
-                           load32(rows[2] + STRIDE), load32(rows[3]), load32(rows[3] + STRIDE));
+  const auto head = [rows](int row, int block) { return int(load32(rows[row] + STRIDE * block)); };
+  return _mm256_setr_epi32(head(0, 0), head(0, 1), head(1, 0), head(1, 1), head(2, 0), head(2, 1), head(3, 0), head(3, 1));
 }
 GROK1_INLINE __m256 tailHalves(__m256i heads) { return _mm256_cvtph_ps(_mm256_cvtepi32_epi16(heads)); }
 

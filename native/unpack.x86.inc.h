@@ -138,6 +138,7 @@ struct QuantBase {
   static constexpr TypeTraits kTraits = traitsOf(TYPE);
   static constexpr int kBlockBytes = kTraits.unit / 8;
   static constexpr bool kSigned = SIGNED;
+  static constexpr bool kSplit = false;
   static constexpr int kRows = ROWS;
 };
 

@@ -9,7 +9,8 @@
 
 namespace grok1 {
 
-inline constexpr int kTypes[] = {F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS};
+inline constexpr int kTypes[] = {F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS,
+                                 IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, TQ1_0, TQ2_0, MXFP4};
 
 inline const char* typeName(int type) {
   switch (type) {
@@ -28,6 +29,16 @@ inline const char* typeName(int type) {
     case Q6_K: return "q6_k";
     case IQ4_NL: return "iq4_nl";
     case IQ4_XS: return "iq4_xs";
+    case IQ1_S: return "iq1_s";
+    case IQ1_M: return "iq1_m";
+    case IQ2_XXS: return "iq2_xxs";
+    case IQ2_XS: return "iq2_xs";
+    case IQ2_S: return "iq2_s";
+    case IQ3_XXS: return "iq3_xxs";
+    case IQ3_S: return "iq3_s";
+    case TQ1_0: return "tq1_0";
+    case TQ2_0: return "tq2_0";
+    case MXFP4: return "mxfp4";
     default: return "?";
   }
 }
@@ -65,6 +76,15 @@ inline void putScales(int type, uint8_t* p, int64_t blocks, Random& random) {
       case Q2_K: putScale(p + 80, random), putScale(p + 82, random); break;
       case Q3_K: putScale(p + 108, random); break;
       case Q6_K: putScale(p + 208, random); break;
+      case TQ1_0: putScale(p + 52, random); break;
+      case TQ2_0: putScale(p + 64, random); break;
+      case MXFP4: *p = uint8_t(118 + random.next() % 4); break;
+      case IQ1_M: {
+        uint8_t half[2];
+        putScale(half, random);
+        for (int n = 0; n < 4; n++) p[49 + 2 * n] = uint8_t((p[49 + 2 * n] & 15) | (half[n / 2] >> (n % 2 * 4) & 15) << 4);
+        break;
+      }
     }
   }
 }

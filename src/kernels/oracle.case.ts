@@ -50,6 +50,7 @@ export function createRandom(seed: number): Random {
 export const weightTypes: readonly TensorType[] = [
   ...(["f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0"] as const),
   ...(["q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs"] as const),
+  ...(["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "tq1_0", "tq2_0", "mxfp4"] as const),
 ];
 
 /** Where the f16 scales of a block lie; all other bytes of these types may hold anything. */
@@ -66,7 +67,29 @@ const scalePlaces: Partial<Record<TensorType, readonly number[]>> = {
   q6_k: [208],
   iq4_nl: [0],
   iq4_xs: [0],
+  iq1_s: [0],
+  iq1_m: [],
+  iq2_xxs: [0],
+  iq2_xs: [0],
+  iq2_s: [0],
+  iq3_xxs: [0],
+  iq3_s: [0],
+  tq1_0: [52],
+  tq2_0: [64],
+  mxfp4: [],
 };
+
+/** Scales of blocks that hold none as f16: IQ1_M's in quarters, above the scales of its half blocks, and MXFP4's exponent. */
+function writeScale(type: TensorType, bytes: Uint8Array, block: number, random: Random): void {
+  if (type === "mxfp4") bytes[block] = 110 + random.below(8);
+  if (type !== "iq1_m") return;
+  const half = new Uint8Array(2);
+  writeF16(half, 0, (random.next() - 0.3) / 100);
+  for (let i = 0; i < 4; i++) {
+    const at = block + 49 + 2 * i;
+    bytes[at] = (bytes[at]! & 15) | (((half[i >> 1]! >> (4 * (i & 1))) & 15) << 4);
+  }
+}
 
 /** A random tensor, and its values by decodeRow, which has its own test against the gguf package. */
 export function randomTensor(random: Random, name: string, type: TensorType, shape: readonly number[]) {
@@ -80,6 +103,7 @@ export function randomTensor(random: Random, name: string, type: TensorType, sha
     bytes = Uint8Array.from({ length: encodedBytes(type, elements) }, () => random.below(256));
     for (let block = 0; block < bytes.length; block += blockBytes) {
       for (const place of places) writeF16(bytes, block + place, (random.next() - 0.3) / 100);
+      writeScale(type, bytes, block, random);
     }
   }
   const values = new Float32Array(elements);
