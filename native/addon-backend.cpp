@@ -1,4 +1,4 @@
-// A backend as a JavaScript object. Only glue: store.h, inference.h and training.h declare what is done, src/addon.ts says it for
+// A backend as a JavaScript object. Only glue: store.h, inference.h and training.h declare what is done, src/addon-backend.ts says it for
 // TypeScript, and test/house/native-boundary.test.ts holds the two together.
 #include "addon-backend.h"
 

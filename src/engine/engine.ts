@@ -17,11 +17,19 @@ export interface Engine {
   closeSession(session: number): Promise<void>;
   /** @throws (in `result`) GrokError `argument`, `capacity` (the prompt does not fit), `internal` */
   generate(request: EngineRequest, options?: EngineGenerateOptions): EngineGeneration;
+  /** All logits of a sequence, and on request every layer: for inspection; large. @throws GrokError `argument`, `capacity`, `cancelled` */
   logits(tokens: ArrayLike<number>, options?: LogitsOptions): Promise<LogitsResult>;
-  /** @throws GrokError `argument`, `capacity`, `cancelled` */
+  /**
+   * Scores texts together: for each, the natural log-probability of its tokens from `from` on, given those before. What texts
+   * have in common at their beginning is computed once; values are the same bit for bit whatever else is scored. While
+   * conversations answer, it goes on beside them with what they can spare. @throws as `logits`
+   */
   score(texts: readonly ScoreText[], options?: ScoreOptions): Promise<Float64Array[]>;
+  /** Natural log-probability of each token from `from` on, given those before it: [tokens.length - from]. @throws as `logits` */
   logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
+  /** Times prefill and decode steps. @throws as `logits` */
   bench(options?: BenchOptions): Promise<BenchResult>;
+  /** Sessions, requests and pages of the cache, at this moment. */
   status(): Promise<EngineStatus>;
   /** Ends everything under way with `cancelled`, frees all memory, stops the thread. */
   close(): Promise<void>;

@@ -1,10 +1,7 @@
 // So that the declarations check in a program whose own "lib" ends before explicit resource management.
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { BenchOptions, BenchResult } from "../engine/consumers/bench.ts";
-import type { LogitsOptions, LogitsResult } from "../engine/consumers/logits.ts";
-import type { LogprobsOptions, ScoreOptions, ScoreText } from "../engine/consumers/score.ts";
-import type { EngineInfo, EngineStatus } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { FinishReason, GenerationOptions, TokenLogprob } from "../engine/request.ts";
 import type { ModelDescription } from "../model/describe.ts";
@@ -146,9 +143,9 @@ export interface Session {
  * A model, ready. `close` (or `await using`) frees its memory and stops its thread at once. A program may also just end: a
  * model that nobody asks anything does not keep the process alive.
  */
-export interface LanguageModel {
+export interface LanguageModel
+  extends Pick<Engine, "info" | "logits" | "score" | "logprobs" | "bench" | "status" | "close"> {
   readonly path: string;
-  readonly info: EngineInfo;
   readonly description: ModelDescription;
   readonly tokenizer: Tokenizer;
   /** The Jinja template in use; undefined when the file has none and a plain format stands in. */
@@ -169,20 +166,6 @@ export interface LanguageModel {
   /** Tokens of a text, with the beginning-of-text token where the model's file asks for it. */
   encode(text: string, options?: Pick<GenerateOptions, "special" | "bos">): Int32Array;
   session(): Session;
-  /** All logits of a sequence, and on request every layer: for inspection; large. */
-  logits(tokens: ArrayLike<number>, options?: LogitsOptions): Promise<LogitsResult>;
-  /**
-   * Scores texts together: for each, the natural log-probability of its tokens from `from` on, given those before. What texts
-   * have in common at their beginning is computed once; values are the same bit for bit whatever else is scored. While
-   * conversations answer, it goes on beside them with what they can spare.
-   */
-  score(texts: readonly ScoreText[], options?: ScoreOptions): Promise<Float64Array[]>;
-  /** Natural log-probability of each token from `from` on, given those before it: [tokens.length - from]. */
-  logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
-  bench(options?: BenchOptions): Promise<BenchResult>;
-  /** Sessions, requests and pages of the cache, at this moment. */
-  status(): Promise<EngineStatus>;
-  close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 

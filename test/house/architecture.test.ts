@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest";
 const flow = [
   "errors",
   "options",
+  "addon-backend",
   "addon",
   "machine",
   "bytes",

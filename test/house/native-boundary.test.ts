@@ -4,7 +4,7 @@ import ts from "typescript";
 import { describe, expect, it } from "vitest";
 
 /**
- * The headers in native/ declare what the addon does; src/addon.ts says it again for TypeScript. All arguments are numbers, so
+ * The headers in native/ declare what the addon does; src/addon-backend.ts says it again for TypeScript. All arguments are numbers, so
  * no compiler sees two that are swapped: their names and order are compared here, of declaration, definition and interface.
  */
 const native = join(import.meta.dirname, "../../native");
@@ -83,24 +83,45 @@ function writtenFunctions(
   );
 }
 
-/** The methods of an interface of src/addon.ts. */
+/** The methods of an interface, and of those that it extends. Arguments that several share stand in tuples. */
 function interfaceMethods(text: string, name: string): Map<string, Method> {
   const file = ts.createSourceFile("addon.ts", text, ts.ScriptTarget.Latest);
-  const found = file.statements.find((each) => ts.isInterfaceDeclaration(each) && each.name.text === name);
+  const declared = <T extends ts.Statement>(name: string, is: (each: ts.Statement) => each is T): T =>
+    file.statements.filter(is).find((each) => (each as unknown as { name: ts.Identifier }).name.text === name)!;
+  const elements = (type: ts.TypeNode): Argument[] => {
+    if (ts.isTypeReferenceNode(type)) return elements(declared(type.getText(file), ts.isTypeAliasDeclaration).type);
+    return (type as ts.TupleTypeNode).elements.flatMap((each) =>
+      ts.isNamedTupleMember(each)
+        ? [{ name: each.name.getText(file), type: each.type.getText(file) }]
+        : elements((each as ts.RestTypeNode).type),
+    );
+  };
   const methods = new Map<string, Method>();
-  for (const member of (found as ts.InterfaceDeclaration).members) {
-    if (!ts.isMethodSignature(member)) continue;
-    const method = member.name.getText(file);
-    methods.set(method, {
-      name: method,
-      result: member.type!.getText(file),
-      arguments: member.parameters.map((each) => ({ name: each.name.getText(file), type: each.type!.getText(file) })),
-    });
-  }
+  const collect = (found: ts.InterfaceDeclaration): void => {
+    for (const { types: parents } of found.heritageClauses ?? []) {
+      for (const parent of parents) collect(declared(parent.getText(file), ts.isInterfaceDeclaration));
+    }
+    for (const member of found.members) {
+      if (!ts.isMethodSignature(member)) continue;
+      const method = member.name.getText(file);
+      methods.set(method, {
+        name: method,
+        result: member.type!.getText(file),
+        arguments: member.parameters.flatMap((each) =>
+          each.dotDotDotToken
+            ? elements(each.type!)
+            : [{ name: each.name.getText(file), type: each.type!.getText(file) }],
+        ),
+      });
+    }
+  };
+  collect(declared(name, ts.isInterfaceDeclaration));
   return methods;
 }
 
-const addon = readFileSync(join(native, "../src/addon.ts"), "utf8");
+const addon = ["addon.ts", "addon-backend.ts"]
+  .map((name) => readFileSync(join(native, "../src", name), "utf8"))
+  .join("\n");
 
 /** What is wrong between the two sides. */
 function differences(files: ReadonlyMap<string, string>, text: string): string[] {
@@ -111,7 +132,7 @@ function differences(files: ReadonlyMap<string, string>, text: string): string[]
   const wrong = swapped.map((each) => `${each} stands elsewhere in the definition`);
   for (const method of methods) {
     const [here, there] = [method, known.get(method.name)].map((each) => JSON.stringify(each));
-    if (here !== there) wrong.push(`${here} in native/, ${there} in src/addon.ts`);
+    if (here !== there) wrong.push(`${here} in native/, ${there} in src/addon-backend.ts`);
   }
   for (const { name, arguments: names, read } of [...written, ...encoder]) {
     const method = known.get(name) ?? interfaceMethods(text, "AddonEncoder").get(name);
@@ -147,6 +168,11 @@ describe("the native boundary", () => {
     expect(changed("addon-encoder.cpp", "to, rows, cols", "to, cols, rows")).not.toEqual([]);
     const swapped = addon.replace("embed(out: number, table: number", "embed(table: number, out: number");
     expect(differences(sources, swapped)).not.toEqual([]);
+    const shared = addon.replace(
+      "type Mixture = [gate: number, up: number",
+      "type Mixture = [up: number, gate: number",
+    );
+    expect(differences(sources, shared)).toHaveLength(4);
     expect(differences(sources, addon.replace("  rope(out", "  rope2(out"))).not.toEqual([]);
   });
 });

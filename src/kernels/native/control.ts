@@ -1,4 +1,4 @@
-import type { AddonBackend } from "../../addon.ts";
+import type { AddonBackend } from "../../addon-backend.ts";
 import type { Batch } from "../ops.ts";
 
 /** Hands lists of whole numbers to the addon through memory that both see. */

@@ -1,4 +1,5 @@
-import type { Addon, AddonBackend } from "../../addon.ts";
+import type { Addon } from "../../addon.ts";
+import type { AddonBackend } from "../../addon-backend.ts";
 import { type ErrorCode, GrokError } from "../../errors.ts";
 import { processorLimit } from "../../machine/limits.ts";
 import { batchOf, checkBatch } from "../batch.ts";

@@ -1,4 +1,4 @@
-import type { AddonBackend } from "../../addon.ts";
+import type { AddonBackend } from "../../addon-backend.ts";
 import { GrokError } from "../../errors.ts";
 import { elementCount } from "../../tensor/tensor.ts";
 import { checkAxes, checkSize } from "../checks.ts";

@@ -1,4 +1,4 @@
-import type { AddonBackend } from "../../addon.ts";
+import type { AddonBackend } from "../../addon-backend.ts";
 import { GrokError } from "../../errors.ts";
 import type { Matrix } from "../ops.ts";
 

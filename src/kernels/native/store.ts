@@ -1,4 +1,4 @@
-import type { AddonBackend } from "../../addon.ts";
+import type { AddonBackend } from "../../addon-backend.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
 import { matrixPlaces } from "../../tensor/tensor.ts";

@@ -1,4 +1,5 @@
-import type { Addon, AddonBackend } from "../../addon.ts";
+import type { Addon } from "../../addon.ts";
+import type { AddonBackend } from "../../addon-backend.ts";
 import type { DataFile } from "../../bytes/data-file.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";

@@ -1,0 +1,198 @@
+/** A mixture's matrices, one for each expert, and what is between them: 0 GELU, 1 SiLU. */
+type Mixture = [gate: number, up: number, down: number, activation: number];
+
+/** Rows x, and which experts each of them has chosen, by how much. */
+type Routed = [x: number, n: number, chosen: number, weights: number, used: number];
+
+/** Heads of attention within a batch. */
+type Heads = [
+  ...[heads: number, kvHeads: number, headSize: number],
+  ...[scale: number, softcap: number, temperatureLength: number],
+];
+
+/**
+ * The operations of src/kernels/ops.ts and src/kernels/grad-ops.ts as calls of numbers. Matrices, weights, rotary tables and caches are small
+ * ids; a batch and other lists of whole numbers are written to blocks of memory before the call. Misuse (an id or a shape that is
+ * none) throws.
+ */
+export interface AddonBackend extends AddonStore, AddonInference, AddonTraining {
+  readonly threads: number;
+  readonly isa: string;
+  /**
+   * Products and attention throw ERR_CANCELLED once the first of these two numbers exceeds the second, which they look at
+   * between pieces of their work: what another thread writes to shared memory ends a call that is under way.
+   */
+  watch(numbers: Int32Array): void;
+  /** Ends the threads and frees everything but memory that views still show. */
+  close(): void;
+}
+
+/** Activations, and weights as places in files: native/store.h. */
+interface AddonStore {
+  /** Makes a matrix (a new one for -1) hold at least `elements` floats; returns its id. Growing loses the contents. */
+  resize(id: number, elements: number): number;
+  /** A matrix's present memory: call once after each growth. */
+  view(id: number): ArrayBuffer;
+  /** Maps an open file (a descriptor of this process), which may then be closed. A source of weights. @throws Error with a `code` such as ENOMEM. */
+  map(file: number): number;
+  /** A copy of memory. A source of weights. */
+  copy(bytes: Uint8Array): number;
+  /** Lets go of a source: it stays for as long as weights lie in it. */
+  release(source: number): void;
+  /**
+   * Binds one [rows, cols] matrix, or one for each expert, in place: `places` has a source and an offset in it, in bytes, for each.
+   * matmul() with a quantized type rounds activations to a sum of `digits` (1 or 2) blocks of 8 bits.
+   */
+  weight(ggmlType: number, rows: number, cols: number, digits: number, places: Float64Array): number;
+  freeWeight(weight: number): void;
+  /**
+   * Bytes of one of a weight's matrices that are not in memory. 0 where the system does not tell, which is on Windows, and on Linux of a
+   * file that the user neither owns nor may write: what is missing there comes by page faults, in which all threads wait.
+   */
+  missing(weight: number, matrix: number): number;
+  /** Brings one of a weight's matrices into memory, on threads that do nothing else. Rejects with code EIO. */
+  fetch(weight: number, matrix: number): Promise<void>;
+}
+
+/** native/inference.h */
+interface AddonInference {
+  /** The control block, of at least `length` int32; the one in use changes only when it has to grow. */
+  control(length: number): ArrayBuffer;
+  /** The batch's block, of at least `length` int32; as the control block. There is no batch from then to the next `begin`. */
+  batch(length: number): ArrayBuffer;
+  /**
+   * The batch of the operations that follow, as it stands in its block: n tokens; n positions; start, count and page table length of each
+   * sequence; the page tables.
+   */
+  begin(n: number, sequences: number): void;
+  rotary(headSize: number, adjacent: boolean, frequencies: Float64Array, magnitude: number): number;
+  /** `type` is the place in "f32", "f16", "q8_0", "q4_0". */
+  cache(layers: number, kvHeads: number, headSize: number, pages: number, pageTokens: number, type: number): number;
+  freeCache(cache: number): void;
+  copyPage(cache: number, from: number, to: number): void;
+  embed(out: number, table: number, n: number, scale: number): void;
+  /** Control: indices. */
+  rows(out: number, x: number, xRows: number, cols: number, n: number): void;
+  rmsNorm(out: number, x: number, n: number, gain: number, eps: number): void;
+  matmul(out: number, x: number, n: number, weight: number): void;
+  rope(out: number, x: number, n: number, heads: number, rotary: number): void;
+  store(cache: number, layer: number, k: number, v: number, n: number): void;
+  attention(
+    out: number,
+    q: number,
+    n: number,
+    cache: number,
+    layer: number,
+    heads: number,
+    scale: number,
+    softcap: number,
+    temperatureLength: number,
+  ): void;
+  add(out: number, a: number, b: number, elements: number): void;
+  scale(out: number, x: number, elements: number, factor: number): void;
+  softcap(out: number, x: number, elements: number, cap: number): void;
+  /** `activation`: 0 GELU, 1 SiLU. */
+  gated(out: number, activation: number, gate: number, up: number, elements: number): void;
+  route(
+    probabilities: number,
+    chosen: number,
+    weights: number,
+    logits: number,
+    n: number,
+    experts: number,
+    used: number,
+    renormalize: boolean,
+  ): void;
+  /** Of x [n, cols]: values and indices [n, k], logSumExp [n, 1]. */
+  topK(values: number, indices: number, logSumExp: number, x: number, n: number, cols: number, k: number): void;
+  experts(...call: [out: number, ...Routed, ...Mixture, terms: number]): void;
+  /**
+   * `experts` in two steps: parts [n * used, width], not weighted, of `count` of the experts, listed in the control block behind
+   * the terms; then the sum of all parts, which has the bits of `experts`.
+   */
+  expertParts(
+    ...call: [
+      parts: number,
+      x: number,
+      n: number,
+      chosen: number,
+      used: number,
+      ...Mixture,
+      terms: number,
+      count: number,
+    ]
+  ): void;
+  sumExperts(out: number, parts: number, n: number, chosen: number, weights: number, used: number, width: number): void;
+  addLowRank(y: number, x: number, n: number, a: number, b: number, scales: number): void;
+}
+
+/** native/training.h. A gradient goes to a matrix: set or, with `add`, added to; -1 where it is not wanted. */
+interface AddonTraining {
+  /** `count` [rows, cols] matrices of zeros, with a gradient, a mean and a variance of each value. A weight. */
+  parameter(count: number, rows: number, cols: number): number;
+  /** A parameter's values, gradient, mean or variance: 0 to 3. */
+  part(parameter: number, part: number): ArrayBuffer;
+  /** base + scale b a, of two parameters. A weight. */
+  adapted(base: number, a: number, b: number, scale: number): number;
+  /** A product in float32 with a parameter or an adapted weight. */
+  product(out: number, x: number, n: number, weight: number): void;
+  matmulBackward(out: number, add: boolean, dOut: number, x: number, n: number, weight: number): void;
+  productExperts(...call: [out: number, ...Routed, ...Mixture]): void;
+  expertsBackward(...call: [out: number, add: boolean, dWeights: number, dOut: number, ...Routed, ...Mixture]): void;
+  embedBackward(table: number, dOut: number, n: number, scale: number): void;
+  /** Control: indices. */
+  rowsBackward(out: number, add: boolean, dOut: number, n: number, rows: number, cols: number): void;
+  rmsNormBackward(out: number, add: boolean, dOut: number, x: number, n: number, gain: number, eps: number): void;
+  ropeBackward(out: number, add: boolean, dOut: number, n: number, heads: number, rotary: number): void;
+  selfAttention(...call: [out: number, lse: number, q: number, k: number, v: number, n: number, ...Heads]): void;
+  selfAttentionBackward(
+    ...call: [
+      ...[dq: number, addQ: boolean, dk: number, addK: boolean, dv: number, addV: boolean],
+      ...[dOut: number, q: number, k: number, v: number, out: number, lse: number, n: number, ...Heads],
+    ]
+  ): void;
+  scaleBackward(out: number, add: boolean, dOut: number, elements: number, factor: number): void;
+  softcapBackward(out: number, add: boolean, dOut: number, y: number, elements: number, cap: number): void;
+  gatedBackward(
+    dGate: number,
+    addGate: boolean,
+    dUp: number,
+    addUp: boolean,
+    dOut: number,
+    activation: number,
+    gate: number,
+    up: number,
+    elements: number,
+  ): void;
+  /** `losses` gets the balance and the z-loss. */
+  routeBackward(
+    out: number,
+    add: boolean,
+    losses: number,
+    dWeights: number,
+    logits: number,
+    probabilities: number,
+    chosen: number,
+    weights: number,
+    n: number,
+    experts: number,
+    used: number,
+    renormalize: boolean,
+    balance: number,
+    zLoss: number,
+  ): void;
+  /** Control: weights, as float64; targets. Returns the loss. */
+  crossEntropy(out: number, logits: number, n: number, vocab: number): number;
+  zeroGradient(parameter: number): void;
+  gradientSquares(parameter: number): number;
+  adamw(
+    parameter: number,
+    rate: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    decay: number,
+    step: number,
+    factor: number,
+  ): void;
+}
