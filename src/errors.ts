@@ -32,6 +32,16 @@ export function describeValue(value: unknown): string {
   return ArrayBuffer.isView(value) ? "an array of numbers" : isList(value) ? "a list" : "an object";
 }
 
+/**
+ * What keeps a string from being text: a surrogate without its other half, of which UTF-8 can only make U+FFFD, another text, without
+ * a word. Undefined where all of it is text.
+ */
+export function whyNotText(value: string): string | undefined {
+  if (value.isWellFormed()) return undefined;
+  const at = value.search(/\p{Surrogate}/u);
+  return `\\u${value.charCodeAt(at).toString(16)} at place ${at} is half a character (a surrogate without its other half)`;
+}
+
 /** Also of a proxy that was revoked. */
 function isList(value: object): boolean {
   try {

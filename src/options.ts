@@ -1,4 +1,4 @@
-import { describeValue, GrokError } from "./errors.ts";
+import { describeValue, GrokError, whyNotText } from "./errors.ts";
 
 /**
  * Refuses options that do not exist: to pass one over in silence would let a slip of the pen do nothing.
@@ -48,8 +48,10 @@ function countEdits(a: string, b: string): number {
 
 /** @throws GrokError `argument` for an option that has to be a text and is none. */
 export function checkText(option: string, value: unknown): void {
-  if (typeof value === "string" && value !== "") return;
-  throw new GrokError("argument", `${option} is ${value === "" ? "empty" : describeValue(value)}, expected a text`, {
+  const why = typeof value === "string" ? whyNotText(value) : undefined;
+  if (typeof value === "string" && value !== "" && why === undefined) return;
+  const found = why ?? (value === "" ? "empty" : describeValue(value));
+  throw new GrokError("argument", `${option} is ${found}, expected a text`, {
     option,
   });
 }

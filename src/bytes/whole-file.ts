@@ -1,5 +1,6 @@
 import { GrokError } from "../errors.ts";
 import { openDataFile } from "./data-file.ts";
+import { parseJson } from "./json.ts";
 import { decodeText } from "./text.ts";
 
 /**
@@ -20,7 +21,7 @@ export function readWhole(path: string, most: number): Uint8Array<ArrayBuffer> {
 export function readJsonObject(path: string, most: number): Readonly<Record<string, unknown>> {
   let content: unknown;
   try {
-    content = JSON.parse(decodeText(readWhole(path, most), path));
+    content = parseJson(decodeText(readWhole(path, most), path));
   } catch (error) {
     if (error instanceof SyntaxError) {
       throw new GrokError("format", `${path}: not JSON: ${error.message}`, { path }, error);

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { parseJson } from "../bytes/json.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
 import { usageError } from "./exit.ts";
@@ -37,7 +38,7 @@ export function readConfig(path: string): ReadonlyMap<string, string | number | 
   }
   let document: unknown;
   try {
-    document = JSON.parse(text);
+    document = parseJson(text);
   } catch (error) {
     throw usageError(`${path}: expected JSON: ${(error as Error).message}`);
   }

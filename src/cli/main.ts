@@ -4,6 +4,7 @@ import { Command, Help, type Option } from "commander";
 import { ioError } from "../bytes/io-error.ts";
 import { configPath, readConfig } from "./config.ts";
 import { failureOf } from "./exit.ts";
+import { checkGiven } from "./given.ts";
 import { settleOptions, takeModelArgument } from "./idle.ts";
 import { applyConfig, nameSource } from "./settings.ts";
 
@@ -58,6 +59,7 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
   })
   .hook("preAction", (_, command) => {
     running = command;
+    checkGiven(process.argv, process.env);
     takeModelArgument(command);
     // It reads the file itself, and reports what is wrong with it.
     if (command.name() === "doctor") return;

@@ -1,4 +1,4 @@
-import { describeValue, GrokError } from "../errors.ts";
+import { describeValue, GrokError, whyNotText } from "../errors.ts";
 import { checkNames } from "../options.ts";
 
 /**
@@ -53,12 +53,13 @@ const deepest = 64;
  */
 export function readPlain<T>(name: string, value: T): T {
   const copy = (part: unknown, depth: number): unknown => {
+    if (typeof part === "string") return readText(name, part);
     if (typeof part !== "object" || part === null) return part;
     if (depth > deepest) throw new GrokError("argument", `${name}: nested more than ${deepest} deep`);
     if (Array.isArray(part)) return Array.from(part, (item) => copy(item, depth + 1));
     const prototype: unknown = Object.getPrototypeOf(part);
     if (prototype !== Object.prototype && prototype !== null) return part;
-    return Object.fromEntries(Object.entries(part).map(([key, item]) => [key, copy(item, depth + 1)]));
+    return Object.fromEntries(Object.entries(part).map(([key, item]) => [readText(name, key), copy(item, depth + 1)]));
   };
   try {
     return copy(value, 0) as T;
@@ -70,6 +71,8 @@ export function readPlain<T>(name: string, value: T): T {
 
 /** @throws GrokError `argument` */
 export function readText(name: string, value: unknown): string {
+  const why = typeof value === "string" ? whyNotText(value) : undefined;
+  if (why !== undefined) throw new GrokError("argument", `${name}: ${why}`);
   if (typeof value === "string") return value;
   throw new GrokError("argument", `${name} is ${describeValue(value)}, expected a text`);
 }

@@ -32,7 +32,10 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     const continuation = prompt !== "";
     return startGeneration({ engine, tokenizer, session, loadSeconds, continuation }, () => {
       const read = readOptions("generate", options, generateKinds);
-      return { tokens: typeof prompt === "string" ? encode(prompt, read) : tokensOf(prompt), options: read };
+      return {
+        tokens: typeof prompt === "string" ? encode(readText("generate: the prompt", prompt), read) : tokensOf(prompt),
+        options: read,
+      };
     });
   }
 

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { GrokError, whyNotText } from "../errors.ts";
 import { createAllowance } from "./allowance.ts";
 import { execute } from "./execute.ts";
 import { globals } from "./globals.ts";
@@ -49,6 +49,8 @@ export function createTemplate(source: string, name: string): Template {
         define(scope, variables, (value) => fromData(run, value, { fromCaller: true, roles }));
         execute(run, scope, body, out);
         const { value, caller } = out.build();
+        const why = whyNotText(value);
+        if (why !== undefined) throw new GrokError("format", `it gives what is no text: ${why}`);
         return { text: value, caller };
       });
     },

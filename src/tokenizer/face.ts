@@ -1,5 +1,5 @@
 import { toUtf8 } from "../bytes/utf8.ts";
-import { describeValue, GrokError } from "../errors.ts";
+import { describeValue, GrokError, whyNotText } from "../errors.ts";
 import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
 import { createPieceTable, hashRange, type Pieces, type PieceTable, pieceText } from "./pieces.ts";
 import { type EncodeOptions, pieceTypes, type Tokenizer, type TokenizerInfo } from "./tokenizer.ts";
@@ -54,6 +54,8 @@ export function createFace(
       if (typeof text !== "string") {
         throw new GrokError("argument", `${source}: what is to be encoded is ${describeValue(text)}, expected a text`);
       }
+      const why = whyNotText(text);
+      if (why !== undefined) throw new GrokError("argument", `${source}: what is to be encoded is no text: ${why}`);
       if (options.bos) {
         if (bos === undefined) {
           throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
@@ -90,6 +92,7 @@ export function createFace(
       return pieceText(pieces, id);
     },
     idOf(piece) {
+      if (!piece.isWellFormed()) return undefined;
       all ??= createPieceTable(pieces, source, undefined);
       const name = toUtf8(piece);
       const id = all.find(name, 0, name.length, hashRange(name, 0, name.length));

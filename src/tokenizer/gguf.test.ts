@@ -80,11 +80,11 @@ describe("a byte-level BPE tokenizer", async () => {
     const cut = await fromGguf(gpt2(pre, { bos_token_id: { type: "u32", value: 0 } }));
     const { scan } = preTokenizers.get(pre)!;
     fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 100 }), (text) => {
-        const kept = text.toWellFormed();
-        expect(cut.decode(cut.encode(text))).toBe(kept);
+      fc.property(fc.string({ unit: "binary", maxLength: 100 }), (given) => {
+        const text = given.toWellFormed();
+        expect(cut.decode(cut.encode(text))).toBe(text);
         // Words follow each other without a gap, and none ends inside a character.
-        const bytes = Buffer.from(kept);
+        const bytes = Buffer.from(text);
         for (let at = 0, end = 0; at < bytes.length; at = end) {
           end = scan(bytes, at, bytes.length);
           expect(end).toBeGreaterThan(at);

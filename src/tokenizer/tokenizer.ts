@@ -1,7 +1,7 @@
 /**
  * Text to token ids and back. One interface over SentencePiece models and byte-level BPE.
  *
- * Strings are encoded as UTF-8 first; a lone surrogate counts as U+FFFD, as in every web encoder.
+ * Strings are encoded as UTF-8 first; one with a lone surrogate, which web encoders take for U+FFFD, is refused: it is no text.
  */
 
 /** Kinds of pieces, numbered as in SentencePiece's ModelProto and in GGUF's `tokenizer.ggml.token_type`. */
@@ -73,7 +73,7 @@ export interface Tokenizer {
   readonly addBos: boolean;
   readonly addEos: boolean;
   readonly info: TokenizerInfo;
-  /** @throws GrokError `argument` when `bos` is asked for and the model has none. */
+  /** @throws GrokError `argument` for half a character; when `bos` is asked for and the model has none. */
   encode(text: string, options?: EncodeOptions): Int32Array;
   /** @throws GrokError `argument` for an id out of range. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;

@@ -1,7 +1,7 @@
 /** Training of a SentencePiece BPE model: from texts to the bytes of a `tokenizer.model`. */
 
 import { toUtf8 } from "../bytes/utf8.ts";
-import { GrokError } from "../errors.ts";
+import { GrokError, whyNotText } from "../errors.ts";
 import { maxPieceBytes } from "./pieces.ts";
 import { createMessage } from "./protobuf-write.ts";
 import { pieceTypes } from "./tokenizer.ts";
@@ -80,7 +80,11 @@ export function createTokenizerTrainer(options: TokenizerTrainingOptions): Token
   const reserved = anyOf([...meta.map(([name]) => name.replaceAll("\u2581", " ")), ...settings.separators]);
   const counts: WordCounts = new Map();
   return {
-    add: (text) => countWords(text, counts, reserved),
+    add(text) {
+      const why = whyNotText(text);
+      if (why !== undefined) throw new GrokError("argument", `tokenizer training: a text is none: ${why}`);
+      countWords(text, counts, reserved);
+    },
     train() {
       if (counts.size === 0) throw new GrokError("argument", "tokenizer training: the texts are empty");
       // Control characters stay out, a NUL and a tab above all, as in the library; user-defined pieces exist already.

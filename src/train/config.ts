@@ -1,4 +1,5 @@
 import { dirname, resolve } from "node:path";
+import { parseJson } from "../bytes/json.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
 import { type DataFormat, type DataKeys, type DataSource, dataFormats, defaultDataSource } from "./data/source.ts";
@@ -105,7 +106,7 @@ export function readTrainConfig(path: string): TrainConfig {
   const content = readTextFile(path);
   let value: unknown;
   try {
-    value = JSON.parse(content);
+    value = parseJson(content);
   } catch (error) {
     throw new GrokError("argument", `${path}: not JSON: ${(error as Error).message}`, { path }, error);
   }

@@ -106,3 +106,47 @@ describe("a file that is none", () => {
     expect(status).toBe(1);
   });
 });
+
+describe("half a character, spelled in JSON", () => {
+  const half = String.raw`"a\ud83d"`;
+  const halves = join(folder, "halves.jsonl");
+  const why = String.raw`\ud83d at place 1 is half a character`;
+
+  it.each([
+    ["tokenize --jsonl", ["tokenize", ...llama, "--jsonl"], `{"text":${half}}`],
+    [
+      "finetune --data",
+      ["finetune", ...llama, "--data", halves, "--out", join(folder, "halves")],
+      `{"prompt":${half},"answer":"b"}`,
+    ],
+    [
+      "finetune --data, a message",
+      ["finetune", ...llama, "--data", halves, "--out", join(folder, "halves")],
+      `{"messages":[{"role":"assistant","content":"b"},{"role":"user","content":${half}}]}`,
+    ],
+    ["chat --load", ["chat", ...quick, "--load", halves], `{"messages":[{"role":"user","content":${half}}]}`],
+    ["train", ["train", halves], `{"about":{"name":${half}}}`],
+  ])("%s", async (_, args, json) => {
+    writeFileSync(halves, json);
+    const { status, stderr } = await grok1(args, { input: json });
+    expect(stderr).toContain(why);
+    expect(stderr).toMatch(args.includes(halves) ? halves : /standard input, line 1/);
+    expect(status).toBeGreaterThan(0);
+  });
+});
+
+// Others do not tell the bytes that Node could not read.
+it.skipIf(process.platform !== "linux")(
+  "arguments and variables that are not UTF-8 (told on Linux alone)",
+  async () => {
+    const wrapper = ["sh", "-c", String.raw`exec "$@" -p "$(printf 'a\377b')"`, "sh"];
+    const argument = await grok1(["run", ...quick], { wrapper });
+    expect(argument).toMatchObject({ status: 2, stdout: "" });
+    expect(argument.stderr).toMatch(/^grok1: argument 9, line 1: the text is not UTF-8: found ff 62 at byte 1\n/);
+    const variable = await grok1(["run", ...quick, "-p", "a"], {
+      wrapper: ["sh", "-c", String.raw`export GROK1_SYSTEM="$(printf '\377')"; exec "$@"`, "sh"],
+    });
+    expect(variable.stderr).toMatch(/^grok1: GROK1_SYSTEM, line 1: the text is not UTF-8: found ff at byte 0\n/);
+    expect((await grok1(["run", ...quick, "-p", "a\ufffd"])).status).toBe(0);
+  },
+);

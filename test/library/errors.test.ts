@@ -1,5 +1,7 @@
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { GrokError, shown } from "../../src/errors.ts";
+import { createChat, loadModel } from "../../src/index.ts";
 
 describe("messages", () => {
   it("stay one line that can be read, whatever names are in them", () => {
@@ -33,4 +35,31 @@ describe("messages", () => {
     ]);
     expect(shown("x".repeat(1000)).length).toBeLessThan(110);
   });
+});
+
+it("half a character is refused wherever text comes in, by the name of what it stands in", async () => {
+  const half = "a\ud800";
+  const model = await loadModel(fileURLToPath(new URL("../vectors/models/llama.gguf", import.meta.url)), {
+    ...{ backend: "reference", contextLength: 64 },
+  });
+  const user = { role: "user", content: "a" } as const;
+  const calls: readonly (readonly [() => unknown, string])[] = [
+    [() => model.encode(half), "encode: the text"],
+    [() => model.generate(half).result, "generate: the prompt"],
+    [() => model.generate("a", { stop: ["b", half] }).result, "generate: the options"],
+    [() => model.chat([{ role: "user", content: half }]).result, "the messages"],
+    [() => model.chat([{ ...user, name: half }]).result, "the messages"],
+    [() => model.chat([user], { templateVariables: { [half]: 1 } }).result, "chat: the options"],
+    [() => createChat(model, { system: half }), "createChat: the options"],
+    [() => createChat(model).send(half).result, "the message"],
+    [() => model.tokenizer.encode(half), "what is to be encoded"],
+  ];
+  for (const [call, place] of calls) {
+    const error = await Promise.resolve()
+      .then(call)
+      .catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: "argument", message: expect.stringContaining(place) });
+    expect((error as Error).message).toContain("\\ud800 at place 1 is half a character");
+  }
+  await model.close();
 });

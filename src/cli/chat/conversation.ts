@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { parseJson } from "../../bytes/json.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import type { AdapterSource } from "../../engine/adapters.ts";
 import { GrokError } from "../../errors.ts";
@@ -32,7 +33,7 @@ export async function saveConversation({ chat, files }: Conversation, path: stri
 export function loadConversation({ chat, files }: Conversation, path: string): number {
   let document: unknown;
   try {
-    document = JSON.parse(readTextFile(path));
+    document = parseJson(readTextFile(path));
   } catch (error) {
     if (error instanceof GrokError) throw error;
     throw new GrokError("format", `${path}: expected JSON: ${(error as Error).message}`, { path }, error);

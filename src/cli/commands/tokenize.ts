@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type Command, Option } from "commander";
+import { parseJson } from "../../bytes/json.ts";
 import { readStreamLines } from "../../bytes/text-file.ts";
 import { GrokError } from "../../errors.ts";
 import { openTokenizer } from "../../tokenizer/open.ts";
@@ -67,7 +68,7 @@ async function tokenizeLines(tokenizer: Tokenizer, encoding: EncodeOptions): Pro
 function textOf(line: string, number: number): string {
   let entry: unknown;
   try {
-    entry = JSON.parse(line);
+    entry = parseJson(line);
   } catch (error) {
     const message = `${standardInput}, line ${number}: expected JSON: ${(error as Error).message}`;
     throw new GrokError("format", message, { line: number }, error);

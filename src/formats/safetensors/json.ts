@@ -1,3 +1,4 @@
+import { parseJson } from "../../bytes/json.ts";
 import { GrokError } from "../../errors.ts";
 
 /**
@@ -83,8 +84,8 @@ export function createJsonReader(path: string, text: Uint8Array, base: number): 
     const raw = text.subarray(start, at++);
     try {
       const decoded = utf8.decode(raw);
-      // The escapes themselves are JSON.parse's business.
-      return escaped ? (JSON.parse(`"${decoded}"`) as string) : decoded;
+      // The escapes themselves are JSON's business.
+      return escaped ? (parseJson(`"${decoded}"`) as string) : decoded;
     } catch {
       throw fail(`${what} is not UTF-8, or has a wrong escape`, start);
     }

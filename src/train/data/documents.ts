@@ -1,4 +1,5 @@
 import { constants } from "node:buffer";
+import { parseJson } from "../../bytes/json.ts";
 import { checkText, decodeChecked, failLong } from "../../bytes/text.ts";
 import { GrokError } from "../../errors.ts";
 import { readConversation } from "./conversation.ts";
@@ -95,7 +96,7 @@ function* jsonDocuments(file: string, bytes: Buffer, source: DataSource): Genera
     }
     let entry: unknown;
     try {
-      entry = JSON.parse(bytes.toString("utf8", start, end));
+      entry = parseJson(bytes.toString("utf8", start, end));
     } catch (error) {
       fail(file, line, `not JSON: ${(error as Error).message}`, error);
     }
