@@ -1,5 +1,6 @@
 import type { ChatMessage } from "../../generate/types.ts";
-import { type Document, fail, kindOf } from "./document.ts";
+import { type Conversation, type Document, fail, kindOf } from "./document.ts";
+import { markOf, withoutMarks } from "./learned.ts";
 import type { DataKeys } from "./source.ts";
 
 type Entry = Readonly<Record<string, unknown>>;
@@ -13,7 +14,7 @@ const roles = ["system", "developer", "user", "assistant", "tool"];
 
 /**
  * A conversation in OpenAI's layout for fine-tuning (`role`, `content`, `weight`, `tool_calls`, beside them `tools`) or in ShareGPT's
- * (`from`, `value`). Everything but a weight goes to the template.
+ * (`from`, `value`, beside them `system`). Everything but a weight goes to the template.
  * @throws GrokError `format` naming file, line and entry.
  */
 export function readConversation(file: string, line: number, entry: Entry, keys: DataKeys): Document {
@@ -26,15 +27,46 @@ export function readConversation(file: string, line: number, entry: Entry, keys:
       fail(file, line, `"${keys.messages}[${index}]${entryName}": ${what}`),
     ),
   );
+  if (
+    Object.hasOwn(entry, "system") &&
+    read[0]!.message.role === "system" &&
+    systemOf(file, line, entry) !== undefined
+  ) {
+    fail(file, line, 'there are two system messages: "system", and the first message');
+  }
   if (!read.some(({ message }) => message.role === "assistant")) {
     fail(file, line, "no message is the assistant's: there is nothing to learn");
   }
   if (!read.some(({ learned }) => learned)) return { kind: "empty", file, line };
-  const { tools } = entry;
+  const begun = withSystem(systemOf(file, line, entry), read);
   return {
-    ...{ kind: "chat", file, line, messages: read.map(({ message }) => message) },
-    ...{ learned: read.map(({ learned }) => learned), variables: Array.isArray(tools) ? { tools } : {} },
+    ...{ kind: "chat", file, line, messages: begun.map(({ message }) => message) },
+    ...{ learned: begun.map(({ learned }) => learned), variables: variablesOf(file, line, entry) },
   };
+}
+
+interface ReadMessage {
+  readonly message: ChatMessage;
+  readonly learned: boolean;
+}
+
+function withSystem(system: string | undefined, read: readonly ReadMessage[]): readonly ReadMessage[] {
+  if (system === undefined) return read;
+  return [{ message: { role: "system", content: system }, learned: false }, ...read];
+}
+
+/** A system message beside the messages, or beside a prompt. @throws GrokError `format` for what is no text, or for two. */
+export function systemOf(file: string, line: number, entry: Entry): string | undefined {
+  const system = Object.hasOwn(entry, "system") ? entry.system : undefined;
+  if (system === undefined || system === null || system === "") return undefined;
+  return typeof system === "string" ? system : fail(file, line, `"system": expected a text, found ${kindOf(system)}`);
+}
+
+/** What goes to the template beside the messages. @throws GrokError `format` for tools that are no list. */
+export function variablesOf(file: string, line: number, entry: Entry): Conversation["variables"] {
+  const tools = Object.hasOwn(entry, "tools") ? entry.tools : undefined;
+  if (tools === undefined || tools === null) return {};
+  return Array.isArray(tools) ? { tools } : fail(file, line, `"tools": expected a list, found ${kindOf(tools)}`);
 }
 
 function readMessage(value: unknown, keys: DataKeys, refuse: (entry: string, what: string) => never) {
@@ -53,8 +85,8 @@ function readMessage(value: unknown, keys: DataKeys, refuse: (entry: string, wha
   }
   const calls = Array.isArray(part.tool_calls) && part.tool_calls.length > 0;
   const content = readText(part[contentName], calls, (what) => refuse(`.${contentName}`, what));
-  const learned = isLearned(part.weight, role, (what) => refuse(".weight", what));
-  const { [roleName]: _, [contentName]: __, weight: ___, ...rest } = part;
+  const learned = isLearned(part, role, (name, what) => refuse(`.${name}`, what));
+  const { [roleName]: _, [contentName]: __, ...rest } = withoutMarks(part);
   const message: ChatMessage = { ...rest, role, content };
   return { message, learned: learned && (calls || content?.trim() !== "") };
 }
@@ -73,12 +105,10 @@ function readText(content: unknown, calls: boolean, refuse: (what: string) => ne
     .join("");
 }
 
-/** OpenAI's `weight`: 0 for an answer that is there to be read, not to be learned. */
-function isLearned(weight: unknown, role: string, refuse: (what: string) => never): boolean {
-  if (weight !== undefined && weight !== null && weight !== 0 && weight !== 1) {
-    refuse(`expected 0 or 1, found ${typeof weight === "number" ? weight : kindOf(weight)}`);
-  }
-  if (weight === 1 && role !== "assistant")
-    refuse(`is 1 for the role ${role}: only the assistant's messages are learned`);
-  return role === "assistant" && weight !== 0;
+/** Only the assistant's messages are learned, and of them not those that are marked. */
+function isLearned(part: Entry, role: string, refuse: (name: string, what: string) => never): boolean {
+  const mark = markOf(part, refuse);
+  if (mark === true && role !== "assistant")
+    refuse("weight", `is 1 for the role ${role}: only the assistant's messages are learned`);
+  return role === "assistant" && mark !== false;
 }

@@ -4,7 +4,14 @@ import type { ChatMessage } from "../../generate/types.ts";
 /** A document and where it begins, for messages. */
 export type Document = { readonly file: string; readonly line: number } & (
   | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "pair"; readonly prompt: string; readonly answer: string }
+  | {
+      readonly kind: "pair";
+      readonly system?: string;
+      readonly prompt: string;
+      readonly answer: string;
+      /** As a conversation's. */
+      readonly variables: Conversation["variables"];
+    }
   | ({ readonly kind: "chat" } & Conversation)
   /** A pair without an answer, or a conversation without anything to learn: passed over, and counted. */
   | { readonly kind: "empty" }

@@ -2,9 +2,10 @@ import { constants } from "node:buffer";
 import { parseJson } from "../../bytes/json.ts";
 import { checkText, decodeChecked, failLong } from "../../bytes/text.ts";
 import { GrokError } from "../../errors.ts";
-import { readConversation } from "./conversation.ts";
+import { readConversation, systemOf, variablesOf } from "./conversation.ts";
 import { type Document, fail, kindOf } from "./document.ts";
 import { jsonEntries } from "./json-entries.ts";
+import { checkForeign, markOf } from "./learned.ts";
 import type { DataSource } from "./source.ts";
 
 /** A line of JSON longer than this is taken for damage: a file that lost its line ends, or is no JSONL at all. */
@@ -114,6 +115,9 @@ function toDocument(
   entry: Readonly<Record<string, unknown>>,
   { format, keys }: DataSource,
 ): Document | undefined {
+  const refuse = (name: string, what: string): never => fail(file, line, `"${name}": ${what}`);
+  if (format !== "jsonl") checkForeign(entry, Object.values(keys), refuse);
+  if (markOf(entry, refuse) === false) return { kind: "empty", file, line };
   if (format === "jsonl") {
     const text = textOf(file, line, entry, keys.text).replaceAll("\r\n", "\n").trim();
     return text === "" ? undefined : { kind: "text", file, line, text };
@@ -123,7 +127,9 @@ function toDocument(
   const input = Object.hasOwn(entry, keys.input) ? textOf(file, line, entry, keys.input) : "";
   const answer = textOf(file, line, entry, keys.answer);
   if (answer.trim() === "") return { kind: "empty", file, line };
-  return { kind: "pair", file, line, prompt: input === "" ? prompt : `${prompt}\n\n${input}`, answer };
+  const asked = input === "" ? prompt : `${prompt}\n\n${input}`;
+  const [system, variables] = [systemOf(file, line, entry), variablesOf(file, line, entry)];
+  return { kind: "pair", file, line, ...(system !== undefined && { system }), prompt: asked, answer, variables };
 }
 
 function textOf(file: string, line: number, entry: Readonly<Record<string, unknown>>, key: string): string {

@@ -39,6 +39,7 @@ export function encodeDocument(
     };
   }
   if (document.kind === "pair" && options.template === undefined) {
+    if (document.system !== undefined || Object.keys(document.variables).length > 0) throw needsTemplate(document);
     const prompt = concat(bos, tokenizer.encode(document.prompt), []);
     const ids = concat(bos, tokenizer.encode(document.prompt + document.answer), eos);
     return {
@@ -47,23 +48,22 @@ export function encodeDocument(
       bytes: Buffer.byteLength(document.answer),
     };
   }
-  if (options.template === undefined) {
-    throw new GrokError("argument", `${document.file}, line ${document.line}: chat data needs a chat template`, {
-      file: document.file,
-      line: document.line,
-    });
-  }
-  const conversation: Conversation =
-    document.kind === "chat"
-      ? document
-      : {
-          messages: [
-            { role: "user", content: document.prompt },
-            { role: "assistant", content: document.answer },
-          ],
-          ...{ learned: [false, true], variables: {} },
-        };
+  if (options.template === undefined) throw needsTemplate(document);
+  const conversation = document.kind === "chat" ? document : conversationOf(document);
   return encodeConversation(document, conversation, options.template, options);
+}
+
+function needsTemplate({ kind, file, line }: Document): GrokError {
+  const what = kind === "pair" ? "a system message or tools beside a prompt need" : "chat data needs";
+  return new GrokError("argument", `${file}, line ${line}: ${what} a chat template`, { file, line });
+}
+
+function conversationOf({ system, prompt, answer, variables }: Extract<Document, { kind: "pair" }>): Conversation {
+  const head: readonly ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];
+  return {
+    messages: [...head, { role: "user", content: prompt }, { role: "assistant", content: answer }],
+    ...{ learned: [...head.map(() => false), false, true], variables },
+  };
 }
 
 /**

@@ -23,7 +23,7 @@ export interface TokenizedDocuments {
   readonly emptyLine: number;
 }
 
-const magic = 0x32444947; // "GID2"
+const magic = 0x33444947; // "GID3"
 const headerWords = 11;
 
 /**
