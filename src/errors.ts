@@ -15,6 +15,16 @@ export type ErrorCode =
   | "argument"
   /** A request needs more context, pages or memory than there is. */
   | "capacity"
+  /** What is asked for is not there: a model, a page of the server. */
+  | "not-found"
+  /** A server's client has not shown a key that opens it. */
+  | "denied"
+  /** A server's client may not ask for this, or from there. */
+  | "forbidden"
+  /** A request is larger than what is read of one. */
+  | "too-large"
+  /** Too many others are being served. */
+  | "busy"
   /** The caller cancelled. */
   | "cancelled"
   /** A broken promise inside grok1: a defect, please report it. */

@@ -10,6 +10,11 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   shape: 1,
   capacity: 1,
   internal: 1,
+  "not-found": 1,
+  denied: 1,
+  forbidden: 1,
+  "too-large": 1,
+  busy: 1,
   argument: 2,
   cancelled: 130,
 };

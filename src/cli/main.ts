@@ -83,6 +83,7 @@ const commands = {
   convert: async () => (await import("./commands/convert.ts")).addConvert,
   logits: async () => (await import("./commands/logits.ts")).addLogits,
   perplexity: async () => (await import("./commands/perplexity.ts")).addPerplexity,
+  serve: async () => (await import("./commands/serve.ts")).addServe,
   bench: async () => (await import("./commands/bench.ts")).addBench,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
 } as const;

@@ -27,6 +27,7 @@ const flow = [
   "eval",
   "verify",
   "train",
+  "server",
   "index",
   "cli",
 ];

@@ -1,0 +1,299 @@
+import { createHash } from "node:crypto";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { LanguageModel } from "../generate/types.ts";
+import { eventsOf, startTestServer, type TestServer } from "./app.case.ts";
+
+const vectors = resolve(import.meta.dirname, "../../test/vectors/models");
+const files = { llama: join(vectors, "llama.gguf"), mixtral: join(vectors, "mixtral.gguf") };
+
+let server: TestServer;
+let model: LanguageModel;
+beforeAll(async () => {
+  server = startTestServer(files);
+  model = await server.model();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const messages = [{ role: "user", content: "What of it?" }];
+const drawn = { temperature: 1, seed: 3, max_tokens: 6 };
+/** The same, as the library has it: OpenAI's defaults cut nothing off. */
+const libraryDrawn = { temperature: 1, topP: 1, topK: 0, minP: 0, penaltyWindow: -1, seed: 3, maxTokens: 6 };
+
+// biome-ignore lint/suspicious/noExplicitAny: what a client reads has no type
+type Any = any;
+
+const json = async (response: Response): Promise<Any> => ({
+  status: response.status,
+  ...((await response.json()) as object),
+});
+
+describe("chat completions", () => {
+  it("answer what the library answers, and count its tokens", async () => {
+    const { text, usage, finishReason } = await model.chat(messages, libraryDrawn).result;
+    const answer = await json(await server.post("/v1/chat/completions", { model: "llama", messages, ...drawn }));
+    expect(answer).toMatchObject({ status: 200, object: "chat.completion", model: "llama" });
+    expect(answer.choices).toEqual([
+      {
+        ...{ index: 0, message: { role: "assistant", content: text, refusal: null }, logprobs: null },
+        finish_reason: finishReason === "length" ? "length" : "stop",
+      },
+    ]);
+    expect(answer.usage).toMatchObject({
+      prompt_tokens: usage.promptTokens,
+      completion_tokens: usage.completionTokens,
+    });
+  });
+
+  it("stream the same text, its usage, and an end", async () => {
+    const { text, usage } = await model.chat(messages, libraryDrawn).result;
+    const request = { messages, ...drawn, stream: true, stream_options: { include_usage: true } };
+    const response = await server.post("/v1/chat/completions", request);
+    expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
+    const events = (await eventsOf(response)) as Any[];
+    expect(events.pop()).toBe("[DONE]");
+    expect(events.pop()).toMatchObject({ choices: [], usage: { completion_tokens: usage.completionTokens } });
+    expect(events[0].choices[0].delta).toEqual({ role: "assistant", content: "" });
+    expect(events.map(({ choices }) => choices[0].delta.content ?? "").join("")).toBe(text);
+    expect(events.at(-1).choices[0]).toMatchObject({ delta: {}, finish_reason: "length" });
+    expect(events.every(({ usage }) => usage === null)).toBe(true);
+  });
+
+  it("give several answers, each as one alone with the next seed", async () => {
+    const texts: string[] = [];
+    for (const seed of [3, 4, 5]) texts.push((await model.chat(messages, { ...libraryDrawn, seed }).result).text);
+    const answer = await json(await server.post("/v1/chat/completions", { messages, ...drawn, n: 3 }));
+    expect(answer.choices.map((choice: { message: { content: string } }) => choice.message.content)).toEqual(texts);
+    const events = (await eventsOf(
+      await server.post("/v1/chat/completions", { messages, ...drawn, n: 3, stream: true }),
+    )) as Any[];
+    const streamed = ["", "", ""];
+    for (const { choices } of events.slice(0, -1)) streamed[choices[0].index] += choices[0].delta.content ?? "";
+    expect(streamed).toEqual(texts);
+    expect((await model.status()).sessions).toBe(0);
+  });
+
+  it("give log-probabilities with exact bytes", async () => {
+    const { logprobs } = await model.chat(messages, { ...libraryDrawn, logprobs: 2 }).result;
+    const request = { messages, ...drawn, logprobs: true, top_logprobs: 2 };
+    const { choices } = await json(await server.post("/v1/chat/completions", request));
+    const { content } = choices[0].logprobs;
+    expect(content.map(({ logprob }: { logprob: number }) => logprob)).toEqual(logprobs!.map(({ logprob }) => logprob));
+    expect(content.map(({ bytes }: { bytes: number[] }) => bytes)).toEqual(
+      logprobs!.map(({ token }) => [...model.tokenizer.bytes(token)]),
+    );
+    expect(content[0].top_logprobs).toHaveLength(2);
+  });
+
+  it("end at stop strings", async () => {
+    const { text } = await model.chat(messages, libraryDrawn).result;
+    const stop = text.slice(2, 4);
+    const { choices } = await json(await server.post("/v1/chat/completions", { messages, ...drawn, stop: [stop] }));
+    expect(choices[0]).toMatchObject({
+      message: { content: text.slice(0, text.indexOf(stop)) },
+      finish_reason: "stop",
+    });
+  });
+
+  it("read the developer's message as the system's", async () => {
+    const ask = async (role: string) => {
+      const said = [{ role, content: "Be brief." }, ...messages];
+      return (await json(await server.post("/v1/chat/completions", { messages: said, ...drawn }))).usage;
+    };
+    expect(await ask("developer")).toEqual(await ask("system"));
+  });
+});
+
+describe("completions", () => {
+  it("answer texts and tokens, each in its place", async () => {
+    const prompts = ["One day", "Once"];
+    const results = [];
+    for (const prompt of prompts) results.push(await model.generate(prompt, { ...libraryDrawn, logprobs: 1 }).result);
+    const byText = await json(await server.post("/v1/completions", { prompt: prompts, ...drawn, logprobs: 1 }));
+    expect(byText.choices.map(({ text }: { text: string }) => text)).toEqual(results.map(({ text }) => text));
+    expect(byText.usage.prompt_tokens).toBe(results.reduce((sum, { usage }) => sum + usage.promptTokens, 0));
+    const { tokens, token_logprobs: values, text_offset: offsets } = byText.choices[0].logprobs;
+    expect(values).toEqual(results[0]!.logprobs!.map(({ logprob }) => logprob));
+    expect(offsets[1]).toBe(tokens[0].length);
+    const ids = prompts.map((prompt) => [...model.encode(prompt)]);
+    const byTokens = await json(await server.post("/v1/completions", { prompt: ids, ...drawn }));
+    expect(byTokens.choices.map(({ text }: { text: string }) => text)).toEqual(results.map(({ text }) => text));
+  });
+
+  it("are 16 tokens long where nobody says more", async () => {
+    const { usage } = await json(
+      await server.post("/v1/completions", { prompt: "One day", seed: 1, ignore_eos: true }),
+    );
+    expect(usage.completion_tokens).toBe(16);
+  });
+});
+
+describe("models", () => {
+  it("are listed, and taken in turn where only one fits", async () => {
+    const { data } = await json(await server.get("/v1/models"));
+    expect(data.map(({ id }: { id: string }) => id)).toEqual(["llama", "mixtral"]);
+    const ask = (name: string) => server.post("/v1/chat/completions", { model: name, messages, ...drawn });
+    const answers = await Promise.all(["mixtral", "llama", "mixtral"].map(async (name) => json(await ask(name))));
+    expect(answers.map(({ model }) => model)).toEqual(["mixtral", "llama", "mixtral"]);
+    expect(answers[0].choices).toEqual(answers[2].choices);
+    expect(server.models.loaded()).toHaveLength(1);
+    model = await server.model();
+  });
+
+  it("that are not here are refused in OpenAI's words", async () => {
+    expect(await json(await server.post("/v1/chat/completions", { model: "gpt-4", messages }))).toEqual({
+      status: 404,
+      error: {
+        ...{
+          message: 'there is no model "gpt-4" here',
+          type: "not_found_error",
+          param: "model",
+          code: "model_not_found",
+        },
+      },
+    });
+    expect((await server.get("/v1/models/gpt-4")).status).toBe(404);
+  });
+});
+
+describe("tokens", () => {
+  it("come from texts and become texts", async () => {
+    const content = "One day, <|im_end|> ¿qué?";
+    const { tokens } = await json(await server.post("/tokenize", { content, add_special: false }));
+    expect(tokens).toEqual([...model.tokenizer.encode(content, { special: true })]);
+    const back = await json(await server.post("/detokenize", { tokens }));
+    expect(back.content).toBe(model.tokenizer.decode(tokens, { special: true }));
+  });
+});
+
+describe("a request that is wrong", () => {
+  it.each([
+    ["no JSON", "{", /no JSON/],
+    ["no UTF-8", Buffer.from([0x7b, 0xff]), /UTF-8|byte/],
+    ["no messages", {}, /^messages: /],
+    ["an unknown field", { messages, nonsense: 1 }, /nonsense/],
+    ["a field out of its range", { messages, temperature: -1 }, /^temperature: /],
+    ["a message with a picture", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /messages/],
+    ["alternatives without log-probabilities", { messages, top_logprobs: 2 }, /top_logprobs/],
+    ["a prompt longer than the context", { messages: [{ role: "user", content: "long ".repeat(5000) }] }, /context/],
+    ["the same, streamed", { messages: [{ role: "user", content: "long ".repeat(5000) }], stream: true }, /context/],
+  ])("with %s is refused with its place", async (_, body, message) => {
+    const response = await server.post("/v1/chat/completions", body);
+    const { status, error } = await json(response);
+    expect(status).toBe(400);
+    expect(error.type).toBe("invalid_request_error");
+    expect(error.message).toMatch(message);
+  });
+
+  it("of another type, or too large, is not read", async () => {
+    const plain = await server.post(
+      "/v1/chat/completions",
+      { messages },
+      { headers: { "content-type": "text/plain" } },
+    );
+    expect(plain.status).toBe(400);
+    const large = await server.post("/v1/chat/completions", {
+      messages: [{ role: "user", content: "x".repeat(200_000) }],
+    });
+    expect(large.status).toBe(413);
+    let sent = 0;
+    const endless = new ReadableStream({
+      pull(controller) {
+        sent += 10_000;
+        controller.enqueue(new Uint8Array(10_000).fill(32));
+      },
+    });
+    const bomb = new Request("http://localhost/v1/chat/completions", {
+      ...{
+        method: "POST",
+        body: endless,
+        duplex: "half",
+        headers: { host: "localhost", "content-type": "application/json" },
+      },
+    } as RequestInit);
+    expect((await server.app.fetch(bomb)).status).toBe(413);
+    expect(sent).toBeLessThan(200_000);
+  });
+
+  it("at an address that is none is told so", async () => {
+    expect(await json(await server.get("/v1/nothing"))).toMatchObject({ status: 404, error: { code: "not_found" } });
+  });
+});
+
+describe("who may ask", () => {
+  it("no page of another origin, nobody by another name", async () => {
+    expect((await server.get("/v1/models", { host: "evil.example" })).status).toBe(403);
+    expect((await server.get("/v1/models", { origin: "http://evil.example" })).status).toBe(403);
+    expect((await server.get("/v1/models", { origin: "http://localhost" })).status).toBe(200);
+  });
+
+  it("pages of an origin that is listed, which their browser is told", async () => {
+    await using open = startTestServer(files, { origins: ["http://app.example"] });
+    const origin = { origin: "http://app.example" };
+    const asked = await open.get("/v1/models", origin);
+    expect(asked.status).toBe(200);
+    expect(asked.headers.get("access-control-allow-origin")).toBe("http://app.example");
+    expect((await open.get("/v1/models", { origin: "http://other.example" })).status).toBe(403);
+  });
+
+  it("who has a key, where there are keys; neither the log nor the server know it", async () => {
+    const hash = (key: string) => createHash("sha256").update(key).digest("hex");
+    await using closed = startTestServer(files, { keys: { laptop: hash("secret"), phone: hash("other") } });
+    expect(await json(await closed.get("/v1/models"))).toMatchObject({
+      status: 401,
+      error: { code: "invalid_api_key" },
+    });
+    expect((await closed.get("/v1/models", { authorization: "Bearer wrong" })).status).toBe(401);
+    expect((await closed.get("/v1/models", { authorization: `Bearer ${hash("secret")}` })).status).toBe(401);
+    expect((await closed.get("/v1/models", { authorization: "Bearer secret" })).status).toBe(200);
+    expect((await closed.get("/v1/models", { "x-api-key": "other" })).status).toBe(200);
+    expect(closed.log.map(({ key }) => key)).toEqual([undefined, undefined, undefined, "laptop", "phone"]);
+    expect(JSON.stringify(closed.log)).not.toContain("secret");
+  });
+});
+
+describe("many at a time", () => {
+  it("each gets the answer that it gets alone, none is lost", async () => {
+    const prompts = Array.from({ length: 12 }, (_, i) => [{ role: "user", content: `Question ${i}?` }]);
+    const alone: string[] = [];
+    for (const said of prompts) alone.push((await model.chat(said, { ...libraryDrawn, temperature: 0 }).result).text);
+    const together = await Promise.all(
+      prompts.map(async (messages) =>
+        json(await server.post("/v1/chat/completions", { messages, ...drawn, temperature: 0 })),
+      ),
+    );
+    expect(together.map(({ choices }) => choices[0].message.content)).toEqual(alone);
+  });
+
+  it("more than may wait are refused, and who leaves makes room", async () => {
+    await using small = startTestServer(files, { limits: { atOnce: 1, waiting: 1, bodyBytes: 10_000 } });
+    const gone = new AbortController();
+    const long = { messages, max_tokens: 200, ignore_eos: true, stream: true };
+    const first = await small.post("/v1/chat/completions", long);
+    const second = small.post("/v1/chat/completions", { messages, ...drawn }, { signal: gone.signal });
+    const third = await json(await small.post("/v1/chat/completions", { messages, ...drawn }));
+    expect(third).toMatchObject({ status: 503, error: { type: "overloaded_error" } });
+    gone.abort();
+    expect((await second).status).toBe(499);
+    await first.body!.cancel();
+    expect((await small.post("/v1/chat/completions", { messages, ...drawn })).status).toBe(200);
+    const status = await (await small.model()).status();
+    expect(status).toMatchObject({ sessions: 0, requests: 0, freePages: status.pages });
+  });
+
+  it("who leaves in the middle of a stream gives back what was held", async () => {
+    const response = await server.post("/v1/chat/completions", {
+      messages,
+      max_tokens: 100,
+      ignore_eos: true,
+      stream: true,
+      n: 3,
+    });
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    await expect.poll(async () => (await model.status()).requests).toBe(0);
+    expect((await model.status()).sessions).toBe(0);
+    expect(server.log.at(-1)).toMatchObject({ path: "/v1/chat/completions", status: 200 });
+  });
+});

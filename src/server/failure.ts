@@ -1,0 +1,28 @@
+import { type ErrorCode, GrokError } from "../errors.ts";
+
+/** The one table from error codes to HTTP status. */
+const statusOf: Readonly<Record<ErrorCode, number>> = {
+  ...{ argument: 400, capacity: 400, denied: 401, forbidden: 403, "not-found": 404, "too-large": 413, busy: 503 },
+  ...{ cancelled: 499, io: 500, format: 500, unsupported: 500, shape: 500, internal: 500 },
+};
+
+/** What went wrong with a request, before a dialect says it in its own shape. */
+export interface Failure {
+  readonly status: number;
+  readonly code: ErrorCode;
+  /** For the client: of a defect only that it is one. */
+  readonly message: string;
+  /** The field of the request that is at fault, where one is. */
+  readonly field: string | undefined;
+}
+
+/** @param defect is told of what is no {@link GrokError}: a client need not see a stack, the log must. */
+export function failureOf(error: unknown, defect: (error: unknown) => void): Failure {
+  if (!(error instanceof GrokError)) {
+    defect(error);
+    return { status: 500, code: "internal", message: "a defect in the server; its log says more", field: undefined };
+  }
+  const { code, message, details } = error;
+  const field = typeof details.option === "string" ? details.option : undefined;
+  return { status: statusOf[code], code, message, field };
+}

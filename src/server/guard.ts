@@ -1,0 +1,79 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { GrokError } from "../errors.ts";
+
+/** Who may ask, and from where. */
+export interface GuardOptions {
+  /** Keys that open the API, by name: SHA-256 of each, in hexadecimal. None: everybody may ask. */
+  readonly keys: Readonly<Record<string, string>>;
+  /** Names and addresses that the server is called by; empty: any. */
+  readonly hosts: readonly string[];
+  /** Origins of pages, other than the server's own, that may ask; "*": any. */
+  readonly origins: readonly string[];
+}
+
+export interface Guard {
+  /**
+   * The name of the request's key; undefined where none is needed. A page somewhere else must not be able to ask in the name of whoever
+   * opened it: neither from its own origin, nor from a name that it lets point here.
+   * @throws GrokError `denied`, `forbidden`
+   */
+  admit(request: Request): string | undefined;
+  /** Headers for a page of a listed origin. */
+  corsHeaders(request: Request): Record<string, string>;
+}
+
+export function createGuard({ keys, hosts, origins }: GuardOptions): Guard {
+  const known = Object.entries(keys).map(([name, hash]) => ({ name, hash: Buffer.from(hash, "hex") }));
+  const mayAsk = (origin: string) => origins.includes("*") || origins.includes(origin);
+
+  function checkHost(request: Request): void {
+    const name = hostnameOf(request.headers.get("host") ?? "");
+    if (hosts.length === 0 || hosts.includes(name)) return;
+    throw new GrokError("forbidden", `this server is not called ${JSON.stringify(name)}`, { option: "host" });
+  }
+
+  function checkOrigin(request: Request): void {
+    const origin = request.headers.get("origin");
+    if (origin === null || mayAsk(origin)) return;
+    const own = URL.canParse(origin) && new URL(origin).host === request.headers.get("host");
+    if (!own) throw new GrokError("forbidden", `pages of ${origin} may not ask here`, { option: "origin" });
+  }
+
+  function keyOf(request: Request): string | undefined {
+    if (known.length === 0) return undefined;
+    const given = request.headers.get("authorization")?.replace(/^Bearer\s+/i, "") ?? request.headers.get("x-api-key");
+    if (given === null || given === undefined)
+      throw new GrokError("denied", "a key is needed: Authorization: Bearer KEY");
+    const hash = createHash("sha256").update(given).digest();
+    // All are compared, whichever fits: time tells nothing.
+    const fitting = known.filter((key) => key.hash.length === hash.length && timingSafeEqual(key.hash, hash));
+    if (fitting.length === 0) throw new GrokError("denied", "the key is not one of this server's");
+    return fitting[0]!.name;
+  }
+
+  return {
+    admit(request) {
+      checkHost(request);
+      checkOrigin(request);
+      return keyOf(request);
+    },
+    corsHeaders(request): Record<string, string> {
+      const origin = request.headers.get("origin");
+      if (origin === null || !mayAsk(origin)) return {};
+      return {
+        "access-control-allow-origin": origin,
+        "access-control-allow-headers": "authorization, content-type, x-api-key",
+        "access-control-allow-methods": "GET, POST",
+        vary: "origin",
+      };
+    },
+  };
+}
+
+/** Of a Host header: without the port, an IPv6 address without its brackets. */
+function hostnameOf(host: string): string {
+  return host
+    .replace(/:\d+$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .toLowerCase();
+}

@@ -1,0 +1,145 @@
+import { GrokError } from "../errors.ts";
+import type { LanguageModel } from "../generate/types.ts";
+
+/** Models by the names that requests call them by: loaded at first use, given back when nobody uses them. */
+export interface ModelHost {
+  readonly names: readonly string[];
+  /** What is loaded at this moment. */
+  loaded(): readonly { readonly name: string; readonly model: LanguageModel; readonly users: number }[];
+  /**
+   * The model called `name`, or the first for undefined, until it is disposed of. Waits where another has to be given back first.
+   * @throws GrokError `not-found`; what loading throws; `cancelled` by the signal
+   */
+  use(name: string | undefined, signal: AbortSignal): Promise<ModelUse>;
+  close(): Promise<void>;
+}
+
+export interface ModelUse extends Disposable {
+  readonly name: string;
+  readonly model: LanguageModel;
+}
+
+export interface ModelHostOptions {
+  readonly models: readonly { readonly name: string; readonly load: () => Promise<LanguageModel> }[];
+  /** Models in memory at a time. */
+  readonly atOnce: number;
+  /** After so many seconds without a request a model is given back; undefined: never. */
+  readonly idleSeconds?: number | undefined;
+}
+
+interface Held {
+  readonly name: string;
+  readonly loading: Promise<LanguageModel>;
+  model?: LanguageModel;
+  users: number;
+  usedAt: number;
+  idle?: NodeJS.Timeout | undefined;
+}
+
+export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOptions): ModelHost {
+  const loaders = new Map(models.map(({ name, load }) => [name, load]));
+  const held = new Map<string, Held>();
+  const closing = new Set<Promise<void>>();
+  let waiting: (() => void)[] = [];
+  let closed = false;
+
+  const wake = () => {
+    const woken = waiting;
+    waiting = [];
+    for (const go of woken) go();
+  };
+
+  function giveBack(entry: Held): void {
+    clearTimeout(entry.idle);
+    held.delete(entry.name);
+    const done = entry.loading
+      .then((model) => model.close())
+      .catch(() => undefined)
+      .finally(() => {
+        closing.delete(done);
+        wake();
+      });
+    closing.add(done);
+  }
+
+  /** A place in memory for one more, where there is one: it may have to be taken from what nobody uses. */
+  function makeRoom(): boolean {
+    if (held.size + closing.size < atOnce) return true;
+    if (held.size < atOnce) return false;
+    const unused = [...held.values()].filter(({ users }) => users === 0).sort((a, b) => a.usedAt - b.usedAt)[0];
+    if (unused !== undefined) giveBack(unused);
+    return false;
+  }
+
+  function load(name: string): Held {
+    const entry: Held = { name, loading: loaders.get(name)!(), users: 0, usedAt: performance.now() };
+    held.set(name, entry);
+    entry.loading.then(
+      (model) => {
+        entry.model = model;
+      },
+      () => {
+        if (held.get(name) === entry) held.delete(name);
+        wake();
+      },
+    );
+    return entry;
+  }
+
+  function release(entry: Held): void {
+    entry.users--;
+    entry.usedAt = performance.now();
+    if (entry.users > 0) return;
+    wake();
+    if (idleSeconds === undefined || held.get(entry.name) !== entry) return;
+    entry.idle = setTimeout(() => giveBack(entry), idleSeconds * 1000);
+    entry.idle.unref();
+  }
+
+  /** What is taken is in use from then on: nobody may give it back between two turns. */
+  async function take(name: string, signal: AbortSignal): Promise<Held> {
+    for (;;) {
+      if (closed) throw new GrokError("busy", "the server is closing");
+      signal.throwIfAborted();
+      const entry = held.get(name) ?? (makeRoom() ? load(name) : undefined);
+      if (entry !== undefined) {
+        clearTimeout(entry.idle);
+        entry.users++;
+        return entry;
+      }
+      await new Promise<void>((resolve) => {
+        waiting.push(resolve);
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  return {
+    names: models.map(({ name }) => name),
+    loaded: () => [...held.values()].flatMap(({ name, model, users }) => (model ? [{ name, model, users }] : [])),
+    async use(asked, signal) {
+      const name = asked ?? models[0]!.name;
+      if (!loaders.has(name)) {
+        throw new GrokError("not-found", `there is no model ${JSON.stringify(name)} here`, { option: "model" });
+      }
+      const entry = await take(name, signal);
+      let used = true;
+      const done = () => {
+        if (used) release(entry);
+        used = false;
+      };
+      try {
+        return { name, model: await entry.loading, [Symbol.dispose]: done };
+      } catch (error) {
+        done();
+        throw error;
+      }
+    },
+    async close() {
+      closed = true;
+      for (const entry of [...held.values()]) giveBack(entry);
+      wake();
+      await Promise.all(closing);
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import { z } from "zod";
+import type { FinishReason, TokenLogprob } from "../../engine/request.ts";
+import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+
+/** What chat and text completions have in common. Fields beyond OpenAI's are those that other servers know too. */
+export const generationFields = {
+  model: z.string().optional(),
+  temperature: z.number().min(0).max(100).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  top_k: z.int().min(0).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  repetition_penalty: z.number().positive().nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  logit_bias: z
+    .record(z.string().regex(/^\d+$/, "a token is named by its number"), z.number().min(-100).max(100))
+    .nullish(),
+  seed: z.int().min(0).nullish(),
+  stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(64)]).nullish(),
+  max_tokens: z.int().min(0).nullish(),
+  n: z.int().min(1).max(128).nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z
+    .strictObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() })
+    .nullish(),
+  ignore_eos: z.boolean().nullish(),
+  // What changes no answer here.
+  user: z.string().nullish(),
+  metadata: z.record(z.string(), z.unknown()).nullish(),
+  store: z.literal(false, "nothing is stored here").nullish(),
+  service_tier: z.string().nullish(),
+  safety_identifier: z.string().nullish(),
+  prompt_cache_key: z.string().nullish(),
+  prompt_cache_retention: z.string().nullish(),
+};
+
+type GenerationFields = z.infer<z.ZodObject<typeof generationFields>>;
+
+/** OpenAI's own defaults. Its penalties look at all that was generated. */
+const defaults: GenerateOptions = { temperature: 1, topP: 1, topK: 0, minP: 0, penaltyWindow: -1 };
+
+/** @param preferred what whoever runs the server wants where a request says nothing. */
+export function optionsOf(fields: GenerationFields, preferred: GenerateOptions): GenerateOptions {
+  const { temperature, top_p, top_k, min_p, repetition_penalty, presence_penalty, frequency_penalty } = fields;
+  const { logit_bias, seed, stop, max_tokens, ignore_eos } = fields;
+  const said = {
+    ...{ temperature, topP: top_p, topK: top_k, minP: min_p, repetitionPenalty: repetition_penalty },
+    ...{ presencePenalty: presence_penalty, frequencyPenalty: frequency_penalty, seed, stop, maxTokens: max_tokens },
+    logitBias:
+      logit_bias && Object.fromEntries(Object.entries(logit_bias).map(([token, bias]) => [Number(token), bias])),
+    ignoreEnd: ignore_eos,
+  };
+  const given = Object.entries(said).filter(([, value]) => value !== null && value !== undefined);
+  return { ...defaults, ...preferred, ...(Object.fromEntries(given) as GenerateOptions) };
+}
+
+export function finishReasonOf(reason: FinishReason): "stop" | "length" {
+  return reason === "length" || reason === "context" ? "length" : "stop";
+}
+
+/** @param n answers of each prompt, which count its tokens once */
+export function usageOf(results: readonly GenerateResult[], n = results.length) {
+  const firsts = results.filter((_, index) => index % n === 0);
+  const prompt = sum(firsts.map(({ usage }) => usage.promptTokens));
+  const completion = sum(results.map(({ usage }) => usage.completionTokens));
+  return {
+    ...{ prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion },
+    prompt_tokens_details: { cached_tokens: n === 1 ? sum(firsts.map(({ usage }) => usage.cachedTokens)) : 0 },
+  };
+}
+
+const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
+
+/** Unix time in seconds, as OpenAI has it. */
+export const seconds = () => Math.floor(Date.now() / 1000);
+
+/** A token as text; `bytes` say exactly what is only a part of a character. */
+export function tokenText(
+  tokenizer: Tokenizer,
+  token: number,
+): { readonly token: string; readonly bytes: readonly number[] } {
+  // A model's table can have more rows than the tokenizer has pieces.
+  if (token >= tokenizer.vocabSize) return { token: "", bytes: [] };
+  const bytes = Buffer.from(tokenizer.bytes(token));
+  return { token: bytes.length === 0 ? tokenizer.piece(token) : bytes.toString("utf8"), bytes: [...bytes] };
+}
+
+/** A chat completion's `logprobs`. */
+export function chatLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[] | undefined) {
+  if (entries === undefined) return null;
+  const entry = (token: number, logprob: number) => ({ ...tokenText(tokenizer, token), logprob });
+  const content = entries.map(({ token, logprob, top }) => ({
+    ...entry(token, logprob),
+    top_logprobs: top.map((other) => entry(other.token, other.logprob)),
+  }));
+  return { content, refusal: null };
+}

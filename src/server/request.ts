@@ -1,0 +1,55 @@
+import type { z } from "zod";
+import { decodeText } from "../bytes/text.ts";
+import { GrokError } from "../errors.ts";
+
+/**
+ * The body of a request, read without trust: JSON of bounded size that a schema describes.
+ * @throws GrokError `too-large`; `argument` naming the field that is wrong, and what was expected of it
+ */
+export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBytes: number): Promise<T> {
+  const type = request.headers.get("content-type") ?? "";
+  // A page of another origin can send text and forms without asking, but not this.
+  if (!/^application\/json\s*(;|$)/i.test(type)) {
+    throw new GrokError("argument", "the body's content-type is not application/json", { option: "content-type" });
+  }
+  const text = textOf(await readBytes(request, mostBytes));
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new GrokError("argument", `the body is no JSON: ${(error as Error).message}`, {}, error);
+  }
+  const read = schema.safeParse(value);
+  if (read.success) return read.data;
+  const { path, message } = read.error.issues[0]!;
+  const place = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
+  const option = place.replace(/^\./, "");
+  throw new GrokError(
+    "argument",
+    `${option === "" ? "the body" : option}: ${message}`,
+    option === "" ? {} : { option },
+  );
+}
+
+/** A client's bytes that are no text are its mistake, as those of a file are the file's. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return decodeText(bytes, "the body");
+  } catch (error) {
+    if (!(error instanceof GrokError)) throw error;
+    throw new GrokError("argument", error.message, error.details, error);
+  }
+}
+
+async function readBytes(request: Request, most: number): Promise<Uint8Array> {
+  const tooLarge = () => new GrokError("too-large", `the body has more than the ${most} bytes that are read`, { most });
+  if (Number(request.headers.get("content-length") ?? 0) > most) throw tooLarge();
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of request.body ?? []) {
+    bytes += piece.byteLength;
+    if (bytes > most) throw tooLarge();
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
