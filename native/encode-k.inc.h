@@ -25,7 +25,7 @@ GROK1_INLINE void affineCodes(const float* x, const AffineBlock<kCount>& block, 
   for (int i = 0; i < 256; i++) codes[i] = uint8_t(q[i]);
 }
 
-static void encodeQ2K(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeQ2K(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   for (int64_t at = 0; at < cols; at += 256, x += 256, out += 84) {
     float w[256];
     uint8_t codes[256];
@@ -54,7 +54,7 @@ GROK1_INLINE void packScales6(const int* scales, const int* mins, uint8_t* out) 
 
 // Q4_K and Q5_K.
 template <int kLevels>
-static void encodeQ45K(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeQ45K(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   for (int64_t at = 0; at < cols; at += 256, x += 256, out += kLevels == 15 ? 144 : 176) {
     float w[256];
     uint8_t codes[256];
@@ -89,7 +89,7 @@ GROK1_INLINE void scaledValues(const float* x, const ScaledBlock<kCount>& block,
   for (int j = 0; j < kCount; j++) nearestValues<Grid>(x + kSize * j, kSize, block.d * float(block.scales[j]), q + kSize * j);
 }
 
-static void encodeQ3K(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeQ3K(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   for (int64_t at = 0; at < cols; at += 256, x += 256, out += 110) {
     float w[256], q[256];
     uint8_t codes[256];
@@ -113,7 +113,7 @@ static void encodeQ3K(const float* x, const float* importance, int64_t cols, uin
   }
 }
 
-static void encodeQ6K(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeQ6K(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   for (int64_t at = 0; at < cols; at += 256, x += 256, out += 210) {
     float w[256], q[256];
     uint8_t codes[256];
@@ -135,7 +135,7 @@ static void encodeQ6K(const float* x, const float* importance, int64_t cols, uin
 static constexpr float kIq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 using Iq4 = Uneven<kIq4, 16>;
 
-static void encodeIq4Nl(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeIq4Nl(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   for (int64_t at = 0; at < cols; at += 32, x += 32, out += 18) {
     float w[32], q[32];
     uint8_t codes[32];
@@ -148,7 +148,7 @@ static void encodeIq4Nl(const float* x, const float* importance, int64_t cols, u
   }
 }
 
-static void encodeIq4Xs(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeIq4Xs(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   for (int64_t at = 0; at < cols; at += 256, x += 256, out += 136) {
     float w[256], q[256];
     uint8_t codes[32];

@@ -9,13 +9,13 @@ namespace grok1::GROK1_ISA {
 GROK1_INLINE void put16(uint8_t* out, uint16_t value) { memcpy(out, &value, 2); }
 GROK1_INLINE void putHalf(uint8_t* out, float value) { put16(out, floatToHalf(value)); }
 
-static void encodeF32(const float* x, const float*, int64_t cols, uint8_t* out) { memcpy(out, x, size_t(cols) * 4); }
+static void encodeF32(const float* x, const float*, int64_t cols, float*, uint8_t* out) { memcpy(out, x, size_t(cols) * 4); }
 
-static void encodeF16(const float* x, const float*, int64_t cols, uint8_t* out) {
+static void encodeF16(const float* x, const float*, int64_t cols, float*, uint8_t* out) {
   for (int64_t i = 0; i < cols; i++) putHalf(out + 2 * i, x[i]);
 }
 
-static void encodeBf16(const float* x, const float*, int64_t cols, uint8_t* out) {
+static void encodeBf16(const float* x, const float*, int64_t cols, float*, uint8_t* out) {
   for (int64_t i = 0; i < cols; i++) {
     const uint32_t bits = bitsOf(x[i]);
     put16(out + 2 * i, uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16));
@@ -34,7 +34,7 @@ GROK1_INLINE float extremeOf(const float* x, int n) {
   return found;
 }
 
-static void encodeQ8_0(const float* x, const float*, int64_t cols, uint8_t* out) {
+static void encodeQ8_0(const float* x, const float*, int64_t cols, float*, uint8_t* out) {
   for (int64_t at = 0; at < cols; at += 32, x += 32, out += 34) {
     const float d = magnitude(extremeOf(x, 32)) / 127, inverse = inverseOf(d);
     putHalf(out, d);
@@ -59,7 +59,7 @@ GROK1_INLINE void packFive(const uint8_t* codes, uint8_t* out) {
 
 // Q4_0 and Q5_0: x = d * (code - kHalf).
 template <int kHalf>
-static void encodeSymmetric(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeSymmetric(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   const float sigma2 = importance == nullptr ? 0 : meanSquare(x, cols);
   for (int64_t at = 0; at < cols; at += 32, x += 32, out += kHalf == 8 ? 18 : 22) {
     uint8_t codes[32];
@@ -85,7 +85,7 @@ static void encodeSymmetric(const float* x, const float* importance, int64_t col
 
 // Q4_1 and Q5_1: x = d * code + m.
 template <int kLevels>
-static void encodeRange(const float* x, const float* importance, int64_t cols, uint8_t* out) {
+static void encodeRange(const float* x, const float* importance, int64_t cols, float*, uint8_t* out) {
   const float sigma2 = importance == nullptr ? 0 : meanSquare(x, cols);
   for (int64_t at = 0; at < cols; at += 32, x += 32, out += kLevels == 15 ? 20 : 24) {
     uint8_t codes[32];

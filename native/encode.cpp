@@ -68,13 +68,14 @@ int64_t encodeRows(ThreadPool& pool, Isa isa, int from, const uint8_t* bytes, in
     throw Failure("ERR_ARGUMENT", "rows that do not fill blocks");
   }
   const std::vector<float> weights = importance == nullptr ? std::vector<float>() : normalized(importance, cols);
-  std::vector<float> values(size_t(pool.size()) * size_t(cols));
+  const int64_t perThread = cols + kEncodeScratch;
+  std::vector<float> memory(size_t(pool.size()) * size_t(perThread));
   const int64_t inBytes = cols / in.elements * in.bytes, outBytes = cols / block.elements * block.bytes;
   const float largest = largestOf(to);
   std::atomic<int64_t> bad{std::numeric_limits<int64_t>::max()};
   const int64_t step = std::max<int64_t>(1, std::min<int64_t>(rows / (4 * pool.size()), (1 << 16) / cols));
   pool.run([&](int thread, int) {
-    float* const x = values.data() + size_t(thread) * size_t(cols);
+    float* const x = memory.data() + thread * perThread;
     for (;;) {
       const int64_t start = pool.next(step), end = std::min(rows, start + step);
       if (start >= rows) return;
@@ -83,7 +84,7 @@ int64_t encodeRows(ThreadPool& pool, Isa isa, int from, const uint8_t* bytes, in
         int64_t wrong = 0;
         for (int64_t i = 0; i < cols; i++) wrong += !(std::fabs(x[i]) <= largest);
         if (wrong == 0) {
-          encode(x, weights.empty() ? nullptr : weights.data(), cols, out + row * outBytes);
+          encode(x, weights.empty() ? nullptr : weights.data(), cols, x + cols, out + row * outBytes);
           continue;
         }
         int64_t place = row * cols;

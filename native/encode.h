@@ -19,7 +19,8 @@ int64_t encodeRows(ThreadPool& pool, Isa isa, int from, const uint8_t* bytes, in
                    const float* importance, uint8_t* out);
 
 // One row for one instruction set: `importance` is of mean 1 and nowhere 0, or null.
-using EncodeRow = void (*)(const float* x, const float* importance, int64_t cols, uint8_t* out);
+using EncodeRow = void (*)(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out);
+inline constexpr int64_t kEncodeScratch = 196608;  // floats
 // Null for a type that is not known.
 EncodeRow encodeRowOf(Isa isa, int type);
 
