@@ -82,7 +82,7 @@ export function planConversion(choice: ConversionChoice): ConversionPlan {
   checkChoice(choice);
   const source = openSource(choice.source);
   try {
-    return plan(source, recipeNamed(choice.type, source.tensors));
+    return planRecipe(source, recipeNamed(choice.type, source.tensors));
   } finally {
     source.close();
   }
@@ -102,27 +102,44 @@ export async function convertModel(options: ConvertOptions): Promise<ConvertResu
   const { out, signal, onProgress } = options;
   checkText("out", out);
   const source = openSource(options.source);
-  const encoder = createRowEncoder();
   try {
-    refuseOwnFiles(source, out);
-    const recipe = recipeNamed(options.type, source.tensors);
-    const planned = plan(source, recipe);
+    return await writeConversion(source, recipeNamed(options.type, source.tensors), { out, signal, onProgress });
+  } finally {
+    source.close();
+  }
+}
+
+export interface WriteOptions extends Pick<ConvertOptions, "out" | "signal" | "onProgress"> {
+  readonly threads?: number | undefined;
+  /** How much an error in each column of a tensor weighs, of each matrix of a stack, and what the file that says it hashes to. */
+  readonly importance?: { readonly of: (tensor: string) => Float32Array | undefined; readonly sha256: string } | undefined;
+}
+
+/** Writes a source by a recipe. @throws GrokError as {@link convertModel}. */
+export async function writeConversion(
+  source: ModelSource,
+  recipe: Recipe,
+  { out, signal, onProgress, threads, importance }: WriteOptions,
+): Promise<ConvertResult> {
+  refuseOwnFiles(source, out);
+  const encoder = createRowEncoder(threads === undefined ? {} : { threads });
+  try {
+    const planned = planRecipe(source, recipe);
     const layout = layOutGguf(metadataOf(source, recipe), planned.tensors);
     const sections = planned.tensors.map(({ name, type, bytes }, i): Section => {
       const tensor = source.tensors[i]!;
-      return { name, bytes, padding: layout.padding(bytes), data: () => encodedChunks(tensor, type, encoder) };
+      return { name, bytes, padding: layout.padding(bytes), data: () => encodedChunks(tensor, type, encoder, importance?.of(name)) };
     });
     const head = Buffer.concat([layout.header, layout.padding(layout.header.length)]);
     const progress = onProgress && createReport(planned, onProgress);
     const written = await writeResumable(
       out,
-      { head, sections, madeFrom: describeFiles(source) },
+      { head, sections, madeFrom: `${describeFiles(source)} ${importance?.sha256 ?? ""}` },
       { signal, onProgress: progress, beforeNaming: (file) => writeHashes(out, file, planned.tensors) },
     );
     return { ...planned, out, sha256: written.sha256, kept: written.kept };
   } finally {
     encoder.close();
-    source.close();
   }
 }
 
@@ -135,7 +152,8 @@ function checkChoice({ source, type }: ConversionChoice): void {
   checkText("type", type);
 }
 
-function plan(source: ModelSource, recipe: Recipe): ConversionPlan {
+/** What a source would become by a recipe. */
+export function planRecipe(source: ModelSource, recipe: Recipe): ConversionPlan {
   const tensors = source.tensors.map((tensor): PlannedTensor => {
     const { name, shape, from, stored, storedBytes } = tensor;
     const type = recipe.typeOf(tensor);
@@ -159,7 +177,12 @@ function metadataOf({ metadata }: ModelSource, { fileType }: Recipe): Metadata {
   ];
 }
 
-async function* encodedChunks(tensor: SourceTensor, type: TensorType, encoder: RowEncoder): AsyncGenerator<Uint8Array> {
+async function* encodedChunks(
+  tensor: SourceTensor,
+  type: TensorType,
+  encoder: RowEncoder,
+  importance: Float32Array | undefined,
+): AsyncGenerator<Uint8Array> {
   const given = tensor.encoded?.(type);
   if (given !== undefined) {
     yield* given;
@@ -167,13 +190,39 @@ async function* encodedChunks(tensor: SourceTensor, type: TensorType, encoder: R
   }
   const columns = tensor.shape.at(-1) ?? 1;
   let before = 0;
+  let at = 0;
   for await (const rows of tensor.rows()) {
     try {
-      yield encoder.encode(type, rows, columns);
+      for (const { values, weights } of byMatrix(tensor, rows, before, importance)) {
+        at = before + (values.byteOffset - rows.byteOffset) / 4;
+        yield encoder.encode(type, values, columns, weights);
+      }
     } catch (error) {
-      throw placeError(error, tensor, before);
+      throw placeError(error, tensor, at);
     }
     before += rows.length;
+  }
+}
+
+/** Rows with the importance of the columns of their matrix, which in a stack is each matrix's own. */
+function* byMatrix(
+  { shape }: SourceTensor,
+  rows: Float32Array,
+  before: number,
+  importance: Float32Array | undefined,
+): Generator<{ readonly values: Float32Array; readonly weights: Float32Array | undefined }> {
+  const columns = shape.at(-1) ?? 1;
+  if (importance === undefined || importance.length === columns) {
+    yield { values: rows, weights: importance };
+    return;
+  }
+  const matrix = columns * shape.at(-2)!;
+  for (let from = 0; from < rows.length; ) {
+    const index = Math.floor((before + from) / matrix);
+    const end = Math.min(rows.length, (index + 1) * matrix - before);
+    const weights = importance.subarray(index * columns, (index + 1) * columns);
+    yield { values: rows.subarray(from, end), weights };
+    from = end;
   }
 }
 

@@ -1,6 +1,7 @@
 import { GrokError } from "../errors.ts";
 import { canEncode } from "../tensor/decode.ts";
-import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
+import { encodedBytes, type TensorType } from "../tensor/types.ts";
+import { fitRows } from "./fit-rows.ts";
 import type { SourceTensor } from "./source.ts";
 
 /** Which type each tensor is written in. */
@@ -22,11 +23,6 @@ const fileTypes: Partial<Record<TensorType, number>> = {
 /** Types that a whole model can be written in. */
 export const recipeTypes: readonly TensorType[] = (Object.keys(fileTypes) as TensorType[]).filter(canEncode);
 
-/** What rows that do not fill a type's blocks are written in: the nearest type of smaller blocks, as llama.cpp's quantizer chooses. */
-const narrower: Partial<Record<TensorType, TensorType>> = {
-  ...{ q2_k: "q4_0", q3_k: "q4_0", q4_k: "q5_0", q5_k: "q5_1", q6_k: "q8_0", iq4_xs: "iq4_nl" },
-};
-
 /**
  * A recipe by its name: a type for all matrices, or "keep", each tensor in the smallest type that holds it as it is stored. Gains and the
  * router are f32 in either: they are small, and a choice of experts is not to hang on rounding.
@@ -46,13 +42,6 @@ export function recipeNamed(name: string, tensors: readonly Pick<SourceTensor, "
   };
   const main = name === "keep" ? mostBytes(tensors, typeOf) : type;
   return { name, fileType: fileTypes[main] ?? 1, typeOf };
-}
-
-/** A type whose blocks rows of so many values fill. */
-export function fitRows(type: TensorType, columns: number): TensorType {
-  if (columns % tensorTypes[type].blockSize === 0) return type;
-  const next = narrower[type];
-  return next !== undefined && columns % tensorTypes[next].blockSize === 0 ? next : "f16";
 }
 
 function mostBytes(
