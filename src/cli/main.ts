@@ -81,6 +81,7 @@ const commands = {
   finetune: async () => (await import("./commands/finetune.ts")).addFinetune,
   merge: async () => (await import("./commands/merge.ts")).addMerge,
   convert: async () => (await import("./commands/convert.ts")).addConvert,
+  quantize: async () => (await import("./commands/quantize.ts")).addQuantize,
   logits: async () => (await import("./commands/logits.ts")).addLogits,
   perplexity: async () => (await import("./commands/perplexity.ts")).addPerplexity,
   serve: async () => (await import("./commands/serve.ts")).addServe,

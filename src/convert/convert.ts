@@ -112,7 +112,9 @@ export async function convertModel(options: ConvertOptions): Promise<ConvertResu
 export interface WriteOptions extends Pick<ConvertOptions, "out" | "signal" | "onProgress"> {
   readonly threads?: number | undefined;
   /** How much an error in each column of a tensor weighs, of each matrix of a stack, and what the file that says it hashes to. */
-  readonly importance?: { readonly of: (tensor: string) => Float32Array | undefined; readonly sha256: string } | undefined;
+  readonly importance?:
+    | { readonly of: (tensor: string) => Float32Array | undefined; readonly sha256: string }
+    | undefined;
 }
 
 /** Writes a source by a recipe. @throws GrokError as {@link convertModel}. */
@@ -128,7 +130,12 @@ export async function writeConversion(
     const layout = layOutGguf(metadataOf(source, recipe), planned.tensors);
     const sections = planned.tensors.map(({ name, type, bytes }, i): Section => {
       const tensor = source.tensors[i]!;
-      return { name, bytes, padding: layout.padding(bytes), data: () => encodedChunks(tensor, type, encoder, importance?.of(name)) };
+      return {
+        name,
+        bytes,
+        padding: layout.padding(bytes),
+        data: () => encodedChunks(tensor, type, encoder, importance?.of(name)),
+      };
     });
     const head = Buffer.concat([layout.header, layout.padding(layout.header.length)]);
     const progress = onProgress && createReport(planned, onProgress);

@@ -62,7 +62,12 @@ export async function writeImportance(
 }
 
 function float(name: string, shape: readonly number[], values: Float32Array): TensorToWrite {
-  return { name, type: "f32", shape, data: () => [new Uint8Array(values.buffer, values.byteOffset, values.byteLength)] };
+  return {
+    name,
+    type: "f32",
+    shape,
+    data: () => [new Uint8Array(values.buffer, values.byteOffset, values.byteLength)],
+  };
 }
 
 /**
@@ -78,7 +83,10 @@ export function readImportance(path: string): Importance {
     const found = isGguf ? readGguf(path) : readLegacy(file, bytes);
     for (const [name, { squares, counts }] of found.matrices) {
       if (squares.every((sum) => sum >= 0 && Number.isFinite(sum)) && counts.every((count) => count >= 0)) continue;
-      throw new GrokError("format", `${path}: ${name}: a sum of squares that is negative, or no number`, { path, name });
+      throw new GrokError("format", `${path}: ${name}: a sum of squares that is negative, or no number`, {
+        path,
+        name,
+      });
     }
     return { path, sha256, ...found };
   } finally {
@@ -135,9 +143,13 @@ function readLegacy({ path }: DataFile, bytes: Uint8Array): Content {
   let at = 0;
   const take = (count: number): number => {
     if (!(count >= 0 && at + count <= bytes.length)) {
-      throw new GrokError("format", `${path}: is no importance matrix: at byte ${at} it ends, or means what it cannot`, {
-        ...{ path, offset: at },
-      });
+      throw new GrokError(
+        "format",
+        `${path}: is no importance matrix: at byte ${at} it ends, or means what it cannot`,
+        {
+          ...{ path, offset: at },
+        },
+      );
     }
     at += count;
     return at - count;
