@@ -7,19 +7,19 @@
 
 namespace grok1 {
 
-namespace {
+ThreadPool& Encoder::threads() const {
+  if (!pool) throw Failure("ERR_CLOSED", "the encoder is closed");
+  return *pool;
+}
 
-struct Encoder {
-  Isa isa;
-  std::unique_ptr<ThreadPool> pool;  // empty once closed
-};
+namespace {
 
 // encode(from, bytes: Uint8Array, to, rows, cols, importance: Float32Array, out: Uint8Array)
 napi_value encode(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<7> args(env, info);
     const Encoder& encoder = *static_cast<Encoder*>(args.state);
-    if (!encoder.pool) throw Failure("ERR_CLOSED", "the encoder is closed");
+    ThreadPool& pool = encoder.threads();
     const int32_t from = fromJs<int32_t>(env, args.values[0]), to = fromJs<int32_t>(env, args.values[2]);
     const int64_t rows = fromJs<int64_t>(env, args.values[3]), cols = fromJs<int64_t>(env, args.values[4]);
     const auto [bytes, length] = elements<uint8_t>(env, args.values[1], napi_uint8_array, "expected a Uint8Array");
@@ -32,7 +32,7 @@ napi_value encode(napi_env env, napi_callback_info info) {
         int64_t(room) != rows * (cols / block.elements) * block.bytes || (weights != 0 && int64_t(weights) != cols)) {
       throw Failure("ERR_ARGUMENT", "rows, bytes and importance that do not fit each other");
     }
-    return toJs(env, double(encodeRows(*encoder.pool, encoder.isa, from, bytes, to, rows, cols, weights == 0 ? nullptr : importance,
+    return toJs(env, double(encodeRows(pool, encoder.isa, from, bytes, to, rows, cols, weights == 0 ? nullptr : importance,
                                        const_cast<uint8_t*>(out))));
   });
 }
@@ -57,6 +57,7 @@ napi_value createEncoder(napi_env env, napi_callback_info info) {
     const napi_value object = newObject(env);
     set(env, object, "threads", toJs(env, double(encoder->pool->size())));
     setFunction(env, object, "encode", encode, encoder);
+    setCompensation(env, object, encoder);
     setFunction(env, object, "close", closeEncoder, encoder);
     return object;
   });

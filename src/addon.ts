@@ -60,6 +60,30 @@ export interface AddonEncoder {
     importance: Float32Array,
     out: Uint8Array,
   ): number;
+  /** Whether compensate() writes rows of this ggml type. */
+  canCompensate(ggmlType: number): boolean;
+  /** gram [cols, cols] += xᵀ x, x [rows, cols]. Blocks until it is done. */
+  gram(x: Float32Array, rows: number, cols: number, gram: Float32Array): void;
+  /**
+   * The upper triangular U [cols, cols] with UᵀU = (gram + damping * mean(diag gram))⁻¹, its columns in the order in which they are to be
+   * rounded. False where `gram` is not that of any inputs.
+   */
+  factor(gram: Float32Array, order: Int32Array, cols: number, damping: number, factor: Float32Array): boolean;
+  /**
+   * As encode(), with each column's error made up for by the columns behind it in `order`, in which blocks of `to` stay together. `losses`
+   * [rows] gets E H Eᵀ of each row's error E, with H as it was damped.
+   */
+  compensate(
+    from: number,
+    bytes: Uint8Array,
+    to: number,
+    rows: number,
+    cols: number,
+    factor: Float32Array,
+    order: Int32Array,
+    out: Uint8Array,
+    losses: Float64Array,
+  ): number;
   /** Ends the threads. */
   close(): void;
 }

@@ -1,0 +1,159 @@
+#include "compensate.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "encode.h"
+#include "grid.h"
+#include "memory.h"
+#include "quants.h"
+
+namespace grok1 {
+
+namespace compensate_scalar { extern const CompensateKernels kCompensate; }
+namespace compensate_avx2 { extern const CompensateKernels kCompensate; }
+namespace compensate_avx512 { extern const CompensateKernels kCompensate; }
+namespace compensate_neon { extern const CompensateKernels kCompensate; }
+
+namespace {
+
+const CompensateKernels& kernelsOf(Isa isa) {
+  switch (isa) {
+#if defined(GROK1_HAVE_AVX2)
+    case Isa::avx2:
+    case Isa::avxvnni: return compensate_avx2::kCompensate;
+#endif
+#if defined(GROK1_HAVE_AVX512)
+    case Isa::avx512: return compensate_avx512::kCompensate;
+#endif
+#if defined(GROK1_HAVE_NEON)
+    case Isa::neon:
+    case Isa::i8mm: return compensate_neon::kCompensate;
+#endif
+    default: return compensate_scalar::kCompensate;
+  }
+}
+
+constexpr float kLargest = 65504;  // of the halves that scales are
+
+// 1 / U[j][j]², by column as it lies, of mean 1 and nowhere 0.
+std::vector<float> importanceOf(const float* factor, const int32_t* order, int64_t cols) {
+  std::vector<double> weights(size_t(cols), 0);
+  double total = 0;
+  for (int64_t j = 0; j < cols; j++) {
+    const double u = factor[j * cols + j];
+    if (!(u > 0 && std::isfinite(u))) throw Failure("ERR_ARGUMENT", "a factor that is not one of an inverse");
+    total += weights[size_t(order[j])] = 1 / (u * u);
+  }
+  std::vector<float> out(size_t(cols), 0);
+  for (int64_t j = 0; j < cols; j++) out[size_t(j)] = float(std::max(weights[size_t(j)] / total * double(cols), 1e-6));
+  return out;
+}
+
+// One tile of rows after the other.
+struct Tile {
+  const CompensateKernels& kernels;
+  const EncodeRow encode;
+  const int type, block, blockBytes;
+  const GridRange range = gridRange(type);
+  const int64_t cols;
+  const float *factor, *importance;
+  const int32_t* order;
+  std::vector<float> w, row, values, steps, bases, v, errors;
+
+  Tile(Isa isa, int to, int64_t cols, const float* factor, const float* importance, const int32_t* order)
+      : kernels(kernelsOf(isa)), encode(encodeRowOf(isa, to)), type(to), block(blockSize(to).elements), blockBytes(blockSize(to).bytes),
+        cols(cols), factor(factor), importance(importance), order(order), w(size_t(cols * kTileRows)), row(size_t(cols)),
+        values(size_t(3 * block)), steps(size_t(block * kTileRows)), bases(steps), v(steps), errors(steps) {}
+
+  // Row r of the tile; the place of a value that cannot be, or -1.
+  int64_t take(int r, int from, const uint8_t* bytes) {
+    dequantizeRow(from, bytes, row.data(), cols);
+    for (int64_t i = 0; i < cols; i++) {
+      if (!(std::fabs(row[size_t(i)]) <= kLargest)) return i;
+    }
+    for (int64_t p = 0; p < cols; p++) w[size_t(p * kTileRows + r)] = row[size_t(order[p])];
+    return -1;
+  }
+
+  // Rows `rowBytes` apart, and what each loses.
+  void encodeRows(int rows, int64_t rowBytes, uint8_t* out, double* losses) {
+    std::fill(losses, losses + rows, 0);
+    for (int64_t at = 0; at < cols; at += block) {
+      const int64_t start = order[at] / block * block;
+      uint8_t* const blocks = out + start / block * blockBytes;
+      float *const x = w.data() + at * kTileRows, *const y = values.data();
+      for (int r = 0; r < rows; r++) {
+        for (int i = 0; i < block; i++) y[order[at + i] - start] = std::clamp(x[i * kTileRows + r], -kLargest, kLargest);
+        encode(y, importance + start, block, blocks + r * rowBytes);
+        readGrid(type, blocks + r * rowBytes, y + block, y + 2 * block);
+        for (int i = 0; i < block; i++) {
+          steps[size_t(i * kTileRows + r)] = y[block + order[at + i] - start];
+          bases[size_t(i * kTileRows + r)] = y[2 * block + order[at + i] - start];
+        }
+      }
+      const float* const u = factor + at * cols + at;
+      const auto round = range.uneven ? kernels.roundUneven : kernels.round;
+      round(x, u, cols, block, steps.data(), bases.data(), range.low, range.high, v.data(), errors.data());
+      for (int r = 0; r < rows; r++) {
+        for (int i = 0; i < block; i++) {
+          const double error = errors[size_t(i * kTileRows + r)];
+          losses[r] += error * error;
+          y[order[at + i] - start] = v[size_t(i * kTileRows + r)];
+        }
+        writeCodes(type, y, blocks + r * rowBytes);
+      }
+      kernels.spread(x + block * kTileRows, u + block, cols, block, errors.data(), cols - at - block);
+    }
+  }
+};
+
+}  // namespace
+
+bool canCompensate(int type) { return canEncode(type) && hasGrid(type); }
+
+int64_t compensateRows(ThreadPool& pool, Isa isa, int from, const uint8_t* bytes, int to, int64_t rows, int64_t cols, const float* factor,
+                       const int32_t* order, uint8_t* out, double* losses) {
+  const BlockSize in = blockSize(from), block = blockSize(to);
+  if (!canCompensate(to) || in.elements == 0) throw Failure("ERR_ARGUMENT", "a type that is not known here");
+  if (rows < 0 || cols < 1 || cols % in.elements != 0 || cols % block.elements != 0) {
+    throw Failure("ERR_ARGUMENT", "rows that do not fill blocks");
+  }
+  std::vector<bool> seen(size_t(cols), false);
+  for (int64_t p = 0; p < cols; p++) {
+    const int64_t column = order[p];
+    if (column < 0 || column >= cols || seen[size_t(column)] || column / block.elements != order[p / block.elements * block.elements] / block.elements) {
+      throw Failure("ERR_ARGUMENT", "an order that is none, or that takes blocks apart");
+    }
+    seen[size_t(column)] = true;
+  }
+  const std::vector<float> importance = importanceOf(factor, order, cols);
+  const int64_t inBytes = cols / in.elements * in.bytes, outBytes = cols / block.elements * block.bytes;
+  std::vector<Tile> tiles(size_t(pool.size()), Tile(isa, to, cols, factor, importance.data(), order));
+  std::atomic<int64_t> bad{std::numeric_limits<int64_t>::max()};
+  pool.run([&](int thread, int) {
+    Tile& tile = tiles[size_t(thread)];
+    for (int64_t row; (row = pool.next(kTileRows)) < rows;) {
+      const int count = int(std::min<int64_t>(kTileRows, rows - row));
+      int64_t wrong = -1;
+      for (int r = 0; r < count && wrong < 0; r++) {
+        const int64_t column = tile.take(r, from, bytes + (row + r) * inBytes);
+        if (column >= 0) wrong = (row + r) * cols + column;
+      }
+      if (wrong < 0) {
+        tile.encodeRows(count, outBytes, out + row * outBytes, losses + row);
+        continue;
+      }
+      int64_t first = bad.load();
+      while (wrong < first && !bad.compare_exchange_weak(first, wrong)) {
+      }
+    }
+  });
+  const int64_t first = bad.load();
+  return first == std::numeric_limits<int64_t>::max() ? -1 : first;
+}
+
+}  // namespace grok1

@@ -1,0 +1,2 @@
+#define GROK1_ISA compensate_neon
+#include "compensate.inc.h"

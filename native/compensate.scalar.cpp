@@ -1,0 +1,2 @@
+#define GROK1_ISA compensate_scalar
+#include "compensate.inc.h"
