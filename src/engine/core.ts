@@ -52,11 +52,7 @@ export interface Core {
     onPrompt?: (computed: number) => void,
   ): Promise<EngineResult>;
   /** Log-probabilities of each text's tokens, in the order of the texts; what they have in common is computed once. */
-  score(
-    id: number,
-    texts: readonly ScoreText[],
-    options?: Pick<ScoreOptions, "passTokens" | "onScored">,
-  ): Promise<Float64Array[]>;
+  score(id: number, texts: readonly ScoreText[], options?: Omit<ScoreOptions, "signal">): Promise<Float64Array[]>;
   /** All logits of a sequence, and on request every layer. */
   logits(id: number, tokens: Int32Array, layers: boolean): Promise<LogitsResult>;
   bench(id: number, options: BenchOptions): Promise<BenchResult>;
@@ -234,12 +230,13 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
         });
       });
     },
-    async score(id, texts, { passTokens, onScored: emit = () => undefined } = {}) {
+    async score(id, texts, { passTokens, top = 0, onScored: emit = () => undefined } = {}) {
       requireOpen();
       if (passTokens !== undefined) checkWhole("passTokens", passTokens, 1, Number.MAX_SAFE_INTEGER);
+      checkWhole("top", top, 0, 100);
       return await new Promise((resolve, reject) => {
         const settle = { resolve, reject };
-        const { consumer, sequences } = createScoring({ texts, vocab, contextLength, pool, nextId, emit }, settle);
+        const { consumer, sequences } = createScoring({ texts, vocab, contextLength, pool, nextId, top, emit }, settle);
         if (sequences.length === 0) return resolve(texts.map(() => new Float64Array(0)));
         begin(id, consumer, sequences, { background: true, ...(passTokens !== undefined && { passTokens }) });
       });

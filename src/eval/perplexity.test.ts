@@ -20,6 +20,7 @@ function scorer(tokens: readonly number[], bos?: number) {
         onScored?.(
           index,
           Float64Array.from(tokens.subarray(from), (token) => -token),
+          [],
         );
       }
     },

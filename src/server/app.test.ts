@@ -120,6 +120,42 @@ describe("completions", () => {
     expect(byTokens.choices.map(({ text }: { text: string }) => text)).toEqual(results.map(({ text }) => text));
   });
 
+  it("give prompts back with what the model thought of them, as whole logits say", async () => {
+    const prompts = ["One day, ¿qué?", "One day, ¿qué? Nobody knew 🙂."];
+    const request = { prompt: prompts, echo: true, logprobs: 2, max_tokens: 1, temperature: 0 };
+    const { choices } = await json(await server.post("/v1/completions", request));
+    for (const [i, prompt] of prompts.entries()) {
+      const ids = [...model.encode(prompt)];
+      const logits = (await model.logits(ids)).logits.values;
+      const { tokens, token_logprobs: values, top_logprobs: top, text_offset: offsets } = choices[i].logprobs;
+      const text = model.tokenizer.decode(ids);
+      expect(choices[i].text.startsWith(text)).toBe(true);
+      expect(values).toHaveLength(ids.length + 1);
+      expect([values[0], top[0], offsets[0]]).toEqual([null, null, 0]);
+      // What begins at an offset is what the tokens before it spell.
+      for (const [at, offset] of offsets.slice(0, ids.length).entries()) {
+        const before = model.tokenizer.decode(ids.slice(ids[0] === model.tokenizer.bos ? 1 : 0, at));
+        if (!before.includes("\ufffd")) expect(text.slice(0, offset)).toBe(before);
+      }
+      const width = model.info.vocab;
+      for (const [at, id] of ids.entries()) {
+        if (at === 0) continue;
+        const row = [...logits.subarray((at - 1) * width, at * width)];
+        const most = Math.max(...row);
+        const normalizer = most + Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0));
+        expect(values[at]).toBeCloseTo(row[id]! - normalizer, 5);
+        expect(Math.max(...(Object.values(top[at]) as number[]))).toBeCloseTo(most - normalizer, 5);
+        // A name stands for the same token in both lists: who asks whether the likeliest was taken compares them.
+        if (row[id] === most) expect(top[at][tokens[at]]).toBeCloseTo(values[at], 9);
+      }
+    }
+    const alone = await json(await server.post("/v1/completions", { ...request, max_tokens: 0, logprobs: null }));
+    expect(alone.choices.map(({ text }: { text: string }) => text)).toEqual(
+      prompts.map((prompt) => model.tokenizer.decode([...model.encode(prompt)])),
+    );
+    expect(alone.choices[0].logprobs).toBe(null);
+  });
+
   it("are 16 tokens long where nobody says more", async () => {
     const { usage } = await json(
       await server.post("/v1/completions", { prompt: "One day", seed: 1, ignore_eos: true }),

@@ -1,4 +1,4 @@
-import { logSumExp } from "../../sampling/logprobs.ts";
+import { logSumExp, type TokenLogprob, topLogprobs } from "../../sampling/logprobs.ts";
 import { fork, type PagePool, truncate } from "../pages.ts";
 import { checkLength, checkWhole } from "../request.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
@@ -17,10 +17,17 @@ export interface ScoreOptions {
    * time.
    */
   readonly passTokens?: number;
-  /** Told of each text as it is done: its index, and the log-probability of each of its tokens from `from` on. */
-  readonly onScored?: (index: number, logprobs: Float64Array) => void;
+  /** So many of the most probable tokens at each place are given to `onScored`, 0 to 100. Default 0. */
+  readonly top?: number;
+  readonly onScored?: OnScored;
   readonly signal?: AbortSignal;
 }
+
+/**
+ * Told of each text as it is done: its index, the log-probability of each of its tokens from `from` on and, where they were asked for,
+ * the most probable tokens at each of these places, most probable first.
+ */
+export type OnScored = (index: number, logprobs: Float64Array, top: readonly (readonly TokenLogprob[])[]) => void;
 
 export interface LogprobsOptions extends Pick<ScoreText, "from"> {
   readonly signal?: AbortSignal;
@@ -32,6 +39,8 @@ interface Text {
   readonly from: number;
   /** Natural log-probability of each token from `from` on: [tokens.length - from]. */
   readonly values: Float64Array;
+  /** The same, of the most probable tokens there; empty where none are asked for. */
+  readonly top: TokenLogprob[][];
 }
 
 /** Texts that are the same up to token `end`, for which it is computed once; what is before `start` is in the cache already. */
@@ -50,7 +59,8 @@ export interface ScoreRunOptions {
   readonly contextLength: number;
   readonly pool: PagePool;
   readonly nextId: () => number;
-  readonly emit: (index: number, logprobs: Float64Array) => void;
+  readonly top: number;
+  readonly emit: OnScored;
 }
 
 /**
@@ -62,11 +72,11 @@ export function createScoring(
   options: ScoreRunOptions,
   settle: Settle<Float64Array[]>,
 ): { readonly consumer: Consumer; readonly sequences: Sequence[] } {
-  const { vocab, contextLength, pool, nextId, emit } = options;
+  const { vocab, contextLength, pool, nextId, top, emit } = options;
   const texts = options.texts.map(({ tokens, from = 1 }, index): Text => {
     checkLength(tokens, vocab, contextLength);
     checkWhole("from", from, 1, tokens.length);
-    return { index, tokens: Int32Array.from(tokens), from, values: new Float64Array(tokens.length - from) };
+    return { index, tokens: Int32Array.from(tokens), from, values: new Float64Array(tokens.length - from), top: [] };
   });
   const branches = new Map<Sequence, Branch>();
 
@@ -85,8 +95,11 @@ export function createScoring(
     kind: "score",
     take(_, sequence, position, row) {
       const normalizer = logSumExp(row);
-      for (const { tokens, from, values } of branches.get(sequence)!.texts) {
-        if (position + 1 >= from) values[position + 1 - from] = row[tokens[position + 1]!]! - normalizer;
+      const texts = branches.get(sequence)!.texts.filter(({ from }) => position + 1 >= from);
+      const best = top > 0 && texts.length > 0 ? topLogprobs(row, top, normalizer) : undefined;
+      for (const { tokens, from, values, top } of texts) {
+        values[position + 1 - from] = row[tokens[position + 1]!]! - normalizer;
+        if (best) top[position + 1 - from] = best;
       }
       return undefined;
     },
@@ -98,13 +111,13 @@ export function createScoring(
       const further = split(texts, end).map((branch) => grow(branch, sequence));
       if (further.length > 0) run.waiting = further.concat(run.waiting);
       truncate(pool, sequence.timeline, 0);
-      for (const { index, tokens, values } of texts) if (tokens.length - 1 === end) emit(index, values);
+      for (const { index, tokens, values, top } of texts) if (tokens.length - 1 === end) emit(index, values, top);
       return branches.size === 0 ? "done" : undefined;
     },
     ...settleWith(settle, () => texts.map(({ values }) => values)),
   };
 
-  for (const { index, values } of texts) if (values.length === 0) emit(index, values);
+  for (const { index, values } of texts) if (values.length === 0) emit(index, values, []);
   const sequences = split(
     texts.filter(({ values }) => values.length > 0),
     0,

@@ -1,3 +1,4 @@
+import type { OnScored } from "../consumers/score.ts";
 import type { Core } from "../core.ts";
 import { type EngineValue, errorToData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
 
@@ -34,11 +35,9 @@ export function answerMessages(port: Port, { core, onClose }: AnswerOptions): vo
         core.cancel(message.id);
         return undefined;
       case "score": {
-        const { id, texts, passTokens } = message;
-        return await core.score(id, texts, {
-          ...(passTokens !== undefined && { passTokens }),
-          onScored: (index, logprobs) => post({ type: "scored", id, index, logprobs }),
-        });
+        const { id, texts, options } = message;
+        const onScored: OnScored = (...scored) => post({ type: "scored", id, scored });
+        return await core.score(id, texts, { ...options, onScored });
       }
       case "logits":
         return await core.logits(message.id, message.tokens, message.layers);

@@ -109,11 +109,15 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
   }
 
   async function score(texts: readonly ScoreText[], options: ScoreOptions = {}): Promise<Float64Array[]> {
-    const { passTokens, onScored, signal } = options;
+    const { passTokens, top, onScored, signal } = options;
     const sent = texts.map(({ tokens, from = 1 }) => ({ tokens: tokensOf(tokens), from }));
-    return await askFor<Float64Array[]>({ type: "score", texts: sent, passTokens }, signal, (part) => {
-      if (part.type === "scored") onScored?.(part.index, part.logprobs);
-    });
+    return await askFor<Float64Array[]>(
+      { type: "score", texts: sent, options: { passTokens, top } },
+      signal,
+      (part) => {
+        if (part.type === "scored") onScored?.(...part.scored);
+      },
+    );
   }
 
   return {

@@ -1,6 +1,7 @@
 import { type ErrorCode, type ErrorDetails, GrokError } from "../../errors.ts";
 import type { BenchOptions, BenchResult } from "../consumers/bench.ts";
 import type { LogitsResult } from "../consumers/logits.ts";
+import type { OnScored, ScoreOptions } from "../consumers/score.ts";
 import type { EngineInfo, EngineStatus } from "../engine.ts";
 import type { EngineOptions } from "../options.ts";
 import type { EngineRequest, EngineResult, TokenLogprob } from "../request.ts";
@@ -30,7 +31,7 @@ export type ToEngine =
       readonly type: "score";
       readonly id: number;
       readonly texts: readonly { readonly tokens: Int32Array; readonly from: number }[];
-      readonly passTokens: number | undefined;
+      readonly options: Pick<ScoreOptions, "passTokens" | "top">;
     }
   | { readonly type: "bench"; readonly id: number; readonly options: BenchOptions }
   | { readonly type: "status"; readonly id: number }
@@ -49,7 +50,7 @@ export type FromEngine =
       readonly logprobs: readonly TokenLogprob[] | undefined;
     }
   | { readonly type: "prompt"; readonly id: number; readonly computed: number }
-  | { readonly type: "scored"; readonly id: number; readonly index: number; readonly logprobs: Float64Array }
+  | { readonly type: "scored"; readonly id: number; readonly scored: Parameters<OnScored> }
   | { readonly type: "done"; readonly id: number; readonly value: EngineValue }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData };
 

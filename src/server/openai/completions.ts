@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { OnScored } from "../../engine/consumers/score.ts";
 import type { TokenLogprob } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -13,7 +14,7 @@ export const completionRequest = z.strictObject({
   ...generationFields,
   prompt: z.union([z.string(), z.array(z.string()).min(1).max(1024), tokenIds, z.array(tokenIds).min(1).max(1024)]),
   logprobs: z.int().min(0).max(100).nullish(),
-  echo: z.literal(false, "the prompt is not given back yet").nullish(),
+  echo: z.boolean().nullish(),
   best_of: z.literal(1, "one answer is not chosen from several here").nullish(),
   suffix: z.literal("", "nothing can be inserted before a text here").nullish(),
 });
@@ -32,11 +33,17 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
 
   return {
     async whole() {
+      const echoes = request.echo ? await echo(prompts, request, served) : [];
       await using started = await startAll(prompts, request, served);
       const results = (await Promise.all(started.all.map((answers) => answers.results()))).flat();
-      const choices = results.map(({ text, finishReason, logprobs }, index) => ({
-        ...{ index, text, logprobs: listLogprobs(tokenizer, logprobs, 0), finish_reason: finishReasonOf(finishReason) },
-      }));
+      const choices = results.map(({ text, finishReason, logprobs }, index) => {
+        const before = echoes[Math.floor(index / n)];
+        const after = logprobs && listLogprobs(tokenizer, logprobs, before?.text.length ?? 0);
+        return {
+          ...{ index, text: (before?.text ?? "") + text, finish_reason: finishReasonOf(finishReason) },
+          logprobs: before?.logprobs && after ? joinLists(before.logprobs, after) : (after ?? null),
+        };
+      });
       return { ...head, choices, usage: usageOf(results, n) };
     },
 
@@ -45,6 +52,7 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
       if (prompts.length > 1) {
         throw new GrokError("argument", "prompt: one at a time can be streamed", { option: "prompt" });
       }
+      if (request.echo) throw new GrokError("argument", "echo: a prompt is not streamed", { option: "echo" });
       const event = (choices: readonly object[], usage: object | null = null) =>
         eventOf({ ...head, choices, ...(withUsage && { usage }) });
       await using started = await startAll(prompts, request, served);
@@ -57,7 +65,7 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
         } else {
           const offset = offsets.get(index) ?? 0;
           const { text, logprobs } = piece.chunk;
-          yield choice(text, { logprobs: listLogprobs(tokenizer, logprobs, offset) });
+          yield choice(text, { logprobs: logprobs ? listLogprobs(tokenizer, logprobs, offset) : null });
           offsets.set(index, offset + text.length);
         }
       }
@@ -100,20 +108,96 @@ async function startAll(prompts: readonly Prompt[], request: CompletionRequest, 
   }
 }
 
-/** A completion's `logprobs`: lists beside each other. `offset`: where in the text the first token begins, in UTF-16 units. */
-function listLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[] | undefined, offset: number) {
-  if (entries === undefined) return null;
+/** A prompt as it is given back: its text, and what the model thought of each of its tokens but the first. */
+interface Echo {
+  readonly text: string;
+  readonly logprobs: LogprobLists | undefined;
+}
+
+/** Prompts are scored together: what they have in common at their beginning is computed once. */
+async function echo(
+  prompts: readonly Prompt[],
+  request: CompletionRequest,
+  { model, signal }: Served,
+): Promise<Echo[]> {
+  const { tokenizer } = model;
+  const tokens = prompts.map((prompt) => (typeof prompt === "string" ? model.encode(prompt) : Int32Array.from(prompt)));
+  const entries: TokenLogprob[][] = tokens.map(() => []);
+  if (request.logprobs != null) {
+    const onScored: OnScored = (index, logprobs, top) => {
+      entries[index] = Array.from(logprobs, (logprob, i) => ({
+        token: tokens[index]![i + 1]!,
+        logprob,
+        top: top[i] ?? [],
+      }));
+    };
+    await model.score(
+      tokens.map((ids) => ({ tokens: ids })),
+      { top: request.logprobs, onScored, signal },
+    );
+  }
+  return prompts.map((prompt, index) => {
+    const ids = tokens[index]!;
+    const { text, offsets } = placeTokens(tokenizer, ids, typeof prompt === "string");
+    if (request.logprobs == null) return { text, logprobs: undefined };
+    const lists = listLogprobs(tokenizer, entries[index]!, 0);
+    return {
+      text,
+      logprobs: {
+        tokens: [tokenText(tokenizer, ids[0]!).token, ...lists.tokens],
+        token_logprobs: [null, ...lists.token_logprobs],
+        top_logprobs: [null, ...lists.top_logprobs],
+        text_offset: offsets,
+      },
+    };
+  });
+}
+
+/** The text of tokens, and where in it each begins. What a text was begun with by the model's own wish is no part of it. */
+function placeTokens(tokenizer: Tokenizer, ids: Int32Array, isText: boolean) {
+  const decoder = tokenizer.decoder({ special: true });
+  let text = "";
+  const offsets = Array.from(ids, (id, i) => {
+    const at = text.length;
+    if (!(i === 0 && isText && id === tokenizer.bos)) text += decoder.push(id);
+    return at;
+  });
+  return { text: text + decoder.end(), offsets };
+}
+
+/** A completion's `logprobs`: lists beside each other. The first token of a text has no probability: nothing predicts it. */
+interface LogprobLists {
+  readonly tokens: readonly string[];
+  readonly token_logprobs: readonly (number | null)[];
+  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[];
+  /** Where in the choice's text each token begins, in UTF-16 units. */
+  readonly text_offset: readonly number[];
+}
+
+/** @param offset where the first token begins */
+function listLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[], offset: number): LogprobLists {
   let at = offset;
-  const texts = entries.map(({ token }) => tokenText(tokenizer, token).token);
+  const decoder = tokenizer.decoder({ continuation: true });
+  const lengthOf = (token: number) => (token < tokenizer.vocabSize ? decoder.push(token).length : 0);
   return {
-    tokens: texts,
+    tokens: entries.map(({ token }) => tokenText(tokenizer, token).token),
     token_logprobs: entries.map(({ logprob }) => logprob),
     top_logprobs: entries.map(({ top }) =>
       Object.fromEntries(top.map(({ token, logprob }) => [tokenText(tokenizer, token).token, logprob])),
     ),
-    text_offset: texts.map((text) => {
-      at += text.length;
-      return at - text.length;
+    text_offset: entries.map(({ token }) => {
+      const begins = at;
+      at += lengthOf(token);
+      return begins;
     }),
+  };
+}
+
+function joinLists(first: LogprobLists, second: LogprobLists): LogprobLists {
+  return {
+    tokens: [...first.tokens, ...second.tokens],
+    token_logprobs: [...first.token_logprobs, ...second.token_logprobs],
+    top_logprobs: [...first.top_logprobs, ...second.top_logprobs],
+    text_offset: [...first.text_offset, ...second.text_offset],
   };
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { z } from "zod";
 import type { FinishReason, TokenLogprob } from "../../engine/request.ts";
 import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
@@ -75,7 +76,7 @@ const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => to
 /** Unix time in seconds, as OpenAI has it. */
 export const seconds = () => Math.floor(Date.now() / 1000);
 
-/** A token as text; `bytes` say exactly what is only a part of a character. */
+/** A token as text, or as OpenAI writes what is only a part of a character: `bytes:\\xe2\\x80`. */
 export function tokenText(
   tokenizer: Tokenizer,
   token: number,
@@ -83,7 +84,9 @@ export function tokenText(
   // A model's table can have more rows than the tokenizer has pieces.
   if (token >= tokenizer.vocabSize) return { token: "", bytes: [] };
   const bytes = Buffer.from(tokenizer.bytes(token));
-  return { token: bytes.length === 0 ? tokenizer.piece(token) : bytes.toString("utf8"), bytes: [...bytes] };
+  if (bytes.length === 0) return { token: tokenizer.piece(token), bytes: [] };
+  const text = isUtf8(bytes) ? bytes.toString("utf8") : `bytes:${bytes.toString("hex").replace(/../g, "\\x$&")}`;
+  return { token: text, bytes: [...bytes] };
 }
 
 /** A chat completion's `logprobs`. */
