@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { noise } from "../model/lora/lora.case.ts";
 import { decodeRow, encodeRow } from "../tensor/decode.ts";
-import { memoryTensor } from "../tensor/tensor.ts";
+import { memoryTensor } from "../tensor/memory-tensor.case.ts";
 import { encodedBytes, type TensorType } from "../tensor/types.ts";
 import { chooseType, isKept, keptType, measureKept } from "./kept.ts";
 import { mergeTypes } from "./merge.ts";

@@ -64,7 +64,7 @@ export interface GenerationOptions extends Partial<SamplingOptions> {
 }
 
 /** What holds beside {@link defaultSamplingOptions} where nobody says anything. */
-export const defaultGenerationOptions = {
+const defaultGenerationOptions = {
   ...{
     maxTokens: Number.POSITIVE_INFINITY,
     beams: 1,
@@ -159,7 +159,7 @@ function refuseSampling(options: GenerationOptions): void {
 }
 
 /** @throws GrokError `argument` when there is no token, or one is not in the vocabulary. */
-export function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
+function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
   if (tokens.length === 0) throw new GrokError("argument", "the prompt has no tokens, expected at least one");
   for (let i = 0; i < tokens.length; i++) {
     const token = tokens[i]!;

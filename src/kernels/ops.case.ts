@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GrokError } from "../errors.ts";
-import { memoryTensor } from "../tensor/tensor.ts";
+import { memoryTensor } from "../tensor/memory-tensor.case.ts";
 import type { TensorType } from "../tensor/types.ts";
 import { attentionConformance } from "./attention.case.ts";
 import { lowRankConformance } from "./low-rank.case.ts";

@@ -1,6 +1,7 @@
 import { decodeRow, encodeRow } from "../tensor/decode.ts";
 import { writeF16 } from "../tensor/f16.ts";
-import { elementCount, memoryTensor, type Tensor } from "../tensor/tensor.ts";
+import { memoryTensor } from "../tensor/memory-tensor.case.ts";
+import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
 import type { Activation, AttentionOptions, Batch, KvType, Rope } from "./ops.ts";
 

@@ -41,16 +41,6 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
-/** A tensor over encoded bytes in memory, or over float32 values. */
-export function memoryTensor(
-  name: string,
-  type: TensorType,
-  shape: readonly number[],
-  { buffer, byteOffset, byteLength }: Uint8Array | Float32Array,
-): Tensor {
-  return { name, type, shape, source: "memory", places: [{ memory: new Uint8Array(buffer, byteOffset, byteLength) }] };
-}
-
 /** Where entries `[start, end)` of the outermost axis lie, in order. @throws as {@link readTensor}. */
 export function placesOf(tensor: Tensor, start: number, end: number): Place[] {
   const { name, type, shape, source, places } = tensor;

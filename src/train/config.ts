@@ -89,7 +89,7 @@ export interface TrainLosses {
 }
 
 /** What holds where a configuration says nothing. */
-export const defaultTrainConfig = {
+const defaultTrainConfig = {
   optimizer: { rate: 6e-4, finalShare: 0.1, warmup: 100, weightDecay: 0.1, betas: [0.9, 0.95], epsilon: 1e-8, clip: 1 },
   losses: { balance: 0.01, routerZ: 0.001 },
   batchTokens: 8192,

@@ -125,7 +125,7 @@ export async function openRun(config: TrainConfig, options: SettledTrainOptions)
 }
 
 /** Path of the model that a run exports. */
-export function exportPath(config: TrainConfig, type: ExportType): string {
+function exportPath(config: TrainConfig, type: ExportType): string {
   return join(config.out, `${config.model.name.replace(/[^\p{L}\p{M}\p{N}_.-]+/gu, "-")}-${type}.gguf`);
 }
 

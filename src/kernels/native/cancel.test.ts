@@ -2,7 +2,8 @@ import { Worker } from "node:worker_threads";
 import { afterAll, expect, it } from "vitest";
 import { withoutAddon } from "../../../test/support/addon.ts";
 import { type Addon, loadAddon } from "../../addon.ts";
-import { elementCount, memoryTensor, type Tensor } from "../../tensor/tensor.ts";
+import { memoryTensor } from "../../tensor/memory-tensor.case.ts";
+import { elementCount, type Tensor } from "../../tensor/tensor.ts";
 import type { Batch, Matrix, Routing } from "../ops.ts";
 import { createNative } from "./native.ts";
 

@@ -79,7 +79,7 @@ export function boundParameter(native: AddonBackend, parameter: Parameter): Nati
 }
 
 /** The base of an adapted weight, or undefined. */
-export function baseOf(weight: Weight): NativeWeight | undefined {
+function baseOf(weight: Weight): NativeWeight | undefined {
   return (weight as Partial<AdaptedWeight>).base;
 }
 

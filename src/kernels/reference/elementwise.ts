@@ -12,7 +12,7 @@ export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
 
-export function activationOf(activation: Activation): (x: number) => number {
+function activationOf(activation: Activation): (x: number) => number {
   return activation === "gelu" ? gelu : silu;
 }
 

@@ -4,13 +4,13 @@ import { gelu, silu } from "./elementwise.ts";
 const sqrt2OverPi = Math.sqrt(2 / Math.PI);
 
 /** The derivative of GELU's tanh approximation. */
-export function geluSlope(x: number): number {
+function geluSlope(x: number): number {
   const t = Math.tanh(sqrt2OverPi * (x + 0.044715 * x * x * x));
   return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt2OverPi * (1 + 3 * 0.044715 * x * x);
 }
 
 /** The derivative of SiLU. */
-export function siluSlope(x: number): number {
+function siluSlope(x: number): number {
   const s = 1 / (1 + Math.exp(-x));
   return s * (1 + x * (1 - s));
 }

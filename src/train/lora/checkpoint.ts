@@ -24,7 +24,7 @@ export interface FinetuneState {
   readonly firstLoss?: number;
 }
 
-export const finetuneCheckpoint = "checkpoint.safetensors";
+const finetuneCheckpoint = "checkpoint.safetensors";
 
 /** What a pass and a step may be at most: a state that says more would take all memory, or forever. */
 const [mostBatchTokens, mostAccumulation] = [2 ** 24, 2 ** 20];
