@@ -62,12 +62,12 @@ struct Tile {
   const int64_t cols;
   const float *factor, *importance;
   const int32_t* order;
-  std::vector<float> w, row, values, steps, bases, v, errors;
+  std::vector<float> w, row, values, steps, bases, v, errors, scratch;
 
   Tile(Isa isa, int to, int64_t cols, const float* factor, const float* importance, const int32_t* order)
       : kernels(kernelsOf(isa)), encode(encodeRowOf(isa, to)), type(to), block(blockSize(to).elements), blockBytes(blockSize(to).bytes),
         cols(cols), factor(factor), importance(importance), order(order), w(size_t(cols * kTileRows)), row(size_t(cols)),
-        values(size_t(3 * block)), steps(size_t(block * kTileRows)), bases(steps), v(steps), errors(steps) {}
+        values(size_t(3 * block)), steps(size_t(block * kTileRows)), bases(steps), v(steps), errors(steps), scratch(size_t(kEncodeScratch)) {}
 
   // Row r of the tile; the place of a value that cannot be, or -1.
   int64_t take(int r, int from, const uint8_t* bytes) {
@@ -88,7 +88,7 @@ struct Tile {
       float *const x = w.data() + at * kTileRows, *const y = values.data();
       for (int r = 0; r < rows; r++) {
         for (int i = 0; i < block; i++) y[order[at + i] - start] = std::clamp(x[i * kTileRows + r], -kLargest, kLargest);
-        encode(y, importance + start, block, blocks + r * rowBytes);
+        encode(y, importance + start, block, scratch.data(), blocks + r * rowBytes);
         readGrid(type, blocks + r * rowBytes, y + block, y + 2 * block);
         for (int i = 0; i < block; i++) {
           steps[size_t(i * kTileRows + r)] = y[block + order[at + i] - start];
