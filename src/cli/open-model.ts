@@ -10,7 +10,7 @@ import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import { describeDuplicates } from "../tokenizer/duplicates.ts";
 import { usageError } from "./exit.ts";
-import { addSettings } from "./settings.ts";
+import { addSettings, pick } from "./settings.ts";
 import { escapeLine } from "./terminal.ts";
 import { path } from "./values.ts";
 
@@ -100,9 +100,4 @@ export function warnOfModel({ info, tokenizer, path }: LanguageModel): void {
   }
   const duplicates = describeDuplicates(tokenizer.info.duplicates);
   if (duplicates !== undefined) warn(`${path}: ${duplicates}`);
-}
-
-/** Of a command's options those that the library knows by the same names. */
-export function pick<T extends object, K extends keyof T>(options: T, names: readonly K[]): Pick<T, K> {
-  return Object.fromEntries(names.map((name) => [name, options[name]])) as Pick<T, K>;
 }

@@ -276,3 +276,8 @@ export function dropSetting(command: Command, name: string): boolean {
   command.setOptionValueWithSource(name, optionOf(command, name)?.defaultValue, "default");
   return true;
 }
+
+/** Of a command's options those that the library knows by the same names. */
+export function pick<T extends object, K extends keyof T>(options: T, names: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(names.map((name) => [name, options[name]])) as Pick<T, K>;
+}

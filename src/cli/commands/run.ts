@@ -8,16 +8,8 @@ import { interruptedStatus, usageError } from "../exit.ts";
 import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { messagesFor } from "../messages.ts";
-import {
-  addModel,
-  describeDefault,
-  type ModelOptions,
-  openModel,
-  pick,
-  requireModel,
-  warnOfModel,
-} from "../open-model.ts";
-import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
+import { addModel, describeDefault, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addSettings, engineSettings, pick, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
 import { createWrapper } from "../wrap.ts";

@@ -6,8 +6,8 @@ import type { GenerateOptions } from "../../generate/types.ts";
 import type { LogEntry } from "../../server/app.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, pick, requireModel, warnOfModel } from "../open-model.ts";
-import { addSettings, engineSettings, samplingSettings } from "../settings.ts";
+import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addSettings, engineSettings, pick, samplingSettings } from "../settings.ts";
 import { escapeLine } from "../terminal.ts";
 import { adapterList, integer, path, repeated, text } from "../values.ts";
 

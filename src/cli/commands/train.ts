@@ -8,7 +8,7 @@ import { defaultTrainOptions, type TrainEvent, type TrainOptions } from "../../t
 import type { TrainResult } from "../../train/run.ts";
 import { interruptedStatus } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addSettings } from "../settings.ts";
+import { addSettings, pick } from "../settings.ts";
 import {
   createProgress,
   describePassedOver,
@@ -74,12 +74,7 @@ async function runTrain(path: string, options: TrainCommandOptions): Promise<voi
   using interrupt = catchInterrupt();
   const show = createDisplay(config, path);
   const trainOptions: TrainOptions = {
-    ...(options.backend !== undefined && { backend: options.backend }),
-    ...(options.threads !== undefined && { threads: options.threads }),
-    ...(options.resume && { resume: true }),
-    ...(options.memory !== undefined && { memory: options.memory }),
-    processes: options.processes,
-    type: options.type,
+    ...pick(options, ["backend", "threads", "resume", "memory", "processes", "type"]),
     signal: interrupt.signal,
     onEvent: show.event,
   };
