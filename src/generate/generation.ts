@@ -222,7 +222,7 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
   let decoded = 0;
   let text = "";
   let given = 0;
-  let stopped = false;
+  let stopString: string | undefined;
 
   function release(piece: string, all: boolean): void {
     text += piece;
@@ -238,7 +238,7 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
 
   return {
     get stopped() {
-      return stopped;
+      return stopString !== undefined;
     },
     get received() {
       return tokens.length;
@@ -251,11 +251,11 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
       const piece = token < place.tokenizer.vocabSize ? decoder.push(token) : "";
       decoded += piece.length;
       const certain = matcher.push(piece);
-      stopped = certain.stopped;
+      stopString = certain.stop;
       release(certain.text, false);
     },
     end() {
-      if (stopped) return;
+      if (stopString !== undefined) return;
       // The bytes of a character that never became whole are left out, as other engines do.
       release(matcher.end(), true);
     },
@@ -263,6 +263,7 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
       text,
       tokens: tokens.slice(0, given),
       ...(withLogprobs && { logprobs: logprobs.slice(0, given) }),
+      ...(stopString !== undefined && { stopString }),
     }),
   };
 }

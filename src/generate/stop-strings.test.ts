@@ -3,12 +3,12 @@ import { describe, expect, it } from "vitest";
 import { createStopMatcher } from "./stop-strings.ts";
 
 /** The whole text at once, prefix by prefix: ends before the stop that some prefix ends with first, the longest of those. */
-function naive(text: string, stops: readonly string[]): { text: string; stopped: boolean } {
+function naive(text: string, stops: readonly string[]): { text: string; stop?: string } {
   for (let end = 1; end <= text.length; end++) {
     const found = stops.filter((stop) => text.slice(0, end).endsWith(stop)).sort((a, b) => b.length - a.length)[0];
-    if (found !== undefined) return { text: text.slice(0, end - found.length), stopped: true };
+    if (found !== undefined) return { text: text.slice(0, end - found.length), stop: found };
   }
-  return { text, stopped: false };
+  return { text };
 }
 
 const word = (most: number) => fc.string({ unit: fc.constantFrom("a", "b", "é", "😀"), minLength: 1, maxLength: most });
@@ -21,21 +21,21 @@ describe("stop strings", () => {
         const matcher = createStopMatcher(stops);
         let text = "";
         let seen = "";
-        let stopped = false;
+        let stop: string | undefined;
         for (const piece of pieces) {
           const certain = matcher.push(piece);
           text += certain.text;
           seen += piece;
-          stopped ||= certain.stopped;
+          stop = certain.stop;
           // Whatever came next, this could not have to be taken back; and only a possible beginning is held.
           expect(naive(pieces.join(""), stops).text.startsWith(text)).toBe(true);
-          if (!stopped) {
+          if (stop === undefined) {
             const held = seen.slice(text.length);
             expect(held === "" || stops.some((stop) => stop.startsWith(held) && stop !== held)).toBe(true);
           }
         }
-        if (!stopped) text += matcher.end();
-        expect({ text, stopped }).toEqual(whole);
+        if (stop === undefined) text += matcher.end();
+        expect({ text, ...(stop !== undefined && { stop }) }).toEqual(whole);
       }),
       { numRuns: 2000 },
     );
@@ -43,9 +43,9 @@ describe("stop strings", () => {
 
   it("may begin inside themselves", () => {
     const matcher = createStopMatcher(["aab"]);
-    expect(matcher.push("aaa")).toEqual({ text: "a", stopped: false });
-    expect(matcher.push("ab")).toEqual({ text: "a", stopped: true });
-    expect(matcher.push("more")).toEqual({ text: "", stopped: true });
+    expect(matcher.push("aaa")).toEqual({ text: "a" });
+    expect(matcher.push("ab")).toEqual({ text: "a", stop: "aab" });
+    expect(matcher.push("more")).toEqual({ text: "", stop: "aab" });
   });
 
   it("are whole texts", () => {

@@ -2,8 +2,11 @@ import { describeValue, GrokError } from "../errors.ts";
 
 /** Finds stop strings in a text that arrives in pieces, however it is cut. */
 export interface StopMatcher {
-  /** Takes more text. Gives what is certain: never anything that could still turn out to begin a stop string. */
-  push(text: string): { readonly text: string; readonly stopped: boolean };
+  /**
+   * Takes more text. Gives what is certain, never anything that could still turn out to begin a stop string, and the stop string that has
+   * ended the text, once one has.
+   */
+  push(text: string): { readonly text: string; readonly stop?: string };
   /** The text has ended: what was held back. */
   end(): string;
 }
@@ -27,11 +30,11 @@ export function createStopMatcher(stops: readonly string[]): StopMatcher {
     return { stop, failure: failureOf(stop), state: 0 };
   });
   let held = "";
-  let stopped = false;
+  let stopped: string | undefined;
 
   return {
     push(text) {
-      if (stopped) return { text: "", stopped };
+      if (stopped !== undefined) return { text: "", stop: stopped };
       for (let i = 0; i < text.length; i++) {
         const unit = text.charCodeAt(i);
         let matched = 0;
@@ -47,15 +50,15 @@ export function createStopMatcher(stops: readonly string[]): StopMatcher {
           automaton.state = state;
         }
         if (matched === 0) continue;
-        stopped = true;
         const all = held + text.slice(0, i + 1);
         held = "";
-        return { text: all.slice(0, all.length - matched), stopped };
+        stopped = all.slice(all.length - matched);
+        return { text: all.slice(0, all.length - matched), stop: stopped };
       }
       const all = held + text;
       const keep = automata.reduce((most, { state }) => Math.max(most, state), 0);
       held = all.slice(all.length - keep);
-      return { text: all.slice(0, all.length - keep), stopped };
+      return { text: all.slice(0, all.length - keep) };
     },
     end() {
       const rest = held;

@@ -70,6 +70,8 @@ export interface GenerateResult {
   /** Generated tokens, without the end-of-generation token and, after a stop string, up to the token that completed it. */
   readonly tokens: readonly number[];
   readonly finishReason: FinishReason;
+  /** Which of the stop strings appeared, for the finish reason "stop-string". */
+  readonly stopString?: string;
   readonly usage: Usage;
   readonly timings: Timings;
   /** One entry a token of `tokens`, when asked for. */

@@ -6,7 +6,7 @@ import type {
   LanguageModel,
   Session,
 } from "../generate/types.ts";
-import type { Served } from "./served.ts";
+import type { Served } from "./dialect.ts";
 
 /** Asks a model, or a session of it, for an answer. */
 export type Ask = (place: Pick<LanguageModel & Session, "generate" | "chat">, options: ChatOptions) => Generation;
@@ -21,7 +21,7 @@ export interface Answers extends AsyncDisposable {
 
 export type AnswerPiece =
   | { readonly index: number; readonly chunk: GenerateChunk; readonly result?: undefined }
-  | { readonly index: number; readonly result: GenerateResult };
+  | { readonly index: number; readonly chunk?: undefined; readonly result: GenerateResult };
 
 /**
  * Starts `n` answers, of which the question is computed once. With a seed, each has its own that follows from it; the first is what

@@ -23,6 +23,7 @@ export function startTestServer(
   const models = createModelHost({
     models: Object.entries(files).map(([name, file]) => ({
       name,
+      file,
       load: () => loadModel(file, { backend: "reference" }),
     })),
     atOnce: loaded,

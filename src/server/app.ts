@@ -1,20 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { Hono } from "hono";
-import type { z } from "zod";
 import { GrokError } from "../errors.ts";
 import type { GenerateOptions } from "../generate/types.ts";
-import { eventOf, eventStream } from "./events.ts";
+import { anthropic } from "./anthropic/dialect.ts";
+import type { Asked, Dialect, Served } from "./dialect.ts";
+import { isStream, streamResponse } from "./events.ts";
 import { type Failure, failureOf } from "./failure.ts";
 import { createGate } from "./gate.ts";
 import { createGuard, type GuardOptions } from "./guard.ts";
+import { llamaCpp } from "./llama-cpp/dialect.ts";
 import type { ModelHost, ModelUse } from "./models.ts";
-import { chatRequest, replyToChat } from "./openai/chat.ts";
-import { completionRequest, replyToCompletion } from "./openai/completions.ts";
-import { openAiError } from "./openai/error.ts";
-import { seconds } from "./openai/fields.ts";
-import { readBody } from "./request.ts";
-import type { Reply, Served } from "./served.ts";
-import { detokenize, detokenizeRequest, tokenize, tokenizeRequest } from "./tokens.ts";
+import { ollama } from "./ollama/dialect.ts";
+import { openAi } from "./openai/dialect.ts";
 
 export interface AppOptions extends GuardOptions {
   readonly models: ModelHost;
@@ -55,6 +52,11 @@ export interface App {
   fetch(request: Request): Promise<Response>;
 }
 
+/** The last one owns what nobody else does. */
+const dialects = [anthropic, ollama, llamaCpp, openAi];
+
+const dialectOf = (path: string): Dialect => dialects.find((dialect) => dialect.owns(path))!;
+
 type Draft = { -readonly [K in keyof LogEntry]: LogEntry[K] };
 type Bindings = { Bindings: { entry: Draft } };
 
@@ -70,29 +72,25 @@ export function createApp({ models, preferred, limits, log, ...guardOptions }: A
     throw new GrokError("not-found", `there is no ${req.method} ${req.path} here`);
   });
 
-  /** A request that a model answers, as one JSON value or as events. */
-  function answered<T extends { readonly model?: string | undefined; readonly stream?: boolean | null | undefined }>(
-    schema: z.ZodType<T>,
-    replyTo: (request: T, served: Served) => Reply,
-  ): (request: Request, entry: Draft) => Promise<Response> {
-    return async (request, entry) => {
-      const body = await readBody(request, schema, limits.bodyBytes);
-      const gone = new AbortController();
-      const signal = AbortSignal.any([request.signal, gone.signal]);
-      const use = await enter(body.model, signal);
-      entry.model = use.name;
-      const report: Served["report"] = (results) => {
-        entry.promptTokens += results[0]?.usage.promptTokens ?? 0;
-        for (const { usage } of results) entry.completionTokens += usage.completionTokens;
-      };
-      try {
-        const reply = replyTo(body, { id: entry.id, name: use.name, model: use.model, signal, preferred, report });
-        if (body.stream) return await eventStream(holding(reply.events(), use, entry), () => gone.abort());
-        return Response.json(await reply.whole());
-      } finally {
-        if (!body.stream) use[Symbol.dispose]();
-      }
+  async function answer(request: Request, entry: Draft, { stream }: Dialect, asked: Asked): Promise<Response> {
+    const gone = new AbortController();
+    const signal = AbortSignal.any([request.signal, gone.signal]);
+    const use = await (asked.computes ? enter(asked.model, signal) : models.use(asked.model, signal));
+    entry.model = use.name;
+    const report: Served["report"] = (results) => {
+      entry.promptTokens += results[0]?.usage.promptTokens ?? 0;
+      for (const { usage } of results) entry.completionTokens += usage.completionTokens;
     };
+    let held: Disposable | undefined = use;
+    try {
+      const reply = asked.reply({ id: entry.id, name: use.name, model: use.model, signal, preferred, report });
+      const pieces = asked.stream ? reply.pieces?.() : undefined;
+      if (pieces === undefined) return Response.json(await reply.whole());
+      held = undefined;
+      return await streamResponse(holding(pieces, use, entry), stream, () => gone.abort());
+    } finally {
+      held?.[Symbol.dispose]();
+    }
   }
 
   /** A place among those that are computed, and then the model. */
@@ -111,30 +109,20 @@ export function createApp({ models, preferred, limits, log, ...guardOptions }: A
     }
   }
 
-  const chat = answered(chatRequest, replyToChat);
-  const completion = answered(completionRequest, replyToCompletion);
-  app.post("/v1/chat/completions", (context) => chat(context.req.raw, context.env.entry));
-  app.post("/v1/completions", (context) => completion(context.req.raw, context.env.entry));
-
-  const began = seconds();
-  const describe = (id: string) => ({ id, object: "model", created: began, owned_by: "grok1" });
-  app.get("/v1/models", (context) => context.json({ object: "list", data: models.names.map(describe) }));
-  app.get("/v1/models/:name{.+}", (context) => {
-    const name = context.req.param("name");
-    if (models.names.includes(name)) return context.json(describe(name));
-    throw new GrokError("not-found", `there is no model ${JSON.stringify(name)} here`, { option: "model" });
-  });
-
-  app.post("/tokenize", async ({ req, json }) => {
-    const request = await readBody(req.raw, tokenizeRequest, limits.bodyBytes);
-    using use = await models.use(request.model, req.raw.signal);
-    return json(tokenize(use.model, request));
-  });
-  app.post("/detokenize", async ({ req, json }) => {
-    const request = await readBody(req.raw, detokenizeRequest, limits.bodyBytes);
-    using use = await models.use(request.model, req.raw.signal);
-    return json(detokenize(use.model, request));
-  });
+  for (const dialect of dialects) {
+    for (const [path, { read }] of Object.entries(dialect.endpoints)) {
+      app.post(path, async ({ req: { raw }, env: { entry } }) =>
+        answer(raw, entry, dialect, await read(raw, limits.bodyBytes)),
+      );
+    }
+    for (const [place, look] of Object.entries(dialect.lookups)) {
+      const [method, path] = place.split(" ") as [string, string];
+      app.on(method, path, async ({ req }) => {
+        const param = (name: string) => req.param(name as never) ?? "";
+        return Response.json(await look({ models, request: req.raw, bodyBytes: limits.bodyBytes, param }));
+      });
+    }
+  }
   app.get("/health", ({ json }) =>
     json({
       status: "ok",
@@ -152,7 +140,7 @@ export function createApp({ models, preferred, limits, log, ...guardOptions }: A
       return await app.fetch(request, { entry });
     } catch (error) {
       const failure = failureIn(entry, error);
-      return Response.json(openAiError(failure), { status: failure.status });
+      return Response.json(dialectOf(entry.path).error(failure), { status: failure.status });
     }
   }
 
@@ -188,8 +176,6 @@ function failureIn(entry: Draft, error: unknown): Failure {
   return failure;
 }
 
-const isStream = ({ headers }: Response) => headers.get("content-type")?.startsWith("text/event-stream") === true;
-
 /** What a stream needs is held until it ends. What fails after its beginning becomes its last event. */
 async function* holding(events: AsyncGenerator<string, void, undefined>, held: Disposable, entry: Draft) {
   let begun = false;
@@ -200,7 +186,7 @@ async function* holding(events: AsyncGenerator<string, void, undefined>, held: D
     }
   } catch (error) {
     if (!begun) throw error;
-    yield eventOf(openAiError(failureIn(entry, error)));
+    yield dialectOf(entry.path).lateError(failureIn(entry, error));
   } finally {
     held[Symbol.dispose]();
   }

@@ -3,13 +3,19 @@ const silence = 15_000;
 /** So long a stream that begins is held back: what fails by then is answered with a status of its own. */
 const patience = 1000;
 
+/** Server-sent events, or lines of JSON. */
+export type StreamKind = "events" | "lines";
+
+const types = { events: "text/event-stream; charset=utf-8", lines: "application/x-ndjson" } as const;
+
 /**
- * Server-sent events as a response. They are asked for as the client reads, so what it has not read is held by `source` alone; when it
+ * A stream as a response. Its pieces are asked for as the client reads, so what it has not read is held by `source` alone; when it
  * goes, `leave` is called and `source` ended.
  * @throws what `source` throws in its first second
  */
-export async function eventStream(
+export async function streamResponse(
   source: AsyncGenerator<string, void, undefined>,
+  kind: StreamKind,
   leave: () => void,
 ): Promise<Response> {
   const first = source.next();
@@ -19,12 +25,14 @@ export async function eventStream(
   } finally {
     clearTimeout(timer);
   }
-  let waiting: ReturnType<typeof source.next> | undefined = first;
+  let waiting: typeof first | undefined = first;
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const beat = setInterval(() => controller.enqueue(encoder.encode(": still here\n\n")), silence);
+        // A line of JSON has no place for a word that says nothing.
+        const say = () => controller.enqueue(encoder.encode(": still here\n\n"));
+        const beat = kind === "events" ? setInterval(say, silence) : undefined;
         try {
           const { done, value } = await (waiting ?? source.next());
           waiting = undefined;
@@ -42,14 +50,20 @@ export async function eventStream(
     { highWaterMark: 1 },
   );
   return new Response(body, {
-    headers: {
-      ...{ "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no" },
-    },
+    headers: { "content-type": types[kind], "cache-control": "no-cache", "x-accel-buffering": "no" },
   });
+}
+
+export function isStream({ headers }: Response): boolean {
+  return (Object.values(types) as (string | null)[]).includes(headers.get("content-type"));
 }
 
 /** One event whose data are a JSON value, or a text as it is. */
 export function eventOf(data: unknown, event?: string): string {
   const text = typeof data === "string" ? data : JSON.stringify(data);
   return `${event === undefined ? "" : `event: ${event}\n`}data: ${text}\n\n`;
+}
+
+export function lineOf(data: object): string {
+  return `${JSON.stringify(data)}\n`;
 }

@@ -4,6 +4,8 @@ import type { LanguageModel } from "../generate/types.ts";
 /** Models by the names that requests call them by: loaded at first use, given back when nobody uses them. */
 export interface ModelHost {
   readonly names: readonly string[];
+  /** The file of a model. @throws GrokError `not-found` */
+  file(name: string): string;
   /** What is loaded at this moment. */
   loaded(): readonly { readonly name: string; readonly model: LanguageModel; readonly users: number }[];
   /**
@@ -19,8 +21,14 @@ export interface ModelUse extends Disposable {
   readonly model: LanguageModel;
 }
 
+export interface ServedModel {
+  readonly name: string;
+  readonly file: string;
+  readonly load: () => Promise<LanguageModel>;
+}
+
 export interface ModelHostOptions {
-  readonly models: readonly { readonly name: string; readonly load: () => Promise<LanguageModel> }[];
+  readonly models: readonly ServedModel[];
   /** Models in memory at a time. */
   readonly atOnce: number;
   /** After so many seconds without a request a model is given back; undefined: never. */
@@ -37,7 +45,7 @@ interface Held {
 }
 
 export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOptions): ModelHost {
-  const loaders = new Map(models.map(({ name, load }) => [name, load]));
+  const byName = new Map(models.map((model) => [model.name, model]));
   const held = new Map<string, Held>();
   const closing = new Set<Promise<void>>();
   let waiting: (() => void)[] = [];
@@ -48,6 +56,13 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
     waiting = [];
     for (const go of woken) go();
   };
+
+  /** Ollama's clients name a version where nobody asked for one. */
+  function find(asked: string): ServedModel {
+    const found = byName.get(asked) ?? byName.get(asked.replace(/:latest$/, ""));
+    if (found !== undefined) return found;
+    throw new GrokError("not-found", `there is no model ${JSON.stringify(asked)} here`, { option: "model" });
+  }
 
   function giveBack(entry: Held): void {
     clearTimeout(entry.idle);
@@ -72,7 +87,7 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
   }
 
   function load(name: string): Held {
-    const entry: Held = { name, loading: loaders.get(name)!(), users: 0, usedAt: performance.now() };
+    const entry: Held = { name, loading: byName.get(name)!.load(), users: 0, usedAt: performance.now() };
     held.set(name, entry);
     entry.loading.then(
       (model) => {
@@ -116,12 +131,10 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
 
   return {
     names: models.map(({ name }) => name),
+    file: (name) => find(name).file,
     loaded: () => [...held.values()].flatMap(({ name, model, users }) => (model ? [{ name, model, users }] : [])),
     async use(asked, signal) {
-      const name = asked ?? models[0]!.name;
-      if (!loaders.has(name)) {
-        throw new GrokError("not-found", `there is no model ${JSON.stringify(name)} here`, { option: "model" });
-      }
+      const { name } = asked === undefined ? models[0]! : find(asked);
       const entry = await take(name, signal);
       let used = true;
       const done = () => {

@@ -28,7 +28,9 @@ interface ServeOptions extends ModelOptions, Pick<GenerateOptions, (typeof sampl
 export function addServe(program: Command): void {
   const command = program
     .command("serve")
-    .description("Answer the clients of OpenAI's API over HTTP, on this computer alone unless told otherwise.");
+    .description(
+      "Answer the clients of OpenAI's, Anthropic's and Ollama's APIs, on this computer alone unless told otherwise.",
+    );
   addModel(command)
     .option("--models <folder>", "serve every GGUF file of a folder, by its name; loaded when first asked for", path())
     .option("--host <address>", "address to listen at; 0.0.0.0 for all of this computer's", text(), "127.0.0.1")
@@ -64,6 +66,7 @@ async function serve(options: ServeOptions): Promise<void> {
   const models = createModelHost({
     models: files.map(({ name, file }) => ({
       name,
+      file,
       load: async () => {
         const model = await openModel(file, options);
         warnOfModel(model);

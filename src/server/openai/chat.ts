@@ -2,8 +2,8 @@ import { z } from "zod";
 import { GrokError } from "../../errors.ts";
 import type { ChatMessage } from "../../generate/types.ts";
 import { type Answers, startAnswers } from "../answers.ts";
+import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
-import type { Reply, Served } from "../served.ts";
 import { chatLogprobs, finishReasonOf, generationFields, optionsOf, seconds, usageOf } from "./fields.ts";
 
 const textPart = z.strictObject({ type: z.literal("text", "only text can be read here"), text: z.string() });
@@ -41,7 +41,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
       return { ...head, object: "chat.completion", choices, usage: usageOf(results) };
     },
 
-    async *events() {
+    async *pieces() {
       const withUsage = request.stream_options?.include_usage === true;
       const event = (choices: readonly object[], usage: object | null = null) =>
         eventOf({ ...head, object: "chat.completion.chunk", choices, ...(withUsage && { usage }) });

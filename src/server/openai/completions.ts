@@ -4,8 +4,8 @@ import type { TokenLogprob } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { type Answers, startAnswers } from "../answers.ts";
+import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
-import type { Reply, Served } from "../served.ts";
 import { finishReasonOf, generationFields, optionsOf, seconds, tokenText, usageOf } from "./fields.ts";
 
 const tokenIds = z.array(z.int().min(0)).min(1);
@@ -47,7 +47,7 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
       return { ...head, choices, usage: usageOf(results, n) };
     },
 
-    async *events() {
+    async *pieces() {
       const withUsage = request.stream_options?.include_usage === true;
       if (prompts.length > 1) {
         throw new GrokError("argument", "prompt: one at a time can be streamed", { option: "prompt" });

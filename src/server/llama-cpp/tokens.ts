@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { LanguageModel } from "../generate/types.ts";
+import type { LanguageModel } from "../../generate/types.ts";
 
 export const tokenizeRequest = z.strictObject({
   model: z.string().optional(),
@@ -14,13 +14,13 @@ export const tokenizeRequest = z.strictObject({
 export const detokenizeRequest = z.strictObject({ model: z.string().optional(), tokens: z.array(z.int().min(0)) });
 
 /** `POST /tokenize`, with llama.cpp's fields. */
-export function tokenize({ tokenizer }: LanguageModel, request: z.infer<typeof tokenizeRequest>) {
+export function tokenize(request: z.infer<typeof tokenizeRequest>, { tokenizer }: LanguageModel) {
   const { content, add_special: begin, parse_special: special, with_pieces: named } = request;
   const ids = [...tokenizer.encode(content, { special, bos: begin && tokenizer.addBos })];
   return { tokens: named ? ids.map((id) => ({ id, piece: tokenizer.piece(id) })) : ids };
 }
 
 /** `POST /detokenize` */
-export function detokenize({ tokenizer }: LanguageModel, { tokens }: z.infer<typeof detokenizeRequest>) {
+export function detokenize({ tokens }: z.infer<typeof detokenizeRequest>, { tokenizer }: LanguageModel) {
   return { content: tokenizer.decode(tokens, { special: true }) };
 }

@@ -1,0 +1,17 @@
+import { type Dialect, endpoint, immediate } from "../dialect.ts";
+import { eventOf } from "../events.ts";
+import { anthropicError } from "./error.ts";
+import { countRequest, countTokens, messagesRequest, replyToMessages } from "./messages.ts";
+
+/** Anthropic's Messages API. */
+export const anthropic: Dialect = {
+  owns: (path) => path.startsWith("/v1/messages"),
+  stream: "events",
+  error: anthropicError,
+  lateError: (failure) => eventOf(anthropicError(failure), "error"),
+  endpoints: {
+    "/v1/messages": endpoint(messagesRequest, replyToMessages),
+    "/v1/messages/count_tokens": immediate(countRequest, countTokens),
+  },
+  lookups: {},
+};

@@ -1,0 +1,13 @@
+import type { ErrorCode } from "../../errors.ts";
+import type { Failure } from "../failure.ts";
+
+const types: Partial<Record<ErrorCode, string>> = {
+  ...{ argument: "invalid_request_error", capacity: "invalid_request_error", "too-large": "request_too_large" },
+  ...{ denied: "authentication_error", forbidden: "permission_error", "not-found": "not_found_error" },
+  busy: "overloaded_error",
+};
+
+/** An error in Anthropic's shape. */
+export function anthropicError({ code, message }: Failure) {
+  return { type: "error", error: { type: types[code] ?? "api_error", message } };
+}

@@ -1,0 +1,89 @@
+import type { z } from "zod";
+import type { GenerateOptions, GenerateResult, LanguageModel } from "../generate/types.ts";
+import type { StreamKind } from "./events.ts";
+import type { Failure } from "./failure.ts";
+import type { ModelHost } from "./models.ts";
+import { readBody } from "./request.ts";
+
+/** An API that clients speak. */
+export interface Dialect {
+  /** Whether an address is one of its own, so that what goes wrong there is said in its shape. */
+  owns(path: string): boolean;
+  readonly stream: StreamKind;
+  error(failure: Failure): object;
+  /** The same as the last piece of a stream that had begun. */
+  lateError(failure: Failure): string;
+  /** By the address that is posted to. */
+  readonly endpoints: Readonly<Record<string, Endpoint>>;
+  /** What can be said without a model: by method and address, `GET /v1/models/:name`. */
+  readonly lookups: Readonly<Record<string, (lookup: Lookup) => object | Promise<object>>>;
+}
+
+export interface Lookup {
+  readonly models: ModelHost;
+  readonly request: Request;
+  /** Most bytes of its body. */
+  readonly bodyBytes: number;
+  /** What the address says in a place of this name. */
+  param(name: string): string;
+}
+
+/** What a model answers to. */
+export interface Endpoint {
+  /** @throws GrokError as {@link readBody} */
+  read(request: Request, mostBytes: number): Promise<Asked>;
+}
+
+export interface Asked {
+  readonly model: string | undefined;
+  readonly stream: boolean;
+  /** Whether the model has to compute for it, and it may have to wait its turn. */
+  readonly computes: boolean;
+  reply(served: Served): Reply;
+}
+
+/** What a request is answered with. */
+export interface Served {
+  /** Of this request, in answers and in the log. */
+  readonly id: string;
+  readonly name: string;
+  readonly model: LanguageModel;
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal;
+  /** What whoever runs the server wants where a request says nothing. */
+  readonly preferred: GenerateOptions;
+  /** Told of what was generated. */
+  report(results: readonly GenerateResult[]): void;
+}
+
+/** What a dialect makes of a request: one JSON value, or the pieces of a stream. */
+export interface Reply {
+  whole(): Promise<object>;
+  pieces?(): AsyncGenerator<string, void, undefined>;
+}
+
+interface Common {
+  readonly model?: string | undefined;
+  readonly stream?: boolean | null | undefined;
+}
+
+export function endpoint<T extends Common>(
+  schema: z.ZodType<T>,
+  replyTo: (request: T, served: Served) => Reply,
+  computes = true,
+): Endpoint {
+  return {
+    async read(request, mostBytes) {
+      const body = await readBody(request, schema, mostBytes);
+      return { model: body.model, stream: body.stream === true, computes, reply: (served) => replyTo(body, served) };
+    },
+  };
+}
+
+/** An endpoint that says something about a request at once. */
+export function immediate<T extends Common>(
+  schema: z.ZodType<T>,
+  say: (request: T, model: LanguageModel) => object,
+): Endpoint {
+  return endpoint(schema, (request, { model }) => ({ whole: async () => say(request, model) }), false);
+}

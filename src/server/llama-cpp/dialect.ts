@@ -1,0 +1,14 @@
+import { type Dialect, immediate } from "../dialect.ts";
+import { openAi } from "../openai/dialect.ts";
+import { detokenize, detokenizeRequest, tokenize, tokenizeRequest } from "./tokens.ts";
+
+/** Of llama.cpp's own API what others have no word for. */
+export const llamaCpp: Dialect = {
+  ...openAi,
+  owns: () => false,
+  endpoints: {
+    "/tokenize": immediate(tokenizeRequest, tokenize),
+    "/detokenize": immediate(detokenizeRequest, detokenize),
+  },
+  lookups: {},
+};

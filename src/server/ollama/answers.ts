@@ -1,0 +1,116 @@
+import { z } from "zod";
+import type { ChatMessage, ChatOptions, GenerateResult } from "../../generate/types.ts";
+import { type Answers, type Ask, startAnswers } from "../answers.ts";
+import type { Reply, Served } from "../dialect.ts";
+import { lineOf } from "../events.ts";
+
+/** Sampling and length by Ollama's names. What is about loading a model is this server's own affair, and changes no answer. */
+const options = z.strictObject({
+  temperature: z.number().min(0).max(100).optional(),
+  top_k: z.int().min(0).optional(),
+  top_p: z.number().min(0).max(1).optional(),
+  min_p: z.number().min(0).max(1).optional(),
+  typical_p: z.number().min(0).max(1).optional(),
+  seed: z.int().optional(),
+  num_predict: z.int().min(-2).optional(),
+  stop: z.array(z.string().min(1)).max(64).optional(),
+  repeat_penalty: z.number().positive().optional(),
+  repeat_last_n: z.int().min(-1).optional(),
+  presence_penalty: z.number().min(-2).max(2).optional(),
+  frequency_penalty: z.number().min(-2).max(2).optional(),
+  ...{ num_ctx: z.int().optional(), num_batch: z.int().optional(), num_thread: z.int().optional() },
+  ...{ num_gpu: z.int().optional(), num_keep: z.int().optional(), use_mmap: z.boolean().optional() },
+});
+
+const common = {
+  model: z.string(),
+  stream: z.boolean().default(true),
+  options: options.optional(),
+  keep_alive: z.union([z.string(), z.number()]).optional(),
+  format: z.literal("", "only text is given here").optional(),
+  think: z.literal(false, "nothing is thought aloud here").optional(),
+};
+
+export const chatRequest = z.strictObject({
+  ...common,
+  messages: z
+    .array(
+      z.looseObject({ role: z.string(), content: z.string(), images: z.array(z.never(), "no pictures").optional() }),
+    )
+    .min(1),
+  tools: z.array(z.never(), "tools are not called here").optional(),
+});
+
+export const generateRequest = z.strictObject({
+  ...common,
+  prompt: z.string().min(1),
+  system: z.string().optional(),
+  /** The prompt goes to the model as it is, and not as a question in its chat template. */
+  raw: z.boolean().optional(),
+  suffix: z.literal("", "nothing can be inserted before a text here").optional(),
+});
+
+/** `POST /api/chat` */
+export function replyToChat(request: z.infer<typeof chatRequest>, served: Served): Reply {
+  const messages: readonly ChatMessage[] = request.messages;
+  const ask: Ask = (place, more) => place.chat(messages, more);
+  return reply(request, served, ask, (content) => ({ message: { role: "assistant", content } }));
+}
+
+/** `POST /api/generate` */
+export function replyToGenerate(request: z.infer<typeof generateRequest>, served: Served): Reply {
+  const { prompt, system, raw } = request;
+  const messages = [...(system ? [{ role: "system", content: system }] : []), { role: "user", content: prompt }];
+  const ask: Ask = (place, more) =>
+    raw ? place.generate(prompt, { ...more, special: true }) : place.chat(messages, more);
+  return reply(request, served, ask, (response) => ({ response }));
+}
+
+type Common = z.infer<z.ZodObject<typeof common>>;
+
+function reply(request: Common, served: Served, ask: Ask, say: (text: string) => object): Reply {
+  const line = (text: string, rest: object) => ({
+    ...{ model: request.model, created_at: new Date().toISOString(), ...say(text), ...rest },
+  });
+  const start = (): Promise<Answers> => startAnswers(served, 1, optionsOf(request, served), ask);
+  return {
+    async whole() {
+      await using answer = await start();
+      const result = (await answer.results())[0]!;
+      return line(result.text, endOf(result));
+    },
+    async *pieces() {
+      await using answer = await start();
+      for await (const { chunk } of answer.pieces()) {
+        if (chunk !== undefined && chunk.text !== "") yield lineOf(line(chunk.text, { done: false }));
+      }
+      yield lineOf(line("", endOf((await answer.results())[0]!)));
+    },
+  };
+}
+
+function optionsOf({ options = {} }: Common, { preferred }: Served): ChatOptions {
+  const { num_predict: most, seed, stop } = options;
+  const said = {
+    ...{ temperature: options.temperature, topK: options.top_k, topP: options.top_p, minP: options.min_p, stop },
+    ...{ typicalP: options.typical_p, repetitionPenalty: options.repeat_penalty, penaltyWindow: options.repeat_last_n },
+    ...{ presencePenalty: options.presence_penalty, frequencyPenalty: options.frequency_penalty },
+    // -1 and -2 are Ollama's ways to say: as many as fit.
+    maxTokens: most !== undefined && most >= 0 ? most : undefined,
+    // A negative seed is a fresh one.
+    seed: seed !== undefined && seed >= 0 ? seed : undefined,
+  };
+  return { ...preferred, ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) };
+}
+
+/** Durations are nanoseconds. */
+function endOf({ finishReason, usage, timings }: GenerateResult) {
+  const nanoseconds = (seconds: number) => Math.round(seconds * 1e9);
+  const { prefillSeconds, decodeSeconds } = timings;
+  return {
+    ...{ done: true, done_reason: finishReason === "length" || finishReason === "context" ? "length" : "stop" },
+    ...{ total_duration: nanoseconds(prefillSeconds + decodeSeconds), load_duration: 0 },
+    ...{ prompt_eval_count: usage.promptTokens, prompt_eval_duration: nanoseconds(prefillSeconds) },
+    ...{ eval_count: usage.completionTokens, eval_duration: nanoseconds(decodeSeconds) },
+  };
+}

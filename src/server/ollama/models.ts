@@ -1,0 +1,64 @@
+import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
+import { z } from "zod";
+import { inspectFile } from "../../model/inspect.ts";
+import type { ModelHost } from "../models.ts";
+
+export const showRequest = z.looseObject({ model: z.string() });
+
+/** `GET /api/tags`: what there is. */
+export function listModels({ names, file }: ModelHost) {
+  return {
+    models: names.map((name) => ({
+      ...fileOf(name, file(name)),
+      modified_at: statSync(file(name)).mtime.toISOString(),
+    })),
+  };
+}
+
+/** `GET /api/ps`: what is in memory. Nothing of it is in a graphics card's. */
+export function listLoaded({ loaded, file }: ModelHost) {
+  return { models: loaded().map(({ name }) => ({ ...fileOf(name, file(name)), size_vram: 0 })) };
+}
+
+/** `POST /api/show` */
+export function showModel({ file }: ModelHost, name: string) {
+  const { metadata, model } = inspectFile(file(name));
+  const template = metadata["tokenizer.chat_template"];
+  const plain = Object.entries(metadata).filter(
+    ([key, value]) => !key.startsWith("tokenizer.") && typeof value !== "object",
+  );
+  return {
+    ...{
+      modelfile: "",
+      parameters: "",
+      template: typeof template === "string" ? template : "",
+      capabilities: ["completion"],
+    },
+    details: detailsOf(file(name)),
+    model_info: {
+      ...Object.fromEntries(plain.map(([key, value]) => [key, typeof value === "bigint" ? Number(value) : value])),
+      "general.parameter_count": model?.parameters,
+    },
+  };
+}
+
+function fileOf(name: string, path: string) {
+  const { size, mtimeMs } = statSync(path);
+  // It tells files apart; the hash of hundreds of gigabytes would take minutes to say.
+  const digest = createHash("sha256").update(`${name} ${size} ${mtimeMs}`).digest("hex");
+  return { name, model: name, size, digest, details: detailsOf(path) };
+}
+
+function detailsOf(path: string) {
+  const { model } = inspectFile(path);
+  const family = model?.architecture ?? "";
+  return {
+    ...{ parent_model: "", format: "gguf", family, families: [family], parameter_size: sizeOf(model?.parameters ?? 0) },
+    quantization_level: model?.types[0]?.type.toUpperCase() ?? "",
+  };
+}
+
+function sizeOf(parameters: number): string {
+  return parameters >= 1e9 ? `${(parameters / 1e9).toFixed(1)}B` : `${(parameters / 1e6).toFixed(1)}M`;
+}

@@ -1,0 +1,89 @@
+import { statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { LanguageModel } from "../../generate/types.ts";
+import { startTestServer, type TestServer } from "../app.case.ts";
+
+const vectors = resolve(import.meta.dirname, "../../../test/vectors/models");
+const files = { mixtral: join(vectors, "mixtral.gguf"), llama: join(vectors, "llama.gguf") };
+
+let server: TestServer;
+let model: LanguageModel;
+beforeAll(async () => {
+  server = startTestServer(files);
+  model = await server.model();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const messages = [{ role: "user", content: "What of it?" }];
+const options = { temperature: 1, seed: 3, num_predict: 6, top_k: 5, repeat_last_n: 8, repeat_penalty: 1.2 };
+const library = { temperature: 1, seed: 3, maxTokens: 6, topK: 5, penaltyWindow: 8, repetitionPenalty: 1.2 };
+
+// biome-ignore lint/suspicious/noExplicitAny: what a client reads has no type
+type Any = any;
+const post = async (path: string, body: object): Promise<Any> => {
+  const response = await server.post(path, body);
+  return { status: response.status, ...((await response.json()) as object) };
+};
+
+describe("chat", () => {
+  it("answers what the library answers, with Ollama's names for sampling", async () => {
+    const { text, usage } = await model.chat(messages, library).result;
+    const answer = await post("/api/chat", { model: "mixtral:latest", messages, options, stream: false });
+    expect(answer).toMatchObject({
+      ...{ status: 200, model: "mixtral:latest", message: { role: "assistant", content: text }, done: true },
+      ...{ done_reason: "length", prompt_eval_count: usage.promptTokens, eval_count: usage.completionTokens },
+    });
+    expect(Number.isNaN(Date.parse(answer.created_at))).toBe(false);
+    expect(answer.total_duration).toBeGreaterThan(0);
+  });
+
+  it("streams lines where nobody says otherwise", async () => {
+    const { text } = await model.chat(messages, library).result;
+    const response = await server.post("/api/chat", { model: "mixtral", messages, options });
+    expect(response.headers.get("content-type")).toBe("application/x-ndjson");
+    const lines: Any[] = (await response.text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.map(({ message }) => message.content).join("")).toBe(text);
+    expect(lines.map(({ done }) => done)).toEqual([...Array(lines.length - 1).fill(false), true]);
+  });
+});
+
+describe("generate", () => {
+  it("asks in the chat template, or gives the prompt as it is", async () => {
+    const asked = { model: "mixtral", prompt: "What of it?", options, stream: false };
+    const { text } = await model.chat(messages, library).result;
+    expect((await post("/api/generate", asked)).response).toBe(text);
+    const raw = await model.generate("What of it?", { ...library, special: true }).result;
+    expect((await post("/api/generate", { ...asked, raw: true })).response).toBe(raw.text);
+  });
+});
+
+describe("models", () => {
+  it("are listed with what is known of their files, and those that are loaded", async () => {
+    const { models } = (await (await server.get("/api/tags")).json()) as Any;
+    expect(models.map(({ name }: { name: string }) => name)).toEqual(["mixtral", "llama"]);
+    expect(models[1]).toMatchObject({
+      ...{ size: statSync(files.llama).size, details: { format: "gguf", family: "llama" } },
+    });
+    expect(models[0].digest).toMatch(/^[0-9a-f]{64}$/);
+    expect(((await (await server.get("/api/ps")).json()) as Any).models).toHaveLength(1);
+    expect(((await (await server.get("/api/version")).json()) as Any).version).toMatch(/^\d+\.\d+\.\d+$/);
+    const shown = await post("/api/show", { model: "llama" });
+    expect(shown).toMatchObject({
+      status: 200,
+      capabilities: ["completion"],
+      model_info: { "general.architecture": "llama" },
+    });
+  });
+
+  it.each([
+    ["a model that is not here", { model: "other", messages }, 404, /no model "other"/],
+    ["a form of the answer", { model: "mixtral", messages, format: "json" }, 400, /format/],
+    ["an option that nobody knows", { model: "mixtral", messages, options: { mirostat: 1 } }, 400, /mirostat/],
+  ])("and %s is refused in Ollama's shape", async (_, body, status, error) => {
+    expect(await post("/api/chat", body)).toEqual({ status, error: expect.stringMatching(error) });
+  });
+});
