@@ -161,13 +161,14 @@ async function build() {
   }
 
   const note = (text) => quiet || process.stderr.write(`${text}\n`);
+  const progress = showProgress(jobs.length);
   let next = 0;
   const lanes = Math.max(2, Math.min(8, availableParallelism()));
   await Promise.all(
     Array.from({ length: lanes }, async () => {
       while (next < jobs.length) {
         const { file, object, key, args } = jobs[next++];
-        note(`compiling ${file}`);
+        progress.show(file, next);
         rmSync(`${object}.key`, { force: true });
         const part = `${object}.${process.pid}.tmp`; // another build may run at the same time
         const io = compiler.cl ? ["/c", join(folder, file), `/Fo${part}`] : ["-c", join(folder, file), "-o", part];
@@ -176,7 +177,7 @@ async function build() {
         writeFileSync(`${object}.key`, key);
       }
     }),
-  );
+  ).finally(progress.end);
 
   // Beside, then renamed: a process that has the old addon open keeps it.
   const fresh = join(out, `grok1.${process.pid}.tmp`);
@@ -205,6 +206,26 @@ async function build() {
   rmSync(join(out, "why-not.txt"), { force: true });
   writeFileSync(stampFile, stamp);
   note(`built ${target} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+/**
+ * Says what is compiled: on a terminal in one line that changes, of which nothing stays; elsewhere a line for each file or, with
+ * --quiet, one for all.
+ */
+function showProgress(count) {
+  const { stderr } = process;
+  const columns = stderr.isTTY && process.env.TERM !== "dumb" ? stderr.columns || 80 : 0;
+  if (columns === 0 && quiet && count > 0) stderr.write(`Compiling the addon: ${count} of its files …\n`);
+  return {
+    show(file, number) {
+      const line = `Compiling the addon: ${file} (${number} of ${count})`;
+      if (columns > 0) stderr.write(`\r\u001b[K${line.slice(0, columns - 1)}`);
+      else if (!quiet) stderr.write(`${line}\n`);
+    },
+    end() {
+      if (columns > 0 && count > 0) stderr.write("\r\u001b[K");
+    },
+  };
 }
 
 /** The contents of a source and of every header of ours that it includes, directly or not. */

@@ -24,7 +24,7 @@ if (force || read(lockStamp) !== lock) {
   writeFileSync(lockStamp, lock);
 }
 
-// The addon: build.mjs itself knows what is stale, and where no compiler is, says so and succeeds.
+// The addon: build.mjs itself knows what is stale, says what it compiles, and where no compiler is, says so and succeeds.
 step(undefined, process.execPath, [join(root, "native", "build.mjs"), "--quiet", ...(force ? ["--force"] : [])]);
 
 // Which addon the compiled TypeScript goes with.
@@ -44,7 +44,7 @@ for (const file of listSources(join(root, "src"))) {
 }
 const fingerprint = sources.digest("hex");
 if (force || read(distStamp) !== fingerprint) {
-  step("Compiling", process.execPath, [
+  step("Compiling TypeScript", process.execPath, [
     join(root, "node_modules", "typescript", "bin", "tsc"),
     "-p",
     join(root, "tsconfig.build.json"),

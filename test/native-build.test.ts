@@ -27,7 +27,14 @@ cp "${built}" "$out"\n`,
   return { status, stderr, info: JSON.parse(note("build-info.json") ?? "null"), whyNot: note("why-not.txt") };
 }
 
-describe.skipIf(!existsSync(built) || process.platform === "win32")("the addon's build", () => {
+const whyNot =
+  process.platform === "win32"
+    ? " (skipped: the stand-ins are shell scripts)"
+    : existsSync(built)
+      ? ""
+      : " (skipped: no addon was built that a stand-in could give)";
+
+describe.skipIf(whyNot !== "")(`the addon's build${whyNot}`, () => {
   it("has every instruction set that the compiler knows, and names the others", () => {
     const [first, last] = process.arch === "arm64" ? ["neon", "i8mm"] : ["avx2", "avx512"];
     const refused = process.arch === "arm64" ? "*+i8mm*" : "*-mavx512f*";
@@ -40,6 +47,19 @@ describe.skipIf(!existsSync(built) || process.platform === "win32")("the addon's
     });
     expect(part.info.isas).not.toContain(last);
     expect(part.stderr).toContain(`stand-in 1.0 does not know ${last}`);
+  });
+
+  it("says what it compiles: once before a start, file by file to who asked, nothing where nothing is to do", () => {
+    const start = build("progress", "nothing", "--quiet");
+    expect(start.stderr).toMatch(/^Compiling the addon: \d+ of its files …\n$/);
+    expect(build("progress", "nothing", "--quiet").stderr).toBe("");
+    const lines = build("progress", "nothing", "--force").stderr.split("\n");
+    const count = Number(/(\d+) of its files/.exec(start.stderr)![1]);
+    const compiled = lines.filter((line) => line.startsWith("Compiling the addon: "));
+    expect(compiled.map((line) => /\((\d+) of \d+\)$/.exec(line)![1])).toEqual(
+      Array.from({ length: count }, (_, i) => String(i + 1)),
+    );
+    expect(compiled[0]).toMatch(/^Compiling the addon: [\w.-]+\.cpp \(1 of /);
   });
 
   it("does not take a compiler that fails for one that knows nothing", () => {
@@ -56,7 +76,10 @@ describe.skipIf(!existsSync(built) || process.platform === "win32")("the addon's
       whyNot: expect.stringMatching(/^addon\.cpp does not/),
     });
     const start = build("start", "*addon.cpp*", "--quiet");
-    expect(start).toMatchObject({ status: 0, stderr: expect.stringMatching(/^warning: .*could not be built/) });
-    expect(build("start", "*addon.cpp*", "--quiet")).toMatchObject({ status: 0, stderr: "" });
+    expect(start).toMatchObject({ status: 0, stderr: expect.stringMatching(/^warning: .*could not be built/m) });
+    expect(build("start", "*addon.cpp*", "--quiet")).toMatchObject({
+      status: 0,
+      stderr: expect.stringMatching(/^Compiling the addon: \d+ of its files …\n$/),
+    });
   });
 });

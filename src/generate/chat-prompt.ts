@@ -31,6 +31,7 @@ export function encodeChat(
   const names = endNames(tokenizer);
   const folded = messages[0]!.role === "system" && refusesSystem(template, names);
   const { text, caller } = template.render(folded ? foldSystem(messages) : messages, variables, names);
+  if (text === "") throw new GrokError("format", "the chat template makes nothing of the messages, expected a text");
   const ids = tokenizer.encode(text, { special: true, ordinary: caller });
   const { addBos, bos } = tokenizer;
   if (!addBos || bos === undefined || ids[0] === bos) return ids;

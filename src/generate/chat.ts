@@ -128,6 +128,9 @@ function begin(system: string | undefined, earlier: readonly ChatMessage[] = [])
 
 function messagesOf(message: string | ChatMessage | readonly ChatMessage[]): readonly ChatMessage[] {
   if (typeof message === "string") return [{ role: "user", content: message }];
+  if (typeof message !== "object" || message === null) {
+    throw new GrokError("argument", `the message is ${describeValue(message)}, expected a text, a message or messages`);
+  }
   return readMessages(Array.isArray(message) ? message : [message as ChatMessage]);
 }
 

@@ -3,6 +3,7 @@ import type { LogitsOptions } from "../engine/consumers/logits.ts";
 import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts";
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
 import { encodeChat, endNames, readMessages } from "./chat-prompt.ts";
 import { fitConversation } from "./fit.ts";
@@ -33,10 +34,16 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     return startGeneration({ engine, tokenizer, session, loadSeconds, continuation }, () => {
       const read = readOptions("generate", options, generateKinds);
       return {
-        tokens: typeof prompt === "string" ? encode(readText("generate: the prompt", prompt), read) : tokensOf(prompt),
+        tokens: typeof prompt === "string" ? encode(readText("generate: the prompt", prompt), read) : tokensIn(prompt),
         options: read,
       };
     });
+  }
+
+  function tokensIn(prompt: ArrayLike<number>): Int32Array {
+    if (typeof prompt === "object" && prompt !== null) return tokensOf(prompt);
+    const found = describeValue(prompt);
+    throw new GrokError("argument", `generate: the prompt is ${found}, expected a text or a list of token ids`);
   }
 
   function chat(messages: readonly ChatMessage[], options: ChatOptions, session?: number): Generation {

@@ -51,6 +51,7 @@ function cycler(_: Allowance, { positional }: Args): Thing {
   if (positional.length === 0) return fault("at least one item has to be provided");
   let place = 0;
   const methods: Readonly<Record<string, Value>> = {
+    items: { kind: "tuple", items: positional, fromCaller: false },
     next: makeFunction("next", () => {
       const item = positional[place]!;
       place = (place + 1) % positional.length;

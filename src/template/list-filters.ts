@@ -2,7 +2,7 @@ import { type Allowance, fault } from "./allowance.ts";
 import { toIndex } from "./arguments.ts";
 import { printNumber, roundFloat } from "./float-format.ts";
 import { iterate, listOf, toIterable } from "./iterate.ts";
-import { attribute, item, length, reversed } from "./lookup.ts";
+import { attributeAlone, item, length, reversed } from "./lookup.ts";
 import { binary, orderOf, sortBy } from "./operators.ts";
 import { toText } from "./printing.ts";
 import { mapLetters, plainText, type Text } from "./text.ts";
@@ -353,8 +353,9 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   float: filter("default?", toFloatValue),
   round: filter("precision? method?", round),
   filesizeformat: filter("binary?", fileSize),
-  attr: filter("name", (run, value, [name]) => {
-    if (value.kind === "dict") return attribute(run, { ...value, entries: new Map() }, toText(run, name!).value);
-    return attribute(run, value, toText(run, name!).value);
-  }),
+  attr: filter("name", (run, value, [name]) =>
+    name!.kind === "str"
+      ? attributeAlone(run, value, name!.value)
+      : fault(`attribute name must be string, not '${typeName(name!)}'`),
+  ),
 };

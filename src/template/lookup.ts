@@ -31,6 +31,12 @@ export function attribute(run: Allowance, value: Value, name: string): Value {
   return attributeOf(run, value, name) ?? entryNamed(value, name) ?? missing(run, value, name);
 }
 
+/** `value|attr(name)`: an attribute alone, and no entry of that name. */
+export function attributeAlone(run: Allowance, value: Value, name: string): Value {
+  if (value.kind === "undefined") return fault(value.message);
+  return attributeOf(run, value, name) ?? missing(run, value, name);
+}
+
 /** `value[key]`: an entry comes before an attribute of that name. */
 export function item(run: Allowance, value: Value, key: Value): Value {
   if (value.kind === "undefined") return fault(value.message);
@@ -124,11 +130,15 @@ function attributeOf(run: Allowance, value: Value, name: string): Value | undefi
     }
     case "range":
       if (name === "start" || name === "stop" || name === "step") return makeInt(run, value[name]);
-      return undefined;
+      return name === "count" || name === "index" ? fault(`range.${name} is not supported`) : undefined;
+    case "view":
+      return name === "mapping" || name === "isdisjoint"
+        ? fault(`dict_${value.of}.${name} is not supported`)
+        : undefined;
     case "int":
     case "bool":
     case "float":
-      return numberAttribute(value, name);
+      return numberAttribute(run, value, name);
     case "thing":
       return value.get?.(run, name);
     default:
@@ -136,8 +146,12 @@ function attributeOf(run: Allowance, value: Value, name: string): Value | undefi
   }
 }
 
-function numberAttribute(value: Extract<Value, { kind: "int" | "bool" | "float" }>, name: string): Value | undefined {
-  if (name === "real") return value;
+function numberAttribute(
+  run: Allowance,
+  value: Extract<Value, { kind: "int" | "bool" | "float" }>,
+  name: string,
+): Value | undefined {
+  if (name === "real") return value.kind === "bool" ? makeInt(run, Number(value.value)) : value;
   if (name === "is_integer" && value.kind === "float") {
     return makeFunction(name, () => toBool(Number.isInteger(value.value)));
   }

@@ -88,6 +88,9 @@ describe("chat through a pipe", () => {
     const yes = await grok1(base, { input: `a\n/save ${path}\ny\nb\n/save ${path}\n` });
     expect(yes.stderr.match(/Overwrite it\?/g)).toHaveLength(1);
     expect(JSON.parse(readFileSync(path, "utf8")).messages).toHaveLength(4);
+    const other = await grok1(base, { input: `a\n/save ${folder}\nb\n` });
+    expect(other.stderr).toContain(`${folder}: cannot write: not a regular file`);
+    expect(other.stderr).not.toContain("Overwrite it?");
   });
 
   it("--load goes on with a conversation, --stop ends answers", async () => {

@@ -367,15 +367,18 @@ describe("perplexity, bench, doctor", () => {
     expect(JSON.parse(fine.stdout)).not.toHaveProperty("modelProblem");
   });
 
-  it.skipIf(!existsSync("/dev/full"))("a result that no disk takes is an error", async () => {
-    for (const args of [["inspect", baby], ["run", "-m", baby, "-p", "a", "-n", "2", "--json"], ["--help"]]) {
-      const full = await grok1(args, { wrapper: ["sh", "-c", 'exec "$@" > /dev/full', "sh"] });
-      expect(full.stderr).toBe("grok1: standard output: cannot write: no space left on the disk\n");
-      expect(full.status).toBe(1);
-    }
-    const closed = await grok1(["inspect", baby], { wrapper: ["sh", "-c", '"$@" | true', "sh"] });
-    expect(closed.stderr).toBe("");
-  });
+  it.skipIf(!existsSync("/dev/full"))(
+    "a result that no disk takes is an error (told by /dev/full, where there is one)",
+    async () => {
+      for (const args of [["inspect", baby], ["run", "-m", baby, "-p", "a", "-n", "2", "--json"], ["--help"]]) {
+        const full = await grok1(args, { wrapper: ["sh", "-c", 'exec "$@" > /dev/full', "sh"] });
+        expect(full.stderr).toBe("grok1: standard output: cannot write: no space left on the disk\n");
+        expect(full.status).toBe(1);
+      }
+      const closed = await grok1(["inspect", baby], { wrapper: ["sh", "-c", '"$@" | true', "sh"] });
+      expect(closed.stderr).toBe("");
+    },
+  );
 
   it("doctor knows this computer", async () => {
     const [text, json] = await Promise.all([grok1(["doctor"]), grok1(["doctor", "--json"])]);

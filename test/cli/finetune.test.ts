@@ -201,25 +201,34 @@ describe("finetune", () => {
   });
 
   // A limit on the size of files stands for a disk without room.
-  it.skipIf(process.platform === "win32")("says that a disk is full, and leaves nothing half-written", async () => {
-    const out = join(folder, "full");
-    const limit = ["sh", "-c", 'trap "" XFSZ; ulimit -f 16; exec "$0" "$@"'];
-    const full = await grok1(
-      ["finetune", "-m", base, "--data", data, "--out", out, ...small, "--steps", "3", "--checkpoint-interval", "2"],
-      { wrapper: limit },
-    );
-    expect(full).toMatchObject({
-      status: 1,
-      stdout: "",
-      stderr: expect.stringMatching(/full.checkpoint\.safetensors: cannot write: the file would be larger than/),
-    });
-    expect(readdirSync(out)).toEqual([]);
-    const merged = await grok1(["merge", "-m", base, "--lora", join(folder, "taught"), "--out", join(out, "m.gguf")], {
-      wrapper: limit,
-    });
-    expect(merged).toMatchObject({ status: 1, stderr: expect.stringMatching(/m\.gguf: cannot write: the file would/) });
-    expect(readdirSync(out)).toEqual([]);
-  });
+  it.skipIf(process.platform === "win32")(
+    "says that a disk is full, and leaves nothing half-written (not on Windows)",
+    async () => {
+      const out = join(folder, "full");
+      const limit = ["sh", "-c", 'trap "" XFSZ; ulimit -f 16; exec "$0" "$@"'];
+      const full = await grok1(
+        ["finetune", "-m", base, "--data", data, "--out", out, ...small, "--steps", "3", "--checkpoint-interval", "2"],
+        { wrapper: limit },
+      );
+      expect(full).toMatchObject({
+        status: 1,
+        stdout: "",
+        stderr: expect.stringMatching(/full.checkpoint\.safetensors: cannot write: the file would be larger than/),
+      });
+      expect(readdirSync(out)).toEqual([]);
+      const merged = await grok1(
+        ["merge", "-m", base, "--lora", join(folder, "taught"), "--out", join(out, "m.gguf")],
+        {
+          wrapper: limit,
+        },
+      );
+      expect(merged).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/m\.gguf: cannot write: the file would/),
+      });
+      expect(readdirSync(out)).toEqual([]);
+    },
+  );
 });
 
 describe("merge", () => {

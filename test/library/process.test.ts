@@ -57,7 +57,7 @@ describe("the flags of the process", () => {
     expect(node(args, options)).toBe("2");
   });
 
-  it.skipIf(!has("--permission"))("that forbid threads are named", () => {
+  it.skipIf(!has("--permission"))("that forbid threads are named (where this Node has --permission)", () => {
     const allowed = ["--permission", "--allow-fs-read=*"];
     expect(node([...allowed, program])).toMatch(/^unsupported .*--allow-worker/);
     expect(node([...allowed, "--allow-worker", program])).toBe("2");
@@ -80,20 +80,23 @@ describe("a bundle", () => {
   // The bundler that the test runner brings along; ours it is not.
   const bundler = findBundler();
 
-  it.skipIf(bundler === undefined).each(["esm", "cjs"])("of format %s rejects what it cannot do", async (format) => {
-    const { rolldown } = (await import(pathToFileURL(bundler!).href)) as { rolldown: Rolldown };
-    mkdirSync(join(folder, format));
-    const input = write(
-      `${format}.mjs`,
-      code(join(root, "dist/index.js")).replace(/^try/m, "(async () => { try").concat("})();"),
-    );
-    const bundle = await rolldown({ input, platform: "node", logLevel: "silent" });
-    const file = join(folder, format, format === "esm" ? "out.mjs" : "out.cjs");
-    await bundle.write({ file, format, codeSplitting: false });
-    // A worker of the application's own must not be taken for the engine's.
-    writeFileSync(join(folder, format, "worker.js"), "");
-    expect(node([file])).toMatch(/^unsupported .*external: \["grok1"\]/);
-  });
+  it.skipIf(bundler === undefined).each(["esm", "cjs"])(
+    "of format %s rejects what it cannot do (where there is a bundler)",
+    async (format) => {
+      const { rolldown } = (await import(pathToFileURL(bundler!).href)) as { rolldown: Rolldown };
+      mkdirSync(join(folder, format));
+      const input = write(
+        `${format}.mjs`,
+        code(join(root, "dist/index.js")).replace(/^try/m, "(async () => { try").concat("})();"),
+      );
+      const bundle = await rolldown({ input, platform: "node", logLevel: "silent" });
+      const file = join(folder, format, format === "esm" ? "out.mjs" : "out.cjs");
+      await bundle.write({ file, format, codeSplitting: false });
+      // A worker of the application's own must not be taken for the engine's.
+      writeFileSync(join(folder, format, "worker.js"), "");
+      expect(node([file])).toMatch(/^unsupported .*external: \["grok1"\]/);
+    },
+  );
 });
 
 type Rolldown = (options: object) => Promise<{ write(options: object): Promise<unknown> }>;

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { GrokError } from "../../errors.ts";
@@ -57,7 +57,7 @@ export async function runSlash(turn: string, conversation: Conversation, message
       if (argument === "") return say(messages.needsFile(name));
       const path = expandHome(argument);
       const carryOut = () => exchange(name, path, conversation, messages);
-      if (name === "/load" || conversation.files.has(resolve(path)) || !existsSync(path)) return say(await carryOut());
+      if (name === "/load" || conversation.files.has(resolve(path)) || !isFile(path)) return say(await carryOut());
       return { kind: "confirm", text: messages.overwrites(path), confirmed: carryOut };
     }
     default:
@@ -109,4 +109,9 @@ function setOption(argument: string, { chat }: Conversation, messages: Messages)
     throw error;
   }
   return messages.optionSet(name, shown(name));
+}
+
+/** What is another thing than a file is not asked about: nothing can be written there anyway. */
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }

@@ -1,4 +1,4 @@
-import { GrokError } from "../../errors.ts";
+import { describeValue, GrokError } from "../../errors.ts";
 import type { BenchResult } from "../consumers/bench.ts";
 import type { LogitsResult } from "../consumers/logits.ts";
 import type { ScoreOptions, ScoreText } from "../consumers/score.ts";
@@ -110,7 +110,14 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
 
   async function score(texts: readonly ScoreText[], options: ScoreOptions = {}): Promise<Float64Array[]> {
     const { passTokens, top, onScored, signal } = options;
-    const sent = texts.map(({ tokens, from = 1 }) => ({ tokens: tokensOf(tokens), from }));
+    if (!Array.isArray(texts)) {
+      throw new GrokError("argument", `score: the texts are ${describeValue(texts)}, expected a list of them`);
+    }
+    const sent = (texts as readonly ScoreText[]).map((text, index) => {
+      if (typeof text === "object" && text !== null) return { tokens: tokensOf(text.tokens), from: text.from ?? 1 };
+      const message = `score: text ${index} is ${describeValue(text)}, expected an object with "tokens"`;
+      throw new GrokError("argument", message, { index });
+    });
     return await askFor<Float64Array[]>(
       { type: "score", texts: sent, options: { passTokens, top } },
       signal,

@@ -279,7 +279,7 @@ describe.skipIf(!state.addon)(title, () => {
     expect((ops.read(ops.matrix("x", 1, 1000)) as Float32Array).buffer).not.toBe(first.buffer);
   });
 
-  it.skipIf(!hasLargePages())("keeps large matrices in large pages where the system has them", () => {
+  it.skipIf(!hasLargePages())("keeps large matrices in large pages where the system has them (Linux tells)", () => {
     const ops = open();
     const before = largePageBytes();
     const matrix = ops.matrix("m", 2048, 4096);

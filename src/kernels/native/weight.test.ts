@@ -122,7 +122,7 @@ describe.skipIf(!addon)(`weights of the native backend${withoutAddon}`, () => {
     truncateSync(path, 0);
   });
 
-  it.skipIf(!linux)("ask for large pages where they are streamed, and nowhere else", () => {
+  it.skipIf(!linux)("ask for large pages where they are streamed, and nowhere else (told on Linux alone)", () => {
     const large = 2 ** 23;
     writeFileSync(path, new Uint8Array(3 * large));
     const ops = createNative(addon, { threads: 1 });

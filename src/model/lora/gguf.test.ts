@@ -175,6 +175,15 @@ describe("adapters of other programs are named, with what to do", () => {
     [put("mlx", "adapters.safetensors", "x"), /adapters\.safetensors: an adapter of MLX: fuse it .* mlx_lm\.fuse/],
     [put("bin", "adapter_model.bin", pickle), /adapter_model\.bin: an adapter as a Python pickle: load it with peft/],
     [join(put("pickle", "x.pt", pickle), "x.pt"), /x\.pt: an adapter as a Python pickle/],
+    [
+      join(put("text", "hi.txt", "hi there"), "hi.txt"),
+      /hi\.txt: not an adapter: it begins with "hi t", expected safetensors or GGUF/,
+    ],
+    [join(put("none", "x", ""), "x"), /x: not an adapter: it is empty, expected safetensors or GGUF/],
+    [
+      join(put("short", "adapter_model.safetensors", "{}"), "adapter_model.safetensors"),
+      /not an adapter: it begins with "\{}"/,
+    ],
     [join(put("torch", "x.safetensors", "PK\x03\x04....."), "x.safetensors"), /an adapter as a Python pickle/],
     [put("nothing", "README.md", "x"), /adapter_model\.safetensors: not there: the folder holds no adapter/],
     ["/dev/null", /not a regular file/],

@@ -57,24 +57,33 @@ function isFolder(path: string): boolean {
   }
 }
 
-/** By its first bytes. @throws GrokError `unsupported` for a pickle, or the archive that torch makes of one. */
+/**
+ * By its first bytes.
+ * @throws GrokError `unsupported` for a pickle, or the archive that torch makes of one; `format` for what is neither GGUF nor safetensors.
+ */
 function isGguf(path: string): boolean {
   const { fd } = openRegular(path);
-  const head = Buffer.alloc(4);
+  const head = Buffer.alloc(9);
+  let length = 0;
   try {
-    readSync(fd, head, 0, 4, 0);
+    length = readSync(fd, head, 0, head.length, 0);
   } catch (error) {
     throw ioError("read", path, error);
   } finally {
     closeSync(fd);
   }
   if (
-    head.toString("latin1") === "PK\x03\x04" ||
+    head.toString("latin1", 0, 4) === "PK\x03\x04" ||
     (head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5 && head[2] !== 0)
   ) {
     throw new GrokError("unsupported", `${path}: ${otherFiles["adapter_model.bin"]}`, { path });
   }
-  return head.toString("latin1") === "GGUF";
+  if (head.toString("latin1", 0, 4) === "GGUF") return true;
+  // Safetensors begins with the length of its header, in eight bytes, and with the brace that opens it.
+  if (length >= 9 && head[8] === 0x7b) return false;
+  const begins =
+    length === 0 ? "it is empty" : `it begins with ${JSON.stringify(head.toString("latin1", 0, Math.min(4, length)))}`;
+  throw new GrokError("format", `${path}: not an adapter: ${begins}, expected safetensors or GGUF`, { path });
 }
 
 function readPeftAdapter(file: string, model: ModelFile): LoraAdapter {
