@@ -189,6 +189,18 @@ describe("inspect", () => {
 });
 
 describe("tokenize", () => {
+  it("takes the package's own model where none is named, also with -p", async () => {
+    const own = join(models, "../../../models/grok1-stories-q8_0.gguf");
+    const [bare, named, input] = await Promise.all([
+      grok1(["tokenize", "-p", "Once upon"]),
+      grok1(["tokenize", "-p", "Once upon", "-m", own]),
+      grok1(["tokenize"], { input: "Once upon" }),
+    ]);
+    expect(bare.stdout).toMatch(/^ +\d+ {2}\S/);
+    expect(bare).toEqual({ status: 0, stdout: named.stdout, stderr: bare.stderr });
+    expect(input.stdout).toBe(named.stdout);
+  });
+
   it("--jsonl answers each line as the library does, whatever is in it", async () => {
     const texts = ["hello", "a\nb\t\u0000", "ñ 你 🎉", "", "\u001b[2J", "x".repeat(100_000)];
     const file = openGguf(baby);
