@@ -1,6 +1,7 @@
 import { describeValue, GrokError } from "../errors.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import { checkNames } from "../options.ts";
+import { cutChunks, defaultChunkTokens, firstScored } from "./chunks.ts";
 
 export interface PerplexityOptions {
   /** Tokens a chunk. Default 512. */
@@ -11,8 +12,6 @@ export interface PerplexityOptions {
   /** Told after each chunk. */
   readonly onChunk?: (soFar: PerplexityResult) => void;
 }
-
-export const defaultPerplexityContext = 512;
 
 const optionNames = Object.keys({
   ...{ context: true, chunks: true, signal: true, onChunk: true },
@@ -51,28 +50,13 @@ export async function measurePerplexity(
   if (typeof text !== "string") {
     throw new GrokError("argument", `perplexity: the text is ${describeValue(text)}, expected a text`);
   }
-  const context = options.context ?? defaultPerplexityContext;
-  if (!Number.isSafeInteger(context) || context < 8) {
-    throw new GrokError("argument", `perplexity: context ${context}: expected a whole number of at least 8`, {
-      context,
-    });
-  }
-  const tokens = model.encode(text);
-  if (tokens.length < 2 * context) {
-    throw new GrokError(
-      "argument",
-      `perplexity: the text has ${tokens.length} tokens; chunks of ${context} need at least ${2 * context}`,
-      { tokens: tokens.length, context },
-    );
-  }
-  const chunks = Math.min(Math.floor(tokens.length / context), options.chunks ?? Number.POSITIVE_INFINITY);
-  const { addBos, bos } = model.tokenizer;
-  const from = Math.floor(context / 2) + 1;
-  const texts = Array.from({ length: chunks }, (_, index) => {
-    const chunk = tokens.slice(index * context, (index + 1) * context);
-    if (addBos && bos !== undefined) chunk[0] = bos;
-    return { tokens: chunk, from };
-  });
+  const context = options.context ?? defaultChunkTokens;
+  const cut = { context, least: 2, what: "perplexity", ...(options.chunks !== undefined && { most: options.chunks }) };
+  const texts = cutChunks(model.encode(text), model.tokenizer, cut).map((tokens) => ({
+    tokens,
+    from: firstScored(context),
+  }));
+  const chunks = texts.length;
   let sum = 0;
   let sumOfSquares = 0;
   let scored = 0;

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
-import { defaultPerplexityContext, measurePerplexity } from "../../eval/perplexity.ts";
+import { defaultChunkTokens } from "../../eval/chunks.ts";
+import { measurePerplexity } from "../../eval/perplexity.ts";
 import { readStandardInput } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
@@ -24,7 +25,7 @@ export function addPerplexity(program: Command): void {
     .addOption(
       new Option("-c, --context <tokens>", "tokens a chunk; the second half of each is scored")
         .argParser(integer(8, 2 ** 24))
-        .default(defaultPerplexityContext),
+        .default(defaultChunkTokens),
     )
     .option("--chunks <n>", "read only the first n chunks", integer(1))
     .option("--json", "print one JSON document");

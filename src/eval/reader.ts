@@ -1,0 +1,64 @@
+import { GrokError } from "../errors.ts";
+import { openGguf } from "../formats/gguf/file.ts";
+import type { Matrix, Ops } from "../kernels/ops.ts";
+import type { ModelConfig } from "../model/model.ts";
+import { bindModel } from "../model/registry.ts";
+import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** A model that reads chunks of a text, one after the other, for measures that look at what is computed on the way. */
+export interface ChunkReader {
+  readonly path: string;
+  readonly tokenizer: Tokenizer;
+  /** With the beginning-of-text token first where the model's file asks for one. */
+  encode(text: string): Int32Array;
+  readonly config: ModelConfig;
+  /**
+   * Reads a chunk from its beginning. What comes after the last layer's attention is computed for the rows `outputs`: their hidden states
+   * [outputs, width], valid until the next pass.
+   */
+  read(tokens: Int32Array, outputs: Int32Array): Promise<Matrix>;
+  /** Logits [outputs, vocab] of what was read last; a copy. */
+  logits(): Promise<Float32Array | Float64Array>;
+  close(): void;
+}
+
+const pageTokens = 64;
+
+/** Binds a model to `ops`, with room for one chunk. @throws GrokError what opening and binding throw; `capacity` for too long a chunk. */
+export function openChunkReader(ops: Ops, path: string, context: number): ChunkReader {
+  const file = openGguf(path);
+  try {
+    const tokenizer = tokenizerFromGguf(file.metadata, path);
+    const model = bindModel(ops, file);
+    const { contextLength } = model.config;
+    if (context > contextLength) {
+      const message = `${path}: chunks of ${context} tokens, and the model reads up to ${contextLength}`;
+      throw new GrokError("capacity", message, { path, context, contextLength });
+    }
+    const pages = Int32Array.from({ length: Math.ceil(context / pageTokens) }, (_, i) => i);
+    const cache = model.kvCache({ pages: pages.length, pageTokens, type: ops.kvType });
+    let last: { hidden: Matrix; batch: Parameters<typeof model.forward>[0] } | undefined;
+    return {
+      ...{ path, tokenizer, config: model.config },
+      encode: (text) => tokenizer.encode(text, { bos: tokenizer.addBos }),
+      async read(tokens, outputs) {
+        const positions = Int32Array.from(tokens, (_, i) => i);
+        const batch = { tokens, positions, sequences: [{ start: 0, count: tokens.length, pages }], outputs };
+        const hidden = await model.layers(model.embed(batch), batch, cache);
+        last = { hidden, batch };
+        return hidden;
+      },
+      async logits() {
+        return (await ops.read(model.head(last!.hidden, last!.batch))).slice();
+      },
+      close() {
+        ops.freeKvCache(cache);
+        file.close();
+      },
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
