@@ -84,6 +84,34 @@ export interface AddonEncoder {
     out: Uint8Array,
     losses: Float64Array,
   ): number;
+  /**
+   * Columns [from, to) of a matrix [rows, count] of ggml type `type` (int8 or a float type) as rows: out [to - from, rows]. Each element is
+   * multiplied by the scale of its column and of its group of rows, which is scales[group * stride + column], if there are any.
+   */
+  turn(
+    type: number,
+    bytes: Uint8Array,
+    rows: number,
+    count: number,
+    from: number,
+    to: number,
+    groups: number,
+    stride: number,
+    scales: Float32Array,
+    out: Float32Array,
+  ): void;
+  /** The same of int8 whose scales are f16, as rows of Q8_0. A group is whole blocks. */
+  turnToQ8(
+    bytes: Uint8Array,
+    rows: number,
+    count: number,
+    from: number,
+    to: number,
+    groups: number,
+    stride: number,
+    scales: Uint16Array,
+    out: Uint8Array,
+  ): void;
   /** Ends the threads. */
   close(): void;
 }

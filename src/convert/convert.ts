@@ -190,7 +190,7 @@ async function* encodedChunks(
   encoder: RowEncoder,
   importance: Float32Array | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const given = tensor.encoded?.(type);
+  const given = tensor.encoded?.(type, encoder);
   if (given !== undefined) {
     yield* given;
     return;
@@ -198,7 +198,7 @@ async function* encodedChunks(
   const columns = tensor.shape.at(-1) ?? 1;
   let before = 0;
   let at = 0;
-  for await (const rows of tensor.rows()) {
+  for await (const rows of tensor.rows(encoder)) {
     try {
       for (const { values, weights } of byMatrix(tensor, rows, before, importance)) {
         at = before + (values.byteOffset - rows.byteOffset) / 4;

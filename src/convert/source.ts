@@ -1,4 +1,5 @@
 import type { GgufValue } from "../formats/gguf/encode.ts";
+import type { RowEncoder } from "../tensor/row-encoder.ts";
 import type { TensorType } from "../tensor/types.ts";
 
 export type Metadata = readonly (readonly [key: string, value: GgufValue])[];
@@ -37,12 +38,12 @@ export interface SourceTensor {
   readonly exact: TensorType;
   /**
    * Whole rows of float32 values, in order, some MB at a time: matrix after matrix of a stack, row after row of a matrix. What is
-   * handed over belongs to who asked.
+   * handed over holds until the next is asked for. `encoder` has the threads that decode, where the source uses any.
    * @throws GrokError `io`, `format`, `unsupported` for what cannot be decoded.
    */
-  rows(): AsyncIterable<Float32Array> | Iterable<Float32Array>;
+  rows(encoder: RowEncoder): AsyncIterable<Float32Array> | Iterable<Float32Array>;
   /** The tensor's bytes in a type that need not go through float32; undefined for other types. What is handed over belongs to who asked. */
-  encoded?(type: TensorType): AsyncIterable<Uint8Array> | Iterable<Uint8Array> | undefined;
+  encoded?(type: TensorType, encoder: RowEncoder): AsyncIterable<Uint8Array> | Iterable<Uint8Array> | undefined;
 }
 
 /** Float32 values that {@link SourceTensor.rows} hands over at a time, about: large enough to occupy many threads. */

@@ -1,9 +1,10 @@
+import type { AddonEncoder } from "../addon.ts";
 import { GrokError } from "../errors.ts";
 import type { XaiTensor } from "../formats/xai/checkpoint.ts";
 import { readTyped } from "../formats/xai/elements.ts";
 import { readPanels, readScales } from "../formats/xai/panels.ts";
 import type { PickledArray } from "../formats/xai/pickle-values.ts";
-import { type PanelElements, turnColumns, turnToQ8 } from "../formats/xai/transpose.ts";
+import { type PanelElements, turnColumns, turnToQ8 } from "../formats/xai/turn.ts";
 import { decodeRow, encodeRow } from "../tensor/decode.ts";
 import { f16Values, toF16 } from "../tensor/f16.ts";
 import { pieceElements } from "./source.ts";
@@ -11,19 +12,31 @@ import { pieceElements } from "./source.ts";
 /** Columns that are turned at a time are a multiple of this, where there are so many. */
 const columnStep = 64;
 
-/** A tensor's rows as GGUF has them: of a matrix [in, out] its columns, of the embedding, where `isEmbedding`, its rows. */
-export function* rowsOf(tensor: XaiTensor, isEmbedding: boolean): Generator<Float32Array> {
+/**
+ * A tensor's rows as GGUF has them: of a matrix [in, out] its columns, of the embedding, where `isEmbedding`, its rows. By the addon
+ * where it is given.
+ */
+export async function* rowsOf(
+  tensor: XaiTensor,
+  isEmbedding: boolean,
+  addon: AddonEncoder | undefined,
+): AsyncGenerator<Float32Array> {
   const file = tensor.open();
   try {
-    const { weight } = tensor;
+    const { weight, scales } = tensor;
     if (weight.shape.length < 2) {
       yield readTyped(weight.type, file.read(weight.offset, weight.bytes));
       return;
     }
     const array = isEmbedding ? turned(weight) : weight;
-    const elements = elementsOf(array, readScales(file, tensor.scales), tensor.scales);
-    for (const panel of readPanels(file, array)) {
-      for (const [from, to] of pieces(panel.count, elements.rows)) yield turnColumns(panel, elements, from, to);
+    const elements = elementsOf(array, readScales(file, scales), scales);
+    let into: Float32Array | undefined;
+    for await (const panel of readPanels(file, array)) {
+      for (const [from, to] of pieces(panel.count, elements.rows)) {
+        // No piece is larger than the first.
+        into ??= new Float32Array((to - from) * elements.rows);
+        yield turnColumns(panel, elements, from, to, { addon, into });
+      }
     }
   } finally {
     file.close();
@@ -37,7 +50,7 @@ function turned({ shape, fortran, ...rest }: PickledArray): PickledArray {
 
 function elementsOf(
   { type, shape }: PickledArray,
-  values: Float32Array | undefined,
+  values: Float32Array,
   scales: PickledArray | undefined,
 ): PanelElements {
   return { type, rows: shape.at(-2)!, columns: shape.at(-1)!, scales: values, groups: scales?.shape.at(-2) ?? 1 };
@@ -56,22 +69,23 @@ function* pieces(count: number, rows: number): Generator<[number, number]> {
  * rounding.
  * @throws GrokError `argument` for a scale that f16 cannot hold.
  */
-export function* q8Rows(tensor: XaiTensor): Generator<Uint8Array> {
+export async function* q8Rows(tensor: XaiTensor, addon: AddonEncoder | undefined): AsyncGenerator<Uint8Array> {
   const file = tensor.open();
   try {
     const { weight, scales } = tensor;
-    const values = readScales(file, scales)!;
+    const values = readScales(file, scales);
     const far = values.findIndex((scale) => !(Math.abs(scale) <= 65504));
     if (far >= 0) {
       const message = `${tensor.path}: ${tensor.name} has a scale of ${values[far]}, and q8_0 holds up to 65504`;
       throw new GrokError("argument", message, { path: tensor.path, tensor: tensor.name });
     }
     const elements = elementsOf(weight, values, scales);
-    const isExact = values.every((scale) => f16Values[toF16(scale)] === scale);
-    for (const panel of readPanels(file, weight)) {
+    const halves = Uint16Array.from(values, toF16);
+    const isExact = values.every((scale, i) => f16Values[halves[i]!] === scale);
+    for await (const panel of readPanels(file, weight)) {
       for (const [from, to] of pieces(panel.count, elements.rows)) {
-        const bytes = turnToQ8(panel, elements, from, to);
-        if (!isExact) mendBlocks(bytes, turnColumns(panel, elements, from, to));
+        const bytes = turnToQ8(panel, elements, halves, from, to, addon);
+        if (!isExact) mendBlocks(bytes, turnColumns(panel, elements, from, to, { addon }));
         yield bytes;
       }
     }

@@ -136,8 +136,8 @@ function sourceTensor(name: string, tensor: XaiTensor): SourceTensor {
       : scales || weight.type === "i1"
         ? "f32"
         : ({ f2: "f16", f4: "f32", bfloat16: "bf16" } as const)[weight.type],
-    rows: () => rowsOf(tensor, isEmbedding),
-    encoded: (type) => (type === "q8_0" && held ? q8Rows(tensor) : undefined),
+    rows: (encoder) => rowsOf(tensor, isEmbedding, encoder.addon),
+    encoded: (type, encoder) => (type === "q8_0" && held ? q8Rows(tensor, encoder.addon) : undefined),
   };
 }
 

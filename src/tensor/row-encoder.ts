@@ -1,4 +1,4 @@
-import { loadAddon } from "../addon.ts";
+import { type AddonEncoder, loadAddon } from "../addon.ts";
 import { GrokError } from "../errors.ts";
 import { coreLimit } from "../machine/limits.ts";
 import {
@@ -14,6 +14,8 @@ import { encodedBytes, type TensorType, tensorTypes } from "./types.ts";
 
 /** What makes a tensor type's bytes of rows of numbers. */
 export interface RowEncoder {
+  /** The addon's side, for who decodes on the same threads; absent where there is no addon. */
+  readonly addon: AddonEncoder | undefined;
   /**
    * Rows of `columns` values each, one after the other, as bytes of `type`: new ones. The same with any number of threads.
    *
@@ -31,6 +33,7 @@ export interface RowEncoder {
 export function createRowEncoder({ threads = coreLimit() }: { readonly threads?: number } = {}): RowEncoder {
   const encoder = loadAddon().addon?.createEncoder(threads, "best");
   return {
+    addon: encoder,
     encode(type, rows, columns, importance = nothingKnown) {
       if (!canEncode(type)) refuseEncoding(type);
       const { blockSize, blockBytes } = tensorTypes[type];
