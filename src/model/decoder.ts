@@ -2,7 +2,7 @@ import { GrokError } from "../errors.ts";
 import type { Batch, KvCache, Matrix, Ops } from "../kernels/ops.ts";
 import type { Architecture, DecoderArguments, LayerPass, TensorTable } from "./architecture.ts";
 import type { Model, ModelFile, ModelPart } from "./model.ts";
-import { listTensors, type ModelTensor } from "./tensors.ts";
+import { expectTensors, listTensors, type ModelTensor } from "./tensors.ts";
 import { recordReads, refuseUnread } from "./unread.ts";
 import { createBinder, fine, hasTensor } from "./weights.ts";
 
@@ -13,6 +13,8 @@ export interface Decoder {
   bind(ops: Ops, file: ModelFile, part?: ModelPart): Model;
   /** The tensors of a whole model, by their names in both layouts. @throws GrokError as {@link Decoder.bind}. */
   tensors(file: ModelFile): ModelTensor[];
+  /** Those that a file of this metadata is to have. @throws GrokError `format` or `unsupported`. */
+  expected(file: ModelFile): ModelTensor[];
 }
 
 export function createDecoder<A extends DecoderArguments, T extends TensorTable>(
@@ -24,6 +26,10 @@ export function createDecoder<A extends DecoderArguments, T extends TensorTable>
     tensors(file) {
       const args = architecture.readArguments(file);
       return listTensors(file, args, architecture.tensors(args));
+    },
+    expected(file) {
+      const args = architecture.readArguments(file);
+      return expectTensors(file, args, architecture.tensors(args));
     },
   };
 }

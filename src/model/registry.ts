@@ -25,8 +25,21 @@ export function modelTensors(file: ModelFile): ModelTensor[] {
   return decoderOf(file).tensors(file);
 }
 
+/**
+ * The tensors that a model of this metadata has, by their names in both layouts, with an output matrix of its own, which may be
+ * left out: for a file that is still to be written.
+ * @throws GrokError `format` or `unsupported`.
+ */
+export function expectedTensors(file: ModelFile): ModelTensor[] {
+  return findDecoder(file).expected(file);
+}
+
 function decoderOf(file: ModelFile): Decoder {
   checkIsModel(file);
+  return findDecoder(file);
+}
+
+function findDecoder(file: ModelFile): Decoder {
   const architecture = file.metadata.string("general.architecture");
   const found = architectures.get(architecture);
   if (found !== undefined) return found;

@@ -31,16 +31,32 @@ function checkThere(file: ModelFile, tensor: string, shape: readonly number[]): 
 
 /** All tensors of a model whose layers have those of `table`. @throws GrokError `shape` for one that the file lacks. */
 export function listTensors(file: ModelFile, args: DecoderArguments, table: TensorTable): ModelTensor[] {
+  return list(file, args, table, (tensor, shape) => checkThere(file, tensor, shape)).filter(
+    ({ tensor }) => tensor !== "output.weight" || hasTensor(file, tensor),
+  );
+}
+
+/** The same by metadata alone, for a file that is still to be written: with an output matrix of its own. */
+export function expectTensors(file: ModelFile, args: DecoderArguments, table: TensorTable): ModelTensor[] {
+  return list(file, args, table, () => undefined);
+}
+
+function list(
+  file: ModelFile,
+  args: DecoderArguments,
+  table: TensorTable,
+  check: (tensor: string, shape: readonly number[]) => void,
+): ModelTensor[] {
   const { layers, width, vocab, gainName = "weight" } = args;
-  const list: ModelTensor[] = [];
+  const found: ModelTensor[] = [];
   const add = (tensor: string, module: string, shape: readonly number[], rest: Partial<ModelTensor> = {}) =>
-    list.push({ tensor, module, parameter: shape.length === 1 ? gainName : "weight", shape, ...rest });
+    found.push({ tensor, module, parameter: shape.length === 1 ? gainName : "weight", shape, ...rest });
   add("token_embd.weight", "model.embed_tokens", [vocab, width]);
   for (let layer = 0; layer < layers; layer++) {
     for (const spec of specsOf(table)) {
       const { shape, permutedHeads } = spec;
       const [tensor, module] = [layerTensorName(file, layer, spec), `model.layers.${layer}.${spec.module}`];
-      checkThere(file, tensor, shape);
+      check(tensor, shape);
       if (shape.length < 3) {
         add(tensor, module, shape, permutedHeads === undefined ? {} : { permutedHeads });
         continue;
@@ -52,8 +68,8 @@ export function listTensors(file: ModelFile, args: DecoderArguments, table: Tens
     }
   }
   add("output_norm.weight", "model.norm", [width]);
-  if (hasTensor(file, "output.weight")) add("output.weight", "lm_head", [vocab, width]);
-  return list;
+  add("output.weight", "lm_head", [vocab, width]);
+  return found;
 }
 
 /** Where row `row` of a GGUF file's query or key projection of permuted heads stands in Hugging Face's layout. */

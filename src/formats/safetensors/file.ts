@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type DataFile, openDataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
@@ -19,6 +20,8 @@ export interface SafetensorsEntry {
   readonly offset: number;
   /** A copy of all its bytes, not decoded. @throws GrokError `capacity` for more than one ArrayBuffer holds. */
   bytes(): Uint8Array<ArrayBuffer>;
+  /** A copy of its bytes [start, end). */
+  read(start: number, end: number): Uint8Array<ArrayBuffer>;
   /** All its elements, decoded. @throws GrokError `unsupported` for 4-, 6- and 8-bit floats and complex numbers. */
   values(): Values;
   /** As a tensor. @throws GrokError `unsupported` when no tensor type is the same as its dtype. */
@@ -71,7 +74,9 @@ export function openSafetensors(path: string): SafetensorsFile {
   };
   try {
     if (path.endsWith(".json")) {
-      for (const [name, wanted] of readIndex(path)) readOne(join(dirname(path), name), wanted);
+      const shards = readIndex(path);
+      refuseMissing(path, [...shards.keys()]);
+      for (const [name, wanted] of shards) readOne(join(dirname(path), name), wanted);
     } else {
       readOne(path);
     }
@@ -92,6 +97,18 @@ export function openSafetensors(path: string): SafetensorsFile {
     },
     close,
   };
+}
+
+/** All that a download left out are told at once. */
+export function refuseMissing(path: string, names: readonly string[]): void {
+  const missing = names.filter((name) => !existsSync(join(dirname(path), name)));
+  if (missing.length === 0) return;
+  const first = missing.slice(0, 5).join(", ");
+  throw new GrokError(
+    "io",
+    `${path}: ${missing.length} of ${names.length} files are missing: ${first}${missing.length > 5 ? ", ..." : ""}`,
+    { path, missing },
+  );
 }
 
 interface Found {
@@ -116,6 +133,12 @@ function openEntry(file: DataFile, found: Found): SafetensorsEntry {
     ...found,
     source: file.path,
     bytes,
+    read(start, end) {
+      if (0 <= start && start <= end && end <= byteLength) return file.read(offset + start, end - start);
+      throw new GrokError("argument", `${file.path}: tensor ${name}: no bytes [${start}, ${end}) in ${byteLength}`, {
+        ...{ tensor: name, start, end },
+      });
+    },
     values() {
       try {
         return decodeValues(dtype, bytes().buffer);
