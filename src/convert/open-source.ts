@@ -1,4 +1,5 @@
 import { openGgufSource } from "./gguf-source.ts";
+import { isFolder, openHuggingFaceSource } from "./hugging-face/source.ts";
 import type { ModelSource } from "./source.ts";
 import { isXaiFolder, openXaiSource } from "./xai-source.ts";
 
@@ -12,6 +13,7 @@ interface SourceReader {
 /** In the order in which they are asked; the last takes what no other knows, and says what is wrong with it. */
 const readers: readonly SourceReader[] = [
   { recognizes: isXaiFolder, open: openXaiSource },
+  { recognizes: isFolder, open: openHuggingFaceSource },
   { recognizes: () => true, open: openGgufSource },
 ];
 

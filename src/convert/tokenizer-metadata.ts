@@ -75,7 +75,7 @@ export function tokenizerMetadata(
  * piece has a line end, nothing normalizes it away, so merges find the same two pieces. llama.cpp takes user-defined pieces
  * for breaks and begins what follows with a space, which sentencepiece and the training do not; normal ones agree.
  */
-function exportedTypes(model: SentencePieceModel): Uint8Array {
+export function exportedTypes(model: SentencePieceModel): Uint8Array {
   const { pieces, types, charsmap, removeExtraWhitespaces } = model;
   const withLineEnd = Array.from({ length: pieces.count }, (_, id) => id).filter((id) =>
     pieceText(pieces, id).includes("\n"),

@@ -90,3 +90,19 @@ export function decodePieces(alphabet: ByteAlphabet, pieces: Pieces, types: Uint
   }
   return { pieces: { count, blob: decoded.subarray(0, at), offsets }, plain };
 }
+
+let letters: readonly string[] | undefined;
+
+/** Bytes as vocabulary files write them. */
+export function encodeAlphabet(bytes: Uint8Array): string {
+  if (letters === undefined) {
+    const made: string[] = [];
+    for (const [codePoint, byte] of createByteAlphabet().byteOf.entries()) {
+      if (byte >= 0) made[byte] = String.fromCharCode(codePoint);
+    }
+    letters = made;
+  }
+  let text = "";
+  for (const byte of bytes) text += letters[byte];
+  return text;
+}

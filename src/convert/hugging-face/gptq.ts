@@ -1,0 +1,76 @@
+/**
+ * GPTQ's 4-bit matrices as AutoGPTQ and transformers store them, for a matrix [out, in]: `qweight` int32 [in / 8, out], eight
+ * integers of a row in a word; `qzeros` int32 [groups, out / 8], eight rows' zeros in a word, one less than they are, but in the
+ * format `gptq_v2`; `scales` float16 [groups, out]; `g_idx` int32 [in], the group of each column.
+ */
+import { GrokError } from "../../errors.ts";
+import type { Config } from "./config.ts";
+import { checkPacked, fourBitMatrix } from "./four-bit.ts";
+import type { StoredMatrix } from "./matrix.ts";
+import { groupOf, packedEntry, type Size, wordsOf } from "./packed.ts";
+import type { TensorStore } from "./store.ts";
+
+const formatKeys = ["checkpoint_format", "format"] as const;
+
+/** @throws GrokError `unsupported` for what the settings ask for beside 4 bits. */
+export function checkGptq(settings: Config): void {
+  settings.expect("bits", [4], "4");
+  for (const key of formatKeys) settings.expect(key, ["gptq", "gptq_v2"], "gptq or gptq_v2");
+  settings.expect("is_marlin_format", [false], "false");
+  settings.count("bits", 1);
+}
+
+export function gptqMatrix(store: TensorStore, base: string, size: Size, settings: Config): StoredMatrix {
+  const { rows, columns } = size;
+  const group = groupOf(settings, "group_size", size);
+  const groups = columns / group;
+  const weight = packedEntry(store, `${base}.qweight`, ["I32"], [[columns / 8, rows]]);
+  const zeros = packedEntry(store, `${base}.qzeros`, ["I32"], [[groups, Math.ceil(rows / 8)]]);
+  const scales = packedEntry(store, `${base}.scales`, ["F16"], [[groups, rows]]);
+  checkPacked(weight.source, weight.name, weight.byteLength);
+  if (store.has(`${base}.g_idx`)) refuseOrder(store, `${base}.g_idx`, columns, group);
+  const added = formatKeys.some((key) => settings.get(key) === "gptq_v2") ? 0 : 1;
+  return fourBitMatrix({
+    ...{ source: weight.source, rows, columns, group },
+    stored: `GPTQ 4-bit, groups of ${group}`,
+    storedBytes: weight.byteLength + zeros.byteLength + scales.byteLength,
+    zeros() {
+      const words = wordsOf(zeros);
+      const perGroup = Math.ceil(rows / 8);
+      return Uint8Array.from({ length: groups * rows }, (_, i) => {
+        const row = i % rows;
+        const word = words[Math.floor(i / rows) * perGroup + (row >> 3)]!;
+        return (((word >>> (4 * (row & 7))) & 15) + added) & 15;
+      });
+    },
+    scales: () => new Uint16Array(scales.bytes().buffer),
+    integers() {
+      const words = wordsOf(weight);
+      return (from, to) => {
+        const out = new Uint8Array((to - from) * columns);
+        for (let column = 0; column < columns; column += 8) {
+          const line = (column >> 3) * rows;
+          for (let row = from; row < to; row++) {
+            const word = words[line + row]!;
+            const at = (row - from) * columns + column;
+            for (let i = 0; i < 8; i++) out[at + i] = (word >>> (4 * i)) & 15;
+          }
+        }
+        return out;
+      };
+    },
+  });
+}
+
+/** Activation order puts columns of one group apart; a GGUF file's blocks are of columns side by side. */
+function refuseOrder(store: TensorStore, name: string, columns: number, group: number): void {
+  const entry = packedEntry(store, name, ["I32", "I64"], [[columns]]);
+  const order = Array.from(entry.values() as ArrayLike<number | bigint>, Number);
+  // Files of old quantizers have zeros there, and mean no order.
+  if (order.every((at, column) => at === Math.floor(column / group)) || order.every((at) => at === 0)) return;
+  throw new GrokError(
+    "unsupported",
+    `${entry.source}: tensor ${name}: columns are in activation order (desc_act), which no GGUF type holds: convert the unquantized model`,
+    { path: entry.source, tensor: name },
+  );
+}

@@ -1,0 +1,241 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { openGguf } from "../../formats/gguf/file.ts";
+import { openSafetensors } from "../../formats/safetensors/file.ts";
+import { type SafetensorToWrite, writeSafetensors } from "../../formats/safetensors/write.ts";
+import { createRandom } from "../../kernels/oracle.case.ts";
+import { permutedRow } from "../../model/tensors.ts";
+import { decodeRow } from "../../tensor/decode.ts";
+import { elementCount, readTensor, type Tensor } from "../../tensor/tensor.ts";
+import { convertModel, planConversion } from "../convert.ts";
+
+const vectors = join(import.meta.dirname, "../../../test/vectors/hugging-face/packed.safetensors");
+const folder = mkdtempSync(join(tmpdir(), "grok1-packed-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Matrices [32, 64], packed by each quantizer's published code: see test/oracles/make_packed_vectors.py. */
+const packed = openSafetensors(vectors);
+afterAll(packed.close);
+
+/** As large as the packed matrices ask for: EXL2's have 128 columns. */
+const config = {
+  ...{
+    architectures: ["LlamaForCausalLM"],
+    hidden_size: 64,
+    intermediate_size: 128,
+    num_hidden_layers: 1,
+    vocab_size: 8,
+  },
+  ...{ num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, tie_word_embeddings: true },
+};
+
+const shapes: Readonly<Record<string, readonly number[]>> = {
+  ...{
+    "self_attn.q_proj": [64, 64],
+    "self_attn.k_proj": [32, 64],
+    "self_attn.v_proj": [32, 64],
+    "self_attn.o_proj": [64, 64],
+  },
+  ...{ "mlp.gate_proj": [128, 64], "mlp.up_proj": [128, 64], "mlp.down_proj": [64, 128] },
+  ...{ input_layernorm: [64], post_attention_layernorm: [64] },
+};
+
+/** A model's folder, in which the tensors of some modules are those that `modules` names among the vectors. */
+async function folderWith(
+  settings: object,
+  modules: Readonly<Record<string, string>>,
+  change: (tensors: SafetensorToWrite[]) => SafetensorToWrite[] = (tensors) => tensors,
+): Promise<string> {
+  const path = mkdtempSync(join(folder, "model-"));
+  const random = createRandom(4);
+  const plain = (name: string, shape: readonly number[]): SafetensorToWrite => {
+    const values = Float32Array.from({ length: elementCount(shape) }, () => random.next() - 0.5);
+    return { name, dtype: "F32", shape, data: new Uint8Array(values.buffer) };
+  };
+  const tensors = [plain("model.embed_tokens.weight", [8, 64]), plain("model.norm.weight", [64])];
+  for (const [module, shape] of Object.entries(shapes)) {
+    const name = `model.layers.0.${module}`;
+    const own = modules[module];
+    if (own === undefined) tensors.push(plain(`${name}.weight`, shape));
+    for (const entry of packed.entries.values()) {
+      if (own === undefined || !entry.name.startsWith(`${own}.`) || entry.name.endsWith(".expected")) continue;
+      const { dtype, shape: size } = entry;
+      tensors.push({ name: name + entry.name.slice(own.length), dtype, shape: size, data: entry.bytes() });
+    }
+  }
+  await writeSafetensors(join(path, "model.safetensors"), change(tensors));
+  writeFileSync(join(path, "config.json"), JSON.stringify({ ...config, ...settings }));
+  return path;
+}
+
+function valuesOf(tensor: Tensor): Float32Array {
+  const values = new Float32Array(elementCount(tensor.shape));
+  decodeRow(tensor.type, readTensor(tensor, 0, tensor.shape[0]!), values);
+  return values;
+}
+
+/** What the vector is, rows of keys in a GGUF file's order. */
+function expectedOf(name: string, key: boolean): Float32Array {
+  const values = packed.entry(`${name}.expected`).values() as Float32Array;
+  if (!key) return values;
+  const columns = values.length / 32;
+  const out = new Float32Array(values.length);
+  for (let row = 0; row < 32; row++) {
+    const from = permutedRow(row, 16) * columns;
+    out.set(values.subarray(from, from + columns), row * columns);
+  }
+  return out;
+}
+
+async function convert(source: string, type: string) {
+  const out = join(folder, "out.gguf");
+  await convertModel({ source, out, type });
+  return openGguf(out);
+}
+
+const gptq = { quant_method: "gptq", bits: 4, group_size: 32, desc_act: false, sym: true };
+const awq = { quant_method: "awq", bits: 4, group_size: 32, version: "gemm", zero_point: true };
+
+describe.each([
+  ["gptq-symmetric", gptq, "q4_0"],
+  ["gptq", { ...gptq, sym: false }, "q5_0"],
+  ["gptq-v2", { ...gptq, sym: false, checkpoint_format: "gptq_v2" }, "q5_0"],
+  ["awq", awq, "q5_0"],
+] as const)("4 bits as %s stores them", (name, quantization_config, type) => {
+  it.each(["keep", "f32"])("are what they are in %s", async (asked) => {
+    const source = await folderWith({ quantization_config }, { "self_attn.k_proj": name, "self_attn.v_proj": name });
+    const file = await convert(source, asked);
+    for (const part of ["k", "v"]) {
+      const tensor = file.tensor(`blk.0.attn_${part}.weight`);
+      expect(tensor.type).toBe(asked === "keep" ? type : "f32");
+      expect(valuesOf(tensor)).toEqual(expectedOf(name, part === "k"));
+    }
+    file.close();
+  });
+});
+
+it("decodes EXL2 of all widths, its columns in their own order", async () => {
+  const source = await folderWith(
+    {
+      quantization_config: { quant_method: "exl2", bits: 4 },
+      num_attention_heads: 8,
+      hidden_size: 128,
+      intermediate_size: 32,
+    },
+    {},
+    () => [],
+  );
+  const entries = [...packed.entries.values()].filter(
+    ({ name }) => name.startsWith("exl2.") && !name.endsWith("expected"),
+  );
+  const zeros = (name: string, shape: readonly number[]): SafetensorToWrite => ({
+    ...{ name, dtype: "F32", shape, data: new Uint8Array(4 * elementCount(shape)) },
+  });
+  const layer = "model.layers.0";
+  const exl2 = (module: string) =>
+    entries.map(
+      ({ name, dtype, shape, bytes }): SafetensorToWrite => ({
+        ...{ name: `${layer}.${module}${name.slice(4)}`, dtype, shape, data: bytes() },
+      }),
+    );
+  await writeSafetensors(join(source, "model.safetensors"), [
+    ...[zeros("model.embed_tokens.weight", [8, 128]), zeros("model.norm.weight", [128])],
+    ...["input_layernorm", "post_attention_layernorm"].map((name) => zeros(`${layer}.${name}.weight`, [128])),
+    ...["q_proj", "o_proj"].map((name) => zeros(`${layer}.self_attn.${name}.weight`, [128, 128])),
+    ...[...exl2("self_attn.k_proj"), ...exl2("self_attn.v_proj"), ...exl2("mlp.gate_proj"), ...exl2("mlp.up_proj")],
+    zeros(`${layer}.mlp.down_proj.weight`, [128, 32]),
+  ]);
+  const exact = await convert(source, "f32");
+  for (const name of ["attn_v", "ffn_gate", "ffn_up"]) {
+    expect(valuesOf(exact.tensor(`blk.0.${name}.weight`))).toEqual(expectedOf("exl2", false));
+  }
+  expect(valuesOf(exact.tensor("blk.0.attn_k.weight"))).toEqual(expectedOf("exl2", true));
+  exact.close();
+  expect(planConversion({ source, type: "keep" }).tensors.find(({ name }) => name.includes("attn_v"))).toMatchObject({
+    ...{ type: "f16", stored: "EXL2, 2, 3, 4, 5, 6, 8 bits" },
+  });
+});
+
+it("decodes int8 by the scale of its rows, and keeps its integers", async () => {
+  const settings = { quantization_config: { quant_method: "bitsandbytes", load_in_8bit: true } };
+  const source = await folderWith(settings, { "self_attn.k_proj": "int8", "self_attn.v_proj": "int8" });
+  const file = await convert(source, "f32");
+  for (const part of ["k", "v"]) {
+    expect(valuesOf(file.tensor(`blk.0.attn_${part}.weight`))).toEqual(expectedOf("int8", part === "k"));
+  }
+  file.close();
+  const kept = await convert(source, "keep");
+  const tensor = kept.tensor("blk.0.attn_v.weight");
+  expect(tensor.type).toBe("q8_0");
+  // What a scale in float16 costs: half of its last digit.
+  const wanted = expectedOf("int8", false);
+  for (const [i, value] of valuesOf(tensor).entries()) {
+    expect(Math.abs(value - wanted[i]!)).toBeLessThanOrEqual(2 ** -11 * Math.abs(wanted[i]!) + 1e-12);
+  }
+  kept.close();
+});
+
+describe("a quantized folder", () => {
+  const keys = { "self_attn.k_proj": "gptq" };
+  const orderOf = (order: (column: number) => number) => (tensors: SafetensorToWrite[]) =>
+    tensors.map((tensor) =>
+      tensor.name.endsWith("g_idx")
+        ? { ...tensor, data: new Uint8Array(Int32Array.from({ length: 64 }, (_, i) => order(i)).buffer) }
+        : tensor,
+    );
+
+  it("whose settings name activation order is read where columns are in their own", async () => {
+    const source = await folderWith({ quantization_config: { ...gptq, desc_act: true } }, keys);
+    expect(planConversion({ source, type: "keep" }).tensors.length).toBe(11);
+  });
+
+  it.each([
+    ["activation order", gptq, keys, orderOf((column) => column % 2), /k_proj.g_idx: columns are in activation order/],
+    ["8 bits", { ...gptq, bits: 8 }, keys, undefined, /quantization_config.bits is 8, expected 4/],
+    ["a Marlin layout", { ...gptq, checkpoint_format: "marlin" }, keys, undefined, /checkpoint_format is "marlin"/],
+    [
+      "groups that do not divide",
+      { ...gptq, group_size: 48 },
+      keys,
+      undefined,
+      /group_size is 48, and a matrix has 64/,
+    ],
+    [
+      "AWQ for a vector product",
+      { ...awq, version: "gemv" },
+      { "self_attn.k_proj": "awq" },
+      undefined,
+      /version is "gemv"/,
+    ],
+    [
+      "4 bits of bitsandbytes",
+      { quant_method: "bitsandbytes", load_in_4bit: true },
+      {},
+      undefined,
+      /load_in_4bit is true/,
+    ],
+    ["another method", { quant_method: "quanto" }, {}, undefined, /quant_method is "quanto"/],
+  ] as const)("with %s is refused by name", async (_, quantization_config, modules, change, message) => {
+    const source = await folderWith({ quantization_config }, modules, change);
+    expect(() => planConversion({ source, type: "f32" })).toThrow(
+      expect.objectContaining({ code: "unsupported", message: expect.stringMatching(message) }),
+    );
+  });
+
+  it("may have a bias of zeros beside a matrix, and no other", async () => {
+    const bias = (value: number) => (tensors: SafetensorToWrite[]) => [
+      ...tensors,
+      {
+        ...{ name: "model.layers.0.self_attn.k_proj.bias", dtype: "F32" as const, shape: [32] },
+        data: new Uint8Array(new Float32Array(32).fill(value).buffer),
+      },
+    ];
+    const quantization_config = gptq;
+    const fine = await folderWith({ quantization_config }, keys, bias(-0));
+    expect(planConversion({ source: fine, type: "f32" }).tensors.length).toBe(11);
+    const source = await folderWith({ quantization_config }, keys, bias(0.5));
+    expect(() => planConversion({ source, type: "f32" })).toThrow(/k_proj.bias: a bias/);
+  });
+});

@@ -1,0 +1,110 @@
+/**
+ * Matrices of 8-bit numbers with scales beside them: int8 as LLM.int8() (bitsandbytes) and compressed-tensors store it, a scale for a row or
+ * for all of a matrix; and 8-bit floating-point numbers in the same way.
+ */
+import { GrokError } from "../../errors.ts";
+import type { SafetensorsEntry } from "../../formats/safetensors/file.ts";
+import { toF16 } from "../../tensor/f16.ts";
+import type { StoredMatrix } from "./matrix.ts";
+import { packedEntry, type Size } from "./packed.ts";
+import type { TensorStore } from "./store.ts";
+
+/** Float16 keeps a number from here on to its last digit but for rounding: an error of at most 2^-11 of it. */
+const [leastScale, mostScale] = [2 ** -14, 65504];
+
+/** A matrix of 8-bit numbers; undefined where `base`.weight is something else. */
+export function scaledMatrix(store: TensorStore, base: string, { rows, columns }: Size): StoredMatrix | undefined {
+  if (!store.has(`${base}.weight`)) return undefined;
+  const { dtype } = store.parts(`${base}.weight`)[0]!;
+  const numbers = floatsOf(dtype);
+  if (dtype !== "I8" && numbers === undefined) return undefined;
+  const weight = store.entry(`${base}.weight`);
+  packedEntry(store, weight.name, [weight.dtype], [[rows, columns]]);
+  const { entry, divisor } = findScale(store, base, rows, weight);
+  refuseZeros(store, `${base}.weight_zero_point`);
+  if (store.has(`${base}.weight_format`)) store.entry(`${base}.weight_format`);
+  const scales = () => {
+    const given = entry.values() as ArrayLike<number>;
+    return Float64Array.from({ length: rows }, (_, row) => given[given.length === 1 ? 0 : row]! / divisor);
+  };
+  const read = (from: number, to: number) => weight.read(from * columns, to * columns);
+  let near: boolean | undefined;
+  return {
+    ...{ rows, columns, stored: numbers === undefined ? "int8 with scales" : `${weight.dtype} with scales` },
+    storedBytes: weight.byteLength + entry.byteLength,
+    exact() {
+      if (numbers !== undefined || columns % 32 !== 0) return ["f32"];
+      near ??= scales().every((scale) => leastScale <= Math.abs(scale) && Math.abs(scale) <= mostScale);
+      return near ? ["q8_0", "f32"] : ["f32"];
+    },
+    open() {
+      const all = scales();
+      return {
+        decode(from, to) {
+          const bytes = read(from, to);
+          const integers = new Int8Array(bytes.buffer);
+          const values = new Float32Array(bytes.length);
+          for (let i = 0; i < values.length; i++) {
+            const number = numbers === undefined ? integers[i]! : numbers[bytes[i]!]!;
+            values[i] = number * all[from + Math.floor(i / columns)]!;
+          }
+          return values;
+        },
+        encode(_, from, to) {
+          const bytes = read(from, to);
+          const out = new Uint8Array((bytes.length / 32) * 34);
+          for (let start = 0, at = 0; start < bytes.length; start += 32, at += 34) {
+            const scale = toF16(all[from + Math.floor(start / columns)]!);
+            out[at] = scale & 255;
+            out[at + 1] = scale >> 8;
+            out.set(bytes.subarray(start, start + 32), at + 2);
+          }
+          return out;
+        },
+      };
+    },
+  };
+}
+
+function findScale(store: TensorStore, base: string, rows: number, weight: SafetensorsEntry) {
+  const floats = ["F32", "F16", "BF16"] as const;
+  const shapes = [[rows, 1], [rows], [1], [1, 1], []];
+  // LLM.int8() keeps the largest magnitude of each row, which 127 stands for.
+  if (store.has(`${base}.SCB`)) return { entry: packedEntry(store, `${base}.SCB`, floats, [[rows]]), divisor: 127 };
+  for (const name of [`${base}.weight_scale`, `${base}.weight_scale_inv`]) {
+    if (store.has(name)) return { entry: packedEntry(store, name, floats, shapes), divisor: 1 };
+  }
+  throw new GrokError(
+    "shape",
+    `${weight.source}: tensor ${base}.weight is of ${weight.dtype}, and ${base}.weight_scale is missing`,
+    {
+      ...{ path: weight.source, tensor: `${base}.weight_scale` },
+    },
+  );
+}
+
+function refuseZeros(store: TensorStore, name: string): void {
+  if (!store.has(name)) return;
+  const entry = store.entry(name);
+  if (Array.from(entry.values() as ArrayLike<number>).every((zero) => zero === 0)) return;
+  throw new GrokError("unsupported", `${entry.source}: tensor ${name} has other zero points than 0`, {
+    ...{ path: entry.source, tensor: name },
+  });
+}
+
+/** Values of all bytes of an 8-bit format; undefined for others. E4M3 has no infinity: the OCP's specification (2023). */
+function floatsOf(dtype: string): Float64Array | undefined {
+  const format = ({ F8_E4M3: [3, 7], F8_E5M2: [2, 15] } as Record<string, [number, number]>)[dtype];
+  if (format === undefined) return undefined;
+  const [digits, bias] = format;
+  return Float64Array.from({ length: 256 }, (_, byte) => {
+    const [fraction, exponent] = [byte & (2 ** digits - 1), (byte & 127) >> digits];
+    const sign = byte > 127 ? -1 : 1;
+    const top = exponent === 2 ** (7 - digits) - 1;
+    if (top && digits === 2) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+    if (top && fraction === 7) return Number.NaN;
+    return exponent === 0
+      ? sign * fraction * 2 ** (1 - bias - digits)
+      : sign * (1 + fraction / 2 ** digits) * 2 ** (exponent - bias);
+  });
+}
