@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { readHead } from "../bytes/head.ts";
 import { openRegular } from "../bytes/regular-file.ts";
 import { readJsonObject } from "../bytes/whole-file.ts";
+import { layerTensors, outerTensors } from "../formats/xai/checkpoint.ts";
 import { type Check, listSome } from "./report.ts";
 
 /** Whether all files of a checkpoint are there: what can be told by names, sizes and first and last bytes. */
@@ -45,19 +46,13 @@ export function checkNumbered(folder: string, names: readonly string[]): Check[]
 }
 
 /** Embedding and final norm come first, then these many tensors a layer. */
-const leadingTensors = 2;
-const layerTensors = 12;
+const [leadingTensors, inLayer] = [outerTensors.length, layerTensors.length];
 /** Grok-1's: 64 layers. */
-const releaseFiles = leadingTensors + 64 * layerTensors;
+const releaseFiles = leadingTensors + 64 * inLayer;
 /** Bytes of Grok-1's embedding, 131072 x 6144 float32: who has it is the release. */
 const releaseEmbedding = 131_072 * 6144 * 4;
 
 const tensorName = /^tensor(\d{5})_000$/;
-
-/** Whether a folder is xAI's `ckpt-0`, or some of it. */
-export function isCheckpoint(names: readonly string[]): boolean {
-  return names.some((name) => tensorName.test(name));
-}
 
 /**
  * xAI's checkpoint: one pickle a tensor, numbered from 0. The same tensor of another layer has the same shape, so all of a kind have
@@ -73,14 +68,14 @@ export function checkCheckpoint(folder: string, names: readonly string[]): Check
   const found = new Set(numbers);
   const release = found.has(0) && sizeOf(0) >= releaseEmbedding;
   const last = numbers.reduce((a, b) => Math.max(a, b), 0);
-  const layers = Math.max(1, Math.ceil((last + 1 - leadingTensors) / layerTensors));
-  const count = Math.max(leadingTensors + layers * layerTensors, release ? releaseFiles : 0);
+  const layers = Math.max(1, Math.ceil((last + 1 - leadingTensors) / inLayer));
+  const count = Math.max(leadingTensors + layers * inLayer, release ? releaseFiles : 0);
   const missing = Array.from({ length: count }, (_, n) => n).filter((n) => !found.has(n));
   if (missing.length > 0) {
     return complete("failed", `${missing.length} of ${count} files are missing: ${listSome(missing.map(nameOf))}`);
   }
-  const kinds = Array.from({ length: layerTensors }, (_, kind) =>
-    Array.from({ length: layers }, (_, layer) => leadingTensors + layer * layerTensors + kind),
+  const kinds = Array.from({ length: inLayer }, (_, kind) =>
+    Array.from({ length: layers }, (_, layer) => leadingTensors + layer * inLayer + kind),
   );
   const odd = kinds.flatMap((kind) => {
     const sizes = kind.map(sizeOf);

@@ -7,9 +7,10 @@ import { readWhole } from "../bytes/whole-file.ts";
 import { GrokError } from "../errors.ts";
 import { formatChecksums, looksLikeChecksums, readChecksums } from "../formats/checksums.ts";
 import { manifestPath, readManifest, writeManifest } from "../formats/manifest.ts";
+import { isCheckpoint } from "../formats/xai/checkpoint.ts";
 import { checkSignature, type PublicKey, readSignature, signaturePath } from "./minisign.ts";
 import { checkModelFile, isModelFile, makeManifests } from "./model-file.ts";
-import { checkCheckpoint, checkIndex, checkNumbered, isCheckpoint } from "./parts.ts";
+import { checkCheckpoint, checkIndex, checkNumbered } from "./parts.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
 import type { Check, Report } from "./report.ts";
 

@@ -24,7 +24,7 @@ export interface XaiTensor {
 }
 
 /** Outside of layers; they come first. */
-const outer = ["language_model/in_out_embed:embeddings", "language_model/rms_norm:scale"] as const;
+export const outerTensors = ["language_model/in_out_embed:embeddings", "language_model/rms_norm:scale"] as const;
 
 /** Of a layer, in their order. */
 export const layerTensors = [
@@ -44,7 +44,7 @@ interface TensorPlace {
 export function tensorOrder(layers: number): TensorPlace[] {
   const numbers = Array.from({ length: layers }, (_, layer) => String(layer)).sort();
   return [
-    ...outer.map((name) => ({ name })),
+    ...outerTensors.map((name) => ({ name })),
     ...numbers.flatMap((layer) =>
       layerTensors.map((name) => ({ name: `transformer/decoder_layer_${layer}/${name}`, layer: Number(layer) })),
     ),
@@ -65,11 +65,11 @@ export function isCheckpoint(names: readonly string[]): boolean {
  */
 export function openCheckpoint(folder: string): XaiTensor[] {
   const paths = listFiles(folder);
-  const layers = (paths.length - outer.length) / layerTensors.length;
+  const layers = (paths.length - outerTensors.length) / layerTensors.length;
   if (!(Number.isInteger(layers) && layers > 0)) {
     throw new GrokError(
       "format",
-      `${folder}: ${paths.length} tensor files, expected ${outer.length} and ${layerTensors.length} for each layer`,
+      `${folder}: ${paths.length} tensor files, expected ${outerTensors.length} and ${layerTensors.length} for each layer`,
       { path: folder, files: paths.length },
     );
   }
