@@ -196,40 +196,49 @@ async function* encodedChunks(
     return;
   }
   const columns = tensor.shape.at(-1) ?? 1;
+  const exact = encoder.reads(tensor.exact) ? tensor.exactRows?.() : undefined;
+  const rowBytes = encodedBytes(tensor.exact, columns);
   let before = 0;
-  let at = 0;
-  for await (const rows of tensor.rows(encoder)) {
-    try {
-      for (const { values, weights } of byMatrix(tensor, rows, before, importance)) {
-        at = before + (values.byteOffset - rows.byteOffset) / 4;
-        yield encoder.encode(type, values, columns, weights);
-      }
-    } catch (error) {
-      throw placeError(error, tensor, at);
+  for await (const piece of exact ?? tensor.rows(encoder)) {
+    const count = piece instanceof Float32Array ? piece.length : (piece.length / rowBytes) * columns;
+    for (const { from, end, weights } of byMatrix(tensor, before, before + count, importance)) {
+      const [start, stop] = [from - before, end - before];
+      const rows =
+        piece instanceof Float32Array
+          ? piece.subarray(start, stop)
+          : { type: tensor.exact, bytes: piece.subarray((start / columns) * rowBytes, (stop / columns) * rowBytes) };
+      yield encodeAt(tensor, from, () => encoder.encode(type, rows, columns, weights));
     }
-    before += rows.length;
+    before += count;
   }
 }
 
-/** Rows with the importance of the columns of their matrix, which in a stack is each matrix's own. */
+function encodeAt(tensor: SourceTensor, from: number, encode: () => Uint8Array): Uint8Array {
+  try {
+    return encode();
+  } catch (error) {
+    throw placeError(error, tensor, from);
+  }
+}
+
+/** Ranges of a tensor's elements with the importance of the columns of their matrix, which in a stack is each matrix's own. */
 function* byMatrix(
   { shape }: SourceTensor,
-  rows: Float32Array,
-  before: number,
+  from: number,
+  end: number,
   importance: Float32Array | undefined,
-): Generator<{ readonly values: Float32Array; readonly weights: Float32Array | undefined }> {
+): Generator<{ readonly from: number; readonly end: number; readonly weights: Float32Array | undefined }> {
   const columns = shape.at(-1) ?? 1;
   if (importance === undefined || importance.length === columns) {
-    yield { values: rows, weights: importance };
+    yield { from, end, weights: importance };
     return;
   }
   const matrix = columns * shape.at(-2)!;
-  for (let from = 0; from < rows.length; ) {
-    const index = Math.floor((before + from) / matrix);
-    const end = Math.min(rows.length, (index + 1) * matrix - before);
-    const weights = importance.subarray(index * columns, (index + 1) * columns);
-    yield { values: rows.subarray(from, end), weights };
-    from = end;
+  for (let at = from; at < end; ) {
+    const index = Math.floor(at / matrix);
+    const next = Math.min(end, (index + 1) * matrix);
+    yield { from: at, end: next, weights: importance.subarray(index * columns, (index + 1) * columns) };
+    at = next;
   }
 }
 

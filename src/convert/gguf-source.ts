@@ -44,16 +44,23 @@ function sourceTensor(tensor: Tensor): SourceTensor {
     ...{ name, shape, stored: type, exact: type },
     storedBytes: encodedBytes(type, elementCount(shape)),
     rows: () => decodedRows(tensor),
+    exactRows: () => encodedRows(tensor),
     encoded: (wanted) => (wanted === type ? tensorChunks(tensor, pieceElements) : undefined),
   };
+}
+
+/** Some MB of whole rows at a time, as they lie in the file. */
+function encodedRows(tensor: Tensor): Iterable<Uint8Array> {
+  const columns = tensor.shape.at(-1) ?? 1;
+  const rows = Math.max(1, Math.floor(pieceElements / columns));
+  return tensorChunks(tensor, rows * encodedBytes(tensor.type, columns));
 }
 
 /** A tensor's rows, decoded. */
 export function* decodedRows(tensor: Tensor): Generator<Float32Array> {
   const columns = tensor.shape.at(-1) ?? 1;
-  const rows = Math.max(1, Math.floor(pieceElements / columns));
   const rowBytes = encodedBytes(tensor.type, columns);
-  for (const bytes of tensorChunks(tensor, rows * rowBytes)) {
+  for (const bytes of encodedRows(tensor)) {
     const values = new Float32Array((bytes.length / rowBytes) * columns);
     decodeRow(tensor.type, bytes, values);
     yield values;

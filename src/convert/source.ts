@@ -42,6 +42,8 @@ export interface SourceTensor {
    * @throws GrokError `io`, `format`, `unsupported` for what cannot be decoded.
    */
   rows(encoder: RowEncoder): AsyncIterable<Float32Array> | Iterable<Float32Array>;
+  /** The same rows as bytes of {@link SourceTensor.exact}, where they lie so: for who decodes on many threads. */
+  exactRows?(): Iterable<Uint8Array>;
   /** The tensor's bytes in a type that need not go through float32; undefined for other types. What is handed over belongs to who asked. */
   encoded?(type: TensorType, encoder: RowEncoder): AsyncIterable<Uint8Array> | Iterable<Uint8Array> | undefined;
 }

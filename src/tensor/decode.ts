@@ -125,19 +125,32 @@ export function encodeRow(type: TensorType, values: Float32Array, out?: Uint8Arr
 /** No column's importance. */
 export const nothingKnown = new Float32Array(0);
 
-/** Rows of `columns` values by the addon. @throws GrokError `argument` for a value that the type cannot hold. */
+/** Rows as bytes of a type. */
+export interface EncodedRows {
+  readonly type: TensorType;
+  readonly bytes: Uint8Array;
+}
+
+/** Rows of `columns` values in another type, by the addon. @throws GrokError `argument` for a value that the type cannot hold. */
 export function encodeNatively(
   encoder: AddonEncoder,
   type: TensorType,
-  rows: Float32Array,
+  rows: Float32Array | EncodedRows,
   columns: number,
   importance: Float32Array,
   out: Uint8Array,
 ): void {
-  const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
-  const [from, to] = [tensorTypes.f32.ggml, tensorTypes[type].ggml];
-  const bad = encoder.encode(from, bytes, to, rows.length / columns, columns, importance, out);
-  if (bad >= 0) refuseValue(type, rows, bad);
+  const { type: from, bytes } =
+    rows instanceof Float32Array
+      ? { type: "f32" as const, bytes: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) }
+      : rows;
+  const { blockSize, blockBytes, ggml } = tensorTypes[type];
+  const count = ((out.length / blockBytes) * blockSize) / columns;
+  const bad = encoder.encode(tensorTypes[from].ggml, bytes, ggml, count, columns, importance, out);
+  if (bad < 0) return;
+  const values = rows instanceof Float32Array ? rows : new Float32Array(count * columns);
+  if (values !== rows) decodeRow(from, bytes, values);
+  refuseValue(type, values, bad);
 }
 
 let single: AddonEncoder | undefined;

@@ -128,6 +128,11 @@ describe.skipIf(why !== "")(`the addon's encoder ${why}`, () => {
     expect(one.encode(tensorTypes.f16.ggml, halves, tensorTypes.q4_k.ggml, 4, columns, importance, out)).toBe(-1);
     expect(Buffer.compare(out, encoder.encode("q4_k", values, columns, importance))).toBe(0);
     one.close();
+    const stored = { type: "f16", bytes: halves } as const;
+    expect(encoder.reads("f16") && encoder.reads("q4_k") && !encoder.reads("i8")).toBe(true);
+    expect(Buffer.compare(out, encoder.encode("q4_k", stored, columns, importance))).toBe(0);
+    halves.set([0, 0x7c], 2 * 1500);
+    expect(() => encoder.encode("q4_k", stored, columns)).toThrow(/value 1500 is Infinity/);
   });
 
   test("what calibration never met is rounded all the same, and importance has no unit", () => {

@@ -3,6 +3,8 @@ import { GrokError } from "../errors.ts";
 import { coreLimit } from "../machine/limits.ts";
 import {
   canEncode,
+  decodeRow,
+  type EncodedRows,
   encodeNatively,
   encodeRow,
   largestOf,
@@ -24,7 +26,9 @@ export interface RowEncoder {
    * that the type cannot hold (what is no number, no infinity, and nothing past f16's largest where the type has f16 scales), whose place
    * is `index` in the details.
    */
-  encode(type: TensorType, rows: Float32Array, columns: number, importance?: Float32Array): Uint8Array;
+  encode(type: TensorType, rows: Float32Array | EncodedRows, columns: number, importance?: Float32Array): Uint8Array;
+  /** Whether it takes rows as bytes of a type, which its threads decode. */
+  reads(type: TensorType): boolean;
   /** Ends the threads. */
   close(): void;
 }
@@ -37,25 +41,37 @@ export function createRowEncoder({ threads = coreLimit() }: { readonly threads?:
     encode(type, rows, columns, importance = nothingKnown) {
       if (!canEncode(type)) refuseEncoding(type);
       const { blockSize, blockBytes } = tensorTypes[type];
-      if (!(columns > 0 && rows.length % columns === 0 && columns % blockSize === 0)) {
+      const length = rows instanceof Float32Array ? rows.length : elementsOf(rows);
+      if (!(columns > 0 && length % columns === 0 && columns % blockSize === 0)) {
         throw new GrokError(
           "argument",
-          `${rows.length} values in rows of ${columns} do not fill blocks of ${blockSize} (type ${type})`,
+          `${length} values in rows of ${columns} do not fill blocks of ${blockSize} (type ${type})`,
           { type, columns },
         );
       }
       if (importance.length > 0 && encoder === undefined) {
         throw new GrokError("unsupported", `encoding ${type} by importance needs the native addon`, { type });
       }
-      const out = new Uint8Array((rows.length / blockSize) * blockBytes);
+      const out = new Uint8Array((length / blockSize) * blockBytes);
       if (encoder !== undefined) encodeNatively(encoder, type, rows, columns, importance, out);
-      else encodeHere(type, rows, columns, out);
+      else encodeHere(type, decoded(rows, length), columns, out);
       return out;
     },
+    reads: (type) => loadAddon().addon?.canDecode(tensorTypes[type].ggml) === true,
     close() {
       encoder?.close();
     },
   };
+}
+
+const elementsOf = ({ type, bytes }: EncodedRows): number =>
+  (bytes.length / tensorTypes[type].blockBytes) * tensorTypes[type].blockSize;
+
+function decoded(rows: Float32Array | EncodedRows, length: number): Float32Array {
+  if (rows instanceof Float32Array) return rows;
+  const values = new Float32Array(length);
+  decodeRow(rows.type, rows.bytes, values);
+  return values;
 }
 
 function encodeHere(type: TensorType, rows: Float32Array, columns: number, out: Uint8Array): void {

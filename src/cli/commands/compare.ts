@@ -6,7 +6,6 @@ import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { type Comparison, compareModels } from "../../eval/compare.ts";
 import { drawComparison } from "../../eval/comparison-chart.ts";
 import { catchInterrupt } from "../interrupt.ts";
-
 import { addSettings, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
 import { integer, path } from "../values.ts";
