@@ -118,6 +118,6 @@ export const harmlessFields = new RegExp(
     "encoder_no_repeat_ngram_size bad_words_ids num_return_sequences output_scores forced_bos_token_id forced_eos_token_id",
     "remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens use_bfloat16",
     "tf_legacy_loss pretraining_tp neftune_noise_alpha max_sequence_length model_max_length attn_implementation",
-    "quantization_config gradient_checkpointing use_flash_attn",
+    "quantization_config compression_config gradient_checkpointing use_flash_attn is_llama_config",
   )})$`,
 );

@@ -29,6 +29,7 @@ export function gptqMatrix(store: TensorStore, base: string, size: Size, setting
   const scales = packedEntry(store, `${base}.scales`, ["F16"], [[groups, rows]]);
   checkPacked(weight.source, weight.name, weight.byteLength);
   if (store.has(`${base}.g_idx`)) refuseOrder(store, `${base}.g_idx`, columns, group);
+  else if (groups > 1) settings.expect("desc_act", [false], "false where a matrix has no g_idx");
   const added = formatKeys.some((key) => settings.get(key) === "gptq_v2") ? 0 : 1;
   return fourBitMatrix({
     ...{ source: weight.source, rows, columns, group },

@@ -177,6 +177,46 @@ it("decodes int8 by the scale of its rows, and keeps its integers", async () => 
   kept.close();
 });
 
+it("decodes 8 bits by a scale of each row or of all, integers and floating-point numbers", async () => {
+  const weight = packed.entry("int8.weight");
+  const expected = expectedOf("int8", false);
+  const scales = Float32Array.from(packed.entry("int8.SCB").values() as Float32Array, (largest) => largest / 127);
+  // Without what is no number in each.
+  const f8 = (dtype: "F8_E4M3" | "F8_E5M2", scale: number): SafetensorToWrite[] => [
+    {
+      name: "model.layers.0.self_attn.v_proj.weight",
+      dtype,
+      shape: [32, 64],
+      data: Uint8Array.from({ length: 2048 }, (_, i) => i % (dtype === "F8_E4M3" ? 127 : 124)),
+    },
+    ...[{ name: "model.layers.0.self_attn.v_proj.weight_scale", dtype: "F32" as const, shape: [] }].map((tensor) => ({
+      ...{ ...tensor, data: new Uint8Array(Float32Array.of(scale).buffer) },
+    })),
+  ];
+  const withOwn = (own: readonly SafetensorToWrite[]) => (tensors: SafetensorToWrite[]) => [
+    ...tensors.filter(({ name }) => !name.includes("v_proj")),
+    ...own,
+  ];
+  const valuesIn = async (own: readonly SafetensorToWrite[]) => {
+    const file = await convert(await folderWith({}, {}, withOwn(own)), "f32");
+    const values = valuesOf(file.tensor("blk.0.attn_v.weight"));
+    file.close();
+    return values;
+  };
+  const name = "model.layers.0.self_attn.v_proj";
+  const rows = await valuesIn([
+    { name: `${name}.weight`, dtype: "I8", shape: [32, 64], data: weight.bytes() },
+    { name: `${name}.weight_scale`, dtype: "F32", shape: [32, 1], data: new Uint8Array(scales.buffer) },
+  ]);
+  for (const [i, value] of rows.entries())
+    expect(Math.abs(value - expected[i]!)).toBeLessThanOrEqual(1e-6 * Math.abs(expected[i]!));
+  // Values of single bytes by the formats' specification (OCP, 2023).
+  const e4m3 = await valuesIn(f8("F8_E4M3", 0.5));
+  expect([0x00, 0x01, 0x08, 0x38, 0x7e].map((byte) => e4m3[byte])).toEqual([0, 2 ** -10, 2 ** -7, 0.5, 224]);
+  const e5m2 = await valuesIn(f8("F8_E5M2", 2));
+  expect([0x00, 0x01, 0x04, 0x3c, 0x7b].map((byte) => e5m2[byte])).toEqual([0, 2 ** -15, 2 ** -13, 2, 114688]);
+});
+
 describe("a quantized folder", () => {
   const keys = { "self_attn.k_proj": "gptq" };
   const orderOf = (order: (column: number) => number) => (tensors: SafetensorToWrite[]) =>
@@ -185,6 +225,15 @@ describe("a quantized folder", () => {
         ? { ...tensor, data: new Uint8Array(Int32Array.from({ length: 64 }, (_, i) => order(i)).buffer) }
         : tensor,
     );
+
+  it("in activation order whose order is missing is refused", async () => {
+    const source = await folderWith({ quantization_config: { ...gptq, desc_act: true } }, keys, (tensors) =>
+      tensors.filter(({ name }) => !name.endsWith("g_idx")),
+    );
+    expect(() => planConversion({ source, type: "f32" })).toThrow(
+      /desc_act is true, expected false where a matrix has no g_idx/,
+    );
+  });
 
   it("whose settings name activation order is read where columns are in their own", async () => {
     const source = await folderWith({ quantization_config: { ...gptq, desc_act: true } }, keys);

@@ -241,20 +241,30 @@ describe("a folder", () => {
       "format",
       /not JSON/,
     ],
-    ["a token past the embedding", edit("added_tokens.json", { "<x>": 352 }), "format", /"<x>" has the id 352/],
+    [
+      "an id that is none",
+      edit("added_tokens.json", { "<x>": -1 }),
+      "format",
+      /an added token without a content or an id/,
+    ],
   ] as const)("with %s is refused", (_, change, code, message) => {
     refused(altered("llama-2", change), code, message);
   });
 
   it("without an index is read by its files' numbers, all of which are to be there", async () => {
     const path = altered("llama-2", without("model.safetensors.index.json"));
-    const [plain, file] = [await convert(fixture("llama-2")), undefined];
+    const plain = await convert(fixture("llama-2"));
     const names = [...plain.tensors.keys()];
     plain.close();
     expect(planConversion({ source: path, type: "f32" }).tensors.map(({ name }) => name)).toEqual(names);
-    expect(file).toBeUndefined();
     without("model-00001-of-00002.safetensors")(path);
     refused(path, "io", /1 of 2 files are missing: model-00001-of-00002/);
+  });
+
+  it("whose tokenizer has a token past the embedding gives a file without that", async () => {
+    const file = await convert(altered("llama-2", edit("added_tokens.json", { "<pad>": 352 })));
+    expect(file.metadata.typeOf("tokenizer.ggml.tokens")?.count).toBe(352);
+    file.close();
   });
 
   it("without a tokenizer gives a file without one", async () => {

@@ -15,7 +15,7 @@ export interface TensorStore {
 }
 
 /** What frameworks save along and compute anew: frequencies of the rotary embedding, ranges of activations and of the cache. */
-const harmlessTensor = /(\.rotary_emb\.inv_freq|\.(input|k|v|q|prob|output)_scale|\.(k|v)_proj\.(output_)?scale)$/;
+const harmlessTensor = /(\.rotary_emb\.inv_freq|\.(input|k|v|kv|q|prob|output)_scale|\.(k|v)_proj\.(output_)?scale)$/;
 
 export function createTensorStore(folder: SafetensorsFolder): TensorStore {
   const read = new Set<string>();

@@ -10,7 +10,6 @@ import { readAdded, readTokenizerJson, vocabularyOf } from "./tokenizer/json.ts"
 import { readSentencePiece } from "./tokenizer/sentencepiece.ts";
 import { readTokJson } from "./tokenizer/tok-json.ts";
 import {
-  type AddedToken,
   addToken,
   checkId,
   checkVocab,
@@ -53,7 +52,7 @@ export function readTokenizer(folder: string, config: Config, description: Descr
   const vocabulary = readVocabulary(find, vocab, architecture === "grok");
   if (vocabulary === undefined) return { metadata: [], files: [] };
   const settings = read("tokenizer_config.json") ?? {};
-  addTokens(vocabulary, folder, vocab, settings, read("added_tokens.json"));
+  addTokens(vocabulary, folder, settings, read("added_tokens.json"));
   const ends = readEnds(config, read("generation_config.json") ?? {}, vocab);
   const special = chooseSpecial(vocabulary, settings, config, ends, architecture);
   const template = readTemplates(folder, find, settings, description.chatTemplate);
@@ -74,27 +73,16 @@ function readVocabulary(
 }
 
 /** Tokens beside a SentencePiece model's own. A `tokenizer.json` has them itself. */
-function addTokens(
-  vocabulary: Vocabulary,
-  folder: string,
-  vocab: number,
-  settings: Json,
-  added: Json | undefined,
-): void {
+function addTokens(vocabulary: Vocabulary, folder: string, settings: Json, added: Json | undefined): void {
   if (!vocabulary.source.endsWith(".model")) return;
-  const put = (source: string, token: AddedToken) => {
-    checkId(source, token.content, token.id, vocab);
-    addToken(vocabulary, token);
-  };
-  for (const [content, id] of Object.entries(added ?? {})) {
-    put(join(folder, "added_tokens.json"), { content, id: id as number, special: false });
-  }
+  const beside = join(folder, "added_tokens.json");
+  for (const [content, id] of Object.entries(added ?? {})) addToken(vocabulary, readAdded(beside, { content }, id));
   const path = join(folder, "tokenizer_config.json");
   const decoder = settings.added_tokens_decoder ?? {};
   if (typeof decoder !== "object" || Array.isArray(decoder)) {
     throw new GrokError("format", `${path}: added_tokens_decoder is ${shown(decoder)}, expected an object`, { path });
   }
-  for (const [id, token] of Object.entries(decoder as Json)) put(path, readAdded(path, token, Number(id)));
+  for (const [id, token] of Object.entries(decoder as Json)) addToken(vocabulary, readAdded(path, token, Number(id)));
 }
 
 /** All ids at which generation ends, where a configuration has several. */

@@ -33,7 +33,7 @@ export function readTokenizerJson(path: string): TokenizerJson {
 
 export function readAdded(path: string, item: unknown, id = object(item)?.id): AddedToken {
   const token = object(item);
-  if (token === undefined || typeof token.content !== "string" || !Number.isSafeInteger(id)) {
+  if (token === undefined || typeof token.content !== "string" || !Number.isSafeInteger(id) || (id as number) < 0) {
     throw new GrokError("format", `${path}: an added token without a content or an id`, { path });
   }
   if (token.single_word === true) throw refuse(path, `single_word of ${shown(token.content)}`, true, "false");
@@ -71,7 +71,6 @@ export function vocabularyOf(json: TokenizerJson, vocab: number, isGrok: boolean
     ? sentencePiece(json, { tokens, types, own }, pairs)
     : byteLevel(json, { tokens, types, own }, pairs, isGrok);
   for (const token of added) {
-    checkId(path, token.content, token.id, vocab);
     if (types[token.id] !== pieceTypes.unknown) addToken(vocabulary, token);
   }
   return vocabulary;

@@ -68,7 +68,9 @@ export interface AddedToken {
 /** Names that are those of control tokens, whatever a file says of them: llama.cpp's list. */
 const controlName = /^(<\|.*\|>|<｜.*｜>|<unused.*>|<pad>|<mask>|<2mass>|\[@BOS@\])$/s;
 
+/** Puts a token in its place. One past the embedding's rows is left out: a model can neither read nor give it. */
 export function addToken({ tokens, types, scores }: Vocabulary, { id, content, special }: AddedToken): void {
+  if (id >= tokens.length) return;
   const control = special || controlName.test(content);
   types[id] = control ? pieceTypes.control : pieceTypes.userDefined;
   tokens[id] = control ? content : content.replaceAll("▁", " ");
