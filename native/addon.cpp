@@ -23,9 +23,10 @@ napi_value describeMachine(napi_env env, napi_callback_info) {
     const CpuFeatures& f = cpu();
     const napi_value object = newObject(env);
     const std::pair<const char*, bool> flags[] = {
-        {"avx2", f.avx2},         {"fma", f.fma},           {"f16c", f.f16c},         {"avx512f", f.avx512f},
-        {"avx512bw", f.avx512bw}, {"avx512vl", f.avx512vl}, {"avx512dq", f.avx512dq}, {"avx512vnni", f.avx512vnni},
-        {"avxvnni", f.avxvnni},   {"neon", f.neon},         {"dotprod", f.dotprod},   {"i8mm", f.i8mm}};
+        {"avx2", f.avx2},         {"fma", f.fma},           {"f16c", f.f16c},         {"bmi2", f.bmi2},
+        {"avx512f", f.avx512f},   {"avx512bw", f.avx512bw}, {"avx512vl", f.avx512vl}, {"avx512dq", f.avx512dq},
+        {"avxvnni", f.avxvnni},   {"neon", f.neon},         {"dotprod", f.dotprod},   {"i8mm", f.i8mm},
+        {"avx512vnni", f.avx512vnni}, {"avx512vbmi", f.avx512vbmi}};
     napi_value names, usable;
     check(napi_create_array(env, &names), "no array could be made");
     uint32_t count = 0;

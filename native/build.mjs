@@ -35,6 +35,9 @@ const isas = {
         " ",
       ),
     ],
+    avx512vbmi: [
+      "-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi".split(" "),
+    ],
   },
   arm64: {
     // simd.h uses Neon where it is told to: the portable kernels are compiled for Arm as well.

@@ -77,6 +77,8 @@ CpuFeatures detect() {
     f.avx512bw = zmm && bit(seven.b, 30);
     f.avx512vl = zmm && bit(seven.b, 31);
     f.avx512vnni = zmm && bit(seven.c, 11);
+    f.avx512vbmi = zmm && bit(seven.c, 1);
+    f.bmi2 = bit(seven.b, 8);
     f.avxvnni = ymm && seven.a >= 1 && bit(cpuid(7, 1).a, 4);
 #if defined(GROK1_AVXVNNI_IN_EVEX)  // native/test/run.sh: the same instruction in AVX-512's encoding
     f.avxvnni = f.avx512vl && f.avx512vnni;
@@ -150,6 +152,7 @@ const char* isaName(Isa isa) {
     case Isa::avx2: return "avx2";
     case Isa::avxvnni: return "avxvnni";
     case Isa::avx512: return "avx512";
+    case Isa::avx512vbmi: return "avx512vbmi";
     case Isa::neon: return "neon";
     case Isa::i8mm: return "i8mm";
     default: return "scalar";
@@ -170,6 +173,9 @@ bool isaUsable(Isa isa) {
 #if defined(GROK1_HAVE_AVX512)
     case Isa::avx512:
       return f.avx2 && f.fma && f.f16c && f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq && f.avx512vnni;
+#endif
+#if defined(GROK1_HAVE_AVX512VBMI)
+    case Isa::avx512vbmi: return isaUsable(Isa::avx512) && f.avx512vbmi && f.bmi2;
 #endif
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon: return f.neon && f.dotprod;

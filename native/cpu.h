@@ -8,6 +8,7 @@ namespace grok1 {
 struct CpuFeatures {
   bool avx2 = false, fma = false, f16c = false;
   bool avx512f = false, avx512bw = false, avx512vl = false, avx512dq = false, avx512vnni = false;
+  bool avx512vbmi = false, bmi2 = false;
   bool avxvnni = false;
   bool neon = false, dotprod = false, i8mm = false;
   // Whether rows that are needed later are best asked for in order of addresses, to the second cache. AMD's first cache has too few
@@ -20,9 +21,11 @@ struct CpuFeatures {
 const CpuFeatures& cpu();
 
 // scalar: portable C++. avx2: with FMA and F16C. avxvnni: the same with sums of byte products. avx512: F, BW, VL, DQ and VNNI. neon:
-// Armv8.2 with dot products. i8mm: the same with 8-bit matrix products. Only the products have kernels of their own for avxvnni and i8mm.
-enum class Isa { scalar, avx2, avxvnni, avx512, neon, i8mm };
-inline constexpr Isa kIsas[] = {Isa::scalar, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::neon, Isa::i8mm};  // the better the later
+// Armv8.2 with dot products. avx512vbmi: with permutations of bytes (and BMI2). i8mm: Arm's with 8-bit matrix products. Only the products
+// have kernels of their own for avxvnni, avx512vbmi and i8mm.
+enum class Isa { scalar, avx2, avxvnni, avx512, avx512vbmi, neon, i8mm };
+inline constexpr Isa kIsas[] = {Isa::scalar,     Isa::avx2, Isa::avxvnni, Isa::avx512,
+                                Isa::avx512vbmi, Isa::neon, Isa::i8mm};  // the better the later
 
 const char* isaName(Isa isa);
 // Compiled in, and the processor has it.

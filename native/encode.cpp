@@ -23,7 +23,8 @@ EncodeRow encodeRowOf(Isa isa, int type) {
     case Isa::avxvnni: return encode_avx2::encodeRowOf(type);
 #endif
 #if defined(GROK1_HAVE_AVX512)
-    case Isa::avx512: return encode_avx512::encodeRowOf(type);
+    case Isa::avx512:
+    case Isa::avx512vbmi: return encode_avx512::encodeRowOf(type);
 #endif
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon:

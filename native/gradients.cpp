@@ -14,7 +14,8 @@ const GradKernels& gradKernels(Isa isa) {
     case Isa::avxvnni: return gradients_avx2::kGradients;
 #endif
 #if defined(GROK1_HAVE_AVX512)
-    case Isa::avx512: return gradients_avx512::kGradients;
+    case Isa::avx512:
+    case Isa::avx512vbmi: return gradients_avx512::kGradients;
 #endif
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon:

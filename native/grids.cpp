@@ -16,7 +16,7 @@ constexpr void expand(const std::array<uint16_t, ENTRIES>& grid, const uint8_t* 
 
 constexpr Grids expandAll() {
   Grids g{};
-  constexpr uint8_t iq1[4] = {0, 1, 2, 3};
+  constexpr uint8_t iq1[4] = {0, 8, 16};
   expand(kIq2xxsGrid, kIq2Sizes, g.iq2xxs);
   expand(kIq2xsGrid, kIq2Sizes, g.iq2xs);
   expand(kIq2sGrid, kIq2Sizes, g.iq2s);

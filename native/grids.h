@@ -145,7 +145,7 @@ inline constexpr std::array<uint16_t, 2048> kIq1Grid = gridOf<2048>(
 // The same as bytes, to be loaded by their number, and the signs of IQ2_XXS, IQ2_XS and IQ3_XXS.
 struct Grids {
   uint64_t iq2xxs[256], iq2xs[512], iq2s[1024];
-  uint64_t iq1[2048];  // value + 1
+  uint64_t iq1[2048];  // 8 (value + 1)
   uint32_t iq3xxs[256], iq3s[512];
   uint8_t evenSigns[128];  // of seven signs, all eight: an even number is negative
   uint64_t minus[256];     // ones in the bytes that eight bits name

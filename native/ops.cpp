@@ -14,7 +14,8 @@ const OpKernels& opKernels(Isa isa) {
     case Isa::avxvnni: return ops_avx2::kOps;
 #endif
 #if defined(GROK1_HAVE_AVX512)
-    case Isa::avx512: return ops_avx512::kOps;
+    case Isa::avx512:
+    case Isa::avx512vbmi: return ops_avx512::kOps;
 #endif
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon:

@@ -17,6 +17,9 @@ const Products& productsOf(Isa isa) {
 #if defined(GROK1_HAVE_AVX512)
     case Isa::avx512: return avx512Products();
 #endif
+#if defined(GROK1_HAVE_AVX512VBMI)
+    case Isa::avx512vbmi: return avx512vbmiProducts();
+#endif
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon: return neonProducts();
 #endif

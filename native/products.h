@@ -176,6 +176,7 @@ const Products& scalarProducts();
 const Products& avx2Products();
 const Products& avxvnniProducts();
 const Products& avx512Products();
+const Products& avx512vbmiProducts();
 const Products& neonProducts();
 const Products& i8mmProducts();
 

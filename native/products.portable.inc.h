@@ -84,7 +84,7 @@ GROK1_INLINE void putSigned16(uint8_t* codes, uint64_t sizes, uint8_t signs) {
 }
 // Eight codes of IQ1_S and IQ1_M.
 GROK1_INLINE void putShifted(uint8_t* codes, uint64_t entry, bool down) {
-  entry = 8 * entry + (down ? 0x0707070707070707 : 0x0909090909090909);
+  entry += (down ? 0x0707070707070707 : 0x0909090909090909);
   memcpy(codes, &entry, 8);
 }
 

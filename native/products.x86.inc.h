@@ -205,7 +205,14 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
         for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p + 2 * Q::kTraits.unit + line), _MM_HINT_T0);
       }
       Codes c[4];
-      unpack<Q>(p, c);
+      if constexpr (Q::kGrid) {
+        GridState state;
+        state.row = p;
+        Q::begin(state);
+        unpack<Q>(state, c);
+      } else {
+        unpack<Q>(p, c);
+      }
       GROK1_UNROLL
       for (int i = 0; i < 8; i++) {
         const __m256i w = c[i / 2].half[i % 2];

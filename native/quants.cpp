@@ -214,7 +214,7 @@ void iq3_s(const uint8_t* b, float* y) {
 
 // Eight values of IQ1_S and IQ1_M, an eighth beside -1, 0 and 1.
 void shiftedEight(float scale, uint64_t codes, bool down, float* y) {
-  for (int i = 0; i < 8; i++) y[i] = scale * (float(int(codes >> (8 * i) & 255) - 1) + (down ? -0.125f : 0.125f));
+  for (int i = 0; i < 8; i++) y[i] = scale * (float(int(codes >> (8 * i + 3) & 31) - 1) + (down ? -0.125f : 0.125f));
 }
 
 void iq1_s(const uint8_t* b, float* y) {

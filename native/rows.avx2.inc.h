@@ -8,33 +8,29 @@ template <class Q>
 struct RowCodes {
   using Of = Codes;
   const uint8_t* row;
-  GROK1_INLINE RowCodes from(const uint8_t* row) { return {row}; }
   template <int P>
   GROK1_INLINE Codes at(const RowCodes& codes) {
     return Q::template codes<P>(codes.row);
   }
 };
 template <class Q>
-  requires Q::kSplit
-struct RowCodes<Q> {
-  using Of = SplitCodes;
-  const uint8_t* row;
-  __m256i signs;
-  GROK1_INLINE RowCodes from(const uint8_t* row) { return {row, Q::signs(row)}; }
+  requires Q::kGrid
+struct RowCodes<Q> : GridState {
+  using Of = Q::Row;
   template <int P>
-  GROK1_INLINE SplitCodes at(const RowCodes& codes) {
-    return Q::template split<P>(codes.row, codes.signs);
+  GROK1_INLINE Of at(const RowCodes& codes) {
+    return Q::template row<P>(codes);
   }
 };
+template <class Q>
+GROK1_INLINE void begin(RowCodes<Q>& codes, const uint8_t* row) {
+  codes.row = row;
+  if constexpr (Q::kGrid) Q::begin(codes);
+}
 template <class Q>
 struct KeptCodes {
   using Of = RowCodes<Q>::Of;
   Of kept[4];
-  GROK1_INLINE KeptCodes from(const uint8_t* row) {
-    using Row = RowCodes<Q>;
-    const Row codes = Row::from(row);
-    return {{Row::template at<0>(codes), Row::template at<1>(codes), Row::template at<2>(codes), Row::template at<3>(codes)}};
-  }
   template <int P>
   GROK1_INLINE Of at(const KeptCodes& codes) {
     return codes.kept[P];
@@ -106,8 +102,8 @@ GROK1_INLINE __m256i dotTwo(const SplitCodes& w, const ActGroup& a, int p) {
 // Whole-number sums of each of eight blocks of K rows and N tokens, offset taken off.
 template <class Q, int K, int N, class C>
 GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t g, __m256i* sums) {
-  // Sums of 8 products of 31 * 127, or of 16 of 15 * 127, fit 16 bits.
-  const auto add = [](__m256i a, __m256i b) { return Q::kSigned || Q::kSplit ? _mm256_hadd_epi32(a, b) : addNeighbours(a, b); };
+  // Sums of 8 products of 31 * 127, or of 16 of 16 * 127, fit 16 bits.
+  const auto add = [](__m256i a, __m256i b) { return Q::kSigned || (Q::kSplit && Q::kRowMax > 16) ? _mm256_hadd_epi32(a, b) : addNeighbours(a, b); };
   __m256i low[K * N], high[K * N];
   const auto each = [&](auto p, auto f) {
     constexpr int P = decltype(p)::value;
@@ -120,11 +116,39 @@ GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t
   each(Constant<1>(), [&](int i, __m256i dot) { low[i] = keep(add(low[i], dot)); });
   each(Constant<2>(), [&](int i, __m256i dot) { high[i] = keep(dot); });
   each(Constant<3>(), [&](int i, __m256i dot) { high[i] = keep(add(high[i], dot)); });
-  constexpr int offset = Q::kSplit || (Q::kSigned && !kVnni) ? 0 : Q::kTraits.offset;
+  constexpr bool finished = Q::kType == IQ1_S;
+  constexpr int offset = Q::kSplit || finished || (Q::kSigned && !kVnni) ? 0 : Q::kTraits.offset;
   GROK1_UNROLL
   for (int i = 0; i < K * N; i++) {
-    sums[i] = Q::kTraits.maxCode <= 15 ? addNeighbours(low[i], high[i]) : _mm256_hadd_epi32(low[i], high[i]);
-    if (offset > 0) sums[i] = _mm256_sub_epi32(sums[i], _mm256_slli_epi32(_mm256_load_si256((const __m256i*)acts[i % N][g].sums), shiftOf(offset)));
+    sums[i] = Q::kRowMax <= 16 ? addNeighbours(low[i], high[i]) : _mm256_hadd_epi32(low[i], high[i]);
+    const __m256i acted = _mm256_load_si256((const __m256i*)acts[i % N][g].sums);
+    if constexpr (finished) sums[i] = Q::finish(codes[i / N].row, sums[i], acted);
+    if (offset > 0) sums[i] = _mm256_sub_epi32(sums[i], _mm256_slli_epi32(acted, shiftOf(offset)));
+  }
+}
+
+// The same of TQ1_0, whose blocks lie in order.
+template <class Q, int K, int N>
+GROK1_INLINE void dotThrees(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256i* sums) {
+  GROK1_UNROLL
+  for (int r = 0; r < K; r++) {
+    __m256i values[8];
+    Q::values(rows[r], values);
+    GROK1_UNROLL
+    for (int t = 0; t < N; t++) {
+      const ActGroup& a = acts[t][g];
+      const auto dot = [&](int b) {
+        const __m256i x = pair((const uint8_t*)a.codes[b % 4][0] + b / 4 * 16, (const uint8_t*)a.codes[b % 4][1] + b / 4 * 16);
+        return _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_sign_epi8(x, values[b]));
+      };
+      // Neighbours' sums fit 16 bits until those of halves are added.
+      const auto four = [&](int b) {
+        const __m256i low = _mm256_hadd_epi16(dot(b), dot(b + 1)), high = _mm256_hadd_epi16(dot(b + 2), dot(b + 3));
+        return addPairs(_mm256_hadd_epi16(low, high));
+      };
+      const __m256i first = four(0), second = four(4);
+      sums[r * N + t] = _mm256_add_epi32(_mm256_permute2x128_si256(first, second, 0x20), _mm256_permute2x128_si256(first, second, 0x31));
+    }
   }
 }
 
@@ -190,26 +214,35 @@ constexpr bool kHalves = Q::kTraits.kind == Kind::sub16 || Q::kTraits.kind == Ki
 
 // Eight lanes of K rows and N tokens += one group; of half blocks K or N is 1. `there`, where given, has ones for the blocks that
 // belong to the row: scales of what lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
+// `begun`: the rows' codes, of types whose entries' numbers are put together a group ahead.
 template <class Q, int K, int N>
-GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there = nullptr) {
+GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256* lanes, const __m256* there = nullptr,
+                           const RowCodes<Q>* begun = nullptr) {
   constexpr Kind kind = Q::kTraits.kind;
+  using Row = RowCodes<Q>;
   __m256i sums[K * N];
+  Row own[K];
+  if constexpr (!Q::kPlaces) {
+    GROK1_UNROLL
+    for (int r = 0; r < K; r++) begin(own[r], rows[r]);
+  }
+  const Row* const rowCodes = Q::kPlaces ? begun : own;
   if constexpr (kHalves<Q> && N > 1) {
-    const KeptCodes<Q> codes = KeptCodes<Q>::from(rows[0]);
+    const Row& row = *rowCodes;
+    const KeptCodes<Q> codes = {{Row::template at<0>(row), Row::template at<1>(row), Row::template at<2>(row), Row::template at<3>(row)}};
     const __m256i subs = Q::subs(rows[0]);
     GROK1_UNROLL
     for (int t = 0; t < N; t++) dotHalves<Q, 1>(&codes, &subs, acts[t][g], sums + t);
   } else {
-    RowCodes<Q> codes[K];
-    GROK1_UNROLL
-    for (int r = 0; r < K; r++) codes[r] = RowCodes<Q>::from(rows[r]);
     if constexpr (kHalves<Q>) {
       __m256i subs[K];
       GROK1_UNROLL
       for (int r = 0; r < K; r++) subs[r] = Q::subs(rows[r]);
-      dotHalves<Q, K>(codes, subs, acts[0][g], sums);
+      dotHalves<Q, K>(rowCodes, subs, acts[0][g], sums);
+    } else if constexpr (Q::kType == TQ1_0) {
+      dotThrees<Q, K, N>(rows, acts, g, sums);
     } else {
-      dotBlocks<Q, K, N>(codes, acts, g, sums);
+      dotBlocks<Q, K, N>(rowCodes, acts, g, sums);
     }
   }
   GROK1_UNROLL
@@ -251,15 +284,26 @@ static void quantRows(const RowsCall& call, int firstRow) {
     GROK1_UNROLL
     for (int i = 0; i < R * N; i++) lanes[i] = _mm256_setzero_ps();
     const int64_t last = (segment + 1) * (kSegment / kGroup), end = last < groups ? last : groups;
-    for (int64_t g = segment * (kSegment / kGroup); g < end; g++) {
+    // Numbers of entries are put together a group before they are loaded: what was just stored in one piece is slow to load in others.
+    RowCodes<Q> ahead[2][R];
+    const auto beginGroup = [&](int64_t g) {
+      if constexpr (Q::kPlaces) {
+        GROK1_UNROLL
+        for (int r = 0; r < R; r++) begin(ahead[g % 2][r], rows[r] + g * Q::kTraits.unit);
+      }
+    };
+    int64_t g = segment * (kSegment / kGroup);
+    if (g < end) beginGroup(g);
+    for (; g < end; g++) {
       const int64_t at = g * Q::kTraits.unit;
+      if (g + 1 < end) beginGroup(g + 1);
       askAhead<R, Q::kTraits.unit>(call, rows[0], at);
       const uint8_t* p[R];
       GROK1_UNROLL
       for (int r = 0; r < R; r++) p[r] = rows[r] + at;
       constexpr int K = R < Q::kRows ? R : Q::kRows;
       GROK1_UNROLL
-      for (int r = 0; r < R; r += K) addGroup<Q, K, N>(p + r, acts, g, lanes + r * N);
+      for (int r = 0; r < R; r += K) addGroup<Q, K, N>(p + r, acts, g, lanes + r * N, nullptr, ahead[g % 2] + r);
     }
     if (tail > 0 && groups < last) {
       const __m256 there = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(tail), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));

@@ -1,5 +1,6 @@
 // Products by rows with AVX2; with AVX-VNNI or AVX-512 VNNI where the file that includes this is compiled with it.
 #include "gate.inc.h"
+#include "stream.x86.inc.h"
 #include "unpack.x86.inc.h"
 #include "unpack-grids.x86.inc.h"
 
@@ -10,63 +11,6 @@ constexpr bool kVnni = true;
 #else
 constexpr bool kVnni = false;
 #endif
-
-// How far ahead of its use a row is asked for.
-constexpr int64_t kAhead = 1024;
-// What a whole group that starts inside a row may read behind it.
-constexpr int64_t kOverRead = 512;
-
-// While BYTES of each of R rows at `rows` + `at` are multiplied, asks for as many that are needed later: of each row by itself, to the
-// first cache, or of the rows that lie behind these but one, in order of addresses, to the second: further ahead is no quicker, and
-// loses the first of a small matrix. Which way is quicker is the processor's affair: cpu.h.
-template <int R, int64_t BYTES>
-GROK1_INLINE void askAhead(const RowsCall& call, const uint8_t* rows, int64_t at) {
-  const int64_t rowBytes = int64_t(call.rowBytes);
-  if (call.inOrder) {
-    const uint8_t* const next = rows + (R + 1) * rowBytes + R * at;
-    GROK1_UNROLL
-    for (int64_t line = 0; line < R * BYTES; line += 64) _mm_prefetch((const char*)(next + line), _MM_HINT_T1);
-    return;
-  }
-  // Past the end of a row comes the row that takes its place in the next call.
-  const uint8_t* const next = rows + at + kAhead + (at + kAhead >= rowBytes ? (R - 1) * rowBytes : 0);
-  GROK1_UNROLL
-  for (int r = 0; r < R; r++) {
-    GROK1_UNROLL
-    for (int64_t line = 0; line < BYTES; line += 64) _mm_prefetch((const char*)(next + r * rowBytes + line), _MM_HINT_T0);
-  }
-}
-
-// A number that a function's parameter can hand on to a template.
-template <int VALUE>
-struct Constant {
-  static constexpr int value = VALUE;
-};
-
-// totals[i] += lanes[i][0], then [1], and so on: four at a time side by side.
-template <int COUNT>
-GROK1_INLINE void addLanes(const __m256* lanes, float* totals) {
-  GROK1_UNROLL
-  for (int i = 0; i + 4 <= COUNT; i += 4) {
-    const __m256 a = _mm256_unpacklo_ps(lanes[i], lanes[i + 1]), b = _mm256_unpackhi_ps(lanes[i], lanes[i + 1]);
-    const __m256 c = _mm256_unpacklo_ps(lanes[i + 2], lanes[i + 3]), d = _mm256_unpackhi_ps(lanes[i + 2], lanes[i + 3]);
-    const __m256 turned[4] = {_mm256_shuffle_ps(a, c, 0x44), _mm256_shuffle_ps(a, c, 0xee), _mm256_shuffle_ps(b, d, 0x44),
-                              _mm256_shuffle_ps(b, d, 0xee)};
-    __m128 total = _mm_loadu_ps(totals + i);
-    GROK1_UNROLL
-    for (int l = 0; l < 4; l++) total = _mm_add_ps(total, _mm256_castps256_ps128(turned[l]));
-    GROK1_UNROLL
-    for (int l = 0; l < 4; l++) total = _mm_add_ps(total, _mm256_extractf128_ps(turned[l], 1));
-    _mm_storeu_ps(totals + i, total);
-  }
-  GROK1_UNROLL
-  for (int i = COUNT / 4 * 4; i < COUNT; i++) {
-    float lane[8];
-    _mm256_storeu_ps(lane, lanes[i]);
-    GROK1_UNROLL
-    for (int l = 0; l < 8; l++) totals[i] += lane[l];
-  }
-}
 
 }  // namespace grok1::GROK1_ISA
 

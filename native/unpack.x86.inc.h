@@ -138,7 +138,8 @@ struct QuantBase {
   static constexpr TypeTraits kTraits = traitsOf(TYPE);
   static constexpr int kBlockBytes = kTraits.unit / 8;
   static constexpr bool kSigned = SIGNED;
-  static constexpr bool kSplit = false;
+  static constexpr int kRowMax = kTraits.maxCode;  // of what products by rows meet
+  static constexpr bool kGrid = false, kSplit = false, kPlaces = false;  // unpack-grids.x86.inc.h
   static constexpr int kRows = ROWS;
 };
 
@@ -301,12 +302,12 @@ struct Quant<Q6_K> : QuantBase<Q6_K, false, 1> {
 };
 
 // All codes of 256 columns.
-template <class Q>
-GROK1_INLINE void unpack(const uint8_t* p, Codes* codes) {
-  codes[0] = Q::template codes<0>(p);
-  codes[1] = Q::template codes<1>(p);
-  codes[2] = Q::template codes<2>(p);
-  codes[3] = Q::template codes<3>(p);
+template <class Q, class From>
+GROK1_INLINE void unpack(const From& from, Codes* codes) {
+  codes[0] = Q::template codes<0>(from);
+  codes[1] = Q::template codes<1>(from);
+  codes[2] = Q::template codes<2>(from);
+  codes[3] = Q::template codes<3>(from);
 }
 
 }  // namespace grok1::GROK1_ISA

@@ -15,7 +15,7 @@ mkdir -p "$build"
 flags="-O3 -std=c++20 -Wall -Wextra -Wno-maybe-uninitialized -Wno-uninitialized -ffp-contract=off -pthread $FLAGS"
 case $machine in
   x86_64*)
-    isas="avx2 avx512"; have="-DGROK1_HAVE_AVX2 -DGROK1_HAVE_AVX512"
+    isas="avx2 avx512 avx512vbmi"; have="-DGROK1_HAVE_AVX2 -DGROK1_HAVE_AVX512 -DGROK1_HAVE_AVX512VBMI"
     if [ -n "$EVEX" ]; then
       isas="$isas avxvnni"; have="$have -DGROK1_HAVE_AVXVNNI -DGROK1_AVXVNNI_IN_EVEX"
     fi ;;
@@ -42,6 +42,7 @@ else {
       avx2) more="-mavx2 -mfma -mf16c -mbmi2" ;;
       avxvnni) more="-mavx2 -mfma -mf16c -mbmi2 -mavxvnni" ;;
       avx512) more="-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni" ;;
+      avx512vbmi) more="-mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi" ;;
       neon) more="-march=armv8.2-a+dotprod+fp16" ;;
       i8mm) more="-march=armv8.2-a+dotprod+fp16+i8mm -fno-schedule-insns" ;;
     esac
