@@ -27,7 +27,8 @@ const CompensateKernels& kernelsOf(Isa isa) {
     case Isa::avxvnni: return compensate_avx2::kCompensate;
 #endif
 #if defined(GROK1_HAVE_AVX512)
-    case Isa::avx512: return compensate_avx512::kCompensate;
+    case Isa::avx512:
+    case Isa::avx512vbmi: return compensate_avx512::kCompensate;
 #endif
 #if defined(GROK1_HAVE_NEON)
     case Isa::neon:
