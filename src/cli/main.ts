@@ -72,6 +72,7 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
 const commands = {
   run: async () => (await import("./commands/run.ts")).addRun,
   chat: async () => (await import("./commands/chat.ts")).addChat,
+  plan: async () => (await import("./commands/plan.ts")).addPlan,
   pull: async () => (await import("./commands/pull.ts")).addPull,
   verify: async () => (await import("./commands/verify.ts")).addVerify,
   inspect: async () => (await import("./commands/inspect.ts")).addInspect,

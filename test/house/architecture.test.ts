@@ -26,6 +26,7 @@ const flow = [
   "generate",
   "eval",
   "verify",
+  "plan",
   "train",
   "server",
   "index",

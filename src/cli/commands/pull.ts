@@ -1,15 +1,13 @@
 import { spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
 import { type Pulled, type PullProgress, pull } from "../../hub/pull.ts";
 import { webDefaults } from "../../hub/request.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
+import { hubPlaces } from "../hub-places.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument } from "../terminal.ts";
-import { expandHome, integer, path, repeated, text } from "../values.ts";
+import { integer, path, repeated, text } from "../values.ts";
 
 interface PullCommandOptions {
   readonly include?: readonly string[];
@@ -80,31 +78,6 @@ function describeProgress({ done, total, received, seconds }: PullProgress): str
   const left = rate > 0 ? `, ${formatSeconds((total - done) / rate)} left` : "";
   const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
   return `${percent} %, ${formatBytes(done)} of ${formatBytes(total)}, ${formatBytes(Math.round(rate))}/s${left}`;
-}
-
-/** Where Hugging Face's own tools look, in their order. */
-function hubPlaces(environment: NodeJS.ProcessEnv): { endpoint: string; token: string | undefined; cache: string } {
-  const endpoint = environment.HF_ENDPOINT || "https://huggingface.co";
-  if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
-    throw usageError(`HF_ENDPOINT=${endpoint}: expected an address such as https://huggingface.co`);
-  }
-  const home = expandHome(
-    environment.HF_HOME || join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface"),
-  );
-  const tokenFile = expandHome(environment.HF_TOKEN_PATH || join(home, "token"));
-  return {
-    endpoint,
-    token: (environment.HF_TOKEN || readToken(tokenFile))?.trim() || undefined,
-    cache: expandHome(environment.HF_HUB_CACHE || join(home, "hub")),
-  };
-}
-
-function readToken(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
 }
 
 /** BitTorrent is aria2c's: it checks pieces against the link's hash, and goes on with what is there. */

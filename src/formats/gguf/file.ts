@@ -52,13 +52,14 @@ export interface GgufFile {
  * Opens a GGUF file of version 2 or 3. Of a split model any one file opens all, which lie beside it and are named
  * `NAME-00001-of-00003.gguf`. Only the header is read; tensors are places in the files.
  *
+ * @param open gives the file of a path, where files are not the system's.
  * @throws GrokError `io` (missing, unreadable), `format` (damaged: the message names file and place), `unsupported` (version 1, big-endian).
  */
-export function openGguf(path: string): GgufFile {
+export function openGguf(path: string, open: (path: string) => DataFile = openDataFile): GgufFile {
   refuseFolder(path);
   const files: DataFile[] = [];
   const openOne = (name: string): Shard => {
-    const file = openDataFile(name);
+    const file = open(name);
     files.push(file);
     return { file, header: readHeader(file) };
   };
