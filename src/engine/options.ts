@@ -63,7 +63,7 @@ export interface EngineOptions {
 }
 
 /** The context that is reserved when nobody asks for more. */
-const defaultContextLimit = 8192;
+export const defaultContextLimit = 8192;
 
 /** What holds where nobody says anything and neither the machine nor the model decides. */
 export const defaultEngineOptions = { backend: "auto", batchTokens: 512, speculate: true } as const;

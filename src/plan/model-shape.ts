@@ -1,4 +1,4 @@
-import { fitRows } from "../convert/recipe.ts";
+import { fitRows } from "../convert/fit-rows.ts";
 import { GrokError } from "../errors.ts";
 import { readConfig } from "../model/config.ts";
 import type { ModelConfig, ModelFile } from "../model/model.ts";
