@@ -96,9 +96,11 @@ export function createConfig(path: string, fields: Readonly<Record<string, unkno
   };
 }
 
-/** Values that switch nothing on. */
-function isNeutral(value: unknown): boolean {
-  if (typeof value === "object" && value !== null) return Object.values(value).every(isNeutral);
+/** Values that switch nothing on. Deeper ones than any configuration has are not looked at. */
+function isNeutral(value: unknown, depth = 0): boolean {
+  if (typeof value === "object" && value !== null) {
+    return depth < 8 && Object.values(value).every((each) => isNeutral(each, depth + 1));
+  }
   return value === null || value === false || value === 0 || value === "" || value === undefined;
 }
 

@@ -261,6 +261,21 @@ describe("a folder", () => {
     refused(path, "io", /1 of 2 files are missing: model-00001-of-00002/);
   });
 
+  it.each([
+    ["pretokenizers", "pre_tokenizer"],
+    ["normalizers", "normalizer"],
+  ])("whose tokenizer.json nests its %s without end is refused", (key, field) => {
+    const depth = 20_000;
+    const nested = `${`{"type":"Sequence","${key}":[`.repeat(depth)}${"]}".repeat(depth)}`;
+    const path = altered("mixtral", (at) => {
+      const text = readFileSync(join(at, "tokenizer.json"), "utf8");
+      const content = JSON.parse(text) as Record<string, unknown>;
+      const rest = JSON.stringify({ ...content, [field]: undefined });
+      writeFileSync(join(at, "tokenizer.json"), `{"${field}":${nested},${rest.slice(1)}`);
+    });
+    refused(path, "unsupported", /"Sequence", expected/);
+  });
+
   it("whose tokenizer has a token past the embedding gives a file without that", async () => {
     const file = await convert(altered("llama-2", edit("added_tokens.json", { "<pad>": 352 })));
     expect(file.metadata.typeOf("tokenizer.ggml.tokens")?.count).toBe(352);

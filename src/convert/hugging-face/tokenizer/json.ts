@@ -3,10 +3,13 @@ import { readJsonObject } from "../../../bytes/whole-file.ts";
 import { GrokError, shown } from "../../../errors.ts";
 import { byteOfPiece } from "../../../tokenizer/sentencepiece-model.ts";
 import { pieceTypes } from "../../../tokenizer/tokenizer.ts";
-import { findPreTokenizer } from "./pre-tokenizer.ts";
+import { findPreTokenizer, flatten } from "./pre-tokenizer.ts";
 import { type AddedToken, addToken, checkId, emptyTokens, type SpecialTokens, type Vocabulary } from "./vocabulary.ts";
 
 type Json = Readonly<Record<string, unknown>>;
+
+/** Characters of a piece that merges make: what parts it in two is looked for at each of them. */
+const longestPiece = 1024;
 
 /** The largest published one has 34 MB. */
 const maxJsonBytes = 2 ** 27;
@@ -126,7 +129,7 @@ function sentencePiece(json: TokenizerJson, parts: Parts, pairs: readonly (reado
   let last = "";
   for (const [rank, [a, b]] of pairs.entries()) {
     const piece = a + b;
-    const id = ids.get(piece);
+    const id = piece.length > longestPiece ? undefined : ids.get(piece);
     if (id === undefined)
       throw new GrokError("format", `${path}: merge ${rank} makes ${shown(piece)}, which is no token`, { path, rank });
     const count = found.get(piece) ?? 0;
@@ -168,18 +171,13 @@ const apart = (path: string, piece: string) =>
 function addsSpace(path: string, { normalizer, pre_tokenizer }: Json): boolean {
   let adds = false;
   let replaces = false;
-  const steps = (value: unknown, key: string): readonly Json[] => {
-    const step = object(value);
-    if (step === undefined) return [];
-    return step.type === "Sequence" ? list(path, key, step[key]).flatMap((each) => steps(each, key)) : [step];
-  };
-  for (const step of steps(normalizer, "normalizers")) {
+  for (const step of flatten(normalizer, "normalizers")) {
     const pattern = object(step.pattern)?.String;
     if (step.type === "Prepend" && step.prepend === "▁") adds = true;
     else if (step.type === "Replace" && pattern === " " && step.content === "▁") replaces = true;
     else throw refuse(path, "a normalizer", step.type, 'Prepend "▁" and Replace " "');
   }
-  for (const step of steps(pre_tokenizer, "pretokenizers")) {
+  for (const step of flatten(pre_tokenizer)) {
     if (step.type !== "Metaspace" || step.replacement !== "▁")
       throw refuse(path, "a pre-tokenizer", step.type, "Metaspace");
     // Words are cut apart only where the file says so, and older files say so by keeping silent.

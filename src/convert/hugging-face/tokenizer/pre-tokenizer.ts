@@ -56,9 +56,11 @@ export function findPreTokenizer(path: string, preTokenizer: unknown, ignoreMerg
   return found[0] === grok2Pattern && isGrok ? "grok-2" : found[2];
 }
 
-function flatten(value: unknown): readonly Json[] {
+/** The steps of a sequence, in which others may stand: a few deep, as a file in use has them. */
+export function flatten(value: unknown, key = "pretokenizers", depth = 0): readonly Json[] {
   if (typeof value !== "object" || value === null) return [];
   const step = value as Json;
-  const inner = step.pretokenizers;
-  return step.type === "Sequence" && Array.isArray(inner) ? inner.flatMap(flatten) : [step];
+  const inner = step[key];
+  if (step.type !== "Sequence" || !Array.isArray(inner) || depth === 8) return [step];
+  return inner.flatMap((each) => flatten(each, key, depth + 1));
 }

@@ -8,7 +8,7 @@ import { addToken, checkId, emptyTokens, type Vocabulary } from "./vocabulary.ts
 
 const maxJsonBytes = 2 ** 27;
 /** The longest token of a vocabulary in use has 128. */
-const longestToken = 1024;
+const longestToken = 256;
 
 interface Token {
   readonly bytes: Uint8Array;
