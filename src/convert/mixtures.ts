@@ -77,7 +77,7 @@ export interface MixtureOptions {
 }
 
 /**
- * A mixture for a model. Gains, the router and whatever else is no matrix stay as they are stored.
+ * A mixture for a model. Gains and the router are f32, whatever else is no matrix stays as it is stored.
  * @throws GrokError `argument` for a name that is none.
  */
 export function mixtureNamed(
@@ -97,6 +97,7 @@ export function mixtureNamed(
   return {
     ...{ name: mixture, fileType },
     typeOf(tensor) {
+      if (isSmall(tensor)) return "f32";
       if (!isQuantized(tensor)) return tensor.exact;
       const blocks = tensorTypes[type].blockSize > 1;
       const override = blocks ? overrides.find(({ pattern }) => pattern.test(tensor.name)) : undefined;
@@ -107,7 +108,11 @@ export function mixtureNamed(
 }
 
 const isQuantized = ({ name, shape }: Pick<SourceTensor, "name" | "shape">): boolean =>
-  shape.length >= 2 && name.endsWith("weight") && !/_norm\.weight|ffn_gate_inp\.weight/.test(name);
+  shape.length >= 2 && name.endsWith("weight") && !name.includes("_norm.weight");
+
+/** Gains and routers, as in every recipe. */
+const isSmall = ({ name, shape }: Pick<SourceTensor, "name" | "shape">): boolean =>
+  shape.length === 1 || name.includes("ffn_gate_inp.weight");
 
 /** A number or a name of metadata, of a list the first; as it lies in a file or as it is written. */
 function scalarOf(value: Metadata[number][1] | undefined): string | number | undefined {

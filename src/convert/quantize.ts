@@ -12,7 +12,7 @@ import { type Importance, meanSquares, readImportance } from "./importance.ts";
 import { mixtureNamed, type TypeOverride } from "./mixtures.ts";
 import { openSource } from "./open-source.ts";
 import type { Recipe } from "./recipe.ts";
-import type { ModelSource } from "./source.ts";
+import type { ModelSource, SourceTensor } from "./source.ts";
 
 /** What to quantize, and how. */
 export interface QuantizeChoice {
@@ -114,9 +114,14 @@ function prepare(choice: QuantizeChoice): Prepared {
 const count = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 const isMatrix = (shape: readonly number[]): boolean => shape.length > 1;
 
-/** Rounding what is rounded already adds both errors, and no search knows the numbers that were there first. */
+/**
+ * Rounding what is rounded already adds both errors, and no search knows the numbers that were there first. Checkpoints in int8, such as
+ * Grok-1's, are taken: nothing better was published, and their error is a small part of what fewer bits add.
+ */
 function refuseQuantized(source: ModelSource, { tensors }: ConversionPlan): void {
-  const found = source.tensors.find(({ exact }, i) => tensorTypes[exact].blockSize > 1 && tensors[i]!.type !== exact);
+  const isRounded = ({ exact, stored }: SourceTensor): boolean =>
+    tensorTypes[exact].blockSize > 1 && !(exact === "q8_0" && stored.startsWith("int8"));
+  const found = source.tensors.find((tensor, i) => isRounded(tensor) && tensors[i]!.type !== tensor.exact);
   if (found === undefined) return;
   throw new GrokError(
     "argument",

@@ -14,6 +14,7 @@ import { elementCount, readTensor, type Tensor } from "../tensor/tensor.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import { tokenizerFromSentencePiece } from "../tokenizer/sentencepiece-file.ts";
 import { convertModel, planConversion } from "./convert.ts";
+import { quantizeModel } from "./quantize.ts";
 
 const root = join(import.meta.dirname, "../../test/vectors");
 const folder = mkdtempSync(join(tmpdir(), "grok1-xai-"));
@@ -49,6 +50,18 @@ describe.each(checkpoints)("xAI's checkpoint $name", ({ source, expected }) => {
     const found = openCheckpoint(join(source, "ckpt-0"));
     expect(found.map(({ name }) => name)).toEqual(expected.names);
     expect(found.map(({ path }) => path)).toEqual([...found.map(({ path }) => path)].sort());
+  });
+
+  it("is quantized as it was published, its gains and router in f32", async () => {
+    const out = join(folder, "small.gguf");
+    const { tensors } = await quantizeModel({ source, out, type: "Q4_K_M" });
+    for (const { name, shape, type } of tensors) {
+      if (shape.length === 1 || name.includes("ffn_gate_inp")) expect(type).toBe("f32");
+      else expect(type).toMatch(/^(q[4-8]_|f16)/);
+    }
+    const file = openGguf(out);
+    expect(file.metadata.number("general.file_type")).toBe(15);
+    file.close();
   });
 
   describe.each(backends)("on $name", ({ create, skip }) => {
