@@ -6,7 +6,7 @@ import { layOutGguf } from "../formats/gguf/write.ts";
 import { checkNames, checkText } from "../options.ts";
 import { createRowEncoder, type RowEncoder } from "../tensor/row-encoder.ts";
 import { elementCount } from "../tensor/tensor.ts";
-import { encodedBytes, type TensorType } from "../tensor/types.ts";
+import { encodedBytes, type TensorType, tensorTypes } from "../tensor/types.ts";
 import { writeHashes } from "./hashes.ts";
 import { openSource } from "./open-source.ts";
 import { type Recipe, recipeNamed } from "./recipe.ts";
@@ -115,13 +115,28 @@ export interface WriteOptions extends Pick<ConvertOptions, "out" | "signal" | "o
   readonly importance?:
     | { readonly of: (tensor: string) => Float32Array | undefined; readonly sha256: string }
     | undefined;
+  /** What rounds in place of the encoder, where it knows how. */
+  readonly rounding?: Rounding | undefined;
+}
+
+/** A way of rounding that goes by more than the rows it is given. */
+export interface Rounding {
+  /** Another id may mean other bytes. */
+  readonly id: string;
+  /** Asked in the order of the file; undefined: it knows nothing of this tensor. */
+  of(tensor: string, type: TensorType): Promise<MatrixRounding | undefined>;
+}
+
+export interface MatrixRounding {
+  /** Rows of a tensor's matrix, or of matrix `matrix` of a stack, in the type that was asked for. */
+  encode(matrix: number, rows: Float32Array): Uint8Array;
 }
 
 /** Writes a source by a recipe. @throws GrokError as {@link convertModel}. */
 export async function writeConversion(
   source: ModelSource,
   recipe: Recipe,
-  { out, signal, onProgress, threads, importance }: WriteOptions,
+  { out, signal, onProgress, threads, importance, rounding }: WriteOptions,
 ): Promise<ConvertResult> {
   refuseOwnFiles(source, out);
   const encoder = createRowEncoder(threads === undefined ? {} : { threads });
@@ -134,14 +149,14 @@ export async function writeConversion(
         name,
         bytes,
         padding: layout.padding(bytes),
-        data: () => encodedChunks(tensor, type, encoder, importance?.of(name)),
+        data: () => encodedChunks(tensor, type, encoder, importance?.of(name), rounding),
       };
     });
     const head = Buffer.concat([layout.header, layout.padding(layout.header.length)]);
     const progress = onProgress && createReport(planned, onProgress);
     const written = await writeResumable(
       out,
-      { head, sections, madeFrom: `${describeFiles(source)} ${importance?.sha256 ?? ""}` },
+      { head, sections, madeFrom: `${describeFiles(source)} ${importance?.sha256 ?? ""} ${rounding?.id ?? ""}` },
       { signal, onProgress: progress, beforeNaming: (file) => writeHashes(out, file, planned.tensors) },
     );
     return { ...planned, out, sha256: written.sha256, kept: written.kept };
@@ -189,6 +204,7 @@ async function* encodedChunks(
   type: TensorType,
   encoder: RowEncoder,
   importance: Float32Array | undefined,
+  rounding: Rounding | undefined,
 ): AsyncGenerator<Uint8Array> {
   const given = tensor.encoded?.(type, encoder);
   if (given !== undefined) {
@@ -196,18 +212,25 @@ async function* encodedChunks(
     return;
   }
   const columns = tensor.shape.at(-1) ?? 1;
-  const exact = encoder.reads(tensor.exact) ? tensor.exactRows?.() : undefined;
+  const own = tensorTypes[type].blockSize > 1 ? await rounding?.of(tensor.name, type) : undefined;
+  const exact = own === undefined && encoder.reads(tensor.exact) ? tensor.exactRows?.() : undefined;
   const rowBytes = encodedBytes(tensor.exact, columns);
+  const shared = importance === undefined || importance.length === columns;
   let before = 0;
   for await (const piece of exact ?? tensor.rows(encoder)) {
     const count = piece instanceof Float32Array ? piece.length : (piece.length / rowBytes) * columns;
-    for (const { from, end, weights } of byMatrix(tensor, before, before + count, importance)) {
+    for (const { from, end, matrix } of byMatrix(tensor, before, before + count)) {
       const [start, stop] = [from - before, end - before];
       const rows =
         piece instanceof Float32Array
           ? piece.subarray(start, stop)
           : { type: tensor.exact, bytes: piece.subarray((start / columns) * rowBytes, (stop / columns) * rowBytes) };
-      yield encodeAt(tensor, from, () => encoder.encode(type, rows, columns, weights));
+      const weights = shared ? importance : importance.subarray(matrix * columns, (matrix + 1) * columns);
+      yield encodeAt(tensor, from, () =>
+        own !== undefined && rows instanceof Float32Array
+          ? own.encode(matrix, rows)
+          : encoder.encode(type, rows, columns, weights),
+      );
     }
     before += count;
   }
@@ -221,23 +244,21 @@ function encodeAt(tensor: SourceTensor, from: number, encode: () => Uint8Array):
   }
 }
 
-/** Ranges of a tensor's elements with the importance of the columns of their matrix, which in a stack is each matrix's own. */
-function* byMatrix(
-  { shape }: SourceTensor,
+/** Ranges of a tensor's elements, each of one matrix of a stack. */
+export function* byMatrix(
+  { shape }: Pick<SourceTensor, "shape">,
   from: number,
   end: number,
-  importance: Float32Array | undefined,
-): Generator<{ readonly from: number; readonly end: number; readonly weights: Float32Array | undefined }> {
-  const columns = shape.at(-1) ?? 1;
-  if (importance === undefined || importance.length === columns) {
-    yield { from, end, weights: importance };
+): Generator<{ readonly from: number; readonly end: number; readonly matrix: number }> {
+  if (shape.length < 3) {
+    yield { from, end, matrix: 0 };
     return;
   }
-  const matrix = columns * shape.at(-2)!;
+  const elements = shape.at(-1)! * shape.at(-2)!;
   for (let at = from; at < end; ) {
-    const index = Math.floor(at / matrix);
-    const next = Math.min(end, (index + 1) * matrix);
-    yield { from: at, end: next, weights: importance.subarray(index * columns, (index + 1) * columns) };
+    const matrix = Math.floor(at / elements);
+    const next = Math.min(end, (matrix + 1) * elements);
+    yield { from: at, end: next, matrix };
     at = next;
   }
 }

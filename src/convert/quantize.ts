@@ -6,6 +6,7 @@ import {
   type ConvertProgress,
   type ConvertResult,
   planRecipe,
+  type Rounding,
   writeConversion,
 } from "./convert.ts";
 import { type Importance, meanSquares, readImportance } from "./importance.ts";
@@ -33,6 +34,8 @@ export interface QuantizeChoice {
 export interface QuantizeOptions extends QuantizeChoice {
   readonly out: string;
   readonly threads?: number | undefined;
+  /** What rounds in place of the encoder: errors compensated (`openCalibration`). */
+  readonly rounding?: Rounding | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ConvertProgress) => void) | undefined;
 }
@@ -60,8 +63,8 @@ export function planQuantization(choice: QuantizeChoice): QuantizePlan {
  * value that its type cannot hold; what reading and writing throw.
  */
 export async function quantizeModel(options: QuantizeOptions): Promise<ConvertResult & QuantizePlan> {
-  checkNames("quantizeModel", options, [...choiceNames, "out", "threads", "signal", "onProgress"]);
-  const { out, threads, signal, onProgress, ...choice } = options;
+  checkNames("quantizeModel", options, [...choiceNames, "out", "threads", "rounding", "signal", "onProgress"]);
+  const { out, threads, rounding, signal, onProgress, ...choice } = options;
   checkText("out", out);
   const { source, recipe, importance, plan } = prepare(choice);
   try {
@@ -72,7 +75,10 @@ export async function quantizeModel(options: QuantizeOptions): Promise<ConvertRe
         return matrix && meanSquares(matrix);
       },
     };
-    const written = await writeConversion(source, recipe, { out, signal, onProgress, threads, importance: known });
+    const written = await writeConversion(source, recipe, {
+      ...{ out, signal, onProgress, threads, rounding },
+      importance: known,
+    });
     return { ...plan, ...written };
   } finally {
     source.close();
@@ -118,7 +124,7 @@ const isMatrix = (shape: readonly number[]): boolean => shape.length > 1;
  * Rounding what is rounded already adds both errors, and no search knows the numbers that were there first. Checkpoints in int8, such as
  * Grok-1's, are taken: nothing better was published, and their error is a small part of what fewer bits add.
  */
-function refuseQuantized(source: ModelSource, { tensors }: ConversionPlan): void {
+export function refuseQuantized(source: ModelSource, { tensors }: ConversionPlan): void {
   const isRounded = ({ exact, stored }: SourceTensor): boolean =>
     tensorTypes[exact].blockSize > 1 && !(exact === "q8_0" && stored.startsWith("int8"));
   const found = source.tensors.find((tensor, i) => isRounded(tensor) && tensors[i]!.type !== tensor.exact);

@@ -40,8 +40,16 @@ export function recipeNamed(name: string, tensors: readonly Pick<SourceTensor, "
     if (tensor.shape.length === 1 || tensor.name.endsWith("ffn_gate_inp.weight")) return "f32";
     return fitRows(name === "keep" ? tensor.exact : type, tensor.shape.at(-1)!);
   };
-  const main = name === "keep" ? mostBytes(tensors, typeOf) : type;
-  return { name, fileType: fileTypes[main] ?? 1, typeOf };
+  return name === "keep" ? recipeOf(name, tensors, typeOf) : { name, fileType: fileTypes[type] ?? 1, typeOf };
+}
+
+/** A recipe of each tensor's own type. */
+export function recipeOf(
+  name: string,
+  tensors: readonly Pick<SourceTensor, "name" | "shape" | "exact">[],
+  typeOf: Recipe["typeOf"],
+): Recipe {
+  return { name, fileType: fileTypes[mostBytes(tensors, typeOf)] ?? 1, typeOf };
 }
 
 function mostBytes(

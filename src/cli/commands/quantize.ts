@@ -1,16 +1,26 @@
 import type { Command } from "commander";
+import { readTextFile } from "../../bytes/text-file.ts";
 import { type Mixture, mixtureNames, type TypeOverride } from "../../convert/mixtures.ts";
 import { planQuantization, type QuantizeChoice, type QuantizePlan, quantizeModel } from "../../convert/quantize.ts";
+import { defaultCalibrationChunks, openCalibration } from "../../eval/calibration.ts";
+import { type FitResult, fitModel } from "../../eval/fit.ts";
+import { fitTypes } from "../../eval/sensitivity.ts";
 import { canEncode } from "../../tensor/decode.ts";
 import { type TensorType, tensorTypes } from "../../tensor/types.ts";
 import { describeProgress, renderPlan } from "../conversion.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument } from "../terminal.ts";
-import { choice, expandHome, integer } from "../values.ts";
+import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument, table } from "../terminal.ts";
+import { choice, expandHome, integer, size } from "../values.ts";
 
 interface QuantizeCommandOptions {
-  readonly type: string;
+  readonly type?: string;
+  readonly fit?: number;
+  readonly calibrate?: string;
+  readonly chunks?: number;
+  readonly memory?: number;
+  readonly sensitivity?: string;
+  readonly types?: readonly TensorType[];
   readonly importance?: string;
   readonly tensor?: readonly TypeOverride[];
   readonly pure?: true;
@@ -28,9 +38,26 @@ export function addQuantize(program: Command): void {
     )
     .argument("<source>", "a model in f32, f16 or bf16: a .gguf file, or a folder that convert takes")
     .argument("<out>", "the .gguf file to write; its hashes stand beside it, in OUT.sha256 and OUT.manifest.json")
-    .requiredOption("--type <mixture>", `one of ${mixtureNames.join(", ")}, in any case`, (text) =>
+    .option("--type <mixture>", `one of ${mixtureNames.join(", ")}, in any case`, (text) =>
       choice(...mixtureNames)(text.toUpperCase() as Mixture),
     )
+    .option(
+      "--fit <size>",
+      "in place of a mixture: at most so much, such as 96G, each tensor in the type that is measured to cost least",
+      size(),
+    )
+    .option(
+      "--calibrate <text>",
+      "a text that the model is to be good at: errors of rounding are made up for where it says how",
+    )
+    .option(
+      "--chunks <n>",
+      `read only the first n chunks of 512 tokens of it (default: ${defaultCalibrationChunks})`,
+      integer(1),
+    )
+    .option("--memory <size>", "most of memory for what calibration keeps of a layer (default: 4G)", size())
+    .option("--sensitivity <file>", "what --fit measured, kept for other sizes (default: OUT.sensitivity.json)")
+    .option("--types <types>", "what --fit chooses from, such as q4_k,q6_k (default: all that there are)", readTypes)
     .option("--importance <file>", "what calibration says of columns: a file of grok1 imatrix, or of llama.cpp's")
     .option(
       "--tensor <pattern=type>",
@@ -60,9 +87,20 @@ function readOverride(text: string, before: readonly TypeOverride[] = []): TypeO
   }
 }
 
+function readTypes(text: string): TensorType[] {
+  return text.split(",").map((name) => {
+    const type = name.trim().toLowerCase() as TensorType;
+    if (fitTypes.includes(type)) return type;
+    throw usageError(`--types ${text}: ${name} is none of ${fitTypes.join(", ")}`);
+  });
+}
+
 async function run(sourcePath: string, outPath: string, options: QuantizeCommandOptions): Promise<void> {
   const [source, out] = [expandHome(sourcePath), expandHome(outPath)];
-  const { type, pure, requantize, threads, dryRun, json, tensor: overrides } = options;
+  checkTogether(options);
+  if (options.fit !== undefined) return runFit(source, out, options);
+  const { pure, requantize, threads, dryRun, json, tensor: overrides, chunks, memory } = options;
+  const type = options.type!;
   const importance = options.importance === undefined ? undefined : expandHome(options.importance);
   const chosen: QuantizeChoice = { source, type, importance, pure, requantize, overrides };
   const plan = planQuantization(chosen);
@@ -76,7 +114,18 @@ async function run(sourcePath: string, outPath: string, options: QuantizeCommand
   try {
     const onProgress = describeProgress((line) => progress.show(line));
     const began = performance.now();
-    const result = await quantizeModel({ ...chosen, out, threads, signal: interrupt.signal, onProgress });
+    const { signal } = interrupt;
+    const text = options.calibrate === undefined ? undefined : readTextFile(expandHome(options.calibrate));
+    using calibration =
+      text === undefined ? undefined : openCalibration(source, text, { chunks, memory, threads, signal });
+    const result = await quantizeModel({
+      ...chosen,
+      out,
+      threads,
+      rounding: calibration?.rounding,
+      signal,
+      onProgress,
+    });
     const seconds = (performance.now() - began) / 1000;
     progress.clear();
     const { tensors, bytes, kept } = result;
@@ -89,6 +138,61 @@ async function run(sourcePath: string, outPath: string, options: QuantizeCommand
   } finally {
     progress.clear();
   }
+}
+
+function checkTogether({ type, fit, calibrate, importance, ...rest }: QuantizeCommandOptions): void {
+  if ((type === undefined) === (fit === undefined)) throw usageError("expected one of --type and --fit");
+  if (fit !== undefined && calibrate === undefined) throw usageError("--fit needs a text to measure by: --calibrate");
+  if (calibrate !== undefined && importance !== undefined) {
+    throw usageError("--calibrate finds out for itself what --importance would say: expected one of them");
+  }
+  const only = (names: readonly (keyof typeof rest)[], what: string, there: boolean) => {
+    const given = names.find((name) => rest[name] !== undefined);
+    if (given !== undefined && !there) throw usageError(`--${given} goes with ${what}`);
+  };
+  only(["chunks", "memory"], "--calibrate", calibrate !== undefined);
+  only(["sensitivity", "types"], "--fit", fit !== undefined);
+  const plain = rest.tensor ?? rest.pure ?? rest.dryRun;
+  if (fit !== undefined && plain !== undefined) throw usageError("--tensor, --pure and --dry-run go with --type");
+}
+
+async function runFit(source: string, out: string, options: QuantizeCommandOptions): Promise<void> {
+  const { calibrate, fit: size, sensitivity, json, type: _, ...rest } = options;
+  const text = readTextFile(expandHome(calibrate!));
+  using interrupt = catchInterrupt();
+  const progress = createProgress(process.stderr, process.env);
+  try {
+    const began = performance.now();
+    const result = await fitModel({
+      ...{ source, out, size: size!, text, signal: interrupt.signal },
+      ...{
+        chunks: rest.chunks,
+        memory: rest.memory,
+        threads: rest.threads,
+        types: rest.types,
+        requantize: rest.requantize,
+      },
+      sensitivity: sensitivity === undefined ? undefined : expandHome(sensitivity),
+      onMeasured({ tensor }, done, of) {
+        progress.show(`measured ${done} of ${of}  ${Math.floor((100 * done) / of)} %  ${tensor}`);
+      },
+      onProgress: describeProgress((line) => progress.show(line)),
+    });
+    const seconds = (performance.now() - began) / 1000;
+    progress.clear();
+    process.stdout.write(json ? `${jsonDocument({ ...result, seconds })}\n` : renderFit(result, seconds));
+  } finally {
+    progress.clear();
+  }
+}
+
+function renderFit({ out, choices, bytes, bitsPerWeight, expectedDivergence }: FitResult, seconds: number): string {
+  const rows = choices.map((each) => [
+    ...[escapeLine(each.tensor), each.type, formatBytes(each.bytes), each.expectedDivergence.toExponential(2)],
+  ]);
+  return `${table([["tensor", "written as", "size", "costs"], ...rows], [2, 3])}
+${escapeLine(out)}: ${formatBytes(bytes)}, ${bitsPerWeight.toFixed(2)} bits a weight, ${expectedDivergence.toFixed(4)} nats of KL divergence expected, in ${formatSeconds(seconds)}
+`;
 }
 
 const bitsOf = ({ bitsPerWeight }: QuantizePlan): string => bitsPerWeight.toFixed(2);
