@@ -20,7 +20,10 @@ export function addConvert(program: Command): void {
     .description(
       "Write a model as one GGUF file, in another type. An interrupted run is continued by the same command.",
     )
-    .argument("<source>", "a model: a .gguf file, or a folder with xAI's checkpoint (ckpt-0)")
+    .argument(
+      "<source>",
+      "a model: a .gguf file, or a folder with xAI's checkpoint (ckpt-0) or in Hugging Face's layout",
+    )
     .argument("<out>", "the .gguf file to write; its hashes stand beside it, in OUT.sha256 and OUT.manifest.json")
     .requiredOption(
       "--type <type>",

@@ -247,6 +247,31 @@ describe("a folder", () => {
       "format",
       /an added token without a content or an id/,
     ],
+    [
+      "a tensor in two files",
+      (path: string) => {
+        rmSync(join(path, "model.safetensors.index.json"));
+        cpSync(join(path, "model-00001-of-00002.safetensors"), join(path, "more.safetensors"));
+      },
+      "format",
+      /is in .*model-00001-of-00002.safetensors and in .*more.safetensors/,
+    ],
+    [
+      "a field that goes deep",
+      (path: string) => {
+        const text = readFileSync(join(path, "config.json"), "utf8");
+        const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+        writeFileSync(join(path, "config.json"), text.replace("{", `{"deep": ${deep},`));
+      },
+      "unsupported",
+      /deep is a list/,
+    ],
+    [
+      "a configuration that is none by its size",
+      (path: string) => writeFileSync(join(path, "config.json"), `{"a": "${"x".repeat(2 ** 22)}"}`),
+      "format",
+      /config.json: \d+ bytes, expected at most/,
+    ],
   ] as const)("with %s is refused", (_, change, code, message) => {
     refused(altered("llama-2", change), code, message);
   });
