@@ -22,8 +22,17 @@ export {
   planConversion,
 } from "./convert/convert.ts";
 export type { ExportType } from "./convert/export.ts";
+export { type Importance, type MatrixImportance, readImportance, writeImportance } from "./convert/importance.ts";
 export type { Kept } from "./convert/kept.ts";
 export { type MergedTensor, type MergeOptions, type MergeResult, merge } from "./convert/merge.ts";
+export type { TypeOverride } from "./convert/mixtures.ts";
+export {
+  planQuantization,
+  type QuantizeChoice,
+  type QuantizeOptions,
+  type QuantizePlan,
+  quantizeModel,
+} from "./convert/quantize.ts";
 export type { AdapterChoice, AdapterSource } from "./engine/adapters.ts";
 export type { BenchOptions, BenchResult } from "./engine/consumers/bench.ts";
 export type { LogitsOptions, LogitsResult, NamedArray } from "./engine/consumers/logits.ts";
@@ -32,6 +41,13 @@ export type { EngineInfo, EngineStatus } from "./engine/engine.ts";
 export type { BackendChoice, EngineOptions } from "./engine/options.ts";
 export type { FinishReason, TokenLogprob } from "./engine/request.ts";
 export { type ErrorCode, type ErrorDetails, GrokError } from "./errors.ts";
+export { type CompareOptions, type Comparison, compareModels } from "./eval/compare.ts";
+export {
+  type ImportanceOptions,
+  type ImportanceResult,
+  measureImportance,
+  type SeldomSeen,
+} from "./eval/importance.ts";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./eval/perplexity.ts";
 export { measureSpeed, type SpeedResult } from "./eval/speed.ts";
 export { createChat } from "./generate/chat.ts";
