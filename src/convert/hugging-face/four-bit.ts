@@ -2,12 +2,12 @@
  * Matrices of 4-bit integers with a float16 scale and an integer zero for a group of a row's columns, as GPTQ and AWQ store them:
  * value = scale * (integer - zero).
  *
- * A GGUF file holds them without loss: `q4_0`, d * (q - 8), where every zero is 8, as symmetric quantization has it; `q5_0`, d * (q - 16),
- * for any other zero from 0 to 16, since integer - zero is from -16 to 15. `q4_1`, d * q + m, could not: m = -scale * zero has more
- * digits than float16.
+ * A GGUF file holds them without loss: `q4_0`, d * (q - 8), where every zero is 8, as symmetric quantization has it; `q4_1`, d * q + m,
+ * where every m = -scale * zero is a number of float16, which of other zeros than powers of two few are; `q5_0`, d * (q - 16), for any
+ * zero from 0 to 16, since integer - zero is from -16 to 15.
  */
 import { GrokError } from "../../errors.ts";
-import { f16Values } from "../../tensor/f16.ts";
+import { f16Values, toF16 } from "../../tensor/f16.ts";
 import type { TensorType } from "../../tensor/types.ts";
 import type { MatrixRows, StoredMatrix } from "./matrix.ts";
 
@@ -37,15 +37,27 @@ export function checkPacked(source: string, name: string, bytes: number): void {
   });
 }
 
+function typesOf(zeros: Uint8Array, scales: Uint16Array): readonly TensorType[] {
+  const isExact = (zero: number, i: number) => {
+    const minimum = f16Values[scales[i]!]! * zero;
+    return f16Values[toF16(minimum)] === minimum;
+  };
+  return [
+    ...(zeros.every((zero) => zero === 8) ? (["q4_0"] as const) : []),
+    ...(zeros.every(isExact) ? (["q4_1"] as const) : []),
+    ...(["q5_0", "f32"] as const),
+  ];
+}
+
 export function fourBitMatrix(bits: FourBits): StoredMatrix {
   const { rows, columns, group, stored, storedBytes } = bits;
-  let symmetric: boolean | undefined;
+  let types: readonly TensorType[] | undefined;
   return {
     ...{ rows, columns, stored, storedBytes },
     exact() {
       if (columns % 32 !== 0 || group % 32 !== 0) return ["f32"];
-      symmetric ??= bits.zeros().every((zero) => zero === 8);
-      return symmetric ? ["q4_0", "q5_0", "f32"] : ["q5_0", "f32"];
+      types ??= typesOf(bits.zeros(), bits.scales());
+      return types;
     },
     open() {
       const [zeros, scales, integers] = [bits.zeros(), bits.scales(), bits.integers()];
@@ -66,10 +78,11 @@ export function fourBitMatrix(bits: FourBits): StoredMatrix {
         return values;
       }
 
-      /** Blocks of 32: the scale, the fifth bits of q5_0, and the low four, those of the halves in one byte. */
+      /** Blocks of 32: the scale, the minimum of q4_1 or the fifth bits of q5_0, and the low four, those of the halves in one byte. */
       function encode(type: TensorType, from: number, to: number): Uint8Array {
         const five = type === "q5_0";
-        const blockBytes = five ? 22 : 18;
+        const head = five ? 6 : type === "q4_1" ? 4 : 2;
+        const blockBytes = head + 16;
         const found = integers(from, to);
         const out = new Uint8Array(((to - from) * columns * blockBytes) / 32);
         let place = 0;
@@ -80,7 +93,12 @@ export function fourBitMatrix(bits: FourBits): StoredMatrix {
             out[place] = scales[at]! & 255;
             out[place + 1] = scales[at]! >> 8;
             const first = (row - from) * columns + start;
-            const low = place + (five ? 6 : 2);
+            const low = place + head;
+            if (type === "q4_1") {
+              const minimum = toF16(-f16Values[scales[at]!]! * zeros[at]!);
+              out[place + 2] = minimum & 255;
+              out[place + 3] = minimum >> 8;
+            }
             for (let i = 0; i < 16; i++) {
               const [a, b] = [found[first + i]! + offset, found[first + i + 16]! + offset];
               out[low + i] = (a & 15) | ((b & 15) << 4);
