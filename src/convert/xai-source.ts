@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { readWhole } from "../bytes/whole-file.ts";
 import { GrokError } from "../errors.ts";
 import { fileBytes, isCheckpoint, openCheckpoint, type XaiTensor } from "../formats/xai/checkpoint.ts";
@@ -13,10 +13,14 @@ import { q8Rows, rowsOf } from "./xai-rows.ts";
 
 const checkpointName = "ckpt-0";
 
-/** Whether a folder holds a checkpoint as xAI released it, in `ckpt-0`. */
+/** Whether a folder holds a checkpoint as xAI released it, in `ckpt-0`, or is that folder. */
 export function isXaiFolder(path: string): boolean {
+  return holdsTensors(join(path, checkpointName)) || holdsTensors(path);
+}
+
+function holdsTensors(folder: string): boolean {
   try {
-    return isCheckpoint(readdirSync(join(path, checkpointName)));
+    return isCheckpoint(readdirSync(folder));
   } catch {
     return false;
   }
@@ -25,9 +29,19 @@ export function isXaiFolder(path: string): boolean {
 /**
  * A folder with a checkpoint of xAI's in `ckpt-0`. What its tensors cannot tell is Grok-1's, or as a `config.json` beside `ckpt-0` says;
  * a `tokenizer.model` beside it comes along.
- * @throws GrokError `io`; `format`, `unsupported`, `shape` naming the file and what was expected.
+ * @throws GrokError `io`; `format`, `unsupported`, `shape` naming the file and what was expected; `argument` for `ckpt-0` itself.
  */
 export function openXaiSource(path: string): ModelSource {
+  if (!holdsTensors(join(path, checkpointName))) {
+    const above = dirname(resolve(path));
+    throw new GrokError(
+      "argument",
+      `${path}: is the checkpoint itself; name the folder that holds it as ckpt-0 (${above})`,
+      {
+        path,
+      },
+    );
+  }
   const found = openCheckpoint(join(path, checkpointName));
   const [configPath, tokenizerPath] = [join(path, "config.json"), join(path, "tokenizer.model")].map((file) =>
     existsSync(file) ? file : undefined,

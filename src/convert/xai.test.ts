@@ -224,6 +224,9 @@ describe("a checkpoint of xAI's", () => {
     };
     const file = (i: number) => join(checkpoint, `tensor${String(i).padStart(5, "0")}_000`);
     refused(() => rmSync(file(5)), /tensor00005_000 is missing/);
+    expect(() => planConversion({ source: checkpoint, type: "f32" })).toThrow(
+      /name the folder that holds it as ckpt-0/,
+    );
     refused(() => rmSync(file(13)), /13 tensor files, expected 2 and 12 for each layer/);
     refused(() => cpSync(file(3), join(checkpoint, "tensor00003_001")), /tensor00003_001 is a part of another host/);
     refused(() => cpSync(file(5), file(6)), /attention\/linear:w is of shape \[64, 48\], expected \[96, 64\]/);

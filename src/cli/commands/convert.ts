@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
+import { partialName } from "../../bytes/resumable-write.ts";
 import { convertModel, planConversion } from "../../convert/convert.ts";
 import { recipeTypes } from "../../convert/recipe.ts";
 import { describeProgress, renderPlan } from "../conversion.ts";
@@ -57,6 +59,12 @@ async function run(sourcePath: string, outPath: string, { type, dryRun, json }: 
         ? `${jsonDocument({ ...result, seconds })}\n`
         : `${escapeLine(out)}: ${tensors.length} tensors${before}, ${formatBytes(bytes)}, in ${formatSeconds(seconds)}\n`,
     );
+  } catch (error) {
+    progress.clear();
+    if (interrupt.signal.aborted && existsSync(partialName(out))) {
+      process.stderr.write("grok1: stopped; the same command goes on from here\n");
+    }
+    throw error;
   } finally {
     progress.clear();
   }
