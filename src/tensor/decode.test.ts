@@ -88,7 +88,9 @@ describe("against the gguf package, bit for bit", () => {
 });
 
 describe("properties", () => {
-  const encodable = (Object.keys(tensorTypes) as TensorType[]).filter(canEncode);
+  // Grids and three values put elements far from where they were: row-encoder.test.ts has what holds for these.
+  const isCoarse = (type: TensorType) => /^(iq[123]_|tq)/.test(type);
+  const encodable = (Object.keys(tensorTypes) as TensorType[]).filter((type) => canEncode(type) && !isCoarse(type));
 
   test.each(encodable)("%s: no element is further from its value than a step of its block", (type) => {
     const { blockSize } = tensorTypes[type];
