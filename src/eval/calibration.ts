@@ -35,6 +35,8 @@ const chunkTokens = 512;
 const pageTokens = 64;
 /** Share of the mean diagonal that is added to it, and what more for each token that a column lacks. */
 const damping = 0.01;
+/** Of an embedding that is also the output matrix: where rows are looked up, errors of all columns count alike. */
+const lookedUpDamping = 0.05;
 
 /** What one matrix met. */
 export interface MatrixInputs {
@@ -123,7 +125,8 @@ export function openCalibration(path: string, text: string, options: Calibration
         if (gram === undefined || !compensates || met === 0) return undefined;
         if (last?.matrix !== matrix) {
           // Fewer inputs than columns say nothing of some directions: these are not to be trusted.
-          const by = encoder.compensationOf(gram, type, damping * (1 + columns / met));
+          const share = tensor === "token_embd.weight" ? lookedUpDamping : damping;
+          const by = encoder.compensationOf(gram, type, share * (1 + columns / met));
           last = { matrix, by };
         }
         return encoder.encode(type, rows, columns, last.by);
@@ -139,7 +142,7 @@ export function openCalibration(path: string, text: string, options: Calibration
     return {
       ...{ path, sha256, tokens, file, ops, model: walk.model, encoder, roundingOf },
       inputsOf: walk.inputsOf,
-      rounding: { id: `compensated ${sha256} ${memory} ${damping}`, of: roundingOf },
+      rounding: { id: `compensated ${sha256} ${memory} ${damping} ${lookedUpDamping}`, of: roundingOf },
       close,
       [Symbol.dispose]: close,
     };
@@ -227,8 +230,9 @@ function createWalk(
       tokens = chunks;
     },
     async inputsOf(tensor) {
-      const wanted = tensor === "output.weight" ? layers : Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? -1);
-      if (wanted < 0 || wanted > layers || (tied && wanted === layers)) return undefined;
+      const isHead = tensor === (tied ? "token_embd.weight" : "output.weight");
+      const wanted = isHead ? layers : Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? -1);
+      if (wanted < 0 || wanted > layers) return undefined;
       if (wanted < layer) {
         states = tokens.map((chunk) => (ops.read(model.embed(wholeBatch([chunk]))) as Float32Array).slice());
         layer = -1;

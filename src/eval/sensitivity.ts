@@ -54,7 +54,7 @@ const sampleElements = 2 ** 18;
 
 /**
  * Measures each matrix of a model: it alone is rounded, as `Calibration.rounding` rounds it, and the model from its layer on is run over
- * two stretches of the calibration's last text. Half a model's pass over 384 tokens for each matrix, and what rounding takes.
+ * stretches of the calibration's text. Half a model's pass over 1,152 tokens for each matrix, and what rounding takes.
  */
 export async function measureSensitivity(
   calibration: Calibration,
@@ -140,7 +140,11 @@ interface Prober {
   close(): void;
 }
 
-/** Tokens of each, and those of them that only lead up to what is scored; less where chunks are shorter. */
+/**
+ * Beginnings of so many chunks, tokens of each, and those of them that only lead up to what is scored; less where there is less text. Of
+ * a mixture a few tokens whose experts change make up most of the divergence: fewer than some hundred say little.
+ */
+const stretches = 6;
 const stretchTokens = 192;
 const leadShare = 1 / 3;
 
@@ -152,10 +156,12 @@ async function openProber(calibration: Calibration, threads: number | undefined)
   const ops = createNative(addon!, limit);
   const model = bindModel(ops, file);
   const { layers, vocab } = model.config;
-  const last = tokens.at(-1)!;
-  const stretch = Math.min(stretchTokens, last.length);
-  const batch = wholeBatch([last.subarray(0, stretch), last.subarray(-stretch)], Math.floor(stretch * leadShare));
-  const pages = { pages: 2 * Math.ceil(stretch / 64), pageTokens: 64, type: "f32" } as const;
+  const step = Math.max(1, Math.floor(tokens.length / stretches));
+  const chosen = tokens.filter((_, i) => i % step === 0).slice(0, stretches);
+  const stretch = Math.min(stretchTokens, chosen[0]!.length);
+  const parts = chosen.map((chunk) => chunk.subarray(0, stretch));
+  const batch = wholeBatch(parts, Math.floor(stretch * leadShare));
+  const pages = { pages: parts.length * Math.ceil(stretch / 64), pageTokens: 64, type: "f32" } as const;
   const cache = model.kvCache(pages);
   const states: Float32Array[] = [(ops.read(model.embed(batch)) as Float32Array).slice()];
   for (let i = 0; i < layers; i++) states.push(await runLayers(ops, model, states[i]!, batch, cache, i, i + 1));
