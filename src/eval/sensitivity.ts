@@ -15,12 +15,16 @@ import { type Calibration, runLayers, wholeBatch, writeStates } from "./calibrat
 /** What rounding one tensor costs. */
 export interface TensorSensitivity {
   readonly tensor: string;
-  /** The type that it was measured in. */
-  readonly probe: TensorType;
-  /** Mean KL divergence of a token, source to source with this tensor alone rounded, in nats. */
-  readonly divergence: number;
+  /** The types that it was measured in: the smallest, and one of about four bits. */
+  readonly probes: readonly Probe[];
   /** What each type loses of the tensor's products, all in one unit: divergence grows in proportion. */
   readonly losses: Readonly<Partial<Record<TensorType, number>>>;
+}
+
+export interface Probe {
+  readonly type: TensorType;
+  /** Mean KL divergence of a token, source to source with this tensor alone rounded, in nats. */
+  readonly divergence: number;
 }
 
 export interface SensitivityOptions {
@@ -44,9 +48,19 @@ const blocks: readonly TensorType[] = ["q4_0", "iq4_nl", "q4_1", "q5_0", "q5_1",
 /** All of them. */
 export const fitTypes: readonly TensorType[] = [...new Set([...superblocks, ...blocks])];
 
-/** The divergence that a type is expected to cost: in second order that is proportional to the squared error of products. */
-export function expectedDivergence({ probe, divergence, losses }: TensorSensitivity, type: TensorType): number {
-  return (divergence * losses[type]!) / Math.max(losses[probe]!, 1e-30);
+/**
+ * The divergence that a type is expected to cost. Of small errors it is in proportion to the squared error of products; large ones cost less
+ * than that, so between the two types that were measured it is taken as a power of it.
+ */
+export function expectedDivergence({ probes, losses }: TensorSensitivity, type: TensorType): number {
+  const points = probes.map((probe) => ({ loss: losses[probe.type]!, divergence: probe.divergence }));
+  const fine = points.reduce((a, b) => (b.loss < a.loss ? b : a));
+  const coarse = points.reduce((a, b) => (b.loss > a.loss ? b : a));
+  const loss = losses[type]!;
+  if (!(fine.loss > 0)) return loss > 0 ? coarse.divergence * (loss / coarse.loss) : 0;
+  if (loss <= fine.loss || !(coarse.divergence > fine.divergence)) return fine.divergence * (loss / fine.loss);
+  const power = Math.log(coarse.divergence / Math.max(fine.divergence, 1e-12)) / Math.log(coarse.loss / fine.loss);
+  return fine.divergence * (loss / fine.loss) ** Math.min(1, power);
 }
 
 /** Elements of a matrix, or of an expert's, that other types than the probe are tried on. */
@@ -54,7 +68,7 @@ const sampleElements = 2 ** 18;
 
 /**
  * Measures each matrix of a model: it alone is rounded, as `Calibration.rounding` rounds it, and the model from its layer on is run over
- * stretches of the calibration's text. Half a model's pass over 1,152 tokens for each matrix, and what rounding takes.
+ * stretches of the calibration's text. A model's pass over 1,152 tokens for each matrix, and what rounding takes.
  */
 export async function measureSensitivity(
   calibration: Calibration,
@@ -93,10 +107,12 @@ async function measureTensor(
   const types = candidateTypes(tensor);
   // In the middle of what is asked for: errors that are too small to be measured, and those too large to be small, say less.
   const bits = (type: TensorType) => (8 * tensorTypes[type].blockBytes) / tensorTypes[type].blockSize;
-  const probe = types.reduce((a, b) => (Math.abs(bits(b) - 4) < Math.abs(bits(a) - 4) ? b : a));
+  const middle = types.reduce((a, b) => (Math.abs(bits(b) - 4) < Math.abs(bits(a) - 4) ? b : a));
+  const probed = [...new Set([types[0]!, middle])];
+  const probes: Probe[] = [];
   const losses: Partial<Record<TensorType, number>> = {};
   const halves = new Uint8Array(2 * elementCount(shape));
-  for (const type of [probe, ...types.filter((each) => each !== probe)]) {
+  for (const type of types) {
     const rounding = await calibration.roundingOf(name, type);
     const sampled = new Map<number, number>();
     let before = 0;
@@ -117,15 +133,16 @@ async function measureTensor(
           const { bytes, loss } = round(values);
           losses[type] = (losses[type] ?? 0) + (loss ?? squaredError(type, bytes, values));
         }
-        if (type !== probe) continue;
+        if (!probed.includes(type)) continue;
         const back = new Float32Array(all.length);
         decodeRow(type, round(all).bytes, back);
         halves.set(encodeRow("f16", back), 2 * at);
       }
       before += rows.length;
     }
+    if (probed.includes(type)) probes.push({ type, divergence: await prober.divergenceWith(name, shape, halves) });
   }
-  return { tensor: name, probe, divergence: await prober.divergenceWith(name, shape, halves), losses };
+  return { tensor: name, probes, losses };
 }
 
 function squaredError(type: TensorType, bytes: Uint8Array, values: Float32Array): number {

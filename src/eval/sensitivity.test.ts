@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { expectedDivergence, type TensorSensitivity } from "./sensitivity.ts";
+
+const losses = { q2_k: 1600, q3_k: 400, iq4_xs: 100, q4_k: 90, q6_k: 6, q8_0: 0 };
+const twice: TensorSensitivity = {
+  ...{ tensor: "blk.0.attn_q.weight", losses },
+  probes: [
+    { type: "q2_k", divergence: 0.04 },
+    { type: "iq4_xs", divergence: 0.01 },
+  ],
+};
+
+test("below what was measured divergence is in proportion to the loss, between two measurements a power of it", () => {
+  expect(expectedDivergence(twice, "iq4_xs")).toBeCloseTo(0.01, 12);
+  expect(expectedDivergence(twice, "q6_k")).toBeCloseTo(0.0006, 12);
+  expect(expectedDivergence(twice, "q8_0")).toBe(0);
+  // Sixteen times the loss cost four times as much: four times the loss cost twice.
+  expect(expectedDivergence(twice, "q3_k")).toBeCloseTo(0.02, 12);
+  expect(expectedDivergence(twice, "q2_k")).toBeCloseTo(0.04, 12);
+});
+
+test("one measurement is enough, and one that came out the wrong way round does not make fewer bits cheaper", () => {
+  const once = { ...twice, probes: [{ type: "iq4_xs", divergence: 0.01 }] } as const;
+  expect(expectedDivergence(once, "q3_k")).toBeCloseTo(0.04, 12);
+  const noisy = { ...twice, probes: [{ type: "q2_k", divergence: 0.005 }, twice.probes[1]!] } as const;
+  expect(expectedDivergence(noisy, "q3_k")).toBeGreaterThan(expectedDivergence(noisy, "iq4_xs"));
+  const exact = { ...once, losses: { iq4_xs: 0, q3_k: 0 } };
+  expect(expectedDivergence(exact, "q3_k")).toBe(0);
+});
