@@ -24,7 +24,7 @@ export {
 export type { ExportType } from "./convert/export.ts";
 export { type Importance, type MatrixImportance, readImportance, writeImportance } from "./convert/importance.ts";
 export type { Kept } from "./convert/kept.ts";
-export { type MergedTensor, type MergeOptions, type MergeResult, merge } from "./convert/merge.ts";
+export type { MergedTensor } from "./convert/merge.ts";
 export type { TypeOverride } from "./convert/mixtures.ts";
 export {
   planQuantization,
@@ -93,6 +93,7 @@ export {
 export { readTrainConfig, type TrainConfig } from "./train/config.ts";
 export type { EvaluationReport, StepReport } from "./train/log.ts";
 export { finetune } from "./train/lora/finetune.ts";
+export { type MergeLoss, type MergeOptions, type MergeResult, merge } from "./train/lora/measured-merge.ts";
 export {
   defaultFinetuneOptions,
   type FinetuneEvent,

@@ -61,7 +61,7 @@ export interface MergeResult {
  * the model and the adapters throws.
  */
 export async function merge(options: MergeOptions): Promise<MergeResult> {
-  checkNames("merge", options, optionNames);
+  checkNames("merge", options, mergeOptionNames);
   const { model, out, type = "keep", adapters, onTensor } = options;
   checkText("model", model);
   checkText("out", out);
@@ -104,7 +104,7 @@ export async function merge(options: MergeOptions): Promise<MergeResult> {
   }
 }
 
-const optionNames = Object.keys({
+export const mergeOptionNames = Object.keys({
   ...{ model: true, out: true, adapters: true, type: true, onTensor: true, signal: true },
 } satisfies Record<keyof MergeOptions, true>);
 

@@ -266,7 +266,34 @@ describe("merge", () => {
     }
   });
 
+  it("states in numbers what a type loses, measured by --data", async () => {
+    const data = join(folder, "measured.jsonl");
+    writeFileSync(data, [..."abcd"].map((prompt) => `${JSON.stringify({ prompt, answer: "z" })}\n`).join(""));
+    const measured = ["--data", data, "--backend", "reference", "--json"];
+    const kept = await merge("kept.gguf", ...measured);
+    expect(kept).toMatchObject({ status: 0, stderr: "" });
+    const { loss } = JSON.parse(kept.stdout);
+    expect(Math.abs(loss.merged - loss.adapter)).toBeLessThan(0.05);
+    // Large, and taught nothing: on a blunt type it says something else.
+    const large = ["-m", base, "--lora", `${join(models, "../lora/llama")}:4`, "--out", join(folder, "lost.gguf")];
+    const lost = await grok1(["merge", ...large, "--type", "q4_0", ...measured]);
+    const { adapter, merged, tokens } = JSON.parse(lost.stdout).loss;
+    expect(merged - adapter).toBeGreaterThan(0.05);
+    expect(lost).toMatchObject({
+      status: 0,
+      stderr: `grok1: warning: merging loses ${(merged - adapter).toFixed(3)} nats a token: the loss of the answers is ${merged.toFixed(3)} merged and ${adapter.toFixed(3)} with the adapter (${tokens} tokens); without --type each matrix gets a type that holds the adapter\n`,
+    });
+  });
+
+  it("says how to measure where a type does not hold the update", async () => {
+    const small = ["-m", base, "--lora", `${join(folder, "taught")}:0.02`, "--out", join(folder, "lost.gguf")];
+    const { stderr } = await grok1(["merge", ...small, "--type", "q4_0"]);
+    expect(stderr).toMatch(/rounding keeps as little as .* of the update .*; --data FILE measures/);
+  });
+
   const bad: [what: string, args: string[], status: number, message: RegExp][] = [
+    ["a flag of measuring alone", ["--format", "pairs"], 2, /--format pairs is for measuring, which needs --data FILE/],
+    ["data that is not there", ["--data", "none.jsonl"], 1, /none\.jsonl: cannot open: no such file/],
     [
       "another model's adapter",
       ["--lora", join(folder, "of-experts")],

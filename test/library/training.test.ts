@@ -1,8 +1,16 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import { type FinetuneOptions, finetune, type MergeOptions, merge, readTrainConfig, train } from "../../src/index.ts";
+import {
+  type FinetuneOptions,
+  finetune,
+  loadModel,
+  type MergeOptions,
+  merge,
+  readTrainConfig,
+  train,
+} from "../../src/index.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
 const folder = mkdtempSync(join(tmpdir(), "grok1-library-training-"));
@@ -26,6 +34,52 @@ describe("training from the library", () => {
     expect(merged.changed.length).toBeGreaterThan(0);
     expect(merged.changed.every(({ good, kept }) => good && Math.abs(kept.update - 1) <= 0.05)).toBe(true);
     expect(tuned.adapter.startsWith(out)).toBe(true);
+  });
+
+  it("measures what merging costs the answers", async () => {
+    const out = join(folder, "taught");
+    await finetune({ model, data: [data], out, ...small, rank: 4, steps: 15, warmup: 1, rate: 0.03 });
+    const adapters = [{ path: out }];
+    const told: string[] = [];
+    const options = {
+      model,
+      out: join(folder, "measured.gguf"),
+      adapters,
+      data: [data],
+      backend: "reference",
+    } as const;
+    const { loss } = await merge({ ...options, type: "f32", onScored: (done, texts) => told.push(`${done}/${texts}`) });
+    expect(told).toEqual(Array.from({ length: 8 }, (_, i) => `${i + 1}/8`));
+    expect(loss!.merged).toBeCloseTo(loss!.adapter, 4);
+    // The same, from the log-probabilities of each pair's answer and the end after it.
+    await using adapted = await loadModel(model, { backend: "reference", adapters });
+    const { eos } = adapted.tokenizer;
+    let [sum, tokens] = [0, 0];
+    for (const prompt of "abcd") {
+      const asked = [...adapted.encode(prompt)];
+      const whole = [...adapted.encode(`${prompt}z`), eos!];
+      expect(whole.slice(0, asked.length)).toEqual(asked);
+      for (const value of await adapted.logprobs(whole, { from: asked.length })) {
+        sum -= value;
+        tokens++;
+      }
+    }
+    expect(loss!.tokens).toBe(tokens);
+    expect(loss!.adapter).toBeCloseTo(sum / tokens, 4);
+    // Half of the update is another loss, on both sides alike.
+    const half = await merge({ ...options, adapters: [{ path: out, scale: 0.5 }], type: "f32" });
+    expect(Math.abs(half.loss!.adapter - loss!.adapter)).toBeGreaterThan(1e-3);
+    expect(half.loss!.merged).toBeCloseTo(half.loss!.adapter, 4);
+  });
+
+  it("reads the data before it merges", async () => {
+    const out = join(folder, "never.gguf");
+    const adapters = [{ path: join(vectors, "lora/llama") }];
+    await expect(merge({ model, out, adapters, data: [join(folder, "none.jsonl")] })).rejects.toMatchObject({
+      code: "io",
+      message: expect.stringContaining("none.jsonl"),
+    });
+    expect(existsSync(out)).toBe(false);
   });
 
   it("trains from a configuration's path, or what was read of it", async () => {
@@ -77,6 +131,16 @@ describe("training from the library", () => {
       "no model",
       () => merge({ out: "x", adapters: [{ path: "a" }] } as unknown as MergeOptions),
       /model is undefined, expected a text/,
+    ],
+    [
+      "measuring without data",
+      () => merge({ model, out: "x", adapters: [{ path: "a" }], format: "pairs" }),
+      /format is for measuring, which needs data/,
+    ],
+    [
+      "data that is no list",
+      () => merge({ model, out: "x", adapters: [{ path: "a" }], data: "x" as unknown as string[] }),
+      /data is .*, expected a list/,
     ],
     ["no adapter", () => merge({ model, out: "x", adapters: [] }), /adapters is empty, expected a list/],
     [

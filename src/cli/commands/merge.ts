@@ -1,11 +1,15 @@
 import type { Command } from "commander";
-import { type MergedTensor, merge, mergeTypes } from "../../convert/merge.ts";
+import { readTextFile } from "../../bytes/text-file.ts";
+import { type MergedTensor, mergeTypes } from "../../convert/merge.ts";
 import type { TensorType } from "../../tensor/types.ts";
+import { type DataFormat, dataFormats } from "../../train/data/source.ts";
+import { type MergeLoss, merge } from "../../train/lora/measured-merge.ts";
+import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../open-model.ts";
-import { addSettings } from "../settings.ts";
+import { addSettings, describeSource, isGiven, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatBytes, jsonDocument } from "../terminal.ts";
-import { adapterList, choice, path } from "../values.ts";
+import { adapterList, choice, path, repeated } from "../values.ts";
 
 const types = ["keep", ...mergeTypes] as const;
 
@@ -13,6 +17,8 @@ interface MergeCommandOptions extends ModelOptions {
   readonly lora: readonly { readonly path: string; readonly scale: number }[];
   readonly out: string;
   readonly type: TensorType | "keep";
+  readonly data?: readonly string[];
+  readonly format?: DataFormat;
   readonly json?: true;
 }
 
@@ -32,25 +38,56 @@ export function addMerge(program: Command): void {
       choice(...types),
       "keep",
     )
-    .option("--json", "print one JSON document")
-    .action(run);
+    .option(
+      "--data <file>",
+      "the task's data, as for finetune: measures its answers' loss with the adapter and merged; can be given several times",
+      repeated(path()),
+    )
+    .option(
+      "--format <format>",
+      `how the data lies in its files: ${Object.keys(dataFormats).join(", ")} (default: by name and first line)`,
+      choice(...(Object.keys(dataFormats) as DataFormat[])),
+    )
+    .option("--json", "print one JSON document");
+  addSettings(command, ["backend", "threads", "chatTemplate"]);
+  command.action(run);
 }
 
-async function run(options: MergeCommandOptions): Promise<void> {
+/** What only measuring asks for. */
+const measuring = ["format", "chatTemplate", "backend", "threads"] as const;
+
+async function run(options: MergeCommandOptions, command: Command): Promise<void> {
   const path = requireModel(options);
+  const idle = options.data === undefined ? measuring.find((name) => isGiven(command, name)) : undefined;
+  if (idle !== undefined)
+    throw usageError(`${describeSource(command, idle)} is for measuring, which needs --data FILE`);
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
   try {
-    const { lora: adapters, out, type } = options;
-    const onTensor = (name: string) => progress.show(name);
-    const result = await merge({ model: path, out, adapters, type, onTensor, signal: interrupt.signal });
+    const { lora: adapters, out, type, data, chatTemplate } = options;
+    const result = await merge({
+      ...{ model: path, out, adapters, type, signal: interrupt.signal },
+      onTensor: (name) => progress.show(name),
+      ...(data !== undefined && {
+        ...pick(options, ["data", "format", "backend", "threads"]),
+        chatTemplate: chatTemplate && readTextFile(chatTemplate),
+        onScored: (done, texts) => progress.show(`measuring: ${done} of ${texts} texts`),
+      }),
+    });
     progress.clear();
-    const { changed, copied, bytes } = result;
-    for (const line of describeLosses(changed)) process.stderr.write(`grok1: warning: ${line}\n`);
+    const { changed, copied, bytes, loss } = result;
+    const warnings = loss === undefined ? describeLosses(changed) : describeCost(loss, type);
+    for (const line of warnings) process.stderr.write(`grok1: warning: ${line}\n`);
+    const lines = [
+      `${escapeLine(out)}: ${describeChanged(changed)}, ${copied} tensors copied, ${formatBytes(bytes)}`,
+      ...(loss === undefined
+        ? []
+        : [
+            `loss of the answers: ${nats(loss.adapter)} with the adapter, ${nats(loss.merged)} merged (nats a token, ${loss.tokens} tokens)`,
+          ]),
+    ];
     process.stdout.write(
-      options.json
-        ? `${jsonDocument({ out, changed, copied, bytes })}\n`
-        : `${escapeLine(out)}: ${describeChanged(changed)}, ${copied} tensors copied, ${formatBytes(bytes)}\n`,
+      options.json ? `${jsonDocument({ out, changed, copied, bytes, loss })}\n` : `${lines.join("\n")}\n`,
     );
   } finally {
     progress.clear();
@@ -77,6 +114,23 @@ function describeKept(changed: readonly MergedTensor[]): string {
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
+const nats = (loss: number) => loss.toFixed(3);
+
+/** More of a loss, in nats a token, is a different model. */
+const mostCost = 0.05;
+
+/** A warning where merging costs answers. */
+function describeCost({ adapter, merged, tokens }: MergeLoss, type: TensorType | "keep"): string[] {
+  if (merged - adapter <= mostCost) return [];
+  const advice =
+    type === "keep"
+      ? "--type f32 keeps what can be kept"
+      : "without --type each matrix gets a type that holds the adapter";
+  return [
+    `merging loses ${nats(merged - adapter)} nats a token: the loss of the answers is ${nats(merged)} merged and ${nats(adapter)} with the adapter (${tokens} tokens); ${advice}`,
+  ];
+}
+
 /** A line for each type that loses of the update, or blurs it: what, and how much. */
 function describeLosses(changed: readonly MergedTensor[]): string[] {
   return [...new Set(changed.map(({ to }) => to))].flatMap((type) => {
@@ -85,7 +139,7 @@ function describeLosses(changed: readonly MergedTensor[]): string[] {
     const worst = bad.reduce((a, b) => (b.kept.update < a.kept.update ? b : a));
     const error = Math.max(...bad.map(({ kept }) => kept.error));
     return [
-      `${type} does not hold the adapter in ${bad.length} of ${changed.length} matrices: rounding keeps as little as ${percent(worst.kept.update)} of the update (${escapeLine(worst.name)}) and moves weights by up to ${percent(error)}; without --type each matrix gets a type that holds it`,
+      `${type} does not hold the adapter in ${bad.length} of ${changed.length} matrices: rounding keeps as little as ${percent(worst.kept.update)} of the update (${escapeLine(worst.name)}) and moves weights by up to ${percent(error)}; without --type each matrix gets a type that holds it; --data FILE measures what the answers in a file lose`,
     ];
   });
 }

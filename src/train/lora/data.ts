@@ -6,10 +6,13 @@ import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import type { FinetuneEvent, SettledOptions } from "./options.ts";
 import { sourceOf } from "./source.ts";
 
+/** What there is to read, and how. */
+export type DataOptions = Pick<SettledOptions, "data" | "heldOut" | "format" | "overlong" | "chatTemplate">;
+
 /** Reads and tokenizes what is fine-tuned on, as the model is used. @throws GrokError naming file and line. */
 export async function loadData(
   file: GgufFile,
-  given: SettledOptions,
+  given: DataOptions,
   context: number,
   emit: (event: FinetuneEvent) => void,
 ): Promise<Corpus[]> {
