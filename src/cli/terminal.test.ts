@@ -112,6 +112,15 @@ describe("a line that is rewritten", () => {
     progress.clear();
     expect(written.slice(2)).toEqual(["\r\u001b[J"]);
   });
+
+  it("takes a terminal that does not know its width for a usual one", () => {
+    const written: string[] = [];
+    const stream = { isTTY: true, columns: 0, write: (text: string) => written.push(text) };
+    const progress = createProgress(stream as unknown as NodeJS.WriteStream, { TERM: "xterm" });
+    progress.show("x".repeat(90));
+    progress.show("y");
+    expect(written).toEqual([`\r${"x".repeat(79)}\u001b[J`, "\ry\u001b[J"]);
+  });
 });
 
 describe("figures for people", () => {

@@ -76,15 +76,17 @@ export interface Progress {
 export function createProgress(stream: Output, environment: NodeJS.ProcessEnv): Progress {
   if (!isRich(stream, environment)) return { show() {}, clear() {} };
   let shown = 0;
+  // 0: a terminal that was never told its size.
+  const width = () => stream.columns || 80;
   // A window that became narrower has broken the line: its beginning is some rows further up.
   const back = () => {
-    const rows = Math.ceil(shown / (stream.columns ?? 80)) - 1;
+    const rows = Math.ceil(shown / width()) - 1;
     return `${rows > 0 ? `\u001b[${rows}A` : ""}\r`;
   };
   return {
     show(text) {
       // A line that wraps could not be rewritten.
-      const line = escapeLine(text).slice(0, (stream.columns ?? 80) - 1);
+      const line = escapeLine(text).slice(0, width() - 1);
       stream.write(`${back()}${line}\u001b[J`);
       shown = displayWidth(line);
     },

@@ -16,6 +16,20 @@ describe("lines", () => {
     expect(wrap(["exactly te\nn a"], 10)).toBe("exactly te\nn a");
   });
 
+  it("are not broken where the terminal does not know its width, and again once it does", () => {
+    let columns = 0;
+    const wrapper = createWrapper(() => columns);
+    const first = wrapper.push("The quick brown fox jumps over\n");
+    columns = 10;
+    expect(first + wrapper.push("the quick brown") + wrapper.end()).toBe(
+      "The quick brown fox jumps over\nthe quick\nbrown",
+    );
+    columns = 0;
+    const unknown = wrapper.push(" a b ");
+    columns = 10;
+    expect(unknown + wrapper.push("abcdefgh abc") + wrapper.end()).toBe(" a b\nabcdefgh\nabc");
+  });
+
   it("leave to the terminal what has no place to break at", () => {
     expect(wrap(["a abcdefghijklmnop b"], 10)).toBe("a abcdefghijklmnop b");
     expect(wrap(["abcdefghijklm nop qrs"], 10)).toBe("abcdefghijklm nop\nqrs");

@@ -12,7 +12,7 @@ const parts =
 
 const apart = /^[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]/u;
 
-/** `columns` is asked anew for each word: the window may change its size. Undefined: nobody knows, and nothing is wrapped. */
+/** `columns` is asked anew for each word: the window may change its size. Undefined or 0: nobody knows, and nothing is wrapped. */
 export function createWrapper(columns: () => number | undefined): Wrapper {
   let column = 0;
   let spaces = "";
@@ -20,7 +20,7 @@ export function createWrapper(columns: () => number | undefined): Wrapper {
 
   const place = (): string => {
     if (word === "") return "";
-    const most = columns() ?? Number.POSITIVE_INFINITY;
+    const most = columns() || Number.POSITIVE_INFINITY;
     const width = displayWidth(word);
     const gap = displayWidth(spaces);
     const breaks = column > 0 && (spaces !== "" || apart.test(word)) && column + gap + width > most && width <= most;

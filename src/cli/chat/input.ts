@@ -90,6 +90,8 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
   let interrupted = () => {};
   const waiting: string[] = [];
 
+  // 0: a terminal that was never told its size.
+  const screen = () => ({ columns: output.columns || 80, rows: output.rows || 24 });
   const gate = Object.assign(
     new Writable({
       decodeStrings: false,
@@ -98,10 +100,10 @@ export function openTerminalInput(output: WriteStream, history: readonly string[
         done();
       },
     }),
-    { isTTY: true, columns: output.columns, rows: output.rows },
+    { isTTY: true, ...screen() },
   );
   const onResize = () => {
-    Object.assign(gate, { columns: output.columns, rows: output.rows });
+    Object.assign(gate, screen());
     // Where the window became narrower, the terminal has broken the line anew: the editor is told on how many rows.
     editor.prevRows = editor.getCursorPos().rows;
     gate.emit("resize");
