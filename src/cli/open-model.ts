@@ -6,6 +6,7 @@ import { readTextFile } from "../bytes/text-file.ts";
 import type { AdapterSource } from "../engine/adapters.ts";
 import type { BackendChoice } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
+import { openGguf } from "../formats/gguf/file.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import { describeDuplicates } from "../tokenizer/duplicates.ts";
@@ -50,6 +51,13 @@ export function findModel(options: ModelOptions): string | undefined {
 /** A line that says which model runs, for who named none. */
 export function describeDefault(path: string): string {
   return `grok1: ${basename(path)}, the package's own model; -m FILE names another`;
+}
+
+/** A model's files: itself, or all parts of a split one. @throws GrokError as `openGguf`. */
+export function modelFiles(path: string): readonly string[] {
+  const file = openGguf(path);
+  file.close();
+  return file.paths;
 }
 
 /** @throws GrokError `argument` when no model is named and none is there by default. */

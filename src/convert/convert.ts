@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { basename } from "node:path";
+import { refuseOwnFiles } from "../bytes/own-files.ts";
 import { type Section, writeResumable } from "../bytes/resumable-write.ts";
 import { GrokError } from "../errors.ts";
 import { layOutGguf } from "../formats/gguf/write.ts";
@@ -138,7 +139,7 @@ export async function writeConversion(
   recipe: Recipe,
   { out, signal, onProgress, threads, importance, rounding }: WriteOptions,
 ): Promise<ConvertResult> {
-  refuseOwnFiles(source, out);
+  refuseOwnFiles(out, source.files, "a file of the source");
   const encoder = createRowEncoder(threads === undefined ? {} : { threads });
   try {
     const planned = planRecipe(source, recipe);
@@ -288,16 +289,6 @@ function describeFiles({ files }: ModelSource): string {
       return [basename(file), size, mtimeMs];
     }),
   );
-}
-
-function refuseOwnFiles({ files }: ModelSource, out: string): void {
-  const there = statSync(out, { throwIfNoEntry: false });
-  const own = files.find((file) => {
-    const { ino, dev } = statSync(file);
-    return resolve(file) === resolve(out) || (there !== undefined && there.ino === ino && there.dev === dev);
-  });
-  if (own === undefined) return;
-  throw new GrokError("argument", `${out}: is a file of the source, which stays as it is`, { path: out });
 }
 
 /** From bytes of sections written to stored bytes read: in proportion. */

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import type { AtomicWriteOptions } from "../bytes/atomic-write.ts";
+import { refuseOwnFiles } from "../bytes/own-files.ts";
 import { GrokError } from "../errors.ts";
 import { type GgufFile, type OpaqueTensor, openGguf } from "../formats/gguf/file.ts";
 import { type TensorToWrite, writeGguf } from "../formats/gguf/write.ts";
@@ -72,9 +73,7 @@ export async function merge(options: MergeOptions): Promise<MergeResult> {
   }
   const file = openGguf(model);
   try {
-    if (file.paths.some((path) => isSameFile(path, out))) {
-      throw new GrokError("argument", `${out}: is the base model itself, which stays as it is`, { path: out });
-    }
+    refuseOwnFiles(out, file.paths, "the base model itself");
     const terms = collectTerms(file, adapters);
     const changed: MergedTensor[] = [];
     const tensors = [...file.tensors.values()].map((tensor): TensorToWrite => {
@@ -119,15 +118,6 @@ function copyOpaque(tensor: OpaqueTensor): TensorToWrite {
     `${source}: tensor ${name} is of ${typeName}, and the file does not tell where its bytes end: it cannot be copied`,
     { path: source, tensor: name, type: typeName },
   );
-}
-
-function isSameFile(path: string, other: string): boolean {
-  try {
-    const [a, b] = [statSync(path), statSync(other)];
-    return a.dev === b.dev && a.ino === b.ino;
-  } catch {
-    return false;
-  }
 }
 
 /** The terms of each tensor of the file; experts may lie there in a stack or one by one. Terms that add nothing are left out. */

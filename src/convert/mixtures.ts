@@ -92,6 +92,13 @@ export function mixtureNamed(
       found: name,
     });
   }
+  const idle = overrides.find(({ pattern }) => !tensors.some((tensor) => pattern.test(tensor.name)));
+  if (idle !== undefined) {
+    throw new GrokError("argument", `no tensor's name fits ${idle.pattern.source}, which is to be ${idle.type}`, {
+      option: "overrides",
+      found: idle.pattern.source,
+    });
+  }
   const { fileType, type } = mixtures[mixture];
   const shape = { ...shapeOf(metadata), tied: !tensors.some((tensor) => tensor.name === "output.weight"), informed };
   return {

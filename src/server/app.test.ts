@@ -228,6 +228,11 @@ describe("a request that is wrong", () => {
       { headers: { "content-type": "text/plain" } },
     );
     expect(plain.status).toBe(400);
+    const asCurl = { "content-type": "application/x-www-form-urlencoded" };
+    const curl = await server.post("/v1/chat/completions", { messages, max_tokens: 1 }, { headers: asCurl });
+    expect(curl.status).toBe(200);
+    const form = { ...asCurl, origin: "http://elsewhere.example" };
+    expect((await server.post("/v1/chat/completions", { messages }, { headers: form })).status).toBe(403);
     const large = await server.post("/v1/chat/completions", {
       messages: [{ role: "user", content: "x".repeat(200_000) }],
     });

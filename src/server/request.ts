@@ -8,8 +8,8 @@ import { GrokError } from "../errors.ts";
  */
 export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBytes: number): Promise<T> {
   const type = request.headers.get("content-type") ?? "";
-  // A page of another origin can send text and forms without asking, but not this.
-  if (!/^application\/json\s*(;|$)/i.test(type)) {
+  // JSON, also where curl's -d calls it a form, as in Ollama's own examples: a page's form comes with its origin, which the guard knows.
+  if (!/^(application\/(json|x-www-form-urlencoded)\s*(;|$)|$)/i.test(type)) {
     throw new GrokError("argument", "the body's content-type is not application/json", { option: "content-type" });
   }
   const text = textOf(await readBytes(request, mostBytes));

@@ -20,6 +20,8 @@ interface Place extends Omit<TensorRecord, "sha256"> {
 /** One file of a model, which may have several. */
 interface ModelFile {
   readonly path: string;
+  /** What is known of weights holds for it. Sums of squares, as in importance matrices, are as far apart as they are. */
+  readonly weights: boolean;
   readonly size: number;
   readonly tensors: readonly Place[];
 }
@@ -45,8 +47,9 @@ function readPlaces(path: string): ModelFile[] {
               return { name, type: typeName, known: undefined, shape, offset, bytes: byteLength, source };
             }),
           ];
+    const weights = "entries" in file || file.metadata.string("general.type", "model") !== "imatrix";
     return file.paths.map((one) => ({
-      path: one,
+      ...{ path: one, weights },
       size: statSync(one).size,
       tensors: places
         .filter(({ source }) => source === one)
@@ -78,10 +81,14 @@ export async function checkModelFile(path: string, pool: Pool, quick: boolean): 
       const hashes = new Map(file.tensors.map(({ name }, i) => [name, results[i]!.hash]));
       return [
         ...(manifest ? await checkManifest(file, manifest, hashes, pool) : []),
-        checkHealth(
-          file,
-          results.map(({ scan }) => scan),
-        ),
+        ...(file.weights
+          ? [
+              checkHealth(
+                file,
+                results.map(({ scan }) => scan),
+              ),
+            ]
+          : []),
       ];
     }),
   );

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, linkSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { folder, grok1, models } from "./grok1.ts";
 
@@ -18,6 +18,7 @@ describe("imatrix, quantize and compare", () => {
     const read = await grok1(["imatrix", exact, "-f", text, "-o", importance, "-c", "32", "--chunks", "4"]);
     expect(read.status).toBe(0);
     expect(read.stdout).toMatch(/im\.gguf: \d+ matrices, 4 chunks of 32 tokens, in /);
+    expect((await grok1(["verify", importance])).stdout).not.toMatch(/health/);
     const informed = await grok1(["quantize", exact, small, "--type", "Q4_0", "--importance", importance, "--json"]);
     expect(informed.status).toBe(0);
     const blind = await grok1(["quantize", exact, plain, "--type", "Q4_0", "--json"]);
@@ -31,6 +32,25 @@ describe("imatrix, quantize and compare", () => {
     expect(stdout).toMatch(/KL divergence, mean +0\.\d+ ± 0\.\d+\n/);
     expect(stdout).toMatch(/layer +error +same experts\n/);
     expect(readFileSync(chart, "utf8")).toMatch(/^<svg /);
+  });
+
+  it("write nothing over what they read", async () => {
+    const link = join(folder, "link");
+    linkSync(exact, link);
+    const before = readFileSync(exact);
+    const asked = [
+      ["imatrix", exact, "-f", text, "-o", exact],
+      ["imatrix", exact, "-f", text, "-o", text],
+      ["compare", exact, exact, "-f", text, "--chart", link],
+      ["compare", exact, exact, "-f", text, "--chart", text],
+      ["logits", exact, "--tokens", "5,3", "--out", join(folder, "..", basename(folder), "exact.gguf")],
+      ["train-tokenizer", text, "--vocab-size", "300", "--out", text],
+    ];
+    for (const command of asked) {
+      const { status, stderr } = await grok1(command);
+      expect([command[0], status, stderr]).toEqual([command[0], 2, expect.stringMatching(/, which stays as it is\n$/)]);
+    }
+    expect(readFileSync(exact).equals(before)).toBe(true);
   });
 
   it("says what is wrong", async () => {

@@ -62,12 +62,14 @@ describe("quantize", () => {
         ["--type", "Q4_K_XL"],
         ["--type", "Q6_K", "--tensor", "a=q9"],
         ["--type", "Q6_K", "--tensor", "(=q8_0"],
+        ["--type", "Q6_K", "--tensor", "ffn_=q8_0", "--tensor", "atn_v=q8_0"],
       ].map(async (options) => (await grok1(["quantize", baby, out, ...options])).stderr),
     );
     expect(messages).toEqual([
       expect.stringMatching(/Expected one of Q2_K, /),
       expect.stringMatching(/--tensor a=q9: type is q9, expected one of f32, /),
       expect.stringMatching(/--tensor \(=q8_0: \( is no regular expression/),
+      expect.stringMatching(/no tensor's name fits atn_v, which is to be q8_0/),
     ]);
     const none = await grok1(["quantize", baby, out, "--type", "Q6_K", "--importance", join(folder, "none")]);
     expect([none.status, none.stderr]).toEqual([1, expect.stringMatching(/none: cannot open/)]);

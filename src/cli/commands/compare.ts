@@ -1,11 +1,13 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { type Comparison, compareModels } from "../../eval/compare.ts";
 import { drawComparison } from "../../eval/comparison-chart.ts";
 import { catchInterrupt } from "../interrupt.ts";
+import { modelFiles } from "../open-model.ts";
 import { addSettings, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
 import { integer, path } from "../values.ts";
@@ -41,6 +43,10 @@ export function addCompare(program: Command): void {
 
 async function run(a: string, b: string, options: CompareCommandOptions): Promise<void> {
   const { file, chart, json } = options;
+  if (chart !== undefined) {
+    refuseOwnFiles(chart, [...modelFiles(a), ...modelFiles(b)], "one of the models");
+    refuseOwnFiles(chart, [file], "the text");
+  }
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
   const began = performance.now();

@@ -1,11 +1,12 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
+import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { writeImportance } from "../../convert/importance.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { measureImportance, type SeldomSeen } from "../../eval/importance.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, requireModel } from "../open-model.ts";
+import { addModel, type ModelOptions, modelFiles, requireModel } from "../open-model.ts";
 import { addSettings, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatSeconds, jsonDocument } from "../terminal.ts";
 import { integer, path } from "../values.ts";
@@ -37,6 +38,8 @@ export function addImatrix(program: Command): void {
 async function run(options: ImatrixCommandOptions): Promise<void> {
   const model = requireModel(options);
   const { file, out, context, json } = options;
+  refuseOwnFiles(out, modelFiles(model), "the model itself");
+  refuseOwnFiles(out, [file], "the text");
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
   const began = performance.now();

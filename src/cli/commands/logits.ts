@@ -1,8 +1,9 @@
 import { type Command, Option } from "commander";
+import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import type { NamedArray } from "../../engine/consumers/logits.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addModel, type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { choice, path, tokenList } from "../values.ts";
 
@@ -30,6 +31,7 @@ export function addLogits(program: Command): void {
 
 async function logits(options: LogitsCommandOptions): Promise<void> {
   const path = requireModel(options);
+  refuseOwnFiles(options.out, modelFiles(path), "the model itself");
   using interrupt = catchInterrupt();
   // The context is what these tokens take, whatever is usual.
   await using model = await openModel(path, {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { z } from "zod";
+import { GrokError } from "../../errors.ts";
 import { inspectFile } from "../../model/inspect.ts";
 import type { ModelHost } from "../models.ts";
 
@@ -9,10 +10,15 @@ export const showRequest = z.looseObject({ model: z.string() });
 /** `GET /api/tags`: what there is. */
 export function listModels({ names, file }: ModelHost) {
   return {
-    models: names.map((name) => ({
-      ...fileOf(name, file(name)),
-      modified_at: statSync(file(name)).mtime.toISOString(),
-    })),
+    models: names.flatMap((name) => {
+      try {
+        return [{ ...fileOf(name, file(name)), modified_at: statSync(file(name)).mtime.toISOString() }];
+      } catch (error) {
+        // One file that is none, or is gone, does not hide the others; who asks for it is told what is wrong with it.
+        if (!(error instanceof GrokError)) throw error;
+        return [];
+      }
+    }),
   };
 }
 
@@ -44,10 +50,11 @@ export function showModel({ file }: ModelHost, name: string) {
 }
 
 function fileOf(name: string, path: string) {
+  const details = detailsOf(path);
   const { size, mtimeMs } = statSync(path);
   // It tells files apart; the hash of hundreds of gigabytes would take minutes to say.
   const digest = createHash("sha256").update(`${name} ${size} ${mtimeMs}`).digest("hex");
-  return { name, model: name, size, digest, details: detailsOf(path) };
+  return { name, model: name, size, digest, details };
 }
 
 function detailsOf(path: string) {

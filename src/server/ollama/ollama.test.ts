@@ -62,6 +62,15 @@ describe("generate", () => {
 });
 
 describe("models", () => {
+  it("are listed without those whose files are none, which say so when they are asked for", async () => {
+    const damaged = resolve(import.meta.dirname, "ollama.test.ts");
+    await using other = startTestServer({ damaged, llama: files.llama });
+    const { models } = (await (await other.get("/api/tags")).json()) as Any;
+    expect(models.map(({ name }: { name: string }) => name)).toEqual(["llama"]);
+    const shown = (await (await other.post("/api/show", { model: "damaged" })).json()) as Any;
+    expect(shown.error).toMatch(/ollama\.test\.ts: /);
+  });
+
   it("are listed with what is known of their files, and those that are loaded", async () => {
     const { models } = (await (await server.get("/api/tags")).json()) as Any;
     expect(models.map(({ name }: { name: string }) => name)).toEqual(["mixtral", "llama"]);
