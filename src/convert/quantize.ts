@@ -131,7 +131,7 @@ export function refuseQuantized(source: ModelSource, { tensors }: ConversionPlan
   if (found === undefined) return;
   throw new GrokError(
     "argument",
-    `${source.path}: tensor ${found.name} is quantized already (${found.stored}): rounding it again keeps that error and adds the new one. Begin from f16, bf16 or f32, or allow it (--requantize, in the library requantize)`,
+    `${source.path}: tensor ${found.name} is quantized already (${found.stored}): rounding it again keeps that error and adds the new one. Begin from f16, bf16 or f32, or allow it: --requantize`,
     { path: source.path, tensor: found.name, type: found.exact },
   );
 }

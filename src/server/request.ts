@@ -21,7 +21,7 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
   }
   const read = schema.safeParse(value);
   if (read.success) return read.data;
-  const { path, message } = read.error.issues[0]!;
+  const { path, message } = nearest(read.error.issues[0]!);
   const place = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
   const option = place.replace(/^\./, "");
   throw new GrokError(
@@ -29,6 +29,22 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
     `${option === "" ? "the body" : option}: ${message}`,
     option === "" ? {} : { option },
   );
+}
+
+interface Place {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** Of several forms that a field may have, what the one says that came furthest; of a key that is not known, its own place. */
+function nearest(issue: z.core.$ZodIssue): Place {
+  const { path, message } = issue;
+  if (issue.code === "unrecognized_keys") return { path: [...path, issue.keys[0]!], message: "is not known here" };
+  if (issue.code !== "invalid_union" || issue.errors.length === 0) return { path, message };
+  const forms = issue.errors.map((issues) => nearest(issues[0]!));
+  const furthest = Math.max(...forms.map((form) => form.path.length));
+  const found = forms.filter((form) => form.path.length === furthest);
+  return { path: [...path, ...found[0]!.path], message: [...new Set(found.map((form) => form.message))].join("; or ") };
 }
 
 /** A client's bytes that are no text are its mistake, as those of a file are the file's. */

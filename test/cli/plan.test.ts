@@ -18,8 +18,14 @@ it("plan tells of machines that are not here, in a table and as JSON", async () 
   const table = await grok1(["plan", "--machine", "four-24gb-gpus", "--context", "4096", "--kv-type", "q8_0"]);
   expect(table.stdout).toMatch(/^GPU +4 x GPU of 24 GB, 24\.0 GB: not used, grok1 computes on processors$/m);
   expect(table.stdout).toMatch(/keys and values of 4096 tokens take 570 MB \(q8_0\)/);
-  expect(table.stdout).toMatch(/^\* +q\d/m);
-  expect(table.stdout).toMatch(/^recommended: q/m);
+  expect(table.stdout).toMatch(/^\* +i?q\d/m);
+  expect(table.stdout).toMatch(/^recommended: i?q/m);
+  expect(await grok1(["plan", "--machine", "desktop"])).toMatchObject({
+    ...{
+      status: 2,
+      stderr: expect.stringMatching(/--machine desktop: neither a file nor .*: desktop-128gb, desktop-64gb, /),
+    },
+  });
   writeFileSync(join(folder, "machine.json"), '{"name": 3}');
   expect(await grok1(["plan", "--machine", "machine.json"])).toMatchObject({
     status: 1,

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
@@ -17,6 +17,7 @@ import { measureKernels } from "../../plan/measured-kernels.ts";
 import { type ModelShape, shapeOf } from "../../plan/model-shape.ts";
 import { type Plan, type PlanRow, planFor } from "../../plan/plan.ts";
 import { openRemoteGguf } from "../../plan/remote.ts";
+import { usageError } from "../exit.ts";
 import { hubPlaces } from "../hub-places.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addSettings } from "../settings.ts";
@@ -133,8 +134,13 @@ async function measureHere(
 }
 
 function describedMachine(name: string): Planned {
-  const own = join(ownMachines, `${name}.json`);
-  const machine = readMachine(!existsSync(name) && /^[\w-]+$/.test(name) && existsSync(own) ? own : name);
+  const own = readdirSync(ownMachines).filter((file) => file.endsWith(".json"));
+  const isName = !existsSync(name) && /^[\w-]+$/.test(name);
+  if (isName && !own.includes(`${name}.json`)) {
+    const known = own.map((file) => file.slice(0, -".json".length)).sort();
+    throw usageError(`--machine ${name}: neither a file nor a machine known by name: ${known.join(", ")}`);
+  }
+  const machine = readMachine(isName ? join(ownMachines, `${name}.json`) : name);
   return { machine, kernels: tabledKernels(machine), close: () => undefined };
 }
 
