@@ -40,7 +40,7 @@ export async function measureMachine(threads: number, isa: string, folder: strin
 }
 
 const fields = ["name", "cores", "isa", "memoryGB", "memoryGBs", "diskGBs", "gpus"];
-const kernelSets = ["avx2", "avx512", "neon"];
+const kernelSets = ["avx2", "avx512", "avx512vbmi", "neon"];
 
 /**
  * Reads a machine's description: `{"name", "cores", "isa", "memoryGB", "memoryGBs", "diskGBs", "gpus": [{"name", "memoryGB", "unified"}]}`,

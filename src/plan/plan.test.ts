@@ -157,7 +157,9 @@ describe("a plan", () => {
   });
 
   it("says what would help most", async () => {
-    expect((await plan(machineNamed("desktop-64gb"))).changes[0]!.what).toMatch(/memory|disk/);
+    // Less than half of the smallest file: the disk holds everything up. With nearly all of it, taking one-bit codes apart does.
+    const tight = { ...machineNamed("desktop-64gb"), availableBytes: 24e9 };
+    expect((await plan(tight)).changes[0]!.what).toMatch(/memory|disk/);
     expect((await plan(machineNamed("workstation-512gb"))).changes[0]!.what).toBe("memory twice as fast");
     const small = { ...machineNamed("desktop-64gb"), availableBytes: 1e9 };
     expect(await plan(small)).toMatchObject({
