@@ -43,6 +43,8 @@ describe("imatrix, quantize and compare", () => {
       ["imatrix", exact, "-f", text, "-o", text],
       ["compare", exact, exact, "-f", text, "--chart", link],
       ["compare", exact, exact, "-f", text, "--chart", text],
+      ["quantize", exact, text, "--type", "Q4_0", "--importance", text],
+      ["quantize", exact, text, "--type", "Q4_0", "--calibrate", text],
       ["logits", exact, "--tokens", "5,3", "--out", join(folder, "..", basename(folder), "exact.gguf")],
       ["train-tokenizer", text, "--vocab-size", "300", "--out", text],
     ];
