@@ -85,7 +85,7 @@ describe("mixtures", () => {
   }
 
   it("takes names in any case, pure types, and overrides by pattern, the first that fits", () => {
-    const model = modelOf(vectors["llama"]!.shape);
+    const model = modelOf(vectors.llama!.shape);
     const overrides = [
       { pattern: /blk\.[01]\.ffn_down/, type: "q8_0" },
       { pattern: /ffn_down/, type: "q3_k" },
