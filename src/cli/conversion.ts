@@ -1,5 +1,8 @@
-import type { ConversionPlan, ConvertProgress } from "../convert/convert.ts";
-import { escapeLine, formatBytes, formatSeconds, table } from "./terminal.ts";
+import { existsSync } from "node:fs";
+import { partialName } from "../bytes/resumable-write.ts";
+import type { ConversionPlan, ConvertProgress, ConvertResult } from "../convert/convert.ts";
+import { catchInterrupt } from "./interrupt.ts";
+import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument, table } from "./terminal.ts";
 
 /** Name, share, rate of what this run reads, and time left by it; a few times a second. */
 export function describeProgress(show: (line: string) => void): (progress: ConvertProgress) => void {
@@ -31,4 +34,46 @@ export function renderPlan({ source, kind, tensors, storedBytes, bytes }: Conver
   return `${table([["tensor", "shape", "written as", "size", "stored as"], ...rows], [3])}
 ${escapeLine(source)} is ${kind}: ${tensors.length} tensors, ${formatBytes(storedBytes)} to read, a file of ${formatBytes(bytes)} to write
 `;
+}
+
+/** What a conversion at a terminal is given. */
+interface ConversionRun {
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: ConvertProgress) => void;
+  /** Shows another line in the place of progress. */
+  readonly show: (line: string) => void;
+}
+
+/** Runs a conversion to `out`: progress, then what `render` makes of the result, or JSON; when it is stopped, that it can go on. */
+export async function runConversion<R extends object>(
+  out: string,
+  json: boolean | undefined,
+  convert: (run: ConversionRun) => Promise<R>,
+  render: (result: R, seconds: string) => string,
+): Promise<void> {
+  using interrupt = catchInterrupt();
+  const progress = createProgress(process.stderr, process.env);
+  const show = (line: string) => progress.show(line);
+  try {
+    const began = performance.now();
+    const result = await convert({ signal: interrupt.signal, onProgress: describeProgress(show), show });
+    const seconds = (performance.now() - began) / 1000;
+    progress.clear();
+    process.stdout.write(json ? `${jsonDocument({ ...result, seconds })}\n` : render(result, formatSeconds(seconds)));
+  } catch (error) {
+    progress.clear();
+    if (interrupt.signal.aborted && existsSync(partialName(out))) {
+      process.stderr.write("grok1: stopped; the same command goes on from here\n");
+    }
+    throw error;
+  } finally {
+    progress.clear();
+  }
+}
+
+/** `OUT: 12 tensors, 3 of them by an earlier run, 1.2 GB` */
+export function renderWritten({ out, tensors, bytes, kept }: ConvertResult): string {
+  const before = kept > 0 ? `, ${kept} of them by an earlier run` : "";
+  return `${escapeLine(out)}: ${tensors.length} tensors${before}, ${formatBytes(bytes)}`;
 }

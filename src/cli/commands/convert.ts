@@ -1,11 +1,8 @@
-import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { partialName } from "../../bytes/resumable-write.ts";
 import { convertModel, planConversion } from "../../convert/convert.ts";
 import { recipeTypes } from "../../convert/recipe.ts";
-import { describeProgress, renderPlan } from "../conversion.ts";
-import { catchInterrupt } from "../interrupt.ts";
-import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument } from "../terminal.ts";
+import { renderPlan, renderWritten, runConversion } from "../conversion.ts";
+import { jsonDocument } from "../terminal.ts";
 import { choice, expandHome } from "../values.ts";
 
 const types = ["keep", ...recipeTypes] as const;
@@ -44,28 +41,10 @@ async function run(sourcePath: string, outPath: string, { type, dryRun, json }: 
     process.stdout.write(json ? `${jsonDocument(plan)}\n` : renderPlan(plan));
     return;
   }
-  using interrupt = catchInterrupt();
-  const progress = createProgress(process.stderr, process.env);
-  try {
-    const onProgress = describeProgress((line) => progress.show(line));
-    const began = performance.now();
-    const result = await convertModel({ source, out, type, signal: interrupt.signal, onProgress });
-    const seconds = (performance.now() - began) / 1000;
-    progress.clear();
-    const { tensors, bytes, kept } = result;
-    const before = kept > 0 ? `, ${kept} of them by an earlier run` : "";
-    process.stdout.write(
-      json
-        ? `${jsonDocument({ ...result, seconds })}\n`
-        : `${escapeLine(out)}: ${tensors.length} tensors${before}, ${formatBytes(bytes)}, in ${formatSeconds(seconds)}\n`,
-    );
-  } catch (error) {
-    progress.clear();
-    if (interrupt.signal.aborted && existsSync(partialName(out))) {
-      process.stderr.write("grok1: stopped; the same command goes on from here\n");
-    }
-    throw error;
-  } finally {
-    progress.clear();
-  }
+  await runConversion(
+    out,
+    json,
+    ({ signal, onProgress }) => convertModel({ source, out, type, signal, onProgress }),
+    (result, seconds) => `${renderWritten(result)}, in ${seconds}\n`,
+  );
 }

@@ -8,10 +8,10 @@ import { type FitResult, fitModel } from "../../eval/fit.ts";
 import { fitTypes } from "../../eval/sensitivity.ts";
 import { canEncode } from "../../tensor/decode.ts";
 import { type TensorType, tensorTypes } from "../../tensor/types.ts";
-import { describeProgress, renderPlan } from "../conversion.ts";
+import { renderPlan, renderWritten, runConversion } from "../conversion.ts";
 import { usageError } from "../exit.ts";
-import { catchInterrupt } from "../interrupt.ts";
-import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument, table } from "../terminal.ts";
+import { pick } from "../settings.ts";
+import { escapeLine, formatBytes, jsonDocument, table } from "../terminal.ts";
 import { choice, expandHome, integer, size } from "../values.ts";
 
 interface QuantizeCommandOptions {
@@ -113,35 +113,17 @@ async function run(sourcePath: string, outPath: string, options: QuantizeCommand
     process.stdout.write(json ? `${jsonDocument(plan)}\n` : `${renderPlan(plan)}${bitsOf(plan)} bits a weight\n`);
     return;
   }
-  using interrupt = catchInterrupt();
-  const progress = createProgress(process.stderr, process.env);
-  try {
-    const onProgress = describeProgress((line) => progress.show(line));
-    const began = performance.now();
-    const { signal } = interrupt;
-    const text = options.calibrate === undefined ? undefined : readTextFile(expandHome(options.calibrate));
-    using calibration =
-      text === undefined ? undefined : openCalibration(source, text, { chunks, memory, threads, signal });
-    const result = await quantizeModel({
-      ...chosen,
-      out,
-      threads,
-      rounding: calibration?.rounding,
-      signal,
-      onProgress,
-    });
-    const seconds = (performance.now() - began) / 1000;
-    progress.clear();
-    const { tensors, bytes, kept } = result;
-    const before = kept > 0 ? `, ${kept} of them by an earlier run` : "";
-    process.stdout.write(
-      json
-        ? `${jsonDocument({ ...result, seconds })}\n`
-        : `${escapeLine(out)}: ${tensors.length} tensors${before}, ${formatBytes(bytes)}, ${bitsOf(result)} bits a weight, in ${formatSeconds(seconds)}\n`,
-    );
-  } finally {
-    progress.clear();
-  }
+  const text = options.calibrate === undefined ? undefined : readTextFile(expandHome(options.calibrate));
+  await runConversion(
+    out,
+    json,
+    async ({ signal, onProgress }) => {
+      using calibration =
+        text === undefined ? undefined : openCalibration(source, text, { chunks, memory, threads, signal });
+      return await quantizeModel({ ...chosen, out, threads, rounding: calibration?.rounding, signal, onProgress });
+    },
+    (result, seconds) => `${renderWritten(result)}, ${bitsOf(result)} bits a weight, in ${seconds}\n`,
+  );
 }
 
 function checkTogether({ type, fit, calibrate, importance, ...rest }: QuantizeCommandOptions): void {
@@ -163,39 +145,27 @@ function checkTogether({ type, fit, calibrate, importance, ...rest }: QuantizeCo
 async function runFit(source: string, out: string, options: QuantizeCommandOptions): Promise<void> {
   const { calibrate, fit: size, sensitivity, json, type: _, ...rest } = options;
   const text = readTextFile(expandHome(calibrate!));
-  using interrupt = catchInterrupt();
-  const progress = createProgress(process.stderr, process.env);
-  try {
-    const began = performance.now();
-    const result = await fitModel({
-      ...{ source, out, size: size!, text, signal: interrupt.signal },
-      ...{
-        chunks: rest.chunks,
-        memory: rest.memory,
-        threads: rest.threads,
-        types: rest.types,
-        requantize: rest.requantize,
-      },
-      sensitivity: sensitivity === undefined ? undefined : expandHome(sensitivity),
-      onMeasured({ tensor }, done, of) {
-        progress.show(`measured ${done} of ${of}  ${Math.floor((100 * done) / of)} %  ${tensor}`);
-      },
-      onProgress: describeProgress((line) => progress.show(line)),
-    });
-    const seconds = (performance.now() - began) / 1000;
-    progress.clear();
-    process.stdout.write(json ? `${jsonDocument({ ...result, seconds })}\n` : renderFit(result, seconds));
-  } finally {
-    progress.clear();
-  }
+  await runConversion(
+    out,
+    json,
+    ({ signal, onProgress, show }) =>
+      fitModel({
+        ...{ source, out, size: size!, text, signal, onProgress },
+        ...pick(rest, ["chunks", "memory", "threads", "types", "requantize"]),
+        sensitivity: sensitivity === undefined ? undefined : expandHome(sensitivity),
+        onMeasured: ({ tensor }, done, of) =>
+          show(`measured ${done} of ${of}  ${Math.floor((100 * done) / of)} %  ${tensor}`),
+      }),
+    renderFit,
+  );
 }
 
-function renderFit({ out, choices, bytes, bitsPerWeight, expectedDivergence }: FitResult, seconds: number): string {
+function renderFit({ out, choices, bytes, bitsPerWeight, expectedDivergence }: FitResult, seconds: string): string {
   const rows = choices.map((each) => [
     ...[escapeLine(each.tensor), each.type, formatBytes(each.bytes), each.expectedDivergence.toExponential(2)],
   ]);
   return `${table([["tensor", "written as", "size", "costs"], ...rows], [2, 3])}
-${escapeLine(out)}: ${formatBytes(bytes)}, ${bitsPerWeight.toFixed(2)} bits a weight, ${expectedDivergence.toFixed(4)} nats of KL divergence expected, in ${formatSeconds(seconds)}
+${escapeLine(out)}: ${formatBytes(bytes)}, ${bitsPerWeight.toFixed(2)} bits a weight, ${expectedDivergence.toFixed(4)} nats of KL divergence expected, in ${seconds}
 `;
 }
 
