@@ -41,7 +41,9 @@ export type { EngineInfo, EngineStatus } from "./engine/engine.ts";
 export type { BackendChoice, EngineOptions } from "./engine/options.ts";
 export type { FinishReason, TokenLogprob } from "./engine/request.ts";
 export { type ErrorCode, type ErrorDetails, GrokError } from "./errors.ts";
+export { type Calibration, type CalibrationOptions, openCalibration } from "./eval/calibration.ts";
 export { type CompareOptions, type Comparison, compareModels } from "./eval/compare.ts";
+export { type FitChoice, type FitOptions, type FitResult, fitModel } from "./eval/fit.ts";
 export {
   type ImportanceOptions,
   type ImportanceResult,
@@ -70,6 +72,7 @@ export type {
   Timings,
   Usage,
 } from "./generate/types.ts";
+export { type Pulled, type PulledFile, type PullOptions, type PullProgress, pull } from "./hub/pull.ts";
 export type { KvType } from "./kernels/ops.ts";
 export type { ModelDescription } from "./model/describe.ts";
 export {
@@ -80,8 +83,14 @@ export {
   type TokenizerSummary,
 } from "./model/inspect.ts";
 export type { ModelConfig } from "./model/model.ts";
+export type { PlanMachine } from "./plan/machine.ts";
+export type { Change, PlanRow } from "./plan/plan.ts";
+export { type ModelPlan, type PlanModelOptions, planModel } from "./plan/plan-model.ts";
 export type { SamplingOptions } from "./sampling/options.ts";
 export { defaultSamplingOptions } from "./sampling/options.ts";
+export type { LogEntry } from "./server/app.ts";
+export type { Listening } from "./server/listen.ts";
+export { createServer, type ModelServer, type ModelToServe, type ServerOptions } from "./server/server.ts";
 export { openTokenizer } from "./tokenizer/open.ts";
 export type { DecodeOptions, EncodeOptions, Tokenizer, TokenizerInfo, TokenStream } from "./tokenizer/tokenizer.ts";
 export {
@@ -102,3 +111,5 @@ export {
 } from "./train/lora/options.ts";
 export type { TrainEvent, TrainOptions } from "./train/options.ts";
 export { type TrainResult, train } from "./train/run.ts";
+export type { Check, Report } from "./verify/report.ts";
+export { type VerifyOptions, verify, writeSums } from "./verify/verify.ts";

@@ -62,3 +62,26 @@ export function checkList(option: string, value: unknown): void {
   const found = Array.isArray(value) ? "empty" : describeValue(value);
   throw new GrokError("argument", `${option} is ${found}, expected a list of at least one`, { option });
 }
+
+/** @throws GrokError `argument` for an option that has to be a list of texts, such as paths, and is none. */
+export function checkTexts(option: string, value: unknown): void {
+  if (!Array.isArray(value)) {
+    throw new GrokError("argument", `${option} is ${describeValue(value)}, expected a list of texts`, { option });
+  }
+  for (const [i, each] of value.entries()) checkText(`${option}[${i}]`, each);
+}
+
+/** @throws GrokError `argument` for an option that has to be a whole number from `least` to `most` and is none. */
+export function checkWhole(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new GrokError(
+    "argument",
+    `${name} is ${describeValue(value)}, expected a whole number from ${least} to ${most}`,
+    {
+      option: name,
+      value: typeof value === "number" ? value : describeValue(value),
+      least,
+      most,
+    },
+  );
+}

@@ -2,6 +2,7 @@ import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import type { Observer } from "../model/observe.ts";
+import { checkWhole } from "../options.ts";
 import { createSampler } from "../sampling/sampler.ts";
 import { type AdapterSet, noAdapters } from "./adapters.ts";
 import { createAdmission } from "./admission.ts";
@@ -23,7 +24,6 @@ import { createPasses, type Interrupt, uninterrupted } from "./pass.ts";
 import {
   checkLength,
   checkRequest,
-  checkWhole,
   type EngineRequest,
   type EngineResult,
   type GenerationOptions,

@@ -2,10 +2,9 @@ import { describeValue, GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
 import type { ModelConfig } from "../model/model.ts";
-import { checkNames, withDefaults } from "../options.ts";
+import { checkNames, checkWhole, withDefaults } from "../options.ts";
 import { encodedBytes, tensorTypes } from "../tensor/types.ts";
 import type { AdapterSource } from "./adapters.ts";
-import { checkWhole } from "./request.ts";
 import { mostDraftTokens, type SpeculationOptions } from "./speculation.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { describeValue, GrokError } from "../errors.ts";
-import { withDefaults } from "../options.ts";
+import { checkWhole, withDefaults } from "../options.ts";
 import { type BeamSearch, defaultBeamOptions, startBeams } from "../sampling/beam.ts";
 import { defaultSamplingOptions, type SamplingOptions } from "../sampling/options.ts";
 import type { AdapterChoice } from "./adapters.ts";
@@ -200,19 +200,4 @@ export function tokensOf(tokens: ArrayLike<number>): Int32Array {
     const message = `the tokens are ${describeValue(tokens)} that cannot be read as a list of ids: ${(error as Error).message}`;
     throw new GrokError("argument", message, {}, error);
   }
-}
-
-/** @throws GrokError `argument` */
-export function checkWhole(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new GrokError(
-    "argument",
-    `${name} is ${describeValue(value)}, expected a whole number from ${least} to ${most}`,
-    {
-      option: name,
-      value: typeof value === "number" ? value : describeValue(value),
-      least,
-      most,
-    },
-  );
 }

@@ -13,11 +13,18 @@ import { openSource } from "../convert/open-source.ts";
 import { refuseQuantized } from "../convert/quantize.ts";
 import { type Recipe, recipeOf } from "../convert/recipe.ts";
 import type { ModelSource } from "../convert/source.ts";
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
+import { checkNames, checkText } from "../options.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType } from "../tensor/types.ts";
 import { type CalibrationOptions, openCalibration } from "./calibration.ts";
-import { candidateTypes, expectedDivergence, measureSensitivity, type TensorSensitivity } from "./sensitivity.ts";
+import {
+  candidateTypes,
+  expectedDivergence,
+  fitTypes,
+  measureSensitivity,
+  type TensorSensitivity,
+} from "./sensitivity.ts";
 
 export interface FitOptions extends CalibrationOptions {
   /** A model in numbers that are not rounded yet: a GGUF file. */
@@ -56,6 +63,20 @@ export interface FitChoice {
  * @throws GrokError `argument` for a size that not even the smallest types meet; what calibration, reading and writing throw.
  */
 export async function fitModel(options: FitOptions): Promise<FitResult> {
+  checkNames("fitModel", options, optionNames);
+  checkText("source", options.source);
+  checkText("out", options.out);
+  checkText("text", options.text);
+  if (!(options.size > 0)) {
+    const message = `size is ${describeValue(options.size)}, expected a number of bytes`;
+    throw new GrokError("argument", message, { option: "size" });
+  }
+  for (const type of options.types ?? []) {
+    if (!fitTypes.includes(type)) {
+      const message = `types: ${describeValue(type)} is none to choose from: expected ${fitTypes.join(", ")}`;
+      throw new GrokError("argument", message, { option: "types" });
+    }
+  }
   const { source: path, out, text, sensitivity = `${out}.sensitivity.json`, threads, signal, onProgress } = options;
   const source = openSource(path);
   try {
@@ -99,6 +120,11 @@ export async function fitModel(options: FitOptions): Promise<FitResult> {
     source.close();
   }
 }
+
+const optionNames = Object.keys({
+  ...{ source: true, out: true, size: true, text: true, sensitivity: true, types: true, requantize: true },
+  ...{ chunks: true, threads: true, memory: true, signal: true, onMeasured: true, onProgress: true },
+} satisfies Record<keyof FitOptions, true>);
 
 /** A type for each tensor; those that there is no choice for stay f32, as gains and routers do in every file. */
 function fitRecipe(

@@ -16,7 +16,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Asked, gitSha1, type HubServer, sha256, startHub } from "../../test/support/hub-server.ts";
 import { type PullOptions, pull } from "./pull.ts";
-import { type Web, webDefaults } from "./request.ts";
+import type { Web } from "./request.ts";
 
 const root = mkdtempSync(join(tmpdir(), "grok1-pull-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -41,13 +41,12 @@ beforeEach(async () => {
 afterEach(() => hub.close());
 
 const name = "sub/große #1.gguf";
-const web = (more: Partial<Web> = {}): Web => ({
-  ...webDefaults,
+const web = (more: Partial<Web> = {}): Partial<Web> => ({
   ...{ endpoint: hub.endpoint, stallSeconds: 5, attempts: 4, pauseSeconds: 0.005 },
   ...more,
 });
 const bring = (more: Partial<PullOptions> = {}, webMore: Partial<Web> = {}) =>
-  pull(web(webMore), "me/model", { into: { folder }, ...more });
+  pull("me/model", { ...web(webMore), into: { folder }, ...more });
 /** No name but those of finished files and of what a next attempt goes on with. */
 const finished = (at = folder) =>
   existsSync(at)
@@ -60,7 +59,7 @@ const expectWhole = () => expect(readFileSync(join(folder, name)).equals(large))
 describe("pull", () => {
   it("writes Hugging Face's cache, and asks for nothing twice", async () => {
     const into = { cache: folder };
-    const pulled = await pull(web(), "me/model", { into });
+    const pulled = await pull("me/model", { ...web(), into });
     const at = join(folder, "models--me--model");
     expect(readFileSync(join(at, "refs/main"), "utf8")).toBe(hub.commit);
     expect(pulled).toMatchObject({
@@ -76,7 +75,7 @@ describe("pull", () => {
       [sha256(large), gitSha1(small), gitSha1(Buffer.alloc(0))].sort(),
     );
     const { sent } = hub;
-    await pull(web(), "me/model", { into });
+    await pull("me/model", { ...web(), into });
     expect(hub.sent).toBe(sent);
   });
 
@@ -300,9 +299,9 @@ describe("pull", () => {
     };
     await expect(bring()).rejects.toMatchObject({ code: "io", message: expect.stringMatching(/HF_TOKEN/) });
     expect(asked).toBe(1);
-    await expect(pull(web(), "me/model@none", { into: { folder } })).rejects.toMatchObject({ code: "io" });
+    await expect(pull("me/model@none", { ...web(), into: { folder } })).rejects.toMatchObject({ code: "io" });
     for (const wrong of ["a/b/c", "../x", "a b", "me/model@../x", "me/model@a b", "@main", ""]) {
-      await expect(pull(web(), wrong, { into: { folder } })).rejects.toMatchObject({ code: "argument" });
+      await expect(pull(wrong, { ...web(), into: { folder } })).rejects.toMatchObject({ code: "argument" });
     }
   });
 

@@ -3,24 +3,25 @@ import { createReadStream, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeFolder } from "../bytes/folder.ts";
 import { GrokError } from "../errors.ts";
+import { checkNames, checkText, checkTexts, checkWhole, withDefaults } from "../options.ts";
 import { cacheDestination, type Destination, folderDestination } from "./cache.ts";
 import { download } from "./download.ts";
 import { removePartial } from "./journal.ts";
 import { lockFile } from "./lock.ts";
 import { isWanted } from "./patterns.ts";
 import { listRepository, parseRepository, type Repository, type RepositoryFile } from "./repository.ts";
-import type { Web } from "./request.ts";
+import { type Web, webDefaults } from "./request.ts";
 
-export interface PullOptions {
+export interface PullOptions extends Partial<Web> {
   /** Where files go: Hugging Face's cache, or a folder that gets the files themselves. */
   readonly into: { readonly cache: string } | { readonly folder: string };
   /** Paths; none: all that the patterns let through. */
-  readonly files?: readonly string[];
-  readonly include?: readonly string[];
-  readonly exclude?: readonly string[];
-  /** Of all files together. Default 8. */
-  readonly connections?: number;
-  readonly onProgress?: (progress: PullProgress) => void;
+  readonly files?: readonly string[] | undefined;
+  readonly include?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
+  /** Of all files together, from 1 to 64. Default 8. */
+  readonly connections?: number | undefined;
+  readonly onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 
 export interface PullProgress {
@@ -59,11 +60,18 @@ const parallelFiles = 4;
  * @param repository `owner/name`, or `owner/name@revision`.
  * @throws GrokError `io`, `format`, `cancelled`; `argument` for files that are not there; `capacity` when the disk has too little space.
  */
-export async function pull(web: Web, repository: string, options: PullOptions): Promise<Pulled> {
+export async function pull(repository: string, options: PullOptions): Promise<Pulled> {
+  checkText("repository", repository);
+  checkNames("pull", options, optionNames);
+  const { into, connections = 8, onProgress } = options;
+  checkNames("into", into, ["cache", "folder"]);
+  checkText("into", "cache" in into ? into.cache : into.folder);
+  for (const option of ["files", "include", "exclude"] as const) checkTexts(option, options[option] ?? []);
+  checkWhole("connections", connections, 1, 64);
+  const web: Web = withDefaults(options, webDefaults);
   const { name, revision } = parseRepository(repository);
   const listed = await listRepository(web, name, revision);
   const wanted = chooseFiles(listed, options);
-  const { into, connections = 8, onProgress } = options;
   const to = "cache" in into ? cacheDestination(into.cache, listed) : folderDestination(into.folder);
   makeFolder(to.folder);
 
@@ -111,6 +119,11 @@ export async function pull(web: Web, repository: string, options: PullOptions): 
     })),
   };
 }
+
+const optionNames = Object.keys({
+  ...{ into: true, files: true, include: true, exclude: true, connections: true, onProgress: true },
+  ...{ endpoint: true, token: true, signal: true, stallSeconds: true, attempts: true, pauseSeconds: true },
+} satisfies Record<keyof PullOptions, true>);
 
 function chooseFiles(
   { name, revision, files }: Repository,

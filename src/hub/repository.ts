@@ -30,7 +30,7 @@ export interface Repository {
  * @throws GrokError `argument`.
  */
 export function parseRepository(text: string): { readonly name: string; readonly revision: string } {
-  const [, name, revision = "main"] = /^((?:[\w.-]+\/)?[\w.-]+)(?:@(.+))?$/.exec(text) ?? [];
+  const [, name, revision = "main"] = /^([\w.-]+\/[\w.-]+)(?:@(.+))?$/.exec(text) ?? [];
   const parts = `${name}/${revision}`.split("/");
   if (name === undefined || !/^[\w./-]+$/.test(revision) || parts.some((part) => part === "" || /^\.+$/.test(part))) {
     throw new GrokError("argument", `${shown(text)} is no repository: expected OWNER/NAME or OWNER/NAME@REVISION`);

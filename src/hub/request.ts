@@ -15,7 +15,10 @@ export interface Web {
   readonly pauseSeconds: number;
 }
 
-export const webDefaults = { stallSeconds: 30, attempts: 8, pauseSeconds: 0.5 };
+export const webDefaults: Web = {
+  endpoint: "https://huggingface.co",
+  ...{ stallSeconds: 30, attempts: 8, pauseSeconds: 0.5 },
+};
 
 /** An answer whose body is still to come. */
 export interface Answer {

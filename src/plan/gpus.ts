@@ -12,7 +12,7 @@ export interface Gpu {
 }
 
 /** All that are found. A tool that is missing, fails or takes more than some seconds tells of none. */
-export async function findGpus(platform: NodeJS.Platform = process.platform): Promise<Gpu[]> {
+export async function findGpus(platform: string = process.platform): Promise<Gpu[]> {
   if (platform === "darwin") return parseSystemProfiler(await run("system_profiler", ["SPDisplaysDataType", "-json"]));
   const [nvidia, amd] = await Promise.all([
     run("nvidia-smi", ["--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]),

@@ -27,7 +27,8 @@ export function createGuard({ keys, hosts, origins }: GuardOptions): Guard {
   const mayAsk = (origin: string) => origins.includes("*") || origins.includes(origin);
 
   function checkHost(request: Request): void {
-    const name = hostnameOf(request.headers.get("host") ?? "");
+    // A request that came by no socket has its name in the address alone.
+    const name = hostnameOf(request.headers.get("host") ?? new URL(request.url).host);
     if (hosts.length === 0 || hosts.includes(name)) return;
     throw new GrokError("forbidden", `this server is not called ${JSON.stringify(name)}`, { option: "host" });
   }

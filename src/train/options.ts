@@ -1,8 +1,7 @@
 import { type ExportType, exportTypes } from "../convert/export.ts";
 import type { BackendChoice } from "../engine/options.ts";
-import { checkWhole } from "../engine/request.ts";
 import { describeValue, GrokError } from "../errors.ts";
-import { checkNames, withDefaults } from "../options.ts";
+import { checkNames, checkWhole, withDefaults } from "../options.ts";
 import type { PassedOver } from "./data/corpus.ts";
 import type { EvaluationReport, StepReport } from "./log.ts";
 import type { TrainMemory } from "./memory-plan.ts";

@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import { programFile } from "../engine/thread/program.ts";
 import { type ErrorData, errorFromData } from "../engine/thread/protocol.ts";
 import { GrokError } from "../errors.ts";
+import { coreLimit } from "../machine/limits.ts";
 import type { Work, WorkResult } from "./work.ts";
 
 export type FromWorker =
@@ -17,7 +18,8 @@ export interface Pool {
 }
 
 export interface PoolOptions {
-  readonly threads: number;
+  /** Default: the physical cores that the process may use. */
+  readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told of all bytes done so far. */
   readonly onBytes?: ((done: number) => void) | undefined;
@@ -29,7 +31,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export function createPool({ threads, signal, onBytes }: PoolOptions): Pool {
+export function createPool({ threads = coreLimit(), signal, onBytes }: PoolOptions): Pool {
   const known = new Map<string, Promise<WorkResult>>();
   const waiting: Waiting[] = [];
   const idle: Worker[] = [];

@@ -14,7 +14,6 @@ import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { openGguf } from "../formats/gguf/file.ts";
 import { readManifest } from "../formats/manifest.ts";
-import { readPublicKey } from "./minisign.ts";
 import { verify, writeSums } from "./verify.ts";
 
 const root = mkdtempSync(join(tmpdir(), "grok1-verify-"));
@@ -138,7 +137,7 @@ describe("a model file", () => {
 
 describe("signatures", () => {
   // By minisign 0.11, of "hello weights\n".
-  const key = readPublicKey("RWSWkKGeDbAWQxNKHIsCPwp8I+I8m/ZKqLGAlsLZb5VA7ikwg/ta6rFh");
+  const key = "RWSWkKGeDbAWQxNKHIsCPwp8I+I8m/ZKqLGAlsLZb5VA7ikwg/ta6rFh";
   const signature = `untrusted comment: signature from minisign secret key
 RUSWkKGeDbAWQzLAiFN1sRWvgJmAJDz1+gigF7gF0B9ZY+J+aM+OCJwDUPrlZYlnehKQrk6dIhTtfhw6EWfxC5DV2JVej+TpCQY=
 trusted comment: trusted ünï

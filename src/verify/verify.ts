@@ -8,7 +8,8 @@ import { GrokError } from "../errors.ts";
 import { formatChecksums, looksLikeChecksums, readChecksums } from "../formats/checksums.ts";
 import { manifestPath, readManifest, writeManifest } from "../formats/manifest.ts";
 import { isCheckpoint } from "../formats/xai/checkpoint.ts";
-import { checkSignature, type PublicKey, readSignature, signaturePath } from "./minisign.ts";
+import { checkList, checkNames, checkTexts } from "../options.ts";
+import { checkSignature, type PublicKey, readPublicKey, readSignature, signaturePath } from "./minisign.ts";
 import { checkModelFile, isModelFile, makeManifests } from "./model-file.ts";
 import { checkCheckpoint, checkIndex, checkNumbered } from "./parts.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
@@ -17,8 +18,13 @@ import type { Check, Report } from "./report.ts";
 export interface VerifyOptions extends PoolOptions {
   /** Only headers and names: what can be told without reading whole files. */
   readonly quick?: boolean;
-  /** Whose signatures are believed. With it, what is named has to be signed. */
-  readonly publicKey?: PublicKey | undefined;
+  /** Minisign's key of who is believed, or its file. With it, what is named has to be signed. */
+  readonly publicKey?: string | undefined;
+}
+
+interface Look {
+  readonly quick: boolean;
+  readonly key: PublicKey | undefined;
 }
 
 /** What a folder's list of checksums is called. */
@@ -28,16 +34,27 @@ export const sumsName = "SHA256SUMS";
  * Checks files and folders against all that can be known of them: lists of checksums, manifests and signatures that are named or lie
  * beside them, headers, the numbers in tensors, and whether all files are there that belong together.
  *
- * @throws GrokError `io` for a path that is not there, `cancelled`; everything else that is wrong is in the report.
+ * @throws GrokError `io` for a path that is not there, `argument` for a key that is none, `cancelled`; everything else that is wrong is in the report.
  */
-export async function verify(paths: readonly string[], options: VerifyOptions): Promise<Report> {
+export async function verify(paths: readonly string[], options: VerifyOptions = {}): Promise<Report> {
+  checkNames("verify", options, [...poolNames, "quick", "publicKey"]);
+  checkPaths(paths);
+  const { quick = false, publicKey } = options;
+  const look = { quick, key: publicKey === undefined ? undefined : readPublicKey(publicKey) };
   return withPool(options, async (pool, seen) => {
     const began = performance.now();
-    const lists = await Promise.all(paths.map((path) => checkPath(path, pool, options)));
+    const lists = await Promise.all(paths.map((path) => checkPath(path, pool, look)));
     const checks = distinct(lists.flat());
     const seconds = (performance.now() - began) / 1000;
     return { ok: checks.every(({ verdict }) => verdict !== "failed"), checks, bytes: seen(), seconds };
   });
+}
+
+const poolNames = ["threads", "signal", "onBytes"];
+
+function checkPaths(paths: readonly string[]): void {
+  checkList("paths", paths);
+  checkTexts("paths", paths);
 }
 
 async function withPool<T>(options: PoolOptions, use: (pool: Pool, seen: () => number) => Promise<T>): Promise<T> {
@@ -67,12 +84,12 @@ function isFolder(path: string): boolean {
   }
 }
 
-async function checkPath(path: string, pool: Pool, options: VerifyOptions): Promise<Check[]> {
+async function checkPath(path: string, pool: Pool, options: Look): Promise<Check[]> {
   if (isFolder(path)) return checkFolder(path, pool, options);
   return checkFile(path, pool, { ...options, named: true });
 }
 
-interface FileOptions extends VerifyOptions {
+interface FileOptions extends Look {
   /** By the caller, and not found in a folder. */
   readonly named: boolean;
 }
@@ -80,18 +97,14 @@ interface FileOptions extends VerifyOptions {
 async function checkFile(path: string, pool: Pool, options: FileOptions): Promise<Check[]> {
   const signature = await checkSigned(path, pool, options);
   const content = async (): Promise<Check[]> => {
-    if (path.endsWith(".manifest.json"))
-      return checkFile(describedBy(path), pool, { ...options, publicKey: undefined });
+    if (path.endsWith(".manifest.json")) return checkFile(describedBy(path), pool, { ...options, key: undefined });
     if (path.endsWith(".index.json")) {
       const complete = checkIndex(path);
       if (complete.verdict !== "ok" || !path.endsWith(".safetensors.index.json")) return [complete];
-      return [complete, ...(await checkModelFile(path, pool, options.quick === true))];
+      return [complete, ...(await checkModelFile(path, pool, options.quick))];
     }
     if (isModelFile(path)) {
-      return [
-        ...(await checkModelFile(path, pool, options.quick === true)),
-        ...(await checkOwnSum(path, pool, options)),
-      ];
+      return [...(await checkModelFile(path, pool, options.quick)), ...(await checkOwnSum(path, pool, options))];
     }
     if (isSums(path)) return options.quick ? [] : checkSums(path, pool);
     return checkOwnSum(path, pool, options);
@@ -157,23 +170,23 @@ async function checkSum(path: string, expected: string, source: string, pool: Po
 /** A signature over more bytes than these has to be of their hash: the others have to be in memory as a whole. */
 const mostSignedBytes = 2 ** 28;
 
-async function checkSigned(path: string, pool: Pool, { publicKey, named }: FileOptions): Promise<Check[]> {
+async function checkSigned(path: string, pool: Pool, { key, named }: FileOptions): Promise<Check[]> {
   const file = signaturePath(path);
   const check = (verdict: Check["verdict"], detail: string): Check[] => [{ path, check: "signature", verdict, detail }];
-  if (!existsSync(file)) return publicKey && named ? check("failed", `not signed: there is no ${basename(file)}`) : [];
-  if (!publicKey) return check("note", "signed; a public key (--public-key) checks it");
+  if (!existsSync(file)) return key && named ? check("failed", `not signed: there is no ${basename(file)}`) : [];
+  if (!key) return check("note", "signed; a public key (--public-key) checks it");
   return failing(path, async () => {
     const signature = readSignature(file);
     const signed = signature.prehashed
       ? Buffer.from((await pool.run({ path, offset: 0, hash: "blake2b512" })).hash, "hex")
       : readWhole(path, mostSignedBytes);
-    const problem = checkSignature(signature, publicKey, signed);
+    const problem = checkSignature(signature, key, signed);
     if (problem !== undefined) return check("failed", problem);
-    return check("ok", `signed with the key ${publicKey.keyId}: ${signature.comment}`);
+    return check("ok", `signed with the key ${key.keyId}: ${signature.comment}`);
   });
 }
 
-async function checkFolder(folder: string, pool: Pool, options: VerifyOptions): Promise<Check[]> {
+async function checkFolder(folder: string, pool: Pool, options: Look): Promise<Check[]> {
   const names = readdirSync(folder).sort();
   const inner = names.includes("ckpt-0") && isFolder(join(folder, "ckpt-0")) ? [join(folder, "ckpt-0")] : [];
   const checks = [...checkNumbered(folder, names)];
@@ -205,7 +218,9 @@ async function checkFolder(folder: string, pool: Pool, options: VerifyOptions): 
  * @returns the files written.
  * @throws GrokError `io`; `argument` where one is there already; `cancelled`.
  */
-export async function writeSums(paths: readonly string[], options: PoolOptions): Promise<string[]> {
+export async function writeSums(paths: readonly string[], options: PoolOptions = {}): Promise<string[]> {
+  checkNames("writeSums", options, poolNames);
+  checkPaths(paths);
   return withPool(options, async (pool) => {
     const written: string[] = [];
     for (const path of paths) {

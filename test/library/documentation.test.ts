@@ -56,7 +56,15 @@ describe("docs/library.md", () => {
     const target = (symbol: ts.Symbol) =>
       symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
     const values = exported.filter((symbol) => target(symbol).flags & ts.SymbolFlags.Value);
-    const members = ["LanguageModel", "Session", "Chat", "ChatOptions", "LoadOptions"].flatMap((name) => {
+    const members = [
+      "LanguageModel",
+      "Session",
+      "Chat",
+      "ChatOptions",
+      "LoadOptions",
+      "ServerOptions",
+      "PullOptions",
+    ].flatMap((name) => {
       const found = exported.find((symbol) => symbol.name === name)!;
       return checker.getDeclaredTypeOfSymbol(target(found)).getProperties();
     });
@@ -72,8 +80,8 @@ describe("docs/library.md", () => {
       symlinkSync(join(root, "test/vectors/models/llama.gguf"), join(folder, "model.gguf"));
       writeFileSync(join(folder, "text.txt"), "It was a dark and stormy night. ".repeat(40));
       const here = JSON.stringify(new URL("../../dist/index.js", import.meta.url).href);
-      // Not those that want adapters, or train.
-      const running = examples.filter((code) => !/adapter|finetune/.test(code));
+      // Not those that want adapters, train, or ask Hugging Face.
+      const running = examples.filter((code) => !/adapter|finetune|pull/.test(code));
       expect(running.length).toBeGreaterThan(4);
       for (const [i, code] of running.entries()) {
         // Explicit resource management, for Node 20 and 22.

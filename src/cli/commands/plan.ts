@@ -1,26 +1,12 @@
-import { existsSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { openBackend } from "../../engine/backend.ts";
-import { defaultContextLimit } from "../../engine/options.ts";
-import { GrokError } from "../../errors.ts";
-import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
-import { webDefaults } from "../../hub/request.ts";
 import type { KvType } from "../../kernels/ops.ts";
-import { coreLimit } from "../../machine/limits.ts";
-import type { Kernels } from "../../plan/estimate.ts";
-import { tabledKernels } from "../../plan/kernel-rates.ts";
-import { knownModels, knownShape } from "../../plan/known-models.ts";
-import { measureMachine, type PlanMachine, readMachine } from "../../plan/machine.ts";
-import { measureKernels } from "../../plan/measured-kernels.ts";
-import { type ModelShape, shapeOf } from "../../plan/model-shape.ts";
-import { type Plan, type PlanRow, planFor } from "../../plan/plan.ts";
-import { openRemoteGguf } from "../../plan/remote.ts";
-import { usageError } from "../exit.ts";
+import { knownModels } from "../../plan/known-models.ts";
+import type { PlanMachine } from "../../plan/machine.ts";
+import type { PlanRow } from "../../plan/plan.ts";
+import { type ModelPlan, planModel } from "../../plan/plan-model.ts";
 import { hubPlaces } from "../hub-places.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addSettings } from "../settings.ts";
+import { addSettings, pick } from "../settings.ts";
 import { bold, createProgress, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
 import { expandHome, path } from "../values.ts";
 
@@ -33,8 +19,6 @@ interface PlanCommandOptions {
   readonly kvType?: KvType;
   readonly json?: true;
 }
-
-const ownMachines = fileURLToPath(new URL("../../../docs/machines/", import.meta.url));
 
 export function addPlan(program: Command): void {
   const command = program
@@ -61,99 +45,18 @@ export function addPlan(program: Command): void {
 async function plan(model: string, options: PlanCommandOptions): Promise<void> {
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
-  try {
-    progress.show("reading the model's header ...");
-    const { shape, file } = await findModel(model, interrupt.signal);
-    const context = Math.min(options.context ?? defaultContextLimit, shape.config.contextLength);
-    const kvType = options.kvType ?? "f16";
-    const here = options.machine === undefined;
-    progress.show("measuring this machine ...");
-    const { machine, kernels, close } = here
-      ? await measureHere(shape, file, options, interrupt.signal)
-      : describedMachine(options.machine!);
-    try {
-      const onRow = (quantization: string) => progress.show(`estimating ${quantization} ...`);
-      const result = await planFor(shape, file !== undefined, machine, kernels, { context, kvType, onRow });
-      progress.clear();
-      const about = { model: shape.name, context, kvType, machine };
-      const text = options.json ? `${jsonDocument({ ...about, ...result })}\n` : render(about, result, here);
-      process.stdout.write(text);
-    } finally {
-      close();
-      file?.close();
-    }
-  } finally {
-    progress.clear();
-  }
+  const { endpoint, token } = hubPlaces(process.env);
+  const found = await planModel(expandHome(model), {
+    ...pick(options, ["machine", "disk", "threads", "isa", "context", "kvType"]),
+    ...{ endpoint, token, signal: interrupt.signal },
+    onStep: (step) => progress.show(`${step} ...`),
+  }).finally(() => progress.clear());
+  process.stdout.write(options.json ? `${jsonDocument(found)}\n` : render(found, options.machine === undefined));
 }
 
-async function findModel(model: string, signal: AbortSignal): Promise<{ shape: ModelShape; file?: GgufFile }> {
-  const local = expandHome(model);
-  const known = existsSync(local) ? undefined : knownShape(model);
-  if (known) return { shape: known };
-  const places = hubPlaces(process.env);
-  const [, owner, name, rest] = /^([\w.-]+)\/([\w.-]+)\/(.+\.gguf)$/.exec(model) ?? [];
-  const address = /^https?:\/\//.test(model)
-    ? model.replace(/(\/[^/]+\/[^/]+)\/blob\//, "$1/resolve/")
-    : owner !== undefined && !existsSync(local)
-      ? `${places.endpoint.replace(/\/+$/, "")}/${owner}/${name}/resolve/main/${rest}`
-      : undefined;
-  if (address === undefined && !existsSync(local)) {
-    const message = `${model}: neither a file, nor an address, nor a model known by name: ${knownModels.join(", ")}`;
-    throw new GrokError("argument", message, { model });
-  }
-  const web = { ...webDefaults, endpoint: places.endpoint, token: places.token, signal };
-  const file = address === undefined ? openGguf(local) : await openRemoteGguf(web, address);
-  return { shape: shapeOf(file, model), file };
-}
-
-interface Planned {
-  readonly machine: PlanMachine;
-  readonly kernels: Kernels;
-  readonly close: () => void;
-}
-
-async function measureHere(
-  shape: ModelShape,
-  file: GgufFile | undefined,
-  options: PlanCommandOptions,
-  signal: AbortSignal,
-): Promise<Planned> {
-  const { isa, threads = coreLimit() } = options;
-  const backend = await openBackend({ backend: "native", threads, ...(isa !== undefined && { isa }) });
-  const local = file && existsSync(file.path) ? file : undefined;
-  const disk = options.disk ?? (local ? dirname(local.path) : ".");
-  const machine = await measureMachine(backend.ops.threads, backend.isa ?? backend.ops.backend, disk);
-  // Parts of a split model lie as the first one does.
-  const weights = local && [...local.tensors.values()][0]?.places[0];
-  const kernels = measureKernels(backend.ops, {
-    ...{ modelBytes: shape.bytes, signal },
-    file: weights && "file" in weights ? weights.file : undefined,
-  });
-  return { machine, kernels, close: kernels.close };
-}
-
-function describedMachine(name: string): Planned {
-  const own = readdirSync(ownMachines).filter((file) => file.endsWith(".json"));
-  const isName = !existsSync(name) && /^[\w-]+$/.test(name);
-  if (isName && !own.includes(`${name}.json`)) {
-    const known = own.map((file) => file.slice(0, -".json".length)).sort();
-    throw usageError(`--machine ${name}: neither a file nor a machine known by name: ${known.join(", ")}`);
-  }
-  const machine = readMachine(isName ? join(ownMachines, `${name}.json`) : name);
-  return { machine, kernels: tabledKernels(machine), close: () => undefined };
-}
-
-interface About {
-  readonly model: string;
-  readonly context: number;
-  readonly kvType: string;
-  readonly machine: PlanMachine;
-}
-
-function render({ model, context, kvType, machine }: About, found: Plan, here: boolean): string {
+function render(found: ModelPlan, here: boolean): string {
+  const { model, context, kvType, machine, rows, recommended, changes, notRun } = found;
   const color = hasColor(process.stdout, process.env);
-  const { rows, recommended, changes, notRun } = found;
   const first = rows[0]?.estimate;
   const parts = [
     `${bold(escapeLine(model), color)} on ${escapeLine(machine.name)}\n`,

@@ -2,7 +2,6 @@ import { spawn, spawnSync } from "node:child_process";
 import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
 import { type Pulled, type PullProgress, pull } from "../../hub/pull.ts";
-import { webDefaults } from "../../hub/request.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { hubPlaces } from "../hub-places.ts";
 import { catchInterrupt } from "../interrupt.ts";
@@ -55,14 +54,11 @@ async function runPull(repository: string, files: string[], options: PullCommand
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
   const places = hubPlaces(process.env);
-  const web = { ...webDefaults, endpoint: places.endpoint, token: places.token, signal: interrupt.signal };
   progress.show(`asking ${places.endpoint} ...`);
-  const pulled = await pull(web, revision === undefined ? repository : `${repository}@${revision}`, {
+  const pulled = await pull(revision === undefined ? repository : `${repository}@${revision}`, {
+    ...{ endpoint: places.endpoint, token: places.token, signal: interrupt.signal },
     into: to === undefined ? { cache: places.cache } : { folder: to },
-    files,
-    ...(include && { include }),
-    ...(exclude && { exclude }),
-    connections,
+    ...{ files, include, exclude, connections },
     onProgress: (now) => progress.show(describeProgress(now)),
   }).finally(() => progress.clear());
   process.stdout.write(options.json ? `${jsonDocument(pulled)}\n` : describePulled(pulled));

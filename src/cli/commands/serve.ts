@@ -1,9 +1,10 @@
 import { readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { ioError } from "../../bytes/io-error.ts";
 import type { GenerateOptions } from "../../generate/types.ts";
 import type { LogEntry } from "../../server/app.ts";
+import { createServer } from "../../server/server.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
@@ -59,13 +60,10 @@ export function addServe(program: Command): void {
 }
 
 async function serve(options: ServeOptions): Promise<void> {
-  const files = filesOf(options);
-  const keys = Object.fromEntries((options.keyHash ?? []).map(readKey));
   using interrupt = catchInterrupt();
-  const { createApp, createModelHost, listen } = await readServer();
-  const models = createModelHost({
-    models: files.map(({ name, file }) => ({
-      name,
+  const { host, port, atOnce, waiting, loaded } = options;
+  await using server = await createServer({
+    models: filesOf(options).map((file) => ({
       file,
       load: async () => {
         const model = await openModel(file, options);
@@ -73,38 +71,16 @@ async function serve(options: ServeOptions): Promise<void> {
         return model;
       },
     })),
-    ...{ atOnce: options.loaded, idleSeconds: options.idle },
+    ...{ host, port, atOnce, waiting, loaded, idleSeconds: options.idle },
+    ...{ hosts: options.allowHost, origins: options.allowOrigin },
+    keys: Object.fromEntries((options.keyHash ?? []).map(readKey)),
+    preferred: pick(options, samplingSettings),
+    onRequest: options.log ? (entry) => process.stderr.write(`${lineOf(entry)}\n`) : undefined,
   });
-  const app = createApp({
-    ...{
-      models,
-      keys,
-      preferred: pick(options, samplingSettings),
-      origins: options.allowOrigin ?? [],
-      hosts: hostsOf(options),
-    },
-    limits: { atOnce: options.atOnce, waiting: options.waiting, bodyBytes: 2 ** 24 },
-    log: options.log ? (entry) => process.stderr.write(`${lineOf(entry)}\n`) : () => undefined,
-  });
-  try {
-    // What cannot be loaded is better told now than to the first who asks.
-    (await models.use(undefined, interrupt.signal))[Symbol.dispose]();
-    const server = await listen(app, options.host, options.port);
-    process.stdout.write(`${server.url}\n`);
-    await ended(interrupt.signal);
-    await server.drain(AbortSignal.timeout(drainSeconds * 1000));
-  } finally {
-    await models.close();
-  }
-}
-
-/** Only now: other commands, and this one's help, start without it. */
-async function readServer() {
-  return {
-    ...(await import("../../server/app.ts")),
-    ...(await import("../../server/models.ts")),
-    ...(await import("../../server/listen.ts")),
-  };
+  const { url, drain } = await server.listen(interrupt.signal);
+  process.stdout.write(`${url}\n`);
+  await ended(interrupt.signal);
+  await drain(AbortSignal.timeout(drainSeconds * 1000));
 }
 
 /** So long those who are being answered are given when the server ends. */
@@ -119,10 +95,9 @@ function ended(signal: AbortSignal): Promise<void> {
   });
 }
 
-function filesOf(options: ServeOptions): readonly { readonly name: string; readonly file: string }[] {
-  const named = (file: string) => ({ name: basename(file).replace(/\.gguf$/i, ""), file });
+function filesOf(options: ServeOptions): readonly string[] {
   const { models: folder } = options;
-  if (folder === undefined) return [named(requireModel(options))];
+  if (folder === undefined) return [requireModel(options)];
   let names: string[];
   try {
     names = readdirSync(folder)
@@ -132,7 +107,7 @@ function filesOf(options: ServeOptions): readonly { readonly name: string; reado
     throw ioError("read the folder", folder, error);
   }
   if (names.length === 0) throw usageError(`${folder}: no GGUF file in this folder`);
-  return names.map((name) => named(join(folder, name)));
+  return names.map((name) => join(folder, name));
 }
 
 function readKey(text: string): readonly [name: string, hash: string] {
@@ -141,14 +116,6 @@ function readKey(text: string): readonly [name: string, hash: string] {
     throw usageError("--key-hash: expected NAME:SHA256, such as laptop:9f86d081... (64 hexadecimal digits)");
   }
   return [name, hash];
-}
-
-/** Names that a server at a loopback address is called by. At another address anybody may call it as they like. */
-function hostsOf({ host, allowHost = [] }: ServeOptions): readonly string[] {
-  const local = ["localhost", "127.0.0.1", "::1"];
-  if (allowHost.length > 0 || local.includes(host))
-    return [...local, host, ...allowHost.map((name) => name.toLowerCase())];
-  return [];
 }
 
 function lineOf({

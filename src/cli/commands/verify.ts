@@ -1,6 +1,4 @@
 import type { Command } from "commander";
-import { coreLimit } from "../../machine/limits.ts";
-import { readPublicKey } from "../../verify/minisign.ts";
 import type { Report } from "../../verify/report.ts";
 import { sumsName, verify, writeSums } from "../../verify/verify.ts";
 import { usageError } from "../exit.ts";
@@ -41,7 +39,7 @@ async function runVerify(paths: readonly string[], options: VerifyCommandOptions
   const progress = createProgress(process.stderr, process.env);
   const began = performance.now();
   const pool = {
-    threads: options.threads ?? coreLimit(),
+    threads: options.threads,
     signal: interrupt.signal,
     onBytes: (done: number) => progress.show(`${formatBytes(done)} read, ${rate(done, performance.now() - began)}`),
   };
@@ -52,7 +50,7 @@ async function runVerify(paths: readonly string[], options: VerifyCommandOptions
     );
     return;
   }
-  const publicKey = options.publicKey === undefined ? undefined : readPublicKey(expandHome(options.publicKey));
+  const publicKey = options.publicKey && expandHome(options.publicKey);
   const report = await verify(paths, { ...pool, quick: options.quick === true, publicKey }).finally(() =>
     progress.clear(),
   );

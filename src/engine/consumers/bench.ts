@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
+import { checkWhole } from "../../options.ts";
 import { type PagePool, truncate } from "../pages.ts";
-import { checkWhole } from "../request.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
 

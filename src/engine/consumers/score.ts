@@ -1,6 +1,7 @@
+import { checkWhole } from "../../options.ts";
 import { logSumExp, type TokenLogprob, topLogprobs } from "../../sampling/logprobs.ts";
 import { fork, type PagePool, truncate } from "../pages.ts";
-import { checkLength, checkWhole } from "../request.ts";
+import { checkLength } from "../request.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
 

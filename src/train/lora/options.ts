@@ -1,7 +1,6 @@
 import type { BackendChoice } from "../../engine/options.ts";
-import { checkWhole } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
-import { checkList, checkNames, checkText, withDefaults } from "../../options.ts";
+import { checkList, checkNames, checkText, checkWhole, withDefaults } from "../../options.ts";
 import type { PassedOver } from "../data/corpus.ts";
 import type { DataFormat, OverlongPolicy } from "../data/source.ts";
 import type { MemoryPlan } from "./memory-plan.ts";

@@ -1,0 +1,118 @@
+import { basename } from "node:path";
+import { describeValue, GrokError } from "../errors.ts";
+import { loadModel } from "../generate/load.ts";
+import type { GenerateOptions, LanguageModel } from "../generate/types.ts";
+import { checkList, checkNames, checkText, checkTexts, checkWhole } from "../options.ts";
+import type { LogEntry } from "./app.ts";
+import type { Listening } from "./listen.ts";
+
+export interface ServerOptions {
+  /** The first answers whoever names none. */
+  readonly models: readonly ModelToServe[];
+  /** Address to listen at; "0.0.0.0" for all of this computer's. Default: "127.0.0.1". */
+  readonly host?: string | undefined;
+  /** 0: a free one. Default: 8080. */
+  readonly port?: number | undefined;
+  /** Names that the server is called by besides its address. Where none is given, and the address is not this computer's own, any. */
+  readonly hosts?: readonly string[] | undefined;
+  /** Origins of pages, other than the server's own, that may ask; "*": any. */
+  readonly origins?: readonly string[] | undefined;
+  /** Keys that open the API, by name: SHA-256 of each, in hexadecimal. None: everybody may ask. */
+  readonly keys?: Readonly<Record<string, string>> | undefined;
+  /** Requests that are computed at a time. Default: 16. */
+  readonly atOnce?: number | undefined;
+  /** Requests that wait; further ones are refused. Default: 256. */
+  readonly waiting?: number | undefined;
+  /** Most bytes of a request. Default: 16 MiB. */
+  readonly bodyBytes?: number | undefined;
+  /** Models in memory at a time. Default: 1. */
+  readonly loaded?: number | undefined;
+  /** Seconds without a request after which a model's memory is given back. Default: never. */
+  readonly idleSeconds?: number | undefined;
+  /** Sampling where a request says nothing, in place of a dialect's own defaults. */
+  readonly preferred?: GenerateOptions | undefined;
+  /** Told of every request that ended. */
+  readonly onRequest?: ((entry: LogEntry) => void) | undefined;
+}
+
+export interface ModelToServe {
+  readonly file: string;
+  /** What requests call it. Default: the file's name without `.gguf`. */
+  readonly name?: string | undefined;
+  /** Default: `loadModel(file)`. */
+  readonly load?: (() => Promise<LanguageModel>) | undefined;
+}
+
+/** Models behind HTTP, for the clients of OpenAI's, Anthropic's and Ollama's APIs. */
+export interface ModelServer extends AsyncDisposable {
+  /** Answers a request, whatever it came by: a socket of one's own, or none. Never rejects. */
+  fetch(request: Request): Promise<Response>;
+  /**
+   * Loads the first model, since what cannot be loaded is better told now than to the first who asks, and listens.
+   * @throws GrokError what loading throws, `io` when the address cannot be had, `cancelled`.
+   */
+  listen(signal?: AbortSignal): Promise<Listening>;
+  /** Gives back all models. */
+  close(): Promise<void>;
+}
+
+const optionNames = Object.keys({
+  ...{ models: true, host: true, port: true, hosts: true, origins: true, keys: true, atOnce: true, waiting: true },
+  ...{ bodyBytes: true, loaded: true, idleSeconds: true, preferred: true, onRequest: true },
+} satisfies Record<keyof ServerOptions, true>);
+
+/** @throws GrokError `argument`. */
+export async function createServer(options: ServerOptions): Promise<ModelServer> {
+  checkNames("createServer", options, optionNames);
+  const { host = "127.0.0.1", port = 8080, hosts = [], origins = [], keys = {}, onRequest } = options;
+  const { atOnce = 16, waiting = 256, bodyBytes = 2 ** 24, loaded = 1, idleSeconds, preferred = {} } = options;
+  checkList("models", options.models);
+  for (const model of options.models) checkModel(model);
+  checkText("host", host);
+  checkTexts("hosts", hosts);
+  checkTexts("origins", origins);
+  for (const [name, hash] of Object.entries(keys)) {
+    if (typeof hash === "string" && /^[0-9a-f]{64}$/i.test(hash)) continue;
+    const message = `keys: ${name} is ${describeValue(hash)}, expected its SHA-256, 64 hexadecimal digits`;
+    throw new GrokError("argument", message, { option: "keys" });
+  }
+  checkWhole("port", port, 0, 65_535);
+  const numbers = { atOnce, waiting, bodyBytes, loaded };
+  for (const [name, value] of Object.entries(numbers)) checkWhole(name, value, name === "waiting" ? 0 : 1, 2 ** 40);
+  // Only now: who serves nothing starts without it.
+  const [{ createApp }, { createModelHost }, { listen }] = await Promise.all([
+    ...([import("./app.ts"), import("./models.ts"), import("./listen.ts")] as const),
+  ]);
+  const models = createModelHost({
+    models: options.models.map(({ file, name = basename(file).replace(/\.gguf$/i, ""), load }) => ({
+      ...{ file, name, load: load ?? (() => loadModel(file)) },
+    })),
+    ...{ atOnce: loaded, idleSeconds },
+  });
+  const app = createApp({
+    ...{ models, preferred, keys, origins, hosts: namesOf(host, hosts) },
+    ...{ limits: { atOnce, waiting, bodyBytes }, log: (entry) => onRequest?.(entry) },
+  });
+  return {
+    fetch: app.fetch,
+    async listen(signal = new AbortController().signal) {
+      (await models.use(undefined, signal))[Symbol.dispose]();
+      return listen(app, host, port);
+    },
+    close: models.close,
+    [Symbol.asyncDispose]: models.close,
+  };
+}
+
+function checkModel(model: ModelToServe): void {
+  checkNames("models", model, ["file", "name", "load"]);
+  checkText("file", model.file);
+  if (model.name !== undefined) checkText("name", model.name);
+}
+
+/** Names that a server at a loopback address is called by. At another address anybody may call it as they like. */
+function namesOf(host: string, hosts: readonly string[]): readonly string[] {
+  const local = ["localhost", "127.0.0.1", "::1"];
+  if (hosts.length === 0 && !local.includes(host)) return [];
+  return [...local, host, ...hosts.map((name) => name.toLowerCase())];
+}
