@@ -27,8 +27,13 @@ export function historyPath(environment: NodeJS.ProcessEnv): string {
   return join(userFolder("state", environment), "history");
 }
 
+type Single = string | number | boolean;
+type ConfigValue = Single | readonly Single[];
+
+const isSingle = (value: unknown): value is Single => ["string", "number", "boolean"].includes(typeof value);
+
 /** The config file's entries; none when there is no such file. @throws GrokError `argument` naming the file. */
-export function readConfig(path: string): ReadonlyMap<string, string | number | boolean> {
+export function readConfig(path: string): ReadonlyMap<string, ConfigValue> {
   let text: string;
   try {
     text = readTextFile(path);
@@ -45,10 +50,10 @@ export function readConfig(path: string): ReadonlyMap<string, string | number | 
   if (typeof document !== "object" || document === null || Array.isArray(document)) {
     throw usageError(`${path}: expected one JSON object, such as {"model": "FILE", "temperature": 0.7}`);
   }
-  const entries = new Map<string, string | number | boolean>();
+  const entries = new Map<string, ConfigValue>();
   for (const [key, value] of Object.entries(document)) {
-    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
-      throw usageError(`${path}: "${key}" expects text, a number, true or false`);
+    if (!(isSingle(value) || (Array.isArray(value) && value.every(isSingle)))) {
+      throw usageError(`${path}: "${key}" expects text, a number, true or false, or a list of them`);
     }
     entries.set(key, value);
   }

@@ -15,6 +15,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   forbidden: 1,
   "too-large": 1,
   busy: 1,
+  limited: 1,
   argument: 2,
   cancelled: 130,
 };

@@ -2,20 +2,9 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { defaultSamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
 import { languageNames } from "./messages.ts";
-import { anyText, choice, integer, number, path, type Reader, text } from "./values.ts";
-
-/**
- * Options that can also come from the environment and from the config file. A flag wins over the variable, the
- * variable over the file, the file over the default. Names follow from one another: `--top-k`, GROK1_TOP_K, `"topK"`.
- */
-interface Setting {
-  readonly flags: string;
-  readonly description: string;
-  /** Absent: a switch, whose variable counts when set and whose entry in the file is true or false. */
-  readonly read?: Reader;
-  /** What holds when nobody says anything, for `--help`. */
-  readonly usually: string;
-}
+import { serverSettings } from "./server-settings.ts";
+import type { Setting } from "./setting.ts";
+import { anyText, choice, integer, number, path, text } from "./values.ts";
 
 const settings = {
   model: {
@@ -148,6 +137,7 @@ const settings = {
     read: integer(0),
     usually: "another one each time",
   },
+  ...serverSettings,
 } as const satisfies Record<string, Setting>;
 
 export type SettingName = keyof typeof settings;
@@ -194,6 +184,11 @@ export function usualNumber(name: SettingName): string | undefined {
   return Number.isNaN(Number(usually)) ? undefined : `(${usually})`;
 }
 
+/** Reads one of a setting's several values, in a variable all of them. */
+function readSeveral({ read, between }: Setting): (value: string, before: readonly unknown[] | undefined) => unknown[] {
+  return (value, before = []) => [...before, ...value.split(between!).map((one) => read!(one.trim()))];
+}
+
 /** Adds settings to a command, in the order given. */
 export function addSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {
@@ -201,12 +196,20 @@ export function addSettings(command: Command, names: readonly SettingName[]): Co
     const option = new Option(setting.flags, setting.description);
     const variable = variableOf(option);
     option.env(variable);
-    if (setting.read) option.argParser(setting.read);
+    if (setting.between) option.argParser(readSeveral(setting));
+    else if (setting.read) option.argParser(setting.read);
     option.description = `${setting.description} (${[setting.usually && `default: ${setting.usually}`, `env: ${variable}`, `config: ${name}`].filter(Boolean).join(", ")})`;
     madeHere.add(option);
     command.addOption(option);
   }
   return command;
+}
+
+/** Reads an entry of the config file, of which some can be lists. */
+function readEntry(name: SettingName, value: unknown): unknown {
+  const { between }: Setting = settings[name];
+  if (between === undefined) return readSetting(name, String(value));
+  return (Array.isArray(value) ? (value as unknown[]) : [value]).map((one) => readSetting(name, String(one)));
 }
 
 /**
@@ -218,9 +221,13 @@ export function applyConfig(command: Command, config: ReadonlyMap<string, unknow
     if (!Object.hasOwn(settings, key)) {
       throw usageError(`${path}: there is no setting "${key}"; known are ${Object.keys(settings).join(", ")}`);
     }
+    const { between }: Setting = settings[key as SettingName];
+    if (Array.isArray(value) && between === undefined) {
+      throw usageError(`${path}: "${key}" expects text, a number, true or false`);
+    }
     let read: unknown;
     try {
-      read = readSetting(key as SettingName, String(value));
+      read = readEntry(key as SettingName, value);
     } catch (error) {
       if (error instanceof InvalidArgumentError) throw usageError(`${path}: "${key}": ${value}: ${error.message}`);
       throw error;

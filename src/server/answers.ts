@@ -35,21 +35,27 @@ export async function startAnswers(
 ): Promise<Answers> {
   const options = { ...given, signal };
   const sessions = n === 1 ? [] : [model.session()];
+  let generations: readonly Generation[] = [];
+  let reported = false;
+  const results = async () => {
+    const all = await Promise.all(generations.map(({ result }) => result));
+    if (!reported) report(all);
+    reported = true;
+    return all;
+  };
   const close = async () => {
+    // What was computed for who left before the end counts too.
+    for (const generation of generations) generation.cancel();
+    await results().catch(() => undefined);
     await Promise.all(sessions.map((session) => session.close()));
   };
   try {
     if (n > 1) await ask(sessions[0]!, { ...options, maxTokens: 0 }).result;
     while (n > 1 && sessions.length < n) sessions.push(sessions[0]!.fork());
     const { seed } = options;
-    const generations = (n === 1 ? [model] : sessions).map((place, i) =>
+    generations = (n === 1 ? [model] : sessions).map((place, i) =>
       ask(place, { ...options, ...(seed !== undefined && { seed: seed + i }) }),
     );
-    const results = async () => {
-      const all = await Promise.all(generations.map(({ result }) => result));
-      report(all);
-      return all;
-    };
     return { results, pieces: () => interleave(generations), [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();

@@ -297,8 +297,124 @@ describe("who may ask", () => {
     expect((await closed.get("/v1/models", { authorization: `Bearer ${hash("secret")}` })).status).toBe(401);
     expect((await closed.get("/v1/models", { authorization: "Bearer secret" })).status).toBe(200);
     expect((await closed.get("/v1/models", { "x-api-key": "other" })).status).toBe(200);
-    expect(closed.log.map(({ key }) => key)).toEqual([undefined, undefined, undefined, "laptop", "phone"]);
+    expect((await closed.get("/v1/models", { authorization: "Bearer" })).status).toBe(401);
+    expect(closed.log.map(({ key }) => key)).toEqual([undefined, undefined, undefined, "laptop", "phone", undefined]);
     expect(JSON.stringify(closed.log)).not.toContain("secret");
+  });
+});
+
+describe("how much one may ask", () => {
+  const hash = (key: string) => createHash("sha256").update(key).digest("hex");
+  const keys = { laptop: hash("secret"), phone: hash("other") };
+  const as = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
+  const { path, ...asked } = { path: "/v1/chat/completions", messages, ...drawn };
+
+  it("is counted by key, and refused in each API's shape with the time to wait", async () => {
+    await using served = startTestServer(files, {
+      keys,
+      quota: { requestsPerMinute: 1 },
+      quotas: { phone: { requestsPerMinute: 5 } },
+    });
+    const first = await served.post(path, asked, as("secret"));
+    expect(first.status).toBe(200);
+    expect(first.headers.get("x-ratelimit-limit-requests")).toBe("1");
+    expect(first.headers.get("x-ratelimit-remaining-requests")).toBe("0");
+    expect(first.headers.get("x-ratelimit-reset-requests")).toMatch(/^(1m0|[1-5]?[0-9])s$/);
+    const second = await served.post(path, asked, as("secret"));
+    expect(Number(second.headers.get("retry-after"))).toBeGreaterThan(50);
+    expect(await json(second)).toMatchObject({
+      status: 429,
+      error: {
+        type: "rate_limit_error",
+        code: "rate_limit_exceeded",
+        message: expect.stringMatching(/1 requests a minute/),
+      },
+    });
+    const claude = { model: "llama", max_tokens: 4, messages };
+    expect(await json(await served.post("/v1/messages", claude, as("secret")))).toMatchObject({
+      ...{ status: 429, type: "error", error: { type: "rate_limit_error" } },
+    });
+    expect(await json(await served.post("/api/chat", { model: "llama", messages }, as("secret")))).toMatchObject({
+      ...{ status: 429, error: expect.stringMatching(/try again/) },
+    });
+    // What costs nothing is not counted; another key has its own share.
+    expect((await served.get("/v1/models", as("secret").headers)).status).toBe(200);
+    expect((await served.post(path, asked, as("other"))).status).toBe(200);
+  });
+
+  it("counts the tokens of who leaves before the end", async () => {
+    await using served = startTestServer(files, { quota: { tokensPerMinute: 1 } });
+    const stream = await served.post(path, { messages, max_tokens: 200, ignore_eos: true, stream: true });
+    const reader = stream.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    await expect.poll(() => served.log.length).toBe(1);
+    expect(served.log[0]!.promptTokens).toBeGreaterThan(0);
+    const refused = await served.post(path, asked);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(60);
+    expect(refused.headers.get("x-ratelimit-remaining-tokens")).toBe("0");
+  });
+
+  it("ends with an answer's length, whatever a request says", async () => {
+    const limits = { atOnce: 8, waiting: 8, bodyBytes: 100_000, outputTokens: 3 };
+    await using served = startTestServer(files, { limits });
+    for (const body of [asked, { messages, ignore_eos: true }, { ...asked, n: 2 }]) {
+      const { usage, choices } = await json(await served.post(path, { ...body, ignore_eos: true }));
+      expect(usage.completion_tokens).toBe(3 * choices.length);
+      expect(choices[0].finish_reason).toBe("length");
+    }
+  });
+
+  it("of keys is ten wrong ones in a minute from an address, then not even the right one", async () => {
+    await using served = startTestServer(files, { keys });
+    const ask = (key: string, address: string) =>
+      served.app.fetch(
+        new Request("http://localhost/v1/models", { headers: { host: "localhost", authorization: `Bearer ${key}` } }),
+        address,
+      );
+    for (let i = 0; i < 10; i++) expect((await ask(`guess ${i}`, "192.0.2.1")).status).toBe(401);
+    const refused = await ask("secret", "192.0.2.1");
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get("retry-after"))).toBeLessThanOrEqual(6);
+    expect((await ask("secret", "192.0.2.2")).status).toBe(200);
+  });
+});
+
+describe("the end", () => {
+  it("lets those come to theirs who are being answered, and refuses others", async () => {
+    await using served = startTestServer(files);
+    const stream = await served.post("/v1/chat/completions", {
+      ...{ messages, max_tokens: 30, ignore_eos: true, stream: true },
+    });
+    let over = false;
+    const drained = served.app.drain().then(() => {
+      over = true;
+    });
+    const refused = await served.post("/v1/chat/completions", { messages });
+    expect(await json(refused)).toMatchObject({ status: 503, error: { type: "overloaded_error" } });
+    expect(refused.headers.get("retry-after")).toMatch(/^\d+$/);
+    expect((await served.get("/health")).status).toBe(503);
+    expect(over).toBe(false);
+    expect((await eventsOf(stream)).at(-1)).toBe("[DONE]");
+    await drained;
+  });
+
+  it("comes at once where nobody asks", async () => {
+    await using served = startTestServer(files);
+    await served.app.drain();
+  });
+});
+
+describe("a request's id", () => {
+  it.each([
+    ["its client's", "trace-1.2", "trace-1.2"],
+    ["one of the server's where that could not stand in a log", "two words", /^[0-9a-f]{24}$/],
+    ["or is too long", "x".repeat(129), /^[0-9a-f]{24}$/],
+  ])("is %s", async (_, given, expected) => {
+    const response = await server.get("/v1/models", { "x-request-id": given });
+    expect(response.headers.get("x-request-id")).toMatch(expected);
+    expect(server.log.at(-1)!.requestId).toMatch(expected);
   });
 });
 

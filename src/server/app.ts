@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { Hono } from "hono";
 import { GrokError } from "../errors.ts";
-import type { GenerateOptions } from "../generate/types.ts";
+import type { GenerateOptions, LanguageModel } from "../generate/types.ts";
 import { anthropic } from "./anthropic/dialect.ts";
 import type { Asked, Dialect, Served } from "./dialect.ts";
 import { isStream, streamResponse } from "./events.ts";
@@ -12,12 +12,18 @@ import { llamaCpp } from "./llama-cpp/dialect.ts";
 import type { ModelHost, ModelUse } from "./models.ts";
 import { ollama } from "./ollama/dialect.ts";
 import { openAi } from "./openai/dialect.ts";
+import { overseeModel } from "./overseen-model.ts";
+import { createQuotas, type Quota } from "./quota.ts";
 
 export interface AppOptions extends GuardOptions {
   readonly models: ModelHost;
   /** Sampling where a request says nothing, in place of a dialect's own defaults. */
   readonly preferred: GenerateOptions;
   readonly limits: Limits;
+  /** What each key may ask for. */
+  readonly quota?: Quota;
+  /** The same, of keys that have their own, by name. */
+  readonly quotas?: Readonly<Record<string, Quota>>;
   /** Told of every request that ended. */
   readonly log: (entry: LogEntry) => void;
 }
@@ -30,11 +36,16 @@ export interface Limits {
   readonly waiting: number;
   /** Of one request. */
   readonly bodyBytes: number;
+  /** Of one answer, whatever its request says; undefined: until the context is full. */
+  readonly outputTokens?: number | undefined;
 }
 
 /** A request as a log has it: nothing of what was said. */
 export interface LogEntry {
+  /** Of the answer. */
   readonly id: string;
+  /** What its client calls it, where it does. */
+  readonly requestId: string;
   readonly method: string;
   readonly path: string;
   readonly status: number;
@@ -49,7 +60,10 @@ export interface LogEntry {
 
 /** The server as a function from requests to responses. */
 export interface App {
-  fetch(request: Request): Promise<Response>;
+  /** @param address where the request comes from */
+  fetch(request: Request, address?: string): Promise<Response>;
+  /** From now on requests are refused; resolves when those under way have ended. */
+  drain(): Promise<void>;
 }
 
 /** The last one owns what nobody else does. */
@@ -60,9 +74,17 @@ const dialectOf = (path: string): Dialect => dialects.find((dialect) => dialect.
 type Draft = { -readonly [K in keyof LogEntry]: LogEntry[K] };
 type Bindings = { Bindings: { entry: Draft } };
 
-export function createApp({ models, preferred, limits, log, ...guardOptions }: AppOptions): App {
-  const guard = createGuard(guardOptions);
+export function createApp(options: AppOptions): App {
+  const { models, preferred, limits, log } = options;
+  const guard = createGuard(options);
+  const hasKeys = Object.keys(options.keys).length > 0;
+  const quotas = createQuotas(options.quota ?? {}, options.quotas ?? {});
   const gate = createGate(limits);
+  const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
+  const oversee = (model: LanguageModel) =>
+    overseeModel(model, {
+      settle: (given) => (most < (given.maxTokens ?? Number.POSITIVE_INFINITY) ? { ...given, maxTokens: most } : given),
+    });
   const app = new Hono<Bindings>();
   // Whatever goes wrong, here or on the way to here, is answered in one place.
   app.onError((error) => {
@@ -78,12 +100,15 @@ export function createApp({ models, preferred, limits, log, ...guardOptions }: A
     const use = await (asked.computes ? enter(asked.model, signal) : models.use(asked.model, signal));
     entry.model = use.name;
     const report: Served["report"] = (results) => {
-      entry.promptTokens += results[0]?.usage.promptTokens ?? 0;
-      for (const { usage } of results) entry.completionTokens += usage.completionTokens;
+      const prompt = results[0]?.usage.promptTokens ?? 0;
+      const completion = results.reduce((sum, { usage }) => sum + usage.completionTokens, 0);
+      entry.promptTokens += prompt;
+      entry.completionTokens += completion;
+      quotas.spend(entry.key, prompt + completion);
     };
     let held: Disposable | undefined = use;
     try {
-      const reply = asked.reply({ id: entry.id, name: use.name, model: use.model, signal, preferred, report });
+      const reply = asked.reply({ id: entry.id, name: use.name, model: oversee(use.model), signal, preferred, report });
       const pieces = asked.stream ? reply.pieces?.() : undefined;
       if (pieces === undefined) return Response.json(await reply.whole());
       held = undefined;
@@ -132,33 +157,53 @@ export function createApp({ models, preferred, limits, log, ...guardOptions }: A
     }),
   );
 
-  async function respond(request: Request, entry: Draft): Promise<Response> {
+  async function respond(request: Request, entry: Draft, address: string): Promise<Response> {
     try {
       const cors = guard.corsHeaders(request);
       if (request.method === "OPTIONS" && Object.keys(cors).length > 0) return new Response(null, { status: 204 });
-      entry.key = guard.admit(request);
+      if (draining) throw new GrokError("busy", "the server is ending");
+      entry.key = guard.admit(request, address);
+      if (request.method === "POST") quotas.enter(entry.key);
       return await app.fetch(request, { entry });
     } catch (error) {
       const failure = failureIn(entry, error);
-      return Response.json(dialectOf(entry.path).error(failure), { status: failure.status });
+      const { status, retryAfter } = failure;
+      const response = Response.json(dialectOf(entry.path).error(failure), { status });
+      if (retryAfter !== undefined) response.headers.set("retry-after", String(retryAfter));
+      return response;
     }
   }
 
+  /** Of who was let in. */
+  const shares = ({ key }: Draft) => (hasKeys && key === undefined ? {} : quotas.headers(key));
+
+  /** Requests that have not ended, those with a stream until its last byte. */
+  let underWay = 0;
+  let draining = false;
+  let drained = () => {};
+
   return {
-    async fetch(request) {
+    async drain() {
+      draining = true;
+      if (underWay > 0) await new Promise<void>((resolve) => (drained = resolve));
+    },
+    async fetch(request, address = "") {
       const began = performance.now();
+      underWay++;
+      const id = randomBytes(12).toString("hex");
       const entry: Draft = {
-        ...{ id: randomBytes(12).toString("hex"), method: request.method, path: new URL(request.url).pathname },
+        ...{ id, requestId: requestIdOf(request) ?? id, method: request.method, path: new URL(request.url).pathname },
         ...{ status: 0, seconds: 0, key: undefined, model: undefined, promptTokens: 0, completionTokens: 0 },
         error: undefined,
       };
-      const response = await respond(request, entry);
-      for (const [name, value] of Object.entries(guard.corsHeaders(request))) response.headers.set(name, value);
-      response.headers.set("x-request-id", entry.id);
+      const response = await respond(request, entry, address);
+      const said = { "x-request-id": entry.requestId, ...guard.corsHeaders(request), ...shares(entry) };
+      for (const [name, value] of Object.entries(said)) response.headers.set(name, value);
       const end = () => {
         entry.status = response.status;
         entry.seconds = (performance.now() - began) / 1000;
         log(entry);
+        if (--underWay === 0) drained();
       };
       // A stream has ended when its last byte has gone, or nobody wants it any more.
       if (response.body !== null && isStream(response)) return new Response(watch(response.body, end), response);
@@ -166,6 +211,12 @@ export function createApp({ models, preferred, limits, log, ...guardOptions }: A
       return response;
     },
   };
+}
+
+/** What a client or a proxy calls a request, where that can stand in a header and a log. */
+function requestIdOf({ headers }: Request): string | undefined {
+  const given = headers.get("x-request-id") ?? "";
+  return /^[\w.:/+=-]{1,128}$/.test(given) ? given : undefined;
 }
 
 function failureIn(entry: Draft, error: unknown): Failure {

@@ -2,7 +2,16 @@ import { type ErrorCode, GrokError } from "../errors.ts";
 
 /** The one table from error codes to HTTP status. */
 const statusOf: Readonly<Record<ErrorCode, number>> = {
-  ...{ argument: 400, capacity: 400, denied: 401, forbidden: 403, "not-found": 404, "too-large": 413, busy: 503 },
+  ...{
+    argument: 400,
+    capacity: 400,
+    denied: 401,
+    forbidden: 403,
+    "not-found": 404,
+    "too-large": 413,
+    limited: 429,
+    busy: 503,
+  },
   ...{ cancelled: 499, io: 500, format: 500, unsupported: 500, shape: 500, internal: 500 },
 };
 
@@ -14,15 +23,23 @@ export interface Failure {
   readonly message: string;
   /** The field of the request that is at fault, where one is. */
   readonly field: string | undefined;
+  /** In so many seconds the same may be asked again; undefined where time changes nothing. */
+  readonly retryAfter: number | undefined;
 }
+
+/** Who is turned away because others are being served may try again soon. */
+const busySeconds = 2;
+
+const plain = { field: undefined, retryAfter: undefined };
 
 /** @param defect is told of what is no {@link GrokError}: a client need not see a stack, the log must. */
 export function failureOf(error: unknown, defect: (error: unknown) => void): Failure {
   if (!(error instanceof GrokError)) {
     defect(error);
-    return { status: 500, code: "internal", message: "a defect in the server; its log says more", field: undefined };
+    return { status: 500, code: "internal", message: "a defect in the server; its log says more", ...plain };
   }
   const { code, message, details } = error;
   const field = typeof details.option === "string" ? details.option : undefined;
-  return { status: statusOf[code], code, message, field };
+  const retryAfter = code === "busy" ? busySeconds : code === "limited" ? Number(details.retryAfter) : undefined;
+  return { status: statusOf[code], code, message, field, retryAfter };
 }

@@ -1,11 +1,17 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { isIP } from "node:net";
 import { GrokError } from "../errors.ts";
+import { createGuesses } from "./guesses.ts";
 
 /** Who may ask, and from where. */
 export interface GuardOptions {
-  /** Keys that open the API, by name: SHA-256 of each, in hexadecimal. None: everybody may ask. */
+  /**
+   * Keys that open the API, by name: SHA-256 of each, in hexadecimal. None: everybody may ask. A fast hash, for keys are drawn and not
+   * thought up: who has the hash of 256 random bits cannot try them all however fast each try is, and a slow one would let anybody
+   * keep the server busy with wrong keys.
+   */
   readonly keys: Readonly<Record<string, string>>;
-  /** Names and addresses that the server is called by; empty: any. */
+  /** Names that the server is called by beside addresses; empty: any. */
   readonly hosts: readonly string[];
   /** Origins of pages, other than the server's own, that may ask; "*": any. */
   readonly origins: readonly string[];
@@ -15,21 +21,24 @@ export interface Guard {
   /**
    * The name of the request's key; undefined where none is needed. A page somewhere else must not be able to ask in the name of whoever
    * opened it: neither from its own origin, nor from a name that it lets point here.
-   * @throws GrokError `denied`, `forbidden`
+   * @param address where the request comes from
+   * @throws GrokError `denied`, `forbidden`; `limited` where too many wrong keys came from
    */
-  admit(request: Request): string | undefined;
+  admit(request: Request, address: string): string | undefined;
   /** Headers for a page of a listed origin. */
   corsHeaders(request: Request): Record<string, string>;
 }
 
 export function createGuard({ keys, hosts, origins }: GuardOptions): Guard {
   const known = Object.entries(keys).map(([name, hash]) => ({ name, hash: Buffer.from(hash, "hex") }));
+  const guesses = createGuesses();
   const mayAsk = (origin: string) => origins.includes("*") || origins.includes(origin);
 
   function checkHost(request: Request): void {
     // A request that came by no socket has its name in the address alone.
     const name = hostnameOf(request.headers.get("host") ?? new URL(request.url).host);
-    if (hosts.length === 0 || hosts.includes(name)) return;
+    // Only a name can be made to point here by others: a page at an address came from there.
+    if (hosts.length === 0 || hosts.includes(name) || isIP(name) > 0) return;
     throw new GrokError("forbidden", `this server is not called ${JSON.stringify(name)}`, { option: "host" });
   }
 
@@ -40,23 +49,25 @@ export function createGuard({ keys, hosts, origins }: GuardOptions): Guard {
     if (!own) throw new GrokError("forbidden", `pages of ${origin} may not ask here`, { option: "origin" });
   }
 
-  function keyOf(request: Request): string | undefined {
+  function keyOf(request: Request, address: string): string | undefined {
     if (known.length === 0) return undefined;
+    guesses.check(address);
     const given = request.headers.get("authorization")?.replace(/^Bearer\s+/i, "") ?? request.headers.get("x-api-key");
     if (given === null || given === undefined)
       throw new GrokError("denied", "a key is needed: Authorization: Bearer KEY");
     const hash = createHash("sha256").update(given).digest();
     // All are compared, whichever fits: time tells nothing.
     const fitting = known.filter((key) => key.hash.length === hash.length && timingSafeEqual(key.hash, hash));
-    if (fitting.length === 0) throw new GrokError("denied", "the key is not one of this server's");
-    return fitting[0]!.name;
+    if (fitting.length > 0) return fitting[0]!.name;
+    guesses.wrong(address);
+    throw new GrokError("denied", "the key is not one of this server's");
   }
 
   return {
-    admit(request) {
+    admit(request, address) {
       checkHost(request);
       checkOrigin(request);
-      return keyOf(request);
+      return keyOf(request, address);
     },
     corsHeaders(request): Record<string, string> {
       const origin = request.headers.get("origin");
@@ -65,6 +76,7 @@ export function createGuard({ keys, hosts, origins }: GuardOptions): Guard {
         "access-control-allow-origin": origin,
         "access-control-allow-headers": "authorization, content-type, x-api-key",
         "access-control-allow-methods": "GET, POST",
+        "access-control-expose-headers": "x-request-id, retry-after",
         vary: "origin",
       };
     },

@@ -1,4 +1,5 @@
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import type { Socket } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { ioError } from "../bytes/io-error.ts";
 import type { App } from "./app.ts";
@@ -7,16 +8,32 @@ import type { App } from "./app.ts";
 export interface Listening {
   /** Where it is found: `http://127.0.0.1:8080`. */
   readonly url: string;
-  /** No more requests are taken; those under way are answered, until `signal` says that it is enough. */
+  /** Requests are refused from now on; those under way are answered, until `signal` says that it is enough. */
   drain(signal: AbortSignal): Promise<void>;
 }
 
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Connections at a time; further ones are closed. */
+  readonly connections: number;
+  /** Who has taken nothing of an answer for so long is dropped. */
+  readonly stalledSeconds: number;
+  /** Whether a proxy stands before the server, whose last word in X-Forwarded-For is where a request comes from. */
+  readonly behindProxy: boolean;
+}
+
 /** @throws GrokError `io` when the address cannot be had */
-export async function listen(app: App, host: string, port: number): Promise<Listening> {
-  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server;
-  // Who sends a request's head or body bit by bit does not hold a connection for ever.
-  server.headersTimeout = 20_000;
-  server.requestTimeout = 300_000;
+export async function listen(app: App, options: ListenOptions): Promise<Listening> {
+  const { host, port, connections, stalledSeconds, behindProxy } = options;
+  const server = createAdaptorServer({
+    fetch: (request, { incoming }) => app.fetch(request, addressOf(incoming as IncomingMessage, behindProxy)),
+    overrideGlobalObjects: false,
+    // Who sends a request's head or body bit by bit does not hold a connection for ever.
+    serverOptions: { headersTimeout: 20_000, requestTimeout: 120_000, connectionsCheckingInterval: 5000 },
+  }) as Server;
+  server.maxConnections = connections;
+  const sweeper = dropStalled(server, stalledSeconds);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(ioError("listen at", `${host}:${port}`, error)));
     server.listen(port, host, resolve);
@@ -26,12 +43,45 @@ export async function listen(app: App, host: string, port: number): Promise<List
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${at}`,
     async drain(signal) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      const end = () => server.closeAllConnections();
+      const closed = new Promise<void>((resolve) => server.once("close", resolve));
+      const end = () => {
+        server.close();
+        server.closeAllConnections();
+      };
       if (signal.aborted) end();
       signal.addEventListener("abort", end, { once: true });
+      // Until then the address stays, so that who asks is told that the server is ending.
+      await Promise.race([app.drain(), closed]);
+      server.close();
+      server.closeIdleConnections();
       await closed;
+      clearInterval(sweeper);
     },
   };
+}
+
+/** An answer that nobody takes holds memory, and a place among those that are computed. */
+function dropStalled(server: Server, seconds: number): NodeJS.Timeout {
+  const sockets = new Map<Socket, { taken: number; since: number }>();
+  server.on("connection", (socket: Socket) => {
+    sockets.set(socket, { taken: 0, since: performance.now() });
+    socket.once("close", () => sockets.delete(socket));
+  });
+  const sweep = () => {
+    const now = performance.now();
+    for (const [socket, state] of sockets) {
+      const taken = socket.bytesWritten - socket.writableLength;
+      if (socket.writableLength === 0 || taken !== state.taken) Object.assign(state, { taken, since: now });
+      else if (now - state.since > seconds * 1000) socket.destroy();
+    }
+  };
+  return setInterval(sweep, Math.min(5, seconds / 2) * 1000).unref();
+}
+
+/** Of an IPv6 address the network: who has one has 2^64 of them. */
+function addressOf({ headers, socket }: IncomingMessage, behindProxy: boolean): string {
+  const forwarded = behindProxy ? [headers["x-forwarded-for"] ?? []].flat().join(",").split(",").at(-1)!.trim() : "";
+  const address = forwarded || (socket.remoteAddress ?? "");
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, "");
+  return plain.includes(":") ? plain.split(":").slice(0, 4).join(":") : plain;
 }

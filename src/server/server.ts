@@ -1,10 +1,13 @@
+import { hostname } from "node:os";
 import { basename } from "node:path";
 import { describeValue, GrokError } from "../errors.ts";
 import { loadModel } from "../generate/load.ts";
 import type { GenerateOptions, LanguageModel } from "../generate/types.ts";
-import { checkList, checkNames, checkText, checkTexts, checkWhole } from "../options.ts";
+import { checkList, checkNames, checkText, checkTexts, checkWhole, withDefaults } from "../options.ts";
 import type { LogEntry } from "./app.ts";
+import { defaultServerOptions } from "./defaults.ts";
 import type { Listening } from "./listen.ts";
+import { type Quota, quotaNames } from "./quota.ts";
 
 export interface ServerOptions {
   /** The first answers whoever names none. */
@@ -13,18 +16,30 @@ export interface ServerOptions {
   readonly host?: string | undefined;
   /** 0: a free one. Default: 8080. */
   readonly port?: number | undefined;
-  /** Names that the server is called by besides its address. Where none is given, and the address is not this computer's own, any. */
+  /** Names that the server is called by besides addresses and the computer's own names; "*": any, as it is with keys at another address. */
   readonly hosts?: readonly string[] | undefined;
   /** Origins of pages, other than the server's own, that may ask; "*": any. */
   readonly origins?: readonly string[] | undefined;
   /** Keys that open the API, by name: SHA-256 of each, in hexadecimal. None: everybody may ask. */
   readonly keys?: Readonly<Record<string, string>> | undefined;
+  /** What each key may ask for, or all who ask together where there are no keys. Default: as much as there is. */
+  readonly quota?: Quota | undefined;
+  /** The same, of keys that have their own, by name. */
+  readonly quotas?: Readonly<Record<string, Quota>> | undefined;
   /** Requests that are computed at a time. Default: 16. */
   readonly atOnce?: number | undefined;
   /** Requests that wait; further ones are refused. Default: 256. */
   readonly waiting?: number | undefined;
   /** Most bytes of a request. Default: 16 MiB. */
   readonly bodyBytes?: number | undefined;
+  /** Most tokens of an answer, whatever a request says. Default: until the context is full. */
+  readonly outputTokens?: number | undefined;
+  /** Connections at a time; further ones are closed. Default: 1024. */
+  readonly connections?: number | undefined;
+  /** Seconds after which a client is dropped that has taken nothing of its answer. Default: 60. */
+  readonly stalledSeconds?: number | undefined;
+  /** Whether a proxy stands before the server, whose last word in X-Forwarded-For is where a request comes from. Default: false. */
+  readonly behindProxy?: boolean | undefined;
   /** Models in memory at a time. Default: 1. */
   readonly loaded?: number | undefined;
   /** Seconds without a request after which a model's memory is given back. Default: never. */
@@ -58,14 +73,19 @@ export interface ModelServer extends AsyncDisposable {
 
 const optionNames = Object.keys({
   ...{ models: true, host: true, port: true, hosts: true, origins: true, keys: true, atOnce: true, waiting: true },
-  ...{ bodyBytes: true, loaded: true, idleSeconds: true, preferred: true, onRequest: true },
+  ...{ bodyBytes: true, loaded: true, idleSeconds: true, preferred: true, onRequest: true, quota: true, quotas: true },
+  ...{ outputTokens: true, connections: true, stalledSeconds: true, behindProxy: true },
 } satisfies Record<keyof ServerOptions, true>);
 
 /** @throws GrokError `argument`. */
 export async function createServer(options: ServerOptions): Promise<ModelServer> {
   checkNames("createServer", options, optionNames);
-  const { host = "127.0.0.1", port = 8080, hosts = [], origins = [], keys = {}, onRequest } = options;
-  const { atOnce = 16, waiting = 256, bodyBytes = 2 ** 24, loaded = 1, idleSeconds, preferred = {} } = options;
+  const { hosts = [], origins = [], keys = {}, onRequest, quota = {}, quotas = {} } = options;
+  const { idleSeconds, preferred = {}, outputTokens, behindProxy = false } = options;
+  const { host, port, atOnce, waiting, bodyBytes, loaded, connections, stalledSeconds } = withDefaults<
+    ServerOptions,
+    keyof typeof defaultServerOptions
+  >(options, defaultServerOptions);
   checkList("models", options.models);
   for (const model of options.models) checkModel(model);
   checkText("host", host);
@@ -77,7 +97,8 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     throw new GrokError("argument", message, { option: "keys" });
   }
   checkWhole("port", port, 0, 65_535);
-  const numbers = { atOnce, waiting, bodyBytes, loaded };
+  for (const share of [quota, ...Object.values(quotas)]) checkQuota(share);
+  const numbers = { atOnce, waiting, bodyBytes, loaded, connections, stalledSeconds, outputTokens: outputTokens ?? 1 };
   for (const [name, value] of Object.entries(numbers)) checkWhole(name, value, name === "waiting" ? 0 : 1, 2 ** 40);
   // Only now: who serves nothing starts without it.
   const [{ createApp }, { createModelHost }, { listen }] = await Promise.all([
@@ -90,14 +111,14 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     ...{ atOnce: loaded, idleSeconds },
   });
   const app = createApp({
-    ...{ models, preferred, keys, origins, hosts: namesOf(host, hosts) },
-    ...{ limits: { atOnce, waiting, bodyBytes }, log: (entry) => onRequest?.(entry) },
+    ...{ models, preferred, keys, origins, quota, quotas, hosts: namesOf(options) },
+    ...{ limits: { atOnce, waiting, bodyBytes, outputTokens }, log: (entry) => onRequest?.(entry) },
   });
   return {
-    fetch: app.fetch,
+    fetch: (request) => app.fetch(request),
     async listen(signal = new AbortController().signal) {
       (await models.use(undefined, signal))[Symbol.dispose]();
-      return listen(app, host, port);
+      return listen(app, { host, port, connections, stalledSeconds, behindProxy });
     },
     close: models.close,
     [Symbol.asyncDispose]: models.close,
@@ -110,9 +131,17 @@ function checkModel(model: ModelToServe): void {
   if (model.name !== undefined) checkText("name", model.name);
 }
 
-/** Names that a server at a loopback address is called by. At another address anybody may call it as they like. */
-function namesOf(host: string, hosts: readonly string[]): readonly string[] {
+function checkQuota(quota: Quota): void {
+  checkNames("quota", quota, quotaNames);
+  for (const [name, value] of Object.entries(quota)) if (value !== undefined) checkWhole(name, value, 1, 2 ** 50);
+}
+
+/**
+ * Names that the server is called by. A page whose name is made to point here would pass for one of this computer's: only who brings a
+ * key may call it as they like.
+ */
+function namesOf({ host = defaultServerOptions.host, hosts = [], keys = {} }: ServerOptions): readonly string[] {
   const local = ["localhost", "127.0.0.1", "::1"];
-  if (hosts.length === 0 && !local.includes(host)) return [];
-  return [...local, host, ...hosts.map((name) => name.toLowerCase())];
+  if (hosts.includes("*") || (Object.keys(keys).length > 0 && !local.includes(host))) return [];
+  return [...local, host, hostname(), ...hosts].map((name) => name.toLowerCase());
 }

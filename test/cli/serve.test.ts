@@ -1,11 +1,13 @@
-import { copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { finished, folder, grok1, models, start } from "./grok1.ts";
 
 /** Starts a server at a free port; its address is the first line that it prints. */
-async function serve(args: readonly string[]) {
-  const child = start(["serve", "--port", "0", "--backend", "reference", ...args]);
+async function serve(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const port = env.XDG_CONFIG_HOME === undefined ? ["--port", "0"] : [];
+  const child = start(["serve", ...port, "--backend", "reference", ...args], env);
   const outcome = finished(child);
   const url = await new Promise<string>((resolve, reject) => {
     child.stdout.once("data", (line: Buffer) => resolve(line.toString().trim()));
@@ -14,9 +16,9 @@ async function serve(args: readonly string[]) {
   return { child, url, outcome };
 }
 
-const ask = (url: string, body: object) =>
+const ask = (url: string, body: object, headers: Readonly<Record<string, string>> = {}) =>
   fetch(`${url}/v1/chat/completions`, {
-    ...{ method: "POST", headers: { "content-type": "application/json" } },
+    ...{ method: "POST", headers: { "content-type": "application/json", ...headers } },
     body: JSON.stringify({ messages: [{ role: "user", content: "What of it?" }], seed: 1, ...body }),
   });
 
@@ -38,7 +40,7 @@ describe("serve", () => {
     const many = join(folder, "many");
     mkdirSync(many);
     for (const name of ["llama", "mixtral"]) copyFileSync(join(models, `${name}.gguf`), join(many, `${name}.gguf`));
-    const { child, url, outcome } = await serve(["--models", many, "--no-log"]);
+    const { child, url, outcome } = await serve(["--models", many, "--log", "none"]);
     for (const model of ["mixtral", "llama"]) {
       const answer = (await (await ask(url, { model, max_tokens: 2 })).json()) as { readonly model: string };
       expect(answer.model).toBe(model);
@@ -47,9 +49,53 @@ describe("serve", () => {
     expect(await outcome).toMatchObject({ status: 0, stderr: "" });
   });
 
+  it("takes its settings from the config file and the environment, keys by their hashes alone", async () => {
+    const made = await grok1(["serve", "--new-key", "laptop"]);
+    const [, key, entry] = /^key: (grok1_[\w-]{43})\nkeyHash: (laptop:[0-9a-f]{64})\n$/.exec(made.stdout)!;
+    expect((await grok1(["serve", "--new-key", "laptop"])).stdout).not.toBe(made.stdout);
+    const home = join(folder, "served");
+    mkdirSync(join(home, "grok1"), { recursive: true });
+    const config = { keyHash: [`${entry}:requests-per-minute=2`, `phone:${"0".repeat(64)}`], port: 0, log: "none" };
+    writeFileSync(join(home, "grok1", "config.json"), JSON.stringify(config));
+    const env = { XDG_CONFIG_HOME: home, GROK1_OUTPUT_LIMIT: "2", GROK1_LOG: "json" };
+    const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")], env);
+    const statuses = [];
+    for (const authorization of ["", `Bearer ${key}`, `Bearer ${key}`, `Bearer ${key}`]) {
+      const answer = await ask(url, { ignore_eos: true }, { ...(authorization && { authorization }) });
+      statuses.push(answer.status);
+      if (answer.status === 200) expect(await answer.json()).toMatchObject({ usage: { completion_tokens: 2 } });
+    }
+    expect(statuses).toEqual([401, 200, 200, 429]);
+    child.kill("SIGTERM");
+    const { status, stderr } = await outcome;
+    expect(status).toBe(0);
+    const entries = stderr
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as object);
+    expect(entries[1]).toMatchObject({ level: "info", status: 200, key: "laptop", completionTokens: 2 });
+    expect(stderr).not.toContain(key);
+  });
+
+  it("refuses what comes while it ends, and ends at once when it is told again", async () => {
+    const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")]);
+    // Its body never comes to an end.
+    const slow = request(`${url}/tokenize`, { method: "POST", headers: { "content-length": 100 } });
+    const lost = new Promise((resolve) => slow.once("error", resolve));
+    await new Promise<void>((resolve) => slow.write("{", () => resolve()));
+    await expect.poll(async () => (await fetch(`${url}/health`)).status).toBe(200);
+    child.kill("SIGTERM");
+    await expect.poll(async () => (await fetch(`${url}/health`)).status).toBe(503);
+    child.kill("SIGTERM");
+    expect((await outcome).status).toBe(143);
+    await lost;
+  });
+
   it.each([
     ["a port that is taken", (url: string) => ["--port", new URL(url).port], 1, /cannot listen at/],
     ["a key without its hash", () => ["--key-hash", "laptop:secret"], 2, /NAME:SHA256/],
+    ["two keys of one name", () => ["--key-hash", `a:${"0".repeat(64)},a:${"1".repeat(64)}`], 2, /two keys/],
+    ["a limit that is none", () => ["--key-hash", `a:${"0".repeat(64)}:often=3`], 2, /requests-per-minute=N/],
     ["a folder without models", () => ["--models", folder], 2, /no GGUF file/],
   ])("refuses %s", async (_, args, status, message) => {
     const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")]);

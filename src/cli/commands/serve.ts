@@ -1,29 +1,37 @@
+import { createHash, randomBytes } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { ioError } from "../../bytes/io-error.ts";
 import type { GenerateOptions } from "../../generate/types.ts";
-import type { LogEntry } from "../../server/app.ts";
+import type { Quota } from "../../server/quota.ts";
 import { createServer } from "../../server/server.ts";
-import { usageError } from "../exit.ts";
-import { catchInterrupt } from "../interrupt.ts";
+import { interruptedStatus, usageError } from "../exit.ts";
 import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
-import { addSettings, engineSettings, pick, samplingSettings } from "../settings.ts";
-import { escapeLine } from "../terminal.ts";
-import { adapterList, integer, path, repeated, text } from "../values.ts";
+import { createLog, type LogForm } from "../server-log.ts";
+import { type KeyEntry, serverSettings, usualDrain, usualLog } from "../server-settings.ts";
+import { addSettings, engineSettings, pick, type SettingName, samplingSettings } from "../settings.ts";
+import { adapterList, text } from "../values.ts";
 
-interface ServeOptions extends ModelOptions, Pick<GenerateOptions, (typeof samplingSettings)[number]> {
+interface ServeOptions extends ModelOptions, Quota, Pick<GenerateOptions, (typeof samplingSettings)[number]> {
   readonly models?: string;
-  readonly host: string;
-  readonly port: number;
+  readonly host?: string;
+  readonly port?: number;
+  readonly connections?: number;
+  readonly atOnce?: number;
+  readonly waiting?: number;
+  readonly loaded?: number;
+  readonly bodyLimit?: number;
+  readonly stalled?: number;
+  readonly drain?: number;
+  readonly log?: LogForm;
   readonly allowHost?: readonly string[];
   readonly allowOrigin?: readonly string[];
-  readonly keyHash?: readonly string[];
-  readonly atOnce: number;
-  readonly waiting: number;
-  readonly loaded: number;
+  readonly behindProxy?: boolean;
+  readonly keyHash?: readonly KeyEntry[];
+  readonly outputLimit?: number;
   readonly idle?: number;
-  readonly log: boolean;
+  readonly newKey?: string;
 }
 
 export function addServe(program: Command): void {
@@ -32,36 +40,23 @@ export function addServe(program: Command): void {
     .description(
       "Answer the clients of OpenAI's, Anthropic's and Ollama's APIs, on this computer alone unless told otherwise.",
     );
-  addModel(command)
-    .option("--models <folder>", "serve every GGUF file of a folder, by its name; loaded when first asked for", path())
-    .option("--host <address>", "address to listen at; 0.0.0.0 for all of this computer's", text(), "127.0.0.1")
-    .option("--port <n>", "port to listen at; 0: a free one", integer(0, 65535), 8080)
+  addSettings(addModel(command), Object.keys(serverSettings) as SettingName[])
     .option(
-      "--allow-host <name>",
-      "a name that the server is called by besides its address; can be given several times",
-      repeated(text()),
+      "--new-key <name>",
+      "print a new key, which nobody keeps, and the --key-hash that it opens; serve nothing",
+      text(),
     )
-    .option(
-      "--allow-origin <origin>",
-      "an origin whose pages may ask, such as http://localhost:3000; * for all",
-      repeated(text()),
-    )
-    .option("--key-hash <name:sha256>", "only who knows a key may ask: its name and its SHA-256", repeated(text()))
-    .option("--at-once <n>", "requests that are computed at a time", integer(1, 4096), 16)
-    .option("--waiting <n>", "requests that wait; further ones are refused", integer(0, 100_000), 256)
-    .option("--loaded <n>", "models in memory at a time", integer(1, 1024), 1)
-    .option("--idle <seconds>", "give a model's memory back after so long without a request", integer(1))
-    .option("--lora <file[:scale]>", "low-rank adapter to use; can be given several times", adapterList())
-    .option("--no-log", "no line for each request on standard error");
+    .option("--lora <file[:scale]>", "low-rank adapter to use; can be given several times", adapterList());
   addSettings(command, [...samplingSettings, ...engineSettings, "speculation", "chatTemplate"]);
   command.action(async (_, options: ServeOptions) => {
-    await serve(options);
+    if (options.newKey === undefined) await serve(options);
+    else process.stdout.write(describeNewKey(options.newKey));
   });
 }
 
 async function serve(options: ServeOptions): Promise<void> {
-  using interrupt = catchInterrupt();
-  const { host, port, atOnce, waiting, loaded } = options;
+  const { drain: drainSeconds = usualDrain, log = usualLog, keyHash: keys = [] } = options;
+  using ending = catchEnding();
   await using server = await createServer({
     models: filesOf(options).map((file) => ({
       file,
@@ -71,27 +66,45 @@ async function serve(options: ServeOptions): Promise<void> {
         return model;
       },
     })),
-    ...{ host, port, atOnce, waiting, loaded, idleSeconds: options.idle },
+    ...pick(options, ["host", "port", "atOnce", "waiting", "connections", "loaded", "behindProxy"]),
+    ...{ idleSeconds: options.idle, stalledSeconds: options.stalled },
+    ...{ bodyBytes: options.bodyLimit, outputTokens: options.outputLimit },
     ...{ hosts: options.allowHost, origins: options.allowOrigin },
-    keys: Object.fromEntries((options.keyHash ?? []).map(readKey)),
+    ...{ keys: byName(keys, ({ hash }) => hash), quotas: byName(keys, ({ quota }) => quota) },
+    quota: pick<Quota, keyof Quota>(options, ["requestsPerMinute", "tokensPerMinute", "tokensPerDay"]),
     preferred: pick(options, samplingSettings),
-    onRequest: options.log ? (entry) => process.stderr.write(`${lineOf(entry)}\n`) : undefined,
+    onRequest: createLog(log),
   });
-  const { url, drain } = await server.listen(interrupt.signal);
+  const { url, drain } = await server.listen(ending.signal);
   process.stdout.write(`${url}\n`);
-  await ended(interrupt.signal);
+  await ended(ending.signal);
   await drain(AbortSignal.timeout(drainSeconds * 1000));
 }
 
-/** So long those who are being answered are given when the server ends. */
-const drainSeconds = 30;
+/** Ctrl-C, or a service manager's SIGTERM: the first ends the server when its answers are given, the second at once. */
+function catchEnding(): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const caught = { SIGINT: interruptedStatus, SIGTERM: 143 };
+  const handlers = Object.entries(caught).map(([name, status]) => {
+    const handler = () => {
+      if (controller.signal.aborted) process.exit(status);
+      controller.abort();
+    };
+    process.on(name, handler);
+    return [name, handler] as const;
+  });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const [name, handler] of handlers) process.off(name, handler);
+    },
+  };
+}
 
-/** Ctrl-C, or a service manager's SIGTERM. */
 function ended(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
-    process.once("SIGTERM", () => resolve());
   });
 }
 
@@ -110,31 +123,18 @@ function filesOf(options: ServeOptions): readonly string[] {
   return names.map((name) => join(folder, name));
 }
 
-function readKey(text: string): readonly [name: string, hash: string] {
-  const [, name, hash] = /^([^:]+):([0-9a-f]{64})$/i.exec(text) ?? [];
-  if (name === undefined || hash === undefined) {
-    throw usageError("--key-hash: expected NAME:SHA256, such as laptop:9f86d081... (64 hexadecimal digits)");
+function byName<T>(keys: readonly KeyEntry[], value: (key: KeyEntry) => T): Record<string, T> {
+  const named: Record<string, T> = Object.create(null);
+  for (const key of keys) {
+    if (key.name in named) throw usageError(`--key-hash: two keys have the name ${key.name}`);
+    named[key.name] = value(key);
   }
-  return [name, hash];
+  return named;
 }
 
-function lineOf({
-  method,
-  path,
-  status,
-  seconds,
-  key,
-  model,
-  promptTokens,
-  completionTokens,
-  error,
-  id,
-}: LogEntry): string {
-  const parts = [
-    ...[new Date().toISOString(), id, method, escapeLine(path), status, `${(seconds * 1000).toFixed(0)} ms`],
-    ...(key === undefined ? [] : [`key ${key}`]),
-    ...(model === undefined ? [] : [`${escapeLine(model)}: ${promptTokens} + ${completionTokens} tokens`]),
-    ...(error === undefined ? [] : [escapeLine(error)]),
-  ];
-  return parts.join("  ");
+/** 256 bits that nobody can guess, and their hash, which tells nobody what they are. */
+function describeNewKey(name: string): string {
+  if (/[:,]/.test(name)) throw usageError(`--new-key: ${name}: expected a name without : and ,`);
+  const key = `grok1_${randomBytes(32).toString("base64url")}`;
+  return `key: ${key}\nkeyHash: ${name}:${createHash("sha256").update(key).digest("hex")}\n`;
 }
