@@ -58,6 +58,22 @@ const ports: Readonly<Record<string, Names>> = {
     "ffn_up_exps.weight": "transformer.decoder_layer.N.moe.E.linear_v.weight",
     "ffn_down_exps.weight": "transformer.decoder_layer.N.moe.E.linear_1.weight",
   },
+  sglang: {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "attn_norm.weight": "model.layers.N.pre_attn_norm.weight",
+    "attn_output_norm.weight": "model.layers.N.post_attn_norm.weight",
+    "ffn_norm.weight": "model.layers.N.pre_moe_norm.weight",
+    "layer_output_norm.weight": "model.layers.N.post_moe_norm.weight",
+    "attn_q.weight": "model.layers.N.self_attn.q_proj.weight",
+    "attn_k.weight": "model.layers.N.self_attn.k_proj.weight",
+    "attn_v.weight": "model.layers.N.self_attn.v_proj.weight",
+    "attn_output.weight": "model.layers.N.self_attn.o_proj.weight",
+    "ffn_gate_inp.weight": "model.layers.N.block_sparse_moe.gate.weight",
+    "ffn_gate_exps.weight": "model.layers.N.block_sparse_moe.experts.E.w1.weight",
+    "ffn_up_exps.weight": "model.layers.N.block_sparse_moe.experts.E.w3.weight",
+    "ffn_down_exps.weight": "model.layers.N.block_sparse_moe.experts.E.w2.weight",
+  },
   grok2: {
     "token_embd.weight": "model.embed_tokens.weight",
     "output.weight": "lm_head.weight",
@@ -100,6 +116,18 @@ function namedTensors(file: GgufFile, names: Names): Named[] {
       values: values.slice(expert * size, (expert + 1) * size),
     }));
   });
+}
+
+/** Rows or columns of one of `devices` parts. */
+function part({ name, shape, values }: Named, axis: number, device: number, devices: number): Named {
+  const [rows, columns] = shape as [number, number];
+  const own = [rows, columns].map((n, i) => (i === axis ? n / devices : n)) as [number, number];
+  const [row, column] = axis === 0 ? [device * own[0], 0] : [0, device * own[1]];
+  const picked = new Float32Array(own[0] * own[1]);
+  for (let i = 0; i < picked.length; i++) {
+    picked[i] = values[(row + Math.floor(i / own[1])) * columns + column + (i % own[1])]!;
+  }
+  return { name, shape: own, values: picked };
 }
 
 const toWrite = ({ name, shape, values }: Named): SafetensorToWrite => ({
@@ -156,6 +184,13 @@ describe("Grok-1", () => {
       num_local_experts: 8,
       hidden_act: "gelu_new",
     },
+    sglang: {
+      ...measures,
+      architectures: ["Grok1ModelForCausalLM"],
+      num_local_experts: 8,
+      load_presharded_moe: true,
+      router_logit_softcapping: 30,
+    },
   };
 
   async function write(port: keyof typeof configs, fields: object, change = (tensors: Named[]) => tensors) {
@@ -165,10 +200,30 @@ describe("Grok-1", () => {
     return path;
   }
 
-  it.each(["hpcai", "keyfan"] as const)("in the layout of %s is xAI's model", async (port) => {
+  it.each(["hpcai", "keyfan", "sglang"] as const)("in the layout of %s is xAI's model", async (port) => {
     const made = await expectSame(await write(port, {}), file, "grok-1");
     expect(made.metadata.number("grok.embedding_scale")).toBeCloseTo(78.38367176906169, 4);
     made.close();
+  });
+
+  it("is put together from what is cut for several devices, the head with it", async () => {
+    const whole = namedTensors(file, ports.sglang!);
+    const embedding = whole.find(({ name }) => name.includes("embed"))!;
+    const all = [...whole, { ...embedding, name: "lm_head.weight" }];
+    const isCut = ({ name }: Named) => /experts|embed|lm_head|_proj/.test(name);
+    const path = mkdtempSync(join(folder, "sglang-"));
+    const common = all.filter((tensor) => !isCut(tensor));
+    await writeSafetensors(join(path, "model-00000-TP-common.safetensors"), common.map(toWrite));
+    for (let device = 0; device < 2; device++) {
+      const own = all.filter(isCut).map((tensor) => part(tensor, /w2|o_proj/.test(tensor.name) ? 1 : 0, device, 2));
+      await writeSafetensors(join(path, `model-00001-TP-00${device}.safetensors`), own.map(toWrite));
+    }
+    const config = (fields: object) =>
+      writeFileSync(join(path, "config.json"), JSON.stringify({ ...configs.sglang, ...fields }));
+    config({ architectures: ["Grok1ForCausalLM"], load_presharded_attn: true });
+    (await expectSame(path, file, "grok-1")).close();
+    config({ router_logit_softcapping: 5 });
+    expect(() => planConversion({ source: path, type: "f32" })).toThrow(/router_logit_softcapping is 5, expected 30/);
   });
 
   it("takes a head that is the embedding's double for the embedding, as its configuration says", async () => {
@@ -224,18 +279,6 @@ describe("Grok-2 as xAI publishes it", () => {
     ...{ global_attn_every_n: 1, rope_type: "original", original_max_position_embeddings: 8, scaling_factor: 16 },
     ...{ extrapolation_factor: 1, attn_factor: 1, beta_fast: 8, beta_slow: 1 },
   };
-
-  /** Rows or columns of one of `devices` parts. */
-  function part({ name, shape, values }: Named, axis: number, device: number, devices: number): Named {
-    const [rows, columns] = shape as [number, number];
-    const own = [rows, columns].map((n, i) => (i === axis ? n / devices : n)) as [number, number];
-    const [row, column] = axis === 0 ? [device * own[0], 0] : [0, device * own[1]];
-    const picked = new Float32Array(own[0] * own[1]);
-    for (let i = 0; i < picked.length; i++) {
-      picked[i] = values[(row + Math.floor(i / own[1])) * columns + column + (i % own[1])]!;
-    }
-    return { name, shape: own, values: picked };
-  }
 
   /** Experts cut for four devices, everything else whole; two files of each kind. */
   async function write(fields: object = {}) {

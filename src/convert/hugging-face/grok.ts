@@ -1,7 +1,7 @@
 /**
  * Grok-1 by its two ports to transformers, hpcai-tech/grok-1 (whose names the architecture's table has) and keyfan/grok-1-hf (which
- * keeps xAI's), and Grok-2 as xAI publishes it: cut for eight devices, without an index. Values that a configuration leaves out are
- * Grok-1's, which both ports' own classes take for all others.
+ * keeps xAI's), and as sglang serves it (lmzheng/grok-1); and Grok-2 as xAI publishes it: both cut for eight devices, without an index.
+ * Values that a configuration leaves out are Grok-1's, which the ports' own classes take for all others.
  */
 import { type Config, harmlessFields } from "./config.ts";
 import { type Description, describeMeasures, f32, type Layout, u32 } from "./layout.ts";
@@ -80,6 +80,44 @@ export const keyfanGrokLayout: Layout = {
   recognizes: (architecture) => architecture === "GrokForCausalLM",
   describe: describeOne,
   rename: keyfanName,
+};
+
+/** By what it is in the table: the names that Grok-2 has too. */
+const sglangNames: readonly (readonly [RegExp, string])[] = [
+  [/\.scale$/, ".weight"],
+  [/\.attn\.(?=[qkvo]_proj\.)/, ".self_attn."],
+  [/\.moe_block\./, ".block_sparse_moe."],
+  [/\.linear\.(?=\w+$)/, ".w1."],
+  [/\.linear_v\.(?=\w+$)/, ".w3."],
+  [/\.linear_1\.(?=\w+$)/, ".w2."],
+];
+
+/**
+ * sglang's code puts a cap of 30 on router logits, which xAI's code of Grok-1 does not have: the model is the latter's. A configuration
+ * may name it, and how the model is spread over devices.
+ */
+function describeSglang(config: Config): Description {
+  const description = describeGrok1(config);
+  config.expect("residual_moe", [false], "false");
+  config.expect("router_logit_softcapping", [0, 30], "30");
+  config.expect("attn_logit_softcapping", [30], "30");
+  config.expect("attn_logit_softcapping_method", ["tanh"], "tanh");
+  config.expect("rope_type", ["original", "default"], "original");
+  config.expect("attn_temperature_len", [-1], "-1");
+  config.expect("sliding_window_size", [-1], "-1");
+  config.refuseUnread(new RegExp(`${harmlessFields.source}|${unusedFields.source}`));
+  return description;
+}
+
+export const sglangGrokLayout: Layout = {
+  kind: "Grok-1 in the layout of sglang",
+  recognizes: (architecture, has) =>
+    /^Grok1(Model)?ForCausalLM$/.test(architecture) &&
+    has("model.layers.0.block_sparse_moe.gate.weight") &&
+    !has("model.layers.0.mlp.gate_proj.weight"),
+  describe: describeSglang,
+  rename: (name) => sglangNames.reduce((text, [pattern, own]) => text.replace(pattern, own), name),
+  cut: true,
 };
 
 /** As xAI serves the model (sgl-project/sglang, Apache-2.0). */

@@ -6,8 +6,8 @@ import type { RopeDescription } from "./rope.ts";
 export interface Layout {
   /** What it is, in words. */
   readonly kind: string;
-  /** Whether a configuration is one of these. */
-  recognizes(architecture: string, config: Config): boolean;
+  /** Whether a configuration is one of these, of a folder that has some tensors. */
+  recognizes(architecture: string, has: (tensor: string) => boolean): boolean;
   /** @throws GrokError `format` or `unsupported` naming the field. */
   describe(config: Config, architecture: string): Description;
   /** Another name that the layout has for a tensor called so in the architecture's table. */

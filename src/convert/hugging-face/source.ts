@@ -2,13 +2,14 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { readJsonObject } from "../../bytes/whole-file.ts";
 import { GrokError, shown } from "../../errors.ts";
+import type { SafetensorsEntry } from "../../formats/safetensors/file.ts";
 import { openSafetensorsFolder } from "../../formats/safetensors/folder.ts";
 import type { ModelFile } from "../../model/model.ts";
 import { expectedTensors } from "../../model/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Metadata, ModelSource, SourceTensor } from "../source.ts";
 import { type Config, createConfig } from "./config.ts";
-import { grok2Layout, hpcaiGrokLayout, keyfanGrokLayout } from "./grok.ts";
+import { grok2Layout, hpcaiGrokLayout, keyfanGrokLayout, sglangGrokLayout } from "./grok.ts";
 import type { Description, Layout } from "./layout.ts";
 import { llamaLayout } from "./llama.ts";
 import { readQuantization } from "./quantization.ts";
@@ -16,7 +17,7 @@ import { createTensorStore, type TensorStore } from "./store.ts";
 import { sourceTensors } from "./tensors.ts";
 import { readTokenizer } from "./tokenizer.ts";
 
-const layouts: readonly Layout[] = [llamaLayout, hpcaiGrokLayout, keyfanGrokLayout, grok2Layout];
+const layouts: readonly Layout[] = [llamaLayout, sglangGrokLayout, hpcaiGrokLayout, keyfanGrokLayout, grok2Layout];
 
 /** What a configuration is at most: those in use are some KB. */
 const maxConfigBytes = 2 ** 22;
@@ -35,12 +36,13 @@ export function isFolder(path: string): boolean {
  */
 export function openHuggingFaceSource(path: string): ModelSource {
   const config = createConfig(join(path, "config.json"), readJsonObject(join(path, "config.json"), maxConfigBytes));
-  const { layout, architecture } = findLayout(config);
+  const architecture = readArchitecture(config);
   const quantization = readQuantization(path, config);
-  const description = layout.describe(config, architecture);
   const folder = openSafetensorsFolder(path);
   try {
     const store = createTensorStore(folder);
+    const layout = findLayout(config, architecture, store);
+    const description = layout.describe(config, architecture);
     const metadata = describeModel(description);
     const rename = layout.rename ?? ((name) => name);
     const planned = expectedTensors(modelFile(path, metadata, description)).filter(
@@ -64,14 +66,16 @@ export function openHuggingFaceSource(path: string): ModelSource {
   }
 }
 
-function findLayout(config: Config): { layout: Layout; architecture: string } {
+function readArchitecture(config: Config): string {
   const names = config.get("architectures");
   const architecture = Array.isArray(names) ? names[0] : undefined;
-  if (typeof architecture !== "string") {
-    throw config.fail("format", "architectures", "is missing or no list of names");
-  }
-  const layout = layouts.find((each) => each.recognizes(architecture, config));
-  if (layout !== undefined) return { layout, architecture };
+  if (typeof architecture === "string") return architecture;
+  throw config.fail("format", "architectures", "is missing or no list of names");
+}
+
+function findLayout(config: Config, architecture: string, { has }: TensorStore): Layout {
+  const layout = layouts.find((each) => each.recognizes(architecture, has));
+  if (layout !== undefined) return layout;
   throw config.fail(
     "unsupported",
     "architectures",
@@ -117,7 +121,11 @@ function modelFile(path: string, metadata: Metadata, { dense }: Description): Mo
 function isTied(store: TensorStore, { tied }: Description, rename: (name: string) => string): boolean {
   const [head, embedding] = ["lm_head.weight", rename("model.embed_tokens.weight")];
   if (!tied || !store.has(head) || !store.has(embedding)) return tied;
-  const [a, b] = [store.entry(head), store.entry(embedding)];
+  const [heads, embeddings] = [store.parts(head), store.parts(embedding)];
+  return heads.length === embeddings.length && heads.every((part, i) => isSame(part, embeddings[i]!));
+}
+
+function isSame(a: SafetensorsEntry, b: SafetensorsEntry): boolean {
   if (a.dtype !== b.dtype || a.byteLength !== b.byteLength) return false;
   const step = 2 ** 24;
   for (let at = 0; at < a.byteLength; at += step) {
