@@ -1,6 +1,7 @@
 /**
  * AWQ's 4-bit matrices as AutoAWQ stores them in its version `gemm`, for a matrix [out, in]: `qweight` int32 [in, out / 8], eight rows'
- * integers in a word, in the order 0, 2, 4, 6, 1, 3, 5, 7; `qzeros` int32 [groups, out / 8] in the same order; `scales` float16 [groups, out].
+ * integers in a word, in the order 0, 2, 4, 6, 1, 3, 5, 7; `qzeros` int32 [groups, out / 8] in the same order; `scales` float16 (or bfloat16,
+ * float32) [groups, out].
  */
 import type { Config } from "./config.ts";
 import { checkPacked, fourBitMatrix } from "./four-bit.ts";
@@ -27,7 +28,7 @@ export function awqMatrix(store: TensorStore, base: string, size: Size, settings
   const across = Math.ceil(rows / 8);
   const weight = packedEntry(store, `${base}.qweight`, ["I32"], [[columns, across]]);
   const zeros = packedEntry(store, `${base}.qzeros`, ["I32"], [[groups, across]]);
-  const scales = packedEntry(store, `${base}.scales`, ["F16"], [[groups, rows]]);
+  const scales = packedEntry(store, `${base}.scales`, ["F16", "BF16", "F32"], [[groups, rows]]);
   checkPacked(weight.source, weight.name, weight.byteLength);
   return fourBitMatrix({
     ...{ source: weight.source, rows, columns, group },
@@ -46,7 +47,7 @@ export function awqMatrix(store: TensorStore, base: string, size: Size, settings
       }
       return out;
     },
-    scales: () => new Uint16Array(scales.bytes().buffer),
+    scales: () => scales.values() as ArrayLike<number>,
     integers() {
       const words = wordsOf(weight);
       return (from, to) => {

@@ -1,15 +1,15 @@
 /**
- * Matrices of 4-bit integers with a float16 scale and an integer zero for a group of a row's columns, as GPTQ and AWQ store them:
+ * Matrices of 4-bit integers with a scale and an integer zero for a group of a row's columns, as GPTQ and AWQ store them:
  * value = scale * (integer - zero).
  *
- * A GGUF file holds them without loss: `q4_0`, d * (q - 8), where every zero is 8, as symmetric quantization has it; `q4_1`, d * q + m,
+ * A GGUF file, whose scales are of float16 as theirs usually are, holds them without loss: `q4_0`, d * (q - 8), where every zero is 8, as symmetric quantization has it; `q4_1`, d * q + m,
  * where every m = -scale * zero is a number of float16, which of other zeros than powers of two few are; `q5_0`, d * (q - 16), for any
  * zero from 0 to 16, since integer - zero is from -16 to 15.
  */
 import { GrokError } from "../../errors.ts";
 import { f16Values, toF16 } from "../../tensor/f16.ts";
 import type { TensorType } from "../../tensor/types.ts";
-import type { MatrixRows, StoredMatrix } from "./matrix.ts";
+import { isNearHalf, type MatrixRows, type StoredMatrix } from "./matrix.ts";
 
 export interface FourBits {
   readonly source: string;
@@ -21,8 +21,8 @@ export interface FourBits {
   readonly storedBytes: number;
   /** Zeros [groups, rows]. */
   zeros(): Uint8Array;
-  /** Bits of the scales, float16 [groups, rows]. */
-  scales(): Uint16Array;
+  /** Scales [groups, rows]. */
+  scales(): ArrayLike<number>;
   /** Reads the integers: gives those of rows [from, to), row-major, one a byte. */
   integers(): (from: number, to: number) => Uint8Array;
 }
@@ -37,11 +37,11 @@ export function checkPacked(source: string, name: string, bytes: number): void {
   });
 }
 
-function typesOf(zeros: Uint8Array, scales: Uint16Array): readonly TensorType[] {
-  const isExact = (zero: number, i: number) => {
-    const minimum = f16Values[scales[i]!]! * zero;
-    return f16Values[toF16(minimum)] === minimum;
-  };
+function typesOf(zeros: Uint8Array, scales: ArrayLike<number>): readonly TensorType[] {
+  const isHalf = (value: number) => f16Values[toF16(value)] === value;
+  const isExact = (zero: number, i: number) => isHalf(scales[i]!) && isHalf(scales[i]! * zero);
+  // Scales of another format may not be numbers of float16, and are then within half of its last digit.
+  if (!Array.prototype.every.call(scales, (scale: number) => isHalf(scale) || isNearHalf(scale))) return ["f32"];
   return [
     ...(zeros.every((zero) => zero === 8) ? (["q4_0"] as const) : []),
     ...(zeros.every(isExact) ? (["q4_1"] as const) : []),
@@ -69,7 +69,7 @@ export function fourBitMatrix(bits: FourBits): StoredMatrix {
         for (let row = from; row < to; row++) {
           for (let start = 0; start < columns; start += group) {
             const at = (start / group) * rows + row;
-            const [zero, scale] = [zeros[at]!, f16Values[scales[at]!]!];
+            const [zero, scale] = [zeros[at]!, scales[at]!];
             const begin = (row - from) * columns + start;
             const end = Math.min(begin + group, (row - from + 1) * columns);
             for (let i = begin; i < end; i++) values[i] = scale * (found[i]! - zero);
@@ -90,12 +90,13 @@ export function fourBitMatrix(bits: FourBits): StoredMatrix {
           for (let start = 0; start < columns; start += 32, place += blockBytes) {
             const at = Math.floor(start / group) * rows + row;
             const offset = five ? 16 - zeros[at]! : 0;
-            out[place] = scales[at]! & 255;
-            out[place + 1] = scales[at]! >> 8;
+            const scale = toF16(scales[at]!);
+            out[place] = scale & 255;
+            out[place + 1] = scale >> 8;
             const first = (row - from) * columns + start;
             const low = place + head;
             if (type === "q4_1") {
-              const minimum = toF16(-f16Values[scales[at]!]! * zeros[at]!);
+              const minimum = toF16(-scales[at]! * zeros[at]!);
               out[place + 2] = minimum & 255;
               out[place + 3] = minimum >> 8;
             }

@@ -1,7 +1,7 @@
 /**
  * GPTQ's 4-bit matrices as AutoGPTQ and transformers store them, for a matrix [out, in]: `qweight` int32 [in / 8, out], eight
  * integers of a row in a word; `qzeros` int32 [groups, out / 8], eight rows' zeros in a word, one less than they are, but in the
- * format `gptq_v2`; `scales` float16 [groups, out]; `g_idx` int32 [in], the group of each column.
+ * format `gptq_v2`; `scales` float16 (or bfloat16, float32) [groups, out]; `g_idx` int32 [in], the group of each column.
  */
 import { GrokError } from "../../errors.ts";
 import type { Config } from "./config.ts";
@@ -26,7 +26,7 @@ export function gptqMatrix(store: TensorStore, base: string, size: Size, setting
   const groups = columns / group;
   const weight = packedEntry(store, `${base}.qweight`, ["I32"], [[columns / 8, rows]]);
   const zeros = packedEntry(store, `${base}.qzeros`, ["I32"], [[groups, Math.ceil(rows / 8)]]);
-  const scales = packedEntry(store, `${base}.scales`, ["F16"], [[groups, rows]]);
+  const scales = packedEntry(store, `${base}.scales`, ["F16", "BF16", "F32"], [[groups, rows]]);
   checkPacked(weight.source, weight.name, weight.byteLength);
   if (store.has(`${base}.g_idx`)) refuseOrder(store, `${base}.g_idx`, columns, group);
   else if (groups > 1) settings.expect("desc_act", [false], "false where a matrix has no g_idx");
@@ -44,7 +44,7 @@ export function gptqMatrix(store: TensorStore, base: string, size: Size, setting
         return (((word >>> (4 * (row & 7))) & 15) + added) & 15;
       });
     },
-    scales: () => new Uint16Array(scales.bytes().buffer),
+    scales: () => scales.values() as ArrayLike<number>,
     integers() {
       const words = wordsOf(weight);
       return (from, to) => {

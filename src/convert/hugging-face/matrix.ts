@@ -52,6 +52,9 @@ export function wrongDtype({ name, source, dtype }: SafetensorsEntry, expected: 
   });
 }
 
+/** Whether float16 keeps a number to its last digit but for rounding: an error of at most 2^-11 of it. */
+export const isNearHalf = (value: number): boolean => 2 ** -14 <= Math.abs(value) && Math.abs(value) <= 65504;
+
 /** The rows of a query or key projection in the order that GGUF files of the `llama` architecture have. */
 export function permuteHeads(matrix: StoredMatrix, headSize: number): StoredMatrix {
   return {

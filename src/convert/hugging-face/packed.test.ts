@@ -7,7 +7,7 @@ import { openSafetensors } from "../../formats/safetensors/file.ts";
 import { type SafetensorToWrite, writeSafetensors } from "../../formats/safetensors/write.ts";
 import { createRandom } from "../../kernels/oracle.case.ts";
 import { permutedRow } from "../../model/tensors.ts";
-import { decodeRow } from "../../tensor/decode.ts";
+import { decodeRow, encodeRow } from "../../tensor/decode.ts";
 import { elementCount, readTensor, type Tensor } from "../../tensor/tensor.ts";
 import { convertModel, planConversion } from "../convert.ts";
 
@@ -116,6 +116,45 @@ describe.each([
   });
 });
 
+/** The scales of a matrix in another format, each of them times 1 + 2^-12 or what is left of it there. */
+function otherScales(module: string, dtype: "F32" | "BF16") {
+  let values = new Float32Array();
+  const change = (tensors: SafetensorToWrite[]) =>
+    tensors.map((tensor) => {
+      if (!tensor.name.endsWith(`${module}.scales`)) return tensor;
+      const halves = packed.entry("gptq-symmetric.scales").values() as Float32Array;
+      values = Float32Array.from(halves, (half) => half * (1 + 2 ** -12));
+      if (dtype === "F32") return { ...tensor, dtype, data: new Uint8Array(values.buffer) };
+      const data = encodeRow("bf16", values);
+      decodeRow("bf16", data, values);
+      return { ...tensor, dtype, data };
+    });
+  return { change, values: () => values };
+}
+
+it.each(["F32", "BF16"] as const)(
+  "takes 4 bits with scales of %s: as they are in f32, near in blocks",
+  async (dtype) => {
+    const { change, values } = otherScales("v_proj", dtype);
+    const modules = { "self_attn.v_proj": "gptq-symmetric" };
+    const source = await folderWith({ quantization_config: gptq }, modules, change);
+    const halves = packed.entry("gptq-symmetric.scales").values() as Float32Array;
+    const wanted = expectedOf("gptq-symmetric", false).map((value, i) => {
+      const at = Math.floor((i % 64) / 32) * 32 + Math.floor(i / 64);
+      return Math.round(value / halves[at]!) * values()[at]!;
+    });
+    const exact = await convert(source, "f32");
+    expect(valuesOf(exact.tensor("blk.0.attn_v.weight"))).toEqual(wanted);
+    exact.close();
+    const kept = await convert(source, "keep");
+    expect(kept.tensor("blk.0.attn_v.weight").type).toBe("q4_0");
+    for (const [i, value] of valuesOf(kept.tensor("blk.0.attn_v.weight")).entries()) {
+      expect(Math.abs(value - wanted[i]!)).toBeLessThanOrEqual(2 ** -11 * Math.abs(wanted[i]!));
+    }
+    kept.close();
+  },
+);
+
 it("decodes EXL2 of all widths, its columns in their own order", async () => {
   const source = await folderWith(
     {
@@ -213,6 +252,14 @@ it("decodes 8 bits by a scale of each row or of all, integers and floating-point
   // Values of single bytes by the formats' specification (OCP, 2023).
   const e4m3 = await valuesIn(f8("F8_E4M3", 0.5));
   expect([0x00, 0x01, 0x08, 0x38, 0x7e].map((byte) => e4m3[byte])).toEqual([0, 2 ** -10, 2 ** -7, 0.5, 224]);
+  const kept = await convert(await folderWith({}, {}, withOwn(f8("F8_E4M3", 0.3))), "keep");
+  const tensor = kept.tensor("blk.0.attn_v.weight");
+  expect(tensor.type).toBe("bf16");
+  for (const [i, value] of valuesOf(tensor).entries()) {
+    const wanted = (e4m3[i]! / 0.5) * Math.fround(0.3);
+    expect(Math.abs(value - wanted)).toBeLessThanOrEqual(2 ** -7.99 * Math.abs(wanted));
+  }
+  kept.close();
   const e5m2 = await valuesIn(f8("F8_E5M2", 2));
   expect([0x00, 0x01, 0x04, 0x3c, 0x7b].map((byte) => e5m2[byte])).toEqual([0, 2 ** -15, 2 ** -13, 2, 114688]);
 });

@@ -4,13 +4,11 @@
  */
 import { GrokError } from "../../errors.ts";
 import type { SafetensorsEntry } from "../../formats/safetensors/file.ts";
+import { encodeRow } from "../../tensor/decode.ts";
 import { toF16 } from "../../tensor/f16.ts";
-import type { StoredMatrix } from "./matrix.ts";
+import { isNearHalf, type StoredMatrix } from "./matrix.ts";
 import { packedEntry, type Size } from "./packed.ts";
 import type { TensorStore } from "./store.ts";
-
-/** Float16 keeps a number from here on to its last digit but for rounding: an error of at most 2^-11 of it. */
-const [leastScale, mostScale] = [2 ** -14, 65504];
 
 /** A matrix of 8-bit numbers; undefined where `base`.weight is something else. */
 export function scaledMatrix(store: TensorStore, base: string, { rows, columns }: Size): StoredMatrix | undefined {
@@ -33,24 +31,28 @@ export function scaledMatrix(store: TensorStore, base: string, { rows, columns }
     ...{ rows, columns, stored: numbers === undefined ? "int8 with scales" : `${weight.dtype} with scales` },
     storedBytes: weight.byteLength + entry.byteLength,
     exact() {
-      if (numbers !== undefined || columns % 32 !== 0) return ["f32"];
-      near ??= scales().every((scale) => leastScale <= Math.abs(scale) && Math.abs(scale) <= mostScale);
+      // Scales are of any digits. The numbers have 3 or 4 of two's: what bfloat16's 8 lose of the products is a small part of their own error.
+      if (numbers !== undefined) return ["bf16", "f32"];
+      if (columns % 32 !== 0) return ["f32"];
+      near ??= scales().every(isNearHalf);
       return near ? ["q8_0", "f32"] : ["f32"];
     },
     open() {
       const all = scales();
+      const decode = (from: number, to: number) => {
+        const bytes = read(from, to);
+        const integers = new Int8Array(bytes.buffer);
+        const values = new Float32Array(bytes.length);
+        for (let i = 0; i < values.length; i++) {
+          const number = numbers === undefined ? integers[i]! : numbers[bytes[i]!]!;
+          values[i] = number * all[from + Math.floor(i / columns)]!;
+        }
+        return values;
+      };
       return {
-        decode(from, to) {
-          const bytes = read(from, to);
-          const integers = new Int8Array(bytes.buffer);
-          const values = new Float32Array(bytes.length);
-          for (let i = 0; i < values.length; i++) {
-            const number = numbers === undefined ? integers[i]! : numbers[bytes[i]!]!;
-            values[i] = number * all[from + Math.floor(i / columns)]!;
-          }
-          return values;
-        },
-        encode(_, from, to) {
+        decode,
+        encode(type, from, to) {
+          if (type === "bf16") return encodeRow(type, decode(from, to));
           const bytes = read(from, to);
           const out = new Uint8Array((bytes.length / 32) * 34);
           for (let start = 0, at = 0; start < bytes.length; start += 32, at += 34) {
