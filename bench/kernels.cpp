@@ -156,7 +156,7 @@ static void smallOperations(ThreadPool& pool, Isa isa, Random& random) {
     int64_t rows, cols;
     int terms;
   } const shapes[] = {{192, 576, 1}, {192, 576, 2}, {576, 576, 1}, {1536, 576, 1}, {576, 1536, 1}};
-  Workspace workspace;
+  Arena arena;
   std::printf("q4_1 products of one token:");
   for (const auto& shape : shapes) {
     const auto one = randomWeights(Q4_1, shape.rows, shape.cols, random);
@@ -167,7 +167,7 @@ static void smallOperations(ThreadPool& pool, Isa isa, Random& random) {
     for (float& v : x) v = random.normal();
     const double time = medianOf(int(count), [&](int i) {
       const WeightRef weight = {many.data() + size_t(i) * one.size(), Q4_1, shape.rows, shape.cols, one.size() / size_t(shape.rows), shape.terms};
-      matmul(pool, isa, weight, x.data(), 1, shape.cols, out.data(), shape.rows, workspace);
+      matmul(pool, isa, weight, x.data(), 1, shape.cols, out.data(), shape.rows, arena);
     });
     std::printf(" [%lld, %lld]%s %.1f us", (long long)shape.rows, (long long)shape.cols, shape.terms == 2 ? " in two terms" : "", time);
   }
@@ -182,7 +182,7 @@ int main(int argc, char** argv) {
   cpuTime = threads == 1;
   ThreadPool pool(threads);
   Random random(1);
-  Workspace workspace;
+  Arena arena;
 
   Memory memory(size_t(256) << 20);
   std::memset(memory.data(), 1, memory.size());
@@ -207,16 +207,16 @@ int main(int argc, char** argv) {
       for (float& v : x) v = random.normal();
 
       const WeightRef prefill = {bytes.data(), type, rows, cols, rowBytes}, decode = {bytes.data(), type, many, cols, rowBytes};
-      const double product = best(4, [&] { matmul(pool, isa, prefill, x.data(), tokens, cols, out.data(), rows, workspace); });
+      const double product = best(4, [&] { matmul(pool, isa, prefill, x.data(), tokens, cols, out.data(), rows, arena); });
       // The bandwidth varies: each product has one beside it, and the medians are what is shown.
       double four = 1e9;
       std::vector<double> ones, shares;
       for (int i = 0; i < 7; i++) {
         const double read = bandwidth(pool, memory, 1);
-        const double one = best(1, [&] { matmul(pool, isa, decode, x.data(), 1, cols, out.data(), many, workspace); });
+        const double one = best(1, [&] { matmul(pool, isa, decode, x.data(), 1, cols, out.data(), many, arena); });
         ones.push_back(one);
         shares.push_back(double(bytes.size()) / one / read);
-        four = std::min(four, best(1, [&] { matmul(pool, isa, decode, x.data(), 4, cols, out.data(), many, workspace); }));
+        four = std::min(four, best(1, [&] { matmul(pool, isa, decode, x.data(), 4, cols, out.data(), many, arena); }));
       }
       std::sort(ones.begin(), ones.end());
       std::sort(shares.begin(), shares.end());

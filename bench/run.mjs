@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { drawChart } from "./chart.mjs";
-import { installPeer, limitPeer } from "./peers/ask.mjs";
+import { installPeer, limitPeer, peerVersion } from "./peers/ask.mjs";
 import { median } from "./tokens.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -80,7 +80,7 @@ const machine = {
   threads: Number(options.threads),
   memoryGiB: Math.round(totalmem() / 2 ** 30),
   system: `${process.platform} ${release().split("-")[0]}, Node ${process.versions.node}`,
-  peer: `llama.cpp through node-llama-cpp ${JSON.parse(readFileSync(join(peers, "package.json"), "utf8")).dependencies["node-llama-cpp"]}`,
+  peer: `llama.cpp ${peerVersion()}`,
   date: new Date().toISOString().slice(0, 10),
 };
 

@@ -1,6 +1,6 @@
 // llama.cpp, in a process of its own: installed when first wanted, and asked about its logits (see llama-cpp-text.mjs).
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, renameSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -16,6 +16,12 @@ export function installPeer() {
     shell: process.platform === "win32",
   });
   if (status !== 0) throw new Error(`npm install in ${folder} ended with status ${status}`);
+}
+
+/** What tables call it. */
+export function peerVersion() {
+  const { dependencies } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  return `through node-llama-cpp ${dependencies["node-llama-cpp"]}`;
 }
 
 /** Builds of its processor backend, one of which it chooses when it starts, that want more than AVX2. */

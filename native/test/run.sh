@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds and runs the native product test, the test of what brings bytes into memory, or the kernel bench, without Node.
-#   native/test/run.sh [test|residency|bench] [arguments]
+# Builds and runs the native product test, the test of what brings bytes into memory, or a kernel bench, without Node.
+#   native/test/run.sh [test|residency|bench|low-bits] [arguments]
 #   EVEX=1 native/test/run.sh test    AVX-VNNI's products as well, on a processor with AVX-512 VNNI: what the compiler makes of them, but
 #                                     with their one instruction of their own, vpdpbusd, in AVX-512's encoding
 #   CXX=aarch64-linux-gnu-g++ EMULATOR="qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu" native/test/run.sh test
@@ -24,7 +24,7 @@ esac
 compile() { # source, more flags
   object=$build/$(basename "$1" .cpp).o
   objects="$objects $object"
-  if [ ! -e "$object" ] || [ -n "$(find "$root/native" \( -name '*.h' -o -path "$1" \) -newer "$object")" ]; then
+  if [ ! -e "$object" ] || [ -n "$(find "$root/native" "$1" \( -name '*.h' -o -path "$1" \) -newer "$object")" ]; then
     case $1 in
       *.avxvnni.cpp) echo "$CXX $flags $have $2 -S $1 -o $object.s && sed -i s/{vex}// $object.s && $CXX -c $object.s -o $object" ;;
       *) echo "$CXX $flags $have $2 -c $1 -o $object" ;;
@@ -48,7 +48,11 @@ else {
     esac
     compile "$root/native/products.$isa.cpp" "$more"
   done
-  if [ "$what" = bench ]; then compile "$root/bench/kernels.cpp" "-march=native"; else compile "$root/native/test/matmul_test.cpp"; fi
+  case $what in
+    bench) compile "$root/bench/kernels.cpp" "-march=native" ;;
+    low-bits) compile "$root/bench/low-bits.cpp" ;;
+    *) compile "$root/native/test/matmul_test.cpp" ;;
+  esac
 } >"$build/commands"
 fi
 xargs -P 2 -I{} sh -c '{}' <"$build/commands"
