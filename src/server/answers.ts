@@ -54,7 +54,10 @@ export async function startAnswers(
     while (n > 1 && sessions.length < n) sessions.push(sessions[0]!.fork());
     const { seed } = options;
     generations = (n === 1 ? [model] : sessions).map((place, i) =>
-      ask(place, { ...options, ...(seed !== undefined && { seed: seed + i }) }),
+      ask(place, {
+        ...options,
+        ...(seed !== undefined && { seed: seed < 2 ** 53 - i ? seed + i : seed - 2 ** 53 + i }),
+      }),
     );
     return { results, pieces: () => interleave(generations), [Symbol.asyncDispose]: close };
   } catch (error) {

@@ -73,6 +73,19 @@ describe("chat completions", () => {
     expect((await model.status()).sessions).toBe(0);
   });
 
+  it("take any whole seed: -1 is a fresh one, others below 0 are kept as well as those above", async () => {
+    const ask = async (seed: number, n = 1) => {
+      const { choices, status } = await json(
+        await server.post("/v1/chat/completions", { messages, ...drawn, max_tokens: 12, seed, n }),
+      );
+      expect(status).toBe(200);
+      return choices.map(({ message }: Any) => message.content) as string[];
+    };
+    expect((await ask(-1))[0]).not.toBe((await ask(-1))[0]);
+    expect(await ask(-7)).toEqual(await ask(2 ** 32 - 7));
+    expect(await ask(Number.MAX_SAFE_INTEGER, 2)).toEqual([...(await ask(Number.MAX_SAFE_INTEGER)), ...(await ask(0))]);
+  });
+
   it("give log-probabilities with exact bytes", async () => {
     const { logprobs } = await model.chat(messages, { ...libraryDrawn, logprobs: 2 }).result;
     const request = { messages, ...drawn, logprobs: true, top_logprobs: 2 };
@@ -228,6 +241,17 @@ describe("a request that is wrong", () => {
     expect(status).toBe(400);
     expect(error.type).toBe("invalid_request_error");
     expect(error.message).toMatch(message);
+  });
+
+  it("is told of by the field's own name, not the library's", async () => {
+    const { status, error } = await json(
+      await server.post("/v1/completions", { prompt: "a", logit_bias: { 999999: 1 } }),
+    );
+    expect(status).toBe(400);
+    expect(error).toMatchObject({
+      param: "logit_bias",
+      message: "logit_bias names token 999999: the vocabulary has 288",
+    });
   });
 
   it("of another type, or too large, is not read", async () => {

@@ -220,7 +220,7 @@ function requestIdOf({ headers }: Request): string | undefined {
 }
 
 function failureIn(entry: Draft, error: unknown): Failure {
-  const failure = failureOf(error, (defect) => {
+  const failure = failureOf(error, dialectOf(entry.path).fieldNames, (defect) => {
     entry.error = defect instanceof Error ? (defect.stack ?? defect.message) : String(defect);
   });
   entry.error ??= failure.message;

@@ -10,6 +10,8 @@ export interface Dialect {
   /** Whether an address is one of its own, so that what goes wrong there is said in its shape. */
   owns(path: string): boolean;
   readonly stream: StreamKind;
+  /** What it calls options of the library, where not the same. */
+  readonly fieldNames: Readonly<Record<string, string>>;
   error(failure: Failure): object;
   /** The same as the last piece of a stream that had begun. */
   lateError(failure: Failure): string;

@@ -32,14 +32,26 @@ const busySeconds = 2;
 
 const plain = { field: undefined, retryAfter: undefined };
 
-/** @param defect is told of what is no {@link GrokError}: a client need not see a stack, the log must. */
-export function failureOf(error: unknown, defect: (error: unknown) => void): Failure {
+/**
+ * @param fieldNames what a client knows options by
+ * @param defect is told of what is no {@link GrokError}: a client need not see a stack, the log must.
+ */
+export function failureOf(
+  error: unknown,
+  fieldNames: Readonly<Record<string, string>>,
+  defect: (error: unknown) => void,
+): Failure {
   if (!(error instanceof GrokError)) {
     defect(error);
     return { status: 500, code: "internal", message: "a defect in the server; its log says more", ...plain };
   }
-  const { code, message, details } = error;
-  const field = typeof details.option === "string" ? details.option : undefined;
+  const { code, details } = error;
+  const option = typeof details.option === "string" ? details.option : undefined;
+  // Of `logitBias[7]` the name in front.
+  const name = option?.match(/^\w+/)?.[0];
+  const own = name !== undefined && Object.hasOwn(fieldNames, name) ? fieldNames[name] : undefined;
+  const field = own === undefined ? option : option!.replace(name!, own);
+  const message = own === undefined ? error.message : error.message.replace(name!, own);
   const retryAfter = code === "busy" ? busySeconds : code === "limited" ? Number(details.retryAfter) : undefined;
   return { status: statusOf[code], code, message, field, retryAfter };
 }

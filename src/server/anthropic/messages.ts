@@ -33,6 +33,11 @@ export const messagesRequest = z.strictObject({
   service_tier: z.string().optional(),
 });
 
+/** What the library's options are called here. */
+export const fieldNames = {
+  ...{ topP: "top_p", topK: "top_k", maxTokens: "max_tokens", stop: "stop_sequences" },
+} satisfies Partial<Record<keyof ChatOptions, string>>;
+
 type MessagesRequest = z.infer<typeof messagesRequest>;
 
 /** `POST /v1/messages` */

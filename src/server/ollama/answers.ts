@@ -22,6 +22,13 @@ const options = z.strictObject({
   ...{ num_gpu: z.int().optional(), num_keep: z.int().optional(), use_mmap: z.boolean().optional() },
 });
 
+/** What the library's options are called here. */
+export const fieldNames = {
+  ...{ topK: "top_k", topP: "top_p", minP: "min_p", typicalP: "typical_p", repetitionPenalty: "repeat_penalty" },
+  ...{ penaltyWindow: "repeat_last_n", presencePenalty: "presence_penalty", frequencyPenalty: "frequency_penalty" },
+  maxTokens: "num_predict",
+} satisfies Partial<Record<keyof ChatOptions, string>>;
+
 const common = {
   model: z.string(),
   stream: z.boolean().default(true),
@@ -37,13 +44,13 @@ export const chatRequest = z.strictObject({
     .array(
       z.looseObject({ role: z.string(), content: z.string(), images: z.array(z.never(), "no pictures").optional() }),
     )
-    .min(1),
+    .optional(),
   tools: z.array(z.never(), "tools are not called here").optional(),
 });
 
 export const generateRequest = z.strictObject({
   ...common,
-  prompt: z.string().min(1),
+  prompt: z.string().optional(),
   system: z.string().optional(),
   /** The prompt goes to the model as it is, and not as a question in its chat template. */
   raw: z.boolean().optional(),
@@ -52,26 +59,43 @@ export const generateRequest = z.strictObject({
 
 /** `POST /api/chat` */
 export function replyToChat(request: z.infer<typeof chatRequest>, served: Served): Reply {
-  const messages: readonly ChatMessage[] = request.messages;
+  const messages: readonly ChatMessage[] = request.messages ?? [];
+  const say: Say = (content) => ({ message: { role: "assistant", content } });
+  if (messages.length === 0) return replyLoaded(request, say);
   const ask: Ask = (place, more) => place.chat(messages, more);
-  return reply(request, served, ask, (content) => ({ message: { role: "assistant", content } }));
+  return reply(request, served, ask, say);
 }
 
 /** `POST /api/generate` */
 export function replyToGenerate(request: z.infer<typeof generateRequest>, served: Served): Reply {
-  const { prompt, system, raw } = request;
+  const { prompt = "", system, raw } = request;
+  const say: Say = (response) => ({ response });
+  if (prompt === "") return replyLoaded(request, say);
   const messages = [...(system ? [{ role: "system", content: system }] : []), { role: "user", content: prompt }];
   const ask: Ask = (place, more) =>
     raw ? place.generate(prompt, { ...more, special: true }) : place.chat(messages, more);
-  return reply(request, served, ask, (response) => ({ response }));
+  return reply(request, served, ask, say);
 }
 
 type Common = z.infer<z.ZodObject<typeof common>>;
+/** An answer's text in its place. */
+type Say = (text: string) => object;
 
-function reply(request: Common, served: Served, ask: Ask, say: (text: string) => object): Reply {
-  const line = (text: string, rest: object) => ({
-    ...{ model: request.model, created_at: new Date().toISOString(), ...say(text), ...rest },
-  });
+const stamp = ({ model }: Common) => ({ model, created_at: new Date().toISOString() });
+
+/** Who asks nothing wants the model loaded, which it is by now. */
+function replyLoaded(request: Common, say: Say): Reply {
+  const line = () => ({ ...stamp(request), ...say(""), done: true, done_reason: "load" });
+  return {
+    whole: async () => line(),
+    async *pieces() {
+      yield lineOf(line());
+    },
+  };
+}
+
+function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
+  const line = (text: string, rest: object) => ({ ...stamp(request), ...say(text), ...rest });
   const start = (): Promise<Answers> => startAnswers(served, 1, optionsOf(request, served), ask);
   return {
     async whole() {

@@ -2,7 +2,7 @@ import { type Dialect, endpoint } from "../dialect.ts";
 import { lineOf } from "../events.ts";
 import type { Failure } from "../failure.ts";
 import { readBody } from "../request.ts";
-import { chatRequest, generateRequest, replyToChat, replyToGenerate } from "./answers.ts";
+import { chatRequest, fieldNames, generateRequest, replyToChat, replyToGenerate } from "./answers.ts";
 import { listLoaded, listModels, showModel, showRequest } from "./models.ts";
 
 const ollamaError = ({ message }: Failure) => ({ error: message });
@@ -14,6 +14,7 @@ const version = "0.12.0";
 export const ollama: Dialect = {
   owns: (path) => path.startsWith("/api/"),
   stream: "lines",
+  fieldNames,
   error: ollamaError,
   lateError: (failure) => lineOf(ollamaError(failure)),
   endpoints: {

@@ -61,6 +61,20 @@ describe("generate", () => {
   });
 });
 
+it("loads a model for who asks nothing", async () => {
+  const asked = { model: "mixtral", stream: false };
+  const loaded = { status: 200, model: "mixtral", done: true, done_reason: "load" };
+  for (const prompt of [{}, { prompt: "" }]) {
+    expect(await post("/api/generate", { ...asked, ...prompt })).toMatchObject({ ...loaded, response: "" });
+  }
+  const message = { role: "assistant", content: "" };
+  for (const said of [{}, { messages: [] }]) {
+    expect(await post("/api/chat", { ...asked, ...said })).toMatchObject({ ...loaded, message });
+  }
+  const lines = (await (await server.post("/api/generate", { model: "mixtral" })).text()).trim().split("\n");
+  expect(lines.map((line) => JSON.parse(line).done_reason)).toEqual(["load"]);
+});
+
 describe("models", () => {
   it("are listed without those whose files are none, which say so when they are asked for", async () => {
     const damaged = resolve(import.meta.dirname, "ollama.test.ts");

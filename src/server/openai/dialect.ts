@@ -4,7 +4,7 @@ import { eventOf } from "../events.ts";
 import { chatRequest, replyToChat } from "./chat.ts";
 import { completionRequest, replyToCompletion } from "./completions.ts";
 import { openAiError } from "./error.ts";
-import { seconds } from "./fields.ts";
+import { fieldNames, seconds } from "./fields.ts";
 
 const began = seconds();
 const describe = (id: string) => ({ id, object: "model", created: began, owned_by: "grok1" });
@@ -13,6 +13,7 @@ const describe = (id: string) => ({ id, object: "model", created: began, owned_b
 export const openAi: Dialect = {
   owns: () => true,
   stream: "events",
+  fieldNames,
   error: openAiError,
   lateError: (failure) => eventOf(openAiError(failure)),
   endpoints: {

@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { z } from "zod";
 import type { FinishReason, TokenLogprob } from "../../engine/request.ts";
-import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
+import type { ChatOptions, GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 
 /** What chat and text completions have in common. Fields beyond OpenAI's are those that other servers know too. */
@@ -17,7 +17,7 @@ export const generationFields = {
   logit_bias: z
     .record(z.string().regex(/^\d+$/, "a token is named by its number"), z.number().min(-100).max(100))
     .nullish(),
-  seed: z.int().min(0).nullish(),
+  seed: z.int().nullish(),
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(64)]).nullish(),
   max_tokens: z.int().min(0).nullish(),
   n: z.int().min(1).max(128).nullish(),
@@ -47,7 +47,13 @@ export function optionsOf(fields: GenerationFields, preferred: GenerateOptions):
   const { logit_bias, seed, stop, max_tokens, ignore_eos } = fields;
   const said = {
     ...{ temperature, topP: top_p, topK: top_k, minP: min_p, repetitionPenalty: repetition_penalty },
-    ...{ presencePenalty: presence_penalty, frequencyPenalty: frequency_penalty, seed, stop, maxTokens: max_tokens },
+    ...{
+      presencePenalty: presence_penalty,
+      frequencyPenalty: frequency_penalty,
+      seed: seedOf(seed),
+      stop,
+      maxTokens: max_tokens,
+    },
     logitBias:
       logit_bias && Object.fromEntries(Object.entries(logit_bias).map(([token, bias]) => [Number(token), bias])),
     ignoreEnd: ignore_eos,
@@ -55,6 +61,19 @@ export function optionsOf(fields: GenerationFields, preferred: GenerateOptions):
   const given = Object.entries(said).filter(([, value]) => value !== null && value !== undefined);
   return { ...defaults, ...preferred, ...(Object.fromEntries(given) as GenerateOptions) };
 }
+
+/** -1 is what clients send for a fresh one. Other seeds below 0 are as good as any: they count as unsigned numbers of 32 bits. */
+function seedOf(seed: number | null | undefined): number | undefined {
+  if (seed === null || seed === undefined || seed === -1) return undefined;
+  return seed < 0 ? seed - 2 ** 32 * Math.floor(seed / 2 ** 32) : seed;
+}
+
+/** What the library's options are called here. */
+export const fieldNames = {
+  ...{ topP: "top_p", topK: "top_k", minP: "min_p", repetitionPenalty: "repetition_penalty" },
+  ...{ presencePenalty: "presence_penalty", frequencyPenalty: "frequency_penalty", logitBias: "logit_bias" },
+  ...{ maxTokens: "max_tokens", ignoreEnd: "ignore_eos", templateVariables: "chat_template_kwargs" },
+} satisfies Partial<Record<keyof ChatOptions, string>>;
 
 export function finishReasonOf(reason: FinishReason): "stop" | "length" {
   return reason === "length" || reason === "context" ? "length" : "stop";
