@@ -5,7 +5,6 @@ import { createAdmission } from "./admission.ts";
 import { createFakeModel } from "./fake-model.case.ts";
 import { createKvMemory } from "./kv-memory.ts";
 import { createSequence, pendingOf, type Run, release } from "./run.ts";
-import { createSessions } from "./sessions.ts";
 
 const pageTokens = 4;
 const contextLength = 64;
@@ -18,7 +17,7 @@ function simulate(pages: number, batchTokens: number) {
   const under: Run[] = [];
   const leave = (run: Run) => {
     admission.leave(run);
-    release(run, memory.pool, 0);
+    release(run, memory);
     run.state = "over";
     under.splice(under.indexOf(run), 1);
     ended.push(run);
@@ -26,14 +25,14 @@ function simulate(pages: number, batchTokens: number) {
   const fail = (_: Run, error: unknown) => {
     throw error;
   };
-  const sessions = createSessions(memory.pool);
-  const admission = createAdmission(memory, sessions, { batchTokens, end: leave, fail });
+  const admission = createAdmission(memory, { batchTokens, end: leave, fail });
   let last = 0;
 
-  function arrive(prompt: number, length: number, background: boolean): void {
-    const tokens = new Array<number>(prompt).fill(1);
+  /** Prompts of one kind begin alike. */
+  function arrive(prompt: number, length: number, background: boolean, kind = 1): void {
+    const tokens = new Array<number>(prompt).fill(kind);
     const run: Run = {
-      ...{ id: ++last, order: last, adapters: noAdapters, background, passTokens: 9, drafts: undefined },
+      ...{ id: ++last, order: last, adapters: noAdapters, background, passTokens: 9, drafts: undefined, prefixes: "" },
       consumer: { kind: "sample", take: () => undefined, end: () => undefined, fail: () => undefined },
       ...{ session: undefined, state: "waiting", sequences: [], waiting: [createSequence(last, tokens, prompt - 1)] },
       ...{ cached: 0, computed: length, cancelled: false },
@@ -50,8 +49,10 @@ function simulate(pages: number, batchTokens: number) {
         owners.set(page, (owners.get(page) ?? 0) + 1);
       }
     }
-    expect([...owners.values()].every((count) => count === 1)).toBe(true);
-    expect(memory.pool.free).toBe(pages - owners.size);
+    // Beside runs only the tree of prefixes holds pages, each once.
+    const others = [...owners].map(([page, count]) => memory.pool.owners(page) - count);
+    expect(others.filter((count) => count !== 0 && count !== 1)).toEqual([]);
+    expect(memory.available).toBe(pages - owners.size);
     const orders = admission.running.map(({ order }) => order);
     expect(orders).toEqual([...orders].sort((a, b) => a - b));
   }
@@ -69,6 +70,12 @@ function simulate(pages: number, batchTokens: number) {
     for (const run of [...admission.running]) {
       if (run.state !== "running" || !isChosen()) continue;
       const [sequence] = run.sequences;
+      if (sequence!.follows !== undefined) {
+        // Whom it waits for is older, and under way.
+        const leader = admission.running.find(({ sequences }) => sequences.includes(sequence!.follows!.sequence));
+        expect(leader?.order ?? 0).toBeLessThan(run.order);
+        continue;
+      }
       const others = admission.running.filter(({ order }) => order < run.order);
       const granted = admission.grant(run, sequence!, pendingOf(sequence!));
       // Nobody takes from an older one, and the oldest always goes on.
@@ -76,13 +83,17 @@ function simulate(pages: number, batchTokens: number) {
       if (others.length === 0) expect(granted).toBeGreaterThan(0);
       check();
       if (granted === 0) continue;
+      // What it writes to is nobody else's.
+      const { pages: held, length } = sequence!.timeline;
+      const written = held.slice(Math.floor(length / pageTokens), Math.ceil((length + granted) / pageTokens));
+      expect(written.filter((page) => memory.pool.owners(page) !== 1)).toEqual([]);
       sequence!.timeline.length += granted;
       if (pendingOf(sequence!) > 0) continue;
       if (sequence!.tokens.length >= run.computed) leave(run);
-      else (sequence!.tokens as number[]).push(1);
+      else (sequence!.tokens as number[]).push(run.id);
     }
   }
-  return { admission, arrive, pass, check, under, ended, memory };
+  return { admission, arrive, pass, check, leave, under, ended, memory };
 }
 
 describe("admission", () => {
@@ -92,6 +103,8 @@ describe("admission", () => {
       prompt: fc.integer({ min: 1, max: 50 }),
       more: fc.nat(30),
       background: fc.boolean(),
+      kind: fc.nat(2),
+      cancels: fc.boolean(),
     });
     fc.assert(
       fc.property(
@@ -100,17 +113,18 @@ describe("admission", () => {
         fc.integer({ min: 1, max: 32 }),
         fc.infiniteStream(fc.integer({ min: 0, max: 3 })),
         (arrivals, pages, batchTokens, chance) => {
-          const { arrive, pass, under, ended, memory } = simulate(pages, batchTokens);
+          const { arrive, pass, leave, under, ended, memory } = simulate(pages, batchTokens);
           const isChosen = () => chance.next().value !== 0;
-          for (const { after, prompt, more, background } of arrivals) {
+          for (const { after, prompt, more, background, kind, cancels } of arrivals) {
             for (let i = 0; i < after; i++) pass(isChosen);
-            arrive(prompt, Math.min(contextLength, prompt + more), background);
+            arrive(prompt, Math.min(contextLength, prompt + more), background, kind);
+            if (cancels) leave(under[more % under.length]!);
           }
           // More than all of them take one after the other, each with three passes of four.
           for (let i = 0; i < 25 * 100 && under.length > 0; i++) pass(isChosen);
           expect(under).toEqual([]);
           expect(ended).toHaveLength(arrivals.length);
-          expect(memory.pool.free).toBe(pages);
+          expect(memory.available).toBe(pages);
         },
       ),
       { numRuns: 150 },
@@ -119,17 +133,17 @@ describe("admission", () => {
 
   it("keeps those that came later waiting behind one that does not fit yet", () => {
     const { admission, arrive, pass } = simulate(16, 64);
-    arrive(40, 60, false);
+    arrive(40, 60, false, 1);
     pass(() => true);
-    arrive(30, 31, false);
-    arrive(1, 2, false);
+    arrive(30, 31, false, 2);
+    arrive(1, 2, false, 3);
     pass(() => true);
     expect(admission.running.map(({ order }) => order)).toEqual([1]);
   });
 
   it("holds no more sequences than a pass has rows", () => {
     const { admission, arrive, pass } = simulate(1000, 6);
-    for (let i = 0; i < 50; i++) arrive(3, 40, false);
+    for (let i = 0; i < 50; i++) arrive(3, 40, false, i);
     pass(() => true);
     expect(admission.running).toHaveLength(6);
   });

@@ -1,18 +1,20 @@
 import { GrokError } from "../errors.ts";
 import type { KvMemory } from "./kv-memory.ts";
 import { truncate } from "./pages.ts";
+import { commonPrefix } from "./prefix-tree.ts";
 import { type Ending, pendingOf, preempt, type Run, type Sequence } from "./run.ts";
-import type { Sessions } from "./sessions.ts";
 
 /**
  * Who may hold memory. Runs begin in the order in which they came: the first of those that wait begins when there are pages
- * for all its tokens that are known, free ones or an idle session's, and one more for each sequence that is growing
- * already; those after it wait for it. So who begins takes nothing from who runs.
+ * for all its tokens that are known, free or only kept, and one more for each sequence that is growing already; those after
+ * it wait for it. So who begins takes nothing from who runs.
  *
- * An answer that grows past its pages takes a free one, an idle session's (longest unused first), or those of the youngest
- * run that came after it, which waits again, first of all. Before any of them, runs that wait lose what their sessions remember.
- * Nobody takes from an older run, and the oldest can take from all: it always comes to its end, and so does every other in
- * its turn.
+ * An answer that grows past its pages takes a free one, a kept one (longest unused first), or those of the youngest run that
+ * came after it, which waits again, first of all. Nobody takes from an older run, and the oldest can take from all: it always
+ * comes to its end, and so does every other in its turn.
+ *
+ * What a run's first tokens have in common with what is kept, or with what another run holds, is not computed again. Where an older
+ * run is still computing it, the younger one holds its place, and goes on when it is there.
  */
 export interface Admission {
   /** Those that have begun, oldest first. */
@@ -32,9 +34,12 @@ export interface AdmissionOptions {
   fail(run: Run, error: unknown): void;
 }
 
-export function createAdmission(memory: KvMemory, sessions: Sessions, options: AdmissionOptions): Admission {
+/** Waiting for less in common is not worth it. */
+const leastFollowed = 16;
+
+export function createAdmission(memory: KvMemory, options: AdmissionOptions): Admission {
   const { batchTokens } = options;
-  const { pool } = memory;
+  const { pool, prefixes } = memory;
   const running: Run[] = [];
   /** Older than all of `waiting`, for they began once; oldest first. */
   const preempted: Run[] = [];
@@ -42,10 +47,11 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
   /** More sequences than rows in a pass would take turns, and gain nothing. */
   const mostSequences = Math.max(4, batchTokens);
 
-  /** Of `waiting`, those whose sessions remember something. */
-  const remembering = new Set<Run>();
-
-  const pagesFor = (sequence: Sequence) => memory.pagesFor(sequence.timeline, pendingOf(sequence));
+  /** Pages that it takes to compute all known tokens of a sequence, those that another computes for it aside. */
+  function pagesFor({ timeline, tokens, follows }: Sequence): number {
+    if (follows === undefined) return memory.pagesFor(timeline, tokens.length - timeline.length);
+    return Math.ceil(tokens.length / pool.pageTokens) - Math.floor(follows.length / pool.pageTokens);
+  }
 
   function insert(list: Run[], run: Run): void {
     let at = list.length;
@@ -53,16 +59,75 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
     list.splice(at, 0, run);
   }
 
-  /** One page for each sequence whose length nobody knows yet. */
+  /** One page for each sequence whose length nobody knows yet, and all that those need which still follow others. */
   function headroom(): number {
-    let growing = 0;
-    for (const { background, sequences } of running) if (!background) growing += sequences.length;
-    return growing;
+    let pages = 0;
+    for (const { background, sequences } of running) {
+      if (!background) pages += sequences.length;
+      for (const sequence of sequences) if (sequence.follows !== undefined) pages += pagesFor(sequence);
+    }
+    return pages;
   }
 
-  /** Takes pages for all tokens of a sequence that are known; it has places in passes from now on. */
-  function begin(run: Run, sequence: Sequence): void {
+  /**
+   * Finds the beginning of a sequence that has nothing yet, up to the first token whose row is wanted: kept, held by another, or about to be
+   * computed by an older one, which it then follows.
+   */
+  function findPrefix(run: Run, sequence: Sequence): void {
+    const { tokens, wanted } = sequence;
+    if (run.prefixes === undefined || sequence.timeline.length > 0 || sequence.follows !== undefined) return;
+    sequence.timeline = prefixes.find(run.prefixes, tokens, wanted);
+    for (const other of running) {
+      if (other === run || other.prefixes !== run.prefixes) continue;
+      const isLeader = other.order < run.order && (run.background || !other.background);
+      for (const held of other.sequences) {
+        const common = Math.min(commonPrefix(held.tokens, tokens), wanted);
+        const computed = Math.min(common, held.timeline.length);
+        if (computed > sequence.timeline.length) {
+          truncate(pool, sequence.timeline, 0);
+          sequence.timeline = memory.branch(held.timeline, computed);
+        }
+        if (
+          isLeader &&
+          common >= sequence.timeline.length + leastFollowed &&
+          common > (sequence.follows?.length ?? 0)
+        ) {
+          sequence.follows = { sequence: held, length: common };
+        }
+      }
+    }
+    const { follows } = sequence;
+    if (follows === undefined) return;
+    // Another had more of it already than this one will have.
+    if (follows.length < sequence.timeline.length + leastFollowed) sequence.follows = undefined;
+    else truncate(pool, sequence.timeline, 0);
+  }
+
+  /** Those that followed go on by themselves where it is computed, or nobody computes it any more. */
+  function part(): void {
+    for (const run of running) {
+      for (const sequence of run.sequences) {
+        const { follows } = sequence;
+        if (follows === undefined) continue;
+        const underWay = running.some(({ sequences }) => sequences.includes(follows.sequence));
+        if (underWay && follows.sequence.timeline.length < follows.length) continue;
+        sequence.follows = undefined;
+        findPrefix(run, sequence);
+        take(run, sequence);
+      }
+    }
+  }
+
+  /** Takes pages for all tokens of a sequence that are known. */
+  function take(run: Run, sequence: Sequence): void {
+    if (sequence.follows !== undefined) return;
+    if (run.computed === 0 && run.cached === 0) run.cached = sequence.timeline.length;
     memory.extend(sequence.timeline, pendingOf(sequence));
+  }
+
+  /** It has places in passes from now on. */
+  function begin(run: Run, sequence: Sequence): void {
+    take(run, sequence);
     run.waiting.splice(run.waiting.indexOf(sequence), 1);
     run.sequences.push(sequence);
   }
@@ -70,34 +135,22 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
   /** Begins a run if its memory can be had without taking it from another. */
   function start(run: Run): boolean {
     const first = run.consumer.together ? [...run.waiting] : run.waiting.slice(0, 1);
+    for (const sequence of first) findPrefix(run, sequence);
     const needed = first.reduce((sum, sequence) => sum + pagesFor(sequence), 0);
-    const alone = running.length === 0;
-    if (!alone && pool.free + forgettable(run) < needed + headroom()) return false;
-    while (pool.free < needed && forget(run));
-    if (!alone && pool.free < needed) return false;
+    if (running.length > 0 && memory.available < needed + headroom()) {
+      // What it found stays where it was found.
+      for (const sequence of first) giveBack(sequence);
+      return false;
+    }
     run.state = "running";
-    remembering.delete(run);
-    if (run.computed === 0) run.cached = first[0]!.timeline.length;
     insert(running, run);
     for (const sequence of first) begin(run, sequence);
     return true;
   }
 
-  /** Most pages that {@link forget} could free. */
-  function forgettable(run: Run): number {
-    let pages = sessions.idlePages();
-    for (const other of remembering) if (other.order > run.order) pages += other.session!.timeline.pages.length;
-    return pages;
-  }
-
-  /** Frees what a session remembers: an idle one, else one whose request came after this run and has not begun. */
-  function forget(run: Run): boolean {
-    if (sessions.forget()) return true;
-    const last = [...remembering].at(-1);
-    if (last === undefined || last.order <= run.order) return false;
-    remembering.delete(last);
-    truncate(pool, last.session!.timeline, 0);
-    return true;
+  function giveBack(sequence: Sequence): void {
+    sequence.follows = undefined;
+    truncate(pool, sequence.timeline, 0);
   }
 
   /** Begins further sequences of a run as long as they fill a pass and nobody misses their memory. */
@@ -105,15 +158,20 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
     let pending = run.sequences.reduce((sum, sequence) => sum + pendingOf(sequence), 0);
     while (run.waiting.length > 0 && pending < batchTokens && run.sequences.length < mostSequences) {
       const next = run.waiting[0]!;
+      const isNew = next.timeline.length === 0;
+      findPrefix(run, next);
       const needed = pagesFor(next);
       // What others go on from stays when it is done: one of them must find room beside it.
       const beside = next.further > 0 ? Math.ceil(next.further / pool.pageTokens) + 1 : 0;
-      const spare = preempted.length + waiting.size === 0 ? pool.free - headroom() - beside : 0;
+      const spare = preempted.length + waiting.size === 0 ? memory.available - headroom() - beside : 0;
       if (needed > spare) {
         // With none under way it may do what an answer that grows may.
-        if (run.sequences.length > 0) return;
-        while (needed > pool.free && makeRoom(run, next));
-        if (needed > pool.free) {
+        if (run.sequences.length > 0) {
+          if (isNew) giveBack(next);
+          return;
+        }
+        while (pagesFor(next) > memory.available && makeRoom(run, next));
+        if (pagesFor(next) > memory.available) {
           giveUp(run);
           return;
         }
@@ -125,11 +183,10 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
 
   /** Frees pages for a sequence, by the rules above. Says whether any were. */
   function makeRoom(run: Run, sequence: Sequence): boolean {
-    if (forget(run)) return true;
     const youngest = running.at(-1);
     if (youngest !== undefined && youngest.order > run.order) {
       running.pop();
-      preempt(youngest, pool);
+      preempt(youngest, memory);
       youngest.state = "waiting";
       insert(preempted, youngest);
       return true;
@@ -147,9 +204,11 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
   function giveUp(run: Run): void {
     if (running[0] !== run) return;
     const { starve } = run.consumer;
-    const { pages, free } = pool;
+    const { pages } = pool;
     try {
-      if (starve === undefined) throw new GrokError("capacity", "the cache has too few pages", { pages, free });
+      if (starve === undefined) {
+        throw new GrokError("capacity", "the cache has too few pages", { pages, free: memory.available });
+      }
       options.end(run, starve(run));
     } catch (error) {
       options.fail(run, error);
@@ -158,19 +217,16 @@ export function createAdmission(memory: KvMemory, sessions: Sessions, options: A
 
   return {
     running,
-    enter(run) {
-      waiting.add(run);
-      if (run.session !== undefined && run.session.timeline.pages.length > 0) remembering.add(run);
-    },
+    enter: (run) => void waiting.add(run),
     leave(run) {
       for (const list of [running, preempted]) {
         const at = list.indexOf(run);
         if (at >= 0) list.splice(at, 1);
       }
       waiting.delete(run);
-      remembering.delete(run);
     },
     admit() {
+      part();
       let sequences = running.reduce((sum, run) => sum + run.sequences.length, 0);
       while (sequences < mostSequences) {
         const [first = waiting.values().next().value] = preempted;

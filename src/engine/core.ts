@@ -19,7 +19,6 @@ import { noNumbers } from "./failures.ts";
 import { createKvMemory } from "./kv-memory.ts";
 import type { SettledEngineOptions } from "./options.ts";
 import { createPace } from "./pace.ts";
-import { truncate } from "./pages.ts";
 import { createPasses, type Interrupt, uninterrupted } from "./pass.ts";
 import {
   checkLength,
@@ -29,8 +28,8 @@ import {
   type GenerationOptions,
   type TokenLogprob,
 } from "./request.ts";
-import { type Consumer, createSequence, type Ending, type Run, release, type Sequence, type Session } from "./run.ts";
-import { commonPrefix, createSessions } from "./sessions.ts";
+import { type Consumer, createSequence, type Ending, type Run, release, type Sequence } from "./run.ts";
+import { createSessions } from "./sessions.ts";
 import { createStep } from "./step.ts";
 
 /**
@@ -40,7 +39,7 @@ import { createStep } from "./step.ts";
  */
 export interface Core {
   openSession(id: number): void;
-  /** A session with the same past; copies nothing until one of the two goes on. */
+  /** A session with the same past, which it finds as every request does. */
   forkSession(from: number, to: number): void;
   closeSession(id: number): void;
   /** Generates in a session, after the requests that wait there; without one, in a session of its own. */
@@ -90,8 +89,8 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   });
   const { pool } = memory;
   const { interrupt = uninterrupted } = parts;
-  const sessions = createSessions(pool);
-  const admission = createAdmission(memory, sessions, { batchTokens, end, fail });
+  const sessions = createSessions();
+  const admission = createAdmission(memory, { batchTokens, end, fail });
   const drafting = speculate === false ? undefined : createDrafting(memory, speculate === true ? {} : speculate);
   /** All that was asked and is not over, by its request's number. */
   const runs = new Map<number, Run>();
@@ -122,7 +121,6 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       await step();
     }
     looping = undefined;
-    if (!closed) memory.settle();
   }
 
   function end(run: Run, ending: Ending): void {
@@ -133,52 +131,36 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     if (leave(run)) run.consumer.fail(error);
   }
 
-  /** Takes a run off the engine; its session keeps what is computed, and goes on with its next request. */
+  /** Takes a run off the engine; its session goes on with its next request. */
   function leave(run: Run): boolean {
     if (run.state === "over") return false;
     const { session } = run;
     admission.leave(run);
-    // Pages beyond what was computed were reserved for a pass that will not be.
-    if (run.state !== "queued") release(run, pool, session?.timeline.length ?? 0);
+    release(run, memory);
     run.state = "over";
     interrupt.cancelled(run.id);
     runs.delete(run.id);
     cancelled.delete(run);
     if (session !== undefined) {
       const next = sessions.leave(session, run);
-      // Sessions made for one request have negative numbers, and end with it.
-      if (session.id < 0) closeSession(session);
-      else if (next !== undefined) enter(next);
+      if (next !== undefined) enter(next);
     }
     return true;
   }
 
-  function closeSession(session: Session): void {
-    sessions.close(session);
-    if (!looping) memory.settle();
-  }
-
-  /** A run waits for its memory from now on. Of what its session's cache holds it keeps what it has in common with it. */
+  /** A run waits for its memory from now on. */
   function enter(run: Run): void {
-    const { session } = run;
     run.state = "waiting";
     run.order = nextId();
-    if (session !== undefined) {
-      const { tokens } = run.waiting[0]!;
-      // The last token is always computed: its logits are what the answer begins with.
-      const common = session.adapters === run.adapters.key ? commonPrefix(session.tokens, tokens) : 0;
-      truncate(pool, session.timeline, Math.min(common, tokens.length - 1));
-      session.adapters = run.adapters.key;
-      session.tokens = tokens;
-    }
     admission.enter(run);
     looping ??= loop();
   }
 
   function begin(id: number, consumer: Consumer, waiting: Sequence[], more: Partial<Run> = {}): void {
+    const adapters = more.adapters ?? selectAdapters(parts.adapters, undefined);
     const run: Run = {
       ...{ id, order: 0, consumer, background: false, passTokens: Number.POSITIVE_INFINITY, state: "queued" },
-      ...{ adapters: selectAdapters(parts.adapters, undefined), drafts: undefined, session: undefined },
+      ...{ adapters, prefixes: adapters.key, drafts: undefined, session: undefined },
       ...{ sequences: [], waiting, cached: 0, computed: 0, cancelled: false },
       ...more,
     };
@@ -195,14 +177,17 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       requireOpen();
       sessions.open(id);
     },
-    forkSession: (from, to) => sessions.fork(from, to),
+    forkSession(from, to) {
+      sessions.require(from);
+      sessions.open(to);
+    },
     closeSession(id) {
       const session = sessions.require(id);
       for (const run of [...session.queue].reverse()) {
         run.cancelled = true;
         end(run, "cancelled");
       }
-      closeSession(session);
+      sessions.close(session);
     },
     async generate(id, sessionId, request, emit, onPrompt) {
       requireOpen();
@@ -211,13 +196,13 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       const adapters = selectAdapters(parts.adapters, options.adapters);
       const sampler = createSampler(options);
       for (let i = 0; i < request.tokens.length; i++) sampler.read(request.tokens[i]!);
-      const session = sessionId === undefined ? sessions.open(-nextId()) : sessions.require(sessionId);
+      const session = sessionId === undefined ? undefined : sessions.require(sessionId);
       return await new Promise<EngineResult>((resolve, reject) => {
         const outcome = createOutcome(request.tokens.length, resolve, reject);
         const tokens = Array.from(request.tokens);
         const given = { ends: new Set(request.endTokens), limit, limitReason, emit };
         const answering = search
-          ? createBeamRun(outcome, { ...given, search, logprobs: options.logprobs, pool, nextId })
+          ? createBeamRun(outcome, { ...given, search, logprobs: options.logprobs, memory, nextId })
           : createSampling(outcome, { ...given, sampler, tokens });
         const promptLength = tokens.length;
         const consumer: Consumer = {
@@ -225,7 +210,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
           advanced: (length) => (length <= promptLength ? onPrompt?.(length) : undefined),
         };
         const drafts = drafting && !search && options.speculate;
-        begin(id, consumer, [createSequence(nextId(), tokens, tokens.length - 1, session.timeline)], {
+        begin(id, consumer, [createSequence(nextId(), tokens, tokens.length - 1)], {
           ...{ session, adapters, drafts: drafts ? createDraftSource(() => limit - outcome.generated) : undefined },
         });
       });
@@ -236,7 +221,10 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       checkWhole("top", top, 0, 100);
       return await new Promise((resolve, reject) => {
         const settle = { resolve, reject };
-        const { consumer, sequences } = createScoring({ texts, vocab, contextLength, pool, nextId, top, emit }, settle);
+        const { consumer, sequences } = createScoring(
+          { texts, vocab, contextLength, memory, nextId, top, emit },
+          settle,
+        );
         if (sequences.length === 0) return resolve(texts.map(() => new Float64Array(0)));
         begin(id, consumer, sequences, { background: true, ...(passTokens !== undefined && { passTokens }) });
       });
@@ -253,7 +241,8 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       requireOpen();
       return await new Promise((resolve, reject) => {
         const bench = createBench(benchOptions, { vocab, contextLength, pool }, { resolve, reject });
-        if (bench !== undefined) begin(id, bench.consumer, [bench.sequence]);
+        // What it times is computed, and is nothing that anybody asks for.
+        if (bench !== undefined) begin(id, bench.consumer, [bench.sequence], { prefixes: undefined });
       });
     },
     cancel(id) {
@@ -266,8 +255,9 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       else cancelled.add(run);
     },
     status() {
-      const { pages, pageTokens, free } = pool;
-      return { sessions: sessions.size, requests: runs.size, pages, freePages: free, pageTokens };
+      const { pages, pageTokens, idle } = pool;
+      const freePages = memory.available;
+      return { sessions: sessions.size, requests: runs.size, pages, freePages, keptPages: idle, pageTokens };
     },
     async close() {
       closed = true;

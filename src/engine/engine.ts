@@ -12,7 +12,7 @@ export interface Engine {
   readonly info: EngineInfo;
   /** @throws GrokError once the engine is closed, or its thread has ended */
   openSession(): number;
-  /** A session that begins with what another holds; nothing is copied until one of them goes on. @throws as `openSession` */
+  /** A session with the past of another: as every request, it finds what is kept of it. @throws as `openSession` */
   forkSession(session: number): number;
   closeSession(session: number): Promise<void>;
   /** @throws (in `result`) GrokError `argument`, `capacity` (the prompt does not fit), `internal` */
@@ -36,7 +36,7 @@ export interface Engine {
 }
 
 export interface EngineGenerateOptions {
-  /** Absent: a session of its own that ends with the request. */
+  /** Requests of one session are answered one after the other. Absent: it waits for none. */
   readonly session?: number | undefined;
   readonly onTokens?: (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
   /** While the prompt is read: how many of its tokens are computed. */
@@ -72,6 +72,9 @@ export interface EngineStatus {
   /** Requests that run or wait. */
   readonly requests: number;
   readonly pages: number;
+  /** That a request can have. */
   readonly freePages: number;
+  /** Of these, how many hold beginnings that requests had, for others that begin alike. */
+  readonly keptPages: number;
   readonly pageTokens: number;
 }

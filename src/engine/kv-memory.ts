@@ -1,20 +1,27 @@
 import type { KvCache, KvType, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
-import { createPagePool, type PagePool, pagesFor, reserve, roomFor, type Timeline } from "./pages.ts";
+import { createPagePool, fork, type PagePool, pagesFor, reserve, roomFor, type Timeline } from "./pages.ts";
+import { createPrefixTree, type PrefixTree } from "./prefix-tree.ts";
 
 /**
- * The key/value memory of one engine: pages, and the backend's cache behind them. The cache is made at the first need
- * and freed as a whole when no page is in use, so that an engine without sessions holds no memory for them.
+ * The key/value memory of one engine: pages, the backend's cache behind them, which is made at the first need, and what stays in them
+ * for whoever begins with the same tokens.
  */
 export interface KvMemory {
   readonly pool: PagePool;
+  readonly prefixes: Pick<PrefixTree, "find" | "keep">;
+  /** Pages that a request can have: free ones, and those that are only kept. */
+  readonly available: number;
   cache(): KvCache;
-  /** Free pages that `count` more positions of a timeline take. */
+  /** Pages that `count` more positions of a timeline take. */
   pagesFor(timeline: Timeline, count: number): number;
-  /** Makes up to `count` positions of a timeline writable; returns how many. */
+  /** Makes up to `count` positions of a timeline writable, if need be in place of what is only kept; returns how many. */
   extend(timeline: Timeline, count: number): number;
-  /** Frees the cache if nobody uses it. */
-  settle(): void;
+  /**
+   * A timeline of the first `length` positions of one that somebody still writes to: it shares the full pages, and has a copy of its own
+   * of the last one, if there is memory for it.
+   */
+  branch(timeline: Timeline, length: number): Timeline;
   close(): void;
 }
 
@@ -28,27 +35,39 @@ export function createKvMemory(ops: Ops, model: Model, options: KvMemoryOptions)
   const { pageTokens, type } = options;
   const pages = Math.ceil(options.tokens / pageTokens);
   const pool = createPagePool(pages, pageTokens);
+  const prefixes = createPrefixTree(pool);
   let cache: KvCache | undefined;
   const current = () => {
     cache ??= model.kvCache({ pages, pageTokens, type });
     return cache;
   };
-  const drop = () => {
-    if (cache !== undefined) ops.freeKvCache(cache);
-    cache = undefined;
-  };
+  function extend(timeline: Timeline, count: number): number {
+    while (roomFor(pool, timeline) < count && prefixes.evict());
+    const possible = Math.min(count, roomFor(pool, timeline));
+    reserve(pool, timeline, possible, (from, to) => ops.copyPage(current(), from, to));
+    return possible;
+  }
   return {
     pool,
+    prefixes,
+    get available() {
+      return pool.free + pool.idle;
+    },
     cache: current,
     pagesFor: (timeline, count) => pagesFor(pool, timeline, count),
-    extend(timeline, count) {
-      const possible = Math.min(count, roomFor(pool, timeline));
-      reserve(pool, timeline, possible, (from, to) => ops.copyPage(current(), from, to));
-      return possible;
+    extend,
+    branch(timeline, length) {
+      const part = length % pageTokens;
+      const branch = fork(pool, { pages: timeline.pages, length: length - part });
+      if (part > 0 && extend(branch, part) === part) {
+        ops.copyPage(current(), timeline.pages[branch.pages.length - 1]!, branch.pages.at(-1)!);
+        branch.length = length;
+      }
+      return branch;
     },
-    settle() {
-      if (pool.free === pool.pages) drop();
+    close() {
+      if (cache !== undefined) ops.freeKvCache(cache);
+      cache = undefined;
     },
-    close: drop,
   };
 }

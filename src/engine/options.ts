@@ -43,8 +43,8 @@ export interface EngineOptions {
    */
   readonly contextLength?: number;
   /**
-   * Tokens that all sessions' caches hold together; at least `contextLength`. Memory is taken as it is written to. When
-   * it runs out, idle sessions forget, and young requests wait for older ones. Default: twice the context length, where that fits into half of
+   * Tokens that the caches of all requests hold together; at least `contextLength`. Memory is taken as it is written to. What
+   * requests leave stays for those that begin alike; when memory runs out, what was longest unused goes, and young requests wait for older ones. Default: twice the context length, where that fits into half of
    * the memory.
    */
   readonly cacheTokens?: number;

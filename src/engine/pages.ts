@@ -3,20 +3,24 @@
  * with a fixed number of pages, of which the operating system provides only what was written to. Pages are handed out
  * lowest number first, so that a light load touches little memory.
  *
- * A page may belong to several timelines (after a fork, which copies nothing). Whoever wants to write into a shared
- * page first gets a copy of its own: no two owners ever write one page. The same counts would carry prefixes shared
- * across sessions.
+ * A page may belong to several timelines (after a fork, which copies nothing), and beside them to the tree of prefixes. Whoever wants
+ * to write into a shared page first gets a copy of its own: no two owners ever write one page.
  */
 export interface PagePool {
   readonly pages: number;
   readonly pageTokens: number;
   readonly free: number;
-  /** How many timelines hold a page. */
+  /** Pages that are kept and nobody else holds: they can be had whenever one is needed. */
+  readonly idle: number;
+  /** How many hold a page: timelines, and who keeps it. */
   owners(page: number): number;
   /** A free page with one owner; undefined when there is none. */
   take(): number | undefined;
   share(page: number): void;
   release(page: number): void;
+  /** As `share` and `release`, for the one that keeps pages for later: at most once a page. */
+  keep(page: number): void;
+  unkeep(page: number): void;
 }
 
 /** One sequence's place in the cache: position p lives in `pages[floor(p / pageTokens)]`. */
@@ -28,12 +32,25 @@ export interface Timeline {
 
 export function createPagePool(pages: number, pageTokens: number): PagePool {
   const owners = new Uint32Array(pages);
+  const kept = new Uint8Array(pages);
   const heap = createHeap(pages);
+  let idle = 0;
+  const share = (page: number) => {
+    if (owners[page]! === 1) idle -= kept[page]!;
+    owners[page]!++;
+  };
+  const release = (page: number) => {
+    if (--owners[page]! === 0) heap.push(page);
+    else if (owners[page]! === 1) idle += kept[page]!;
+  };
   return {
     pages,
     pageTokens,
     get free() {
       return heap.size;
+    },
+    get idle() {
+      return idle;
     },
     owners: (page) => owners[page]!,
     take() {
@@ -41,11 +58,16 @@ export function createPagePool(pages: number, pageTokens: number): PagePool {
       if (page !== undefined) owners[page] = 1;
       return page;
     },
-    share(page) {
-      owners[page]!++;
+    share,
+    release,
+    keep(page) {
+      share(page);
+      kept[page] = 1;
     },
-    release(page) {
-      if (--owners[page]! === 0) heap.push(page);
+    unkeep(page) {
+      if (owners[page]! === 1) idle--;
+      kept[page] = 0;
+      release(page);
     },
   };
 }

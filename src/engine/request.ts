@@ -31,7 +31,7 @@ export interface EngineTimings {
   readonly prefillSeconds: number;
   /** From the first sampled token to the last. */
   readonly decodeSeconds: number;
-  /** Prompt tokens that were computed: those not found in the session's cache. */
+  /** Prompt tokens that were computed: those not found in the cache. */
   readonly prefilledTokens: number;
 }
 
@@ -79,7 +79,7 @@ export const generationOptionNames = Object.keys({
 
 /** What to generate, in token ids. */
 export interface EngineRequest {
-  /** The whole prompt; what the session's cache already holds of it is not computed again. */
+  /** The whole prompt; what the cache holds of it, of whichever request, is not computed again. */
   readonly tokens: ArrayLike<number>;
   /** Tokens that end the generation; they are not given. */
   readonly endTokens?: readonly number[];

@@ -1,7 +1,8 @@
 import type { Logits } from "../sampling/logits.ts";
 import type { AdapterSelection } from "./adapters.ts";
 import type { DraftSource } from "./draft-source.ts";
-import { createTimeline, type PagePool, type Timeline, truncate } from "./pages.ts";
+import type { KvMemory } from "./kv-memory.ts";
+import { createTimeline, type Timeline, truncate } from "./pages.ts";
 import type { FinishReason } from "./request.ts";
 
 /**
@@ -20,7 +21,9 @@ export interface Run {
   readonly passTokens: number;
   /** What drafts of its next tokens come from; absent: nothing is drafted. */
   readonly drafts: DraftSource | undefined;
-  /** Whose timeline it goes on from and leaves behind; one of its sequences writes to it. */
+  /** Where its kept prefixes are: what makes keys and values of the same tokens differ. Absent: it computes all, and leaves nothing. */
+  readonly prefixes: string | undefined;
+  /** Whose requests are answered one after the other. */
   readonly session: Session | undefined;
   /** Queued: others of its session come first. Waiting: for memory. */
   state: "queued" | "waiting" | "running" | "over";
@@ -35,14 +38,9 @@ export interface Run {
   cancelled: boolean;
 }
 
-/** A timeline of tokens that lasts from one request to the next. */
+/** Requests that are answered one after the other. */
 export interface Session {
   readonly id: number;
-  readonly timeline: Timeline;
-  /** Its tokens; those in the cache are the first `timeline.length`. */
-  tokens: ArrayLike<number>;
-  /** The adapters that its cache was computed with: the key of an `AdapterSelection`. */
-  adapters: string;
   /** What was asked of it, in order; the first is under way. */
   readonly queue: Set<Run>;
 }
@@ -50,11 +48,13 @@ export interface Session {
 /** One sequence of tokens that computes. A generation has one, a beam search several, scoring one for each new piece of text. */
 export interface Sequence {
   readonly id: number;
-  readonly timeline: Timeline;
+  timeline: Timeline;
   /** Those that are known; those in the cache are the first `timeline.length`. */
   readonly tokens: ArrayLike<number>;
   /** Position of the first token whose row of logits is still wanted, and of all after it. */
   wanted: number;
+  /** Who computes its beginning, of so many tokens: it waits for these, and shares them. */
+  follows: { readonly sequence: Sequence; readonly length: number } | undefined;
   /** Passes since it last had a place in one. */
   waited: number;
   /** Most tokens that others will have which go on from it, beyond its own; 0: nothing goes on from it. */
@@ -97,7 +97,7 @@ export function createSequence(
   timeline = createTimeline(),
   further = 0,
 ): Sequence {
-  return { id, timeline, tokens, wanted, waited: 0, further };
+  return { id, timeline, tokens, wanted, follows: undefined, waited: 0, further };
 }
 
 /** Tokens that are known but not computed. */
@@ -105,16 +105,19 @@ export function pendingOf({ tokens, timeline }: Sequence): number {
   return tokens.length - timeline.length;
 }
 
-/** Gives up a run's memory for now; what it had computed is computed again when its turn comes. */
-export function preempt(run: Run, pool: PagePool): void {
+/** Gives up a run's memory for now; what it had computed is kept, or computed again when its turn comes. */
+export function preempt(run: Run, memory: KvMemory): void {
   run.waiting.unshift(...run.sequences);
   run.sequences = [];
-  release(run, pool, 0);
+  release(run, memory);
 }
 
-/** Returns a run's pages; its session's timeline keeps those of its first `kept` positions. */
-export function release(run: Run, pool: PagePool, kept: number): void {
-  const own = run.session?.timeline;
-  for (const { timeline } of [...run.sequences, ...run.waiting]) if (timeline !== own) truncate(pool, timeline, 0);
-  if (own !== undefined) truncate(pool, own, kept);
+/** Returns a run's pages. What they hold stays for who begins alike, as long as nobody needs the memory. */
+export function release(run: Run, { pool, prefixes }: KvMemory): void {
+  for (const sequence of [...run.sequences, ...run.waiting]) {
+    const { tokens, timeline } = sequence;
+    sequence.follows = undefined;
+    if (run.prefixes !== undefined) prefixes.keep(run.prefixes, tokens, timeline);
+    truncate(pool, timeline, 0);
+  }
 }

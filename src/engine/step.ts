@@ -40,7 +40,7 @@ export function createStep(parts: StepParts): () => Promise<void> {
     for (const run of admission.running) {
       let left = company ? run.passTokens : Number.POSITIVE_INFINITY;
       for (const sequence of run.sequences) {
-        const pending = Math.min(pendingOf(sequence), left);
+        const pending = sequence.follows === undefined ? Math.min(pendingOf(sequence), left) : 0;
         if (pending <= 0) continue;
         left -= pending;
         const quiet = Math.max(0, sequence.wanted - sequence.timeline.length);

@@ -28,7 +28,7 @@ export interface GenerateOptions extends GenerationOptions {
   readonly onProgress?: (progress: PromptProgress) => void;
 }
 
-/** How much of a prompt is read: tokens, those that the session's cache held with them. */
+/** How much of a prompt is read: tokens, those that the cache held with them. */
 export interface PromptProgress {
   readonly done: number;
   readonly total: number;
@@ -46,7 +46,7 @@ export interface GenerateChunk {
 
 export interface Usage {
   readonly promptTokens: number;
-  /** Prompt tokens that the session's cache already held. */
+  /** Prompt tokens that the cache held already, of whichever request. */
   readonly cachedTokens: number;
   readonly completionTokens: number;
   /** Tokens that speculation drafted, and those of them that the model chose itself. */
@@ -134,9 +134,9 @@ export interface CreateChatOptions extends ChatOptions {
 export interface Session {
   generate(prompt: string | ArrayLike<number>, options?: GenerateOptions): Generation;
   chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation;
-  /** A second session with the same past; the two share memory until one of them goes on. */
+  /** A second session with the same past; it takes memory for what is new in it alone. */
   fork(): Session;
-  /** Returns the session's memory; what still runs in it is cancelled. */
+  /** What still runs in it is cancelled. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -70,7 +70,15 @@ describe("chat completions", () => {
     const streamed = ["", "", ""];
     for (const { choices } of events.slice(0, -1)) streamed[choices[0].index] += choices[0].delta.content ?? "";
     expect(streamed).toEqual(texts);
-    expect((await model.status()).sessions).toBe(0);
+    expect((await model.status()).requests).toBe(0);
+  });
+
+  it("fail together, with the question's own error", async () => {
+    const long = [{ role: "user", content: "word ".repeat(500) }];
+    for (const stream of [false, true]) {
+      const response = await server.post("/v1/chat/completions", { messages: long, ...drawn, n: 3, stream });
+      expect([response.status, (await json(response)).error.code]).toEqual([400, "context_length_exceeded"]);
+    }
   });
 
   it("take any whole seed: -1 is a fresh one, others below 0 are kept as well as those above", async () => {
@@ -113,7 +121,12 @@ describe("chat completions", () => {
       const said = [{ role, content: "Be brief." }, ...messages];
       return (await json(await server.post("/v1/chat/completions", { messages: said, ...drawn }))).usage;
     };
-    expect(await ask("developer")).toEqual(await ask("system"));
+    const { prompt_tokens: prompt, completion_tokens: completion } = await ask("developer");
+    expect(await ask("system")).toMatchObject({
+      ...{ prompt_tokens: prompt, completion_tokens: completion },
+      // All but its last token, after which the answer begins.
+      prompt_tokens_details: { cached_tokens: prompt - 1 },
+    });
   });
 });
 

@@ -1,10 +1,11 @@
 import { advanceBeams, type Beam, type BeamSearch, finishBeams } from "../../sampling/beam.ts";
 import { type Logits, largest } from "../../sampling/logits.ts";
 import { logSumExp, topLogprobs } from "../../sampling/logprobs.ts";
-import { fork, type PagePool, truncate } from "../pages.ts";
+import type { KvMemory } from "../kv-memory.ts";
+import { fork, truncate } from "../pages.ts";
+import { commonPrefix } from "../prefix-tree.ts";
 import type { FinishReason, TokenLogprob } from "../request.ts";
 import { type Consumer, createSequence, type Run, type Sequence } from "../run.ts";
-import { commonPrefix } from "../sessions.ts";
 import type { Outcome } from "./outcome.ts";
 import type { SampleOptions } from "./sample.ts";
 
@@ -12,7 +13,7 @@ export interface BeamRunOptions extends Omit<SampleOptions, "sampler" | "tokens"
   readonly search: BeamSearch;
   /** Alternatives to give with each token; absent: no log-probabilities. */
   readonly logprobs: number | undefined;
-  readonly pool: PagePool;
+  readonly memory: KvMemory;
   readonly nextId: () => number;
 }
 
@@ -21,7 +22,8 @@ type Paths = Map<Beam, readonly TokenLogprob[]>;
 
 /** Waits for the rows of all beams; then takes a step of the search, and forks the beams that go on. */
 export function createBeamRun(outcome: Outcome, options: BeamRunOptions): Consumer {
-  const { ends, limit, limitReason, emit, logprobs, pool, nextId } = options;
+  const { ends, limit, limitReason, emit, logprobs, memory, nextId } = options;
+  const { pool, prefixes } = memory;
   let { search } = options;
   const rows = new Map<Sequence, Logits>();
   let paths: Paths | undefined = logprobs === undefined ? undefined : new Map(search.open.map((beam) => [beam, []]));
@@ -48,8 +50,11 @@ export function createBeamRun(outcome: Outcome, options: BeamRunOptions): Consum
       const { timeline, tokens: known } = sequences[search.parents[i]!]!;
       return createSequence(nextId(), [...Array.from(known), tokens.at(-1)!], known.length, fork(pool, timeline));
     });
-    // The prompt's own timeline stays with the session; the beams are forks of it.
-    for (const { timeline } of sequences) if (timeline !== run.session?.timeline) truncate(pool, timeline, 0);
+    for (const { tokens, timeline } of sequences) {
+      // The prompt: of the beams' own timelines those of the last step are kept, if there is one.
+      if (sequences.length === 1 && run.prefixes !== undefined) prefixes.keep(run.prefixes, tokens, timeline);
+      truncate(pool, timeline, 0);
+    }
     return search.done ? giveBest(search.finished, limitReason) : undefined;
   }
 

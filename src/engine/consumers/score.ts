@@ -1,6 +1,7 @@
 import { checkWhole } from "../../options.ts";
 import { logSumExp, type TokenLogprob, topLogprobs } from "../../sampling/logprobs.ts";
-import { fork, type PagePool, truncate } from "../pages.ts";
+import type { KvMemory } from "../kv-memory.ts";
+import { fork, truncate } from "../pages.ts";
 import { checkLength } from "../request.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
@@ -51,6 +52,11 @@ interface Branch {
   readonly end: number;
 }
 
+/** A branch under way, of which nobody asked for what follows its first `unasked` tokens. */
+interface Growing extends Branch {
+  readonly unasked: number;
+}
+
 /** Less in common is computed again: a text of its own fills passes better, and copies no page. */
 const leastShared = 16;
 
@@ -58,7 +64,7 @@ export interface ScoreRunOptions {
   readonly texts: readonly ScoreText[];
   readonly vocab: number;
   readonly contextLength: number;
-  readonly pool: PagePool;
+  readonly memory: KvMemory;
   readonly nextId: () => number;
   readonly top: number;
   readonly emit: OnScored;
@@ -73,13 +79,14 @@ export function createScoring(
   options: ScoreRunOptions,
   settle: Settle<Float64Array[]>,
 ): { readonly consumer: Consumer; readonly sequences: Sequence[] } {
-  const { vocab, contextLength, pool, nextId, top, emit } = options;
+  const { vocab, contextLength, memory, nextId, top, emit } = options;
+  const { pool, prefixes } = memory;
   const texts = options.texts.map(({ tokens, from = 1 }, index): Text => {
     checkLength(tokens, vocab, contextLength);
     checkWhole("from", from, 1, tokens.length);
     return { index, tokens: Int32Array.from(tokens), from, values: new Float64Array(tokens.length - from), top: [] };
   });
-  const branches = new Map<Sequence, Branch>();
+  const branches = new Map<Sequence, Growing>();
 
   function grow(branch: Branch, fromSequence?: Sequence): Sequence {
     const { texts, start, end } = branch;
@@ -88,7 +95,7 @@ export function createScoring(
     const timeline = fromSequence && fork(pool, fromSequence.timeline);
     const longest = texts.reduce((most, text) => Math.max(most, text.tokens.length - 1), end);
     const sequence = createSequence(nextId(), tokens, Math.max(start, wanted), timeline, longest - end);
-    branches.set(sequence, branch);
+    branches.set(sequence, { ...branch, unasked: wanted });
     return sequence;
   }
 
@@ -105,12 +112,14 @@ export function createScoring(
       return undefined;
     },
     complete(run, sequence) {
-      const { texts, end } = branches.get(sequence)!;
+      const { texts, end, unasked } = branches.get(sequence)!;
       branches.delete(sequence);
       run.sequences.splice(run.sequences.indexOf(sequence), 1);
       // Before texts that have nothing in common with this one, so that few pages are held.
       const further = split(texts, end).map((branch) => grow(branch, sequence));
       if (further.length > 0) run.waiting = further.concat(run.waiting);
+      // Contexts come again, with other continuations; texts that are scored whole do not.
+      if (run.prefixes !== undefined) prefixes.keep(run.prefixes, sequence.tokens, sequence.timeline, unasked);
       truncate(pool, sequence.timeline, 0);
       for (const { index, tokens, values, top } of texts) if (tokens.length - 1 === end) emit(index, values, top);
       return branches.size === 0 ? "done" : undefined;

@@ -31,7 +31,11 @@ describe("messages", () => {
     expect(await post(asked)).toMatchObject({
       ...{ status: 200, type: "message", role: "assistant", model: "llama", content: [{ type: "text", text }] },
       ...{ stop_reason: "max_tokens", stop_sequence: null },
-      usage: { input_tokens: usage.promptTokens, output_tokens: usage.completionTokens },
+      usage: {
+        // The same was just asked: all but the last token are in the cache.
+        ...{ input_tokens: 1, cache_read_input_tokens: usage.promptTokens - 1 },
+        output_tokens: usage.completionTokens,
+      },
     });
   });
 
@@ -39,7 +43,8 @@ describe("messages", () => {
     const blocks = { system: [{ type: "text", text: "Be brief.", cache_control: { type: "ephemeral" } }] };
     const messages = [{ role: "user", content: [{ type: "text", text: "What of it?" }] }];
     const [whole, parted] = [await post(asked), await post({ ...asked, ...blocks, messages })];
-    expect(parted.usage.input_tokens).toBe(
+    const { input_tokens: computed, cache_read_input_tokens: cached } = parted.usage;
+    expect(computed + cached).toBe(
       model.encodeChat([
         { role: "system", content: blocks.system },
         { role: "user", content: messages[0]!.content },

@@ -45,7 +45,7 @@ export function replyToMessages(request: MessagesRequest, served: Served): Reply
   const head = { id: `msg_${served.id}`, type: "message", role: "assistant", model: served.name };
   return {
     async whole() {
-      await using answer = await start(request, served);
+      await using answer = start(request, served);
       const result = (await answer.results())[0]!;
       return { ...head, content: [{ type: "text", text: result.text }], ...endOf(result), usage: usageOf(result) };
     },
@@ -53,7 +53,7 @@ export function replyToMessages(request: MessagesRequest, served: Served): Reply
     async *pieces() {
       const event = (type: string, data: object) => eventOf({ type, ...data }, type);
       const { length } = served.model.encodeChat(messagesOf(request));
-      await using answer = await start(request, served);
+      await using answer = start(request, served);
       const pieces = answer.pieces();
       // What fails at once is answered with a status of its own: nothing is said before something has come.
       let piece = await pieces.next();
@@ -88,14 +88,14 @@ function messagesOf({ system, messages }: z.infer<typeof countRequest>): ChatMes
   return [...(system === undefined ? [] : [{ role: "system", content: system }]), ...messages];
 }
 
-function start(request: MessagesRequest, served: Served): Promise<Answers> {
+function start(request: MessagesRequest, served: Served): Answers {
   const { max_tokens: maxTokens, stop_sequences: stop, temperature, top_p: topP, top_k: topK } = request;
   const said = { temperature, topP, topK, stop };
   const options: ChatOptions = {
     ...{ temperature: 1, topP: 1, topK: 0, minP: 0, ...served.preferred, maxTokens },
     ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
   };
-  return startAnswers(served, 1, options, (place, more) => place.chat(messagesOf(request), more));
+  return startAnswers(served, 1, options, (model, more) => model.chat(messagesOf(request), more));
 }
 
 function endOf({ finishReason, stopString }: GenerateResult) {

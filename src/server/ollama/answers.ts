@@ -62,7 +62,7 @@ export function replyToChat(request: z.infer<typeof chatRequest>, served: Served
   const messages: readonly ChatMessage[] = request.messages ?? [];
   const say: Say = (content) => ({ message: { role: "assistant", content } });
   if (messages.length === 0) return replyLoaded(request, say);
-  const ask: Ask = (place, more) => place.chat(messages, more);
+  const ask: Ask = (model, more) => model.chat(messages, more);
   return reply(request, served, ask, say);
 }
 
@@ -72,13 +72,13 @@ export function replyToGenerate(request: z.infer<typeof generateRequest>, served
   const say: Say = (response) => ({ response });
   if (prompt === "") return replyLoaded(request, say);
   const messages = [...(system ? [{ role: "system", content: system }] : []), { role: "user", content: prompt }];
-  const ask: Ask = (place, more) =>
-    raw ? place.generate(prompt, { ...more, special: true }) : place.chat(messages, more);
+  const ask: Ask = (model, more) =>
+    raw ? model.generate(prompt, { ...more, special: true }) : model.chat(messages, more);
   return reply(request, served, ask, say);
 }
 
 type Common = z.infer<z.ZodObject<typeof common>>;
-/** An answer's text in its place. */
+/** An answer's text in its model. */
 type Say = (text: string) => object;
 
 const stamp = ({ model }: Common) => ({ model, created_at: new Date().toISOString() });
@@ -96,15 +96,15 @@ function replyLoaded(request: Common, say: Say): Reply {
 
 function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
   const line = (text: string, rest: object) => ({ ...stamp(request), ...say(text), ...rest });
-  const start = (): Promise<Answers> => startAnswers(served, 1, optionsOf(request, served), ask);
+  const start = (): Answers => startAnswers(served, 1, optionsOf(request, served), ask);
   return {
     async whole() {
-      await using answer = await start();
+      await using answer = start();
       const result = (await answer.results())[0]!;
       return line(result.text, endOf(result));
     },
     async *pieces() {
-      await using answer = await start();
+      await using answer = start();
       for await (const { chunk } of answer.pieces()) {
         if (chunk !== undefined && chunk.text !== "") yield lineOf(line(chunk.text, { done: false }));
       }

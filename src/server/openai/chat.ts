@@ -32,7 +32,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
 
   return {
     async whole() {
-      await using answers = await startChat(request, served);
+      await using answers = startChat(request, served);
       const results = await answers.results();
       const choices = results.map(({ text, finishReason, logprobs }, index) => ({
         ...{ index, message: { role: "assistant", content: text, refusal: null } },
@@ -45,7 +45,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
       const withUsage = request.stream_options?.include_usage === true;
       const event = (choices: readonly object[], usage: object | null = null) =>
         eventOf({ ...head, object: "chat.completion.chunk", choices, ...(withUsage && { usage }) });
-      await using answers = await startChat(request, served);
+      await using answers = startChat(request, served);
       const begun = new Set<number>();
       for await (const { index, ...piece } of answers.pieces()) {
         const choice = (delta: object, rest: object) =>
@@ -64,7 +64,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
   };
 }
 
-function startChat(request: ChatRequest, served: Served): Promise<Answers> {
+function startChat(request: ChatRequest, served: Served): Answers {
   const {
     logprobs,
     top_logprobs: top,
@@ -83,5 +83,5 @@ function startChat(request: ChatRequest, served: Served): Promise<Answers> {
   };
   // "developer" is OpenAI's newer name of the same role, which templates do not know.
   const messages = request.messages.map((said) => (said.role === "developer" ? { ...said, role: "system" } : said));
-  return startAnswers(served, n ?? 1, options, (place, more) => place.chat(messages as readonly ChatMessage[], more));
+  return startAnswers(served, n ?? 1, options, (model, more) => model.chat(messages as readonly ChatMessage[], more));
 }

@@ -34,7 +34,7 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
   return {
     async whole() {
       const echoes = request.echo ? await echo(prompts, request, served) : [];
-      await using started = await startAll(prompts, request, served);
+      await using started = startAll(prompts, request, served);
       const results = (await Promise.all(started.all.map((answers) => answers.results()))).flat();
       const choices = results.map(({ text, finishReason, logprobs }, index) => {
         const before = echoes[Math.floor(index / n)];
@@ -55,7 +55,7 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
       if (request.echo) throw new GrokError("argument", "echo: a prompt is not streamed", { option: "echo" });
       const event = (choices: readonly object[], usage: object | null = null) =>
         eventOf({ ...head, choices, ...(withUsage && { usage }) });
-      await using started = await startAll(prompts, request, served);
+      await using started = startAll(prompts, request, served);
       const offsets = new Map<number, number>();
       for await (const { index, ...piece } of started.all[0]!.pieces()) {
         const choice = (text: string, rest: object) =>
@@ -88,24 +88,18 @@ interface Started extends AsyncDisposable {
   readonly all: readonly Answers[];
 }
 
-async function startAll(prompts: readonly Prompt[], request: CompletionRequest, served: Served): Promise<Started> {
+function startAll(prompts: readonly Prompt[], request: CompletionRequest, served: Served): Started {
   const options = {
     ...{ maxTokens: usualLength, ...optionsOf(request, served.preferred) },
     ...(request.logprobs != null && { logprobs: request.logprobs }),
   };
-  const all: Answers[] = [];
+  const all = prompts.map((prompt) =>
+    startAnswers(served, request.n ?? 1, options, (model, more) => model.generate(prompt, more)),
+  );
   const close = async () => {
     await Promise.all(all.map((answers) => answers[Symbol.asyncDispose]()));
   };
-  try {
-    for (const prompt of prompts) {
-      all.push(await startAnswers(served, request.n ?? 1, options, (place, more) => place.generate(prompt, more)));
-    }
-    return { all, [Symbol.asyncDispose]: close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  return { all, [Symbol.asyncDispose]: close };
 }
 
 /** A prompt as it is given back: its text, and what the model thought of each of its tokens but the first. */

@@ -86,7 +86,7 @@ export function usageOf(results: readonly GenerateResult[], n = results.length) 
   const completion = sum(results.map(({ usage }) => usage.completionTokens));
   return {
     ...{ prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion },
-    prompt_tokens_details: { cached_tokens: n === 1 ? sum(firsts.map(({ usage }) => usage.cachedTokens)) : 0 },
+    prompt_tokens_details: { cached_tokens: sum(firsts.map(({ usage }) => usage.cachedTokens)) },
   };
 }
 
