@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { Hono } from "hono";
 import { GrokError } from "../errors.ts";
 import type { GenerateOptions, LanguageModel } from "../generate/types.ts";
@@ -97,6 +98,8 @@ export function createApp(options: AppOptions): App {
   async function answer(request: Request, entry: Draft, { stream }: Dialect, asked: Asked): Promise<Response> {
     const gone = new AbortController();
     const signal = AbortSignal.any([request.signal, gone.signal]);
+    // As many listen as there are answers.
+    setMaxListeners(0, signal);
     const use = await (asked.computes ? enter(asked.model, signal) : models.use(asked.model, signal));
     entry.model = use.name;
     const report: Served["report"] = (results) => {

@@ -5,7 +5,7 @@ export const defaultServerOptions = {
   atOnce: 16,
   waiting: 256,
   connections: 1024,
-  bodyBytes: 2 ** 24,
+  bodyBytes: 2 ** 22,
   stalledSeconds: 60,
   loaded: 1,
 } as const;

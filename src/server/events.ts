@@ -3,14 +3,17 @@ const silence = 15_000;
 /** So long a stream that begins is held back: what fails by then is answered with a status of its own. */
 const patience = 1000;
 
+/** So many bytes are held for a client that reads more slowly than it is answered. */
+const mostHeld = 2 ** 20;
+
 /** Server-sent events, or lines of JSON. */
 export type StreamKind = "events" | "lines";
 
 const types = { events: "text/event-stream; charset=utf-8", lines: "application/x-ndjson" } as const;
 
 /**
- * A stream as a response. Its pieces are asked for as the client reads, so what it has not read is held by `source` alone; when it
- * goes, `leave` is called and `source` ended.
+ * A stream as a response. Its pieces are taken as they come, so that who reads slowly keeps no place, page or session from others; past a
+ * bound they are left with `source` until the client has read on. When it goes, `leave` is called and `source` ended.
  * @throws what `source` throws in its first second
  */
 export async function streamResponse(
@@ -47,7 +50,7 @@ export async function streamResponse(
         await source.return();
       },
     },
-    { highWaterMark: 1 },
+    new ByteLengthQueuingStrategy({ highWaterMark: mostHeld }),
   );
   return new Response(body, {
     headers: { "content-type": types[kind], "cache-control": "no-cache", "x-accel-buffering": "no" },

@@ -35,11 +35,14 @@ export function createGuard({ keys, hosts, origins }: GuardOptions): Guard {
   const mayAsk = (origin: string) => origins.includes("*") || origins.includes(origin);
 
   function checkHost(request: Request): void {
-    // A request that came by no socket has its name in the address alone.
-    const name = hostnameOf(request.headers.get("host") ?? new URL(request.url).host);
-    // Only a name can be made to point here by others: a page at an address came from there.
-    if (hosts.length === 0 || hosts.includes(name) || isIP(name) > 0) return;
-    throw new GrokError("forbidden", `this server is not called ${JSON.stringify(name)}`, { option: "host" });
+    if (hosts.length === 0) return;
+    // A request that came by no socket has its name in the address alone; one for a proxy has another in its first line.
+    const { host } = new URL(request.url);
+    for (const name of [request.headers.get("host") ?? host, host].map(hostnameOf)) {
+      // Only a name can be made to point here by others: a page at an address came from there.
+      if (hosts.includes(name) || isIP(name) > 0) continue;
+      throw new GrokError("forbidden", `this server is not called ${JSON.stringify(name)}`, { option: "host" });
+    }
   }
 
   function checkOrigin(request: Request): void {

@@ -1,4 +1,6 @@
+import { GrokError } from "../errors.ts";
 import type { ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "../generate/types.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** What a server has to say about all that is generated, whichever API asked for it. */
 export interface Oversight {
@@ -6,12 +8,40 @@ export interface Oversight {
   settle<T extends GenerateOptions | ChatOptions>(options: T): T;
 }
 
-/** A model, all of whose generations are overseen. */
+/** Texts are turned into tokens beside everybody's requests: what cannot fit into the context is not worth the time. */
+const mostCharactersPerToken = 32;
+const leastBound = 2 ** 16;
+
+/** A model, all of whose generations are overseen, and whose tokenizer is kept from texts that are far too long. */
 export function overseeModel(model: LanguageModel, { settle }: Oversight): LanguageModel {
   type Place = Pick<Session, "generate" | "chat">;
+  const { contextLength } = model.info;
+  const most = Math.max(leastBound, mostCharactersPerToken * contextLength);
+  function check(...values: readonly unknown[]): void {
+    const characters = values.reduce<number>((sum, value) => sum + countCharacters(value), 0);
+    if (characters <= most) return;
+    throw new GrokError(
+      "capacity",
+      `the prompt has ${characters} characters, which cannot fit into a context of ${contextLength} tokens`,
+      { characters, most, contextLength },
+    );
+  }
+
   const overseen = (place: Place): Place => ({
-    generate: (prompt, options = {}): Generation => place.generate(prompt, settle(options)),
-    chat: (messages, options = {}): Generation => place.chat(messages, settle(options)),
+    generate(prompt, options = {}): Generation {
+      if (typeof prompt === "string") check(prompt);
+      return place.generate(prompt, settle(options));
+    },
+    chat(messages, options = {}): Generation {
+      check(messages, (options as ChatOptions).templateVariables);
+      return place.chat(messages, settle(options));
+    },
+  });
+  const tokenizer: Tokenizer = Object.assign(Object.create(model.tokenizer), {
+    encode(...[text, ...rest]: Parameters<Tokenizer["encode"]>) {
+      check(text);
+      return model.tokenizer.encode(text, ...rest);
+    },
   });
   const overseenSession = (session: Session): Session => ({
     ...session,
@@ -21,5 +51,32 @@ export function overseeModel(model: LanguageModel, { settle }: Oversight): Langu
   // Whatever else a model has is its own, what it works out when it is asked for it too.
   return Object.assign(Object.create(model) as LanguageModel, overseen(model), {
     session: () => overseenSession(model.session()),
-  });
+    tokenizer,
+    encode(...[text, options]: Parameters<LanguageModel["encode"]>) {
+      check(text);
+      return model.encode(text, options);
+    },
+    encodeChat(...[messages, options]: Parameters<LanguageModel["encodeChat"]>) {
+      check(messages, options?.templateVariables);
+      return model.encodeChat(messages, options);
+    },
+  } satisfies Partial<LanguageModel>);
+}
+
+/** Of all texts in a value that was JSON. */
+function countCharacters(value: unknown): number {
+  let characters = 0;
+  const waiting = [value];
+  while (waiting.length > 0) {
+    const one = waiting.pop();
+    if (typeof one === "string") characters += one.length;
+    else if (Array.isArray(one)) for (const inner of one as unknown[]) waiting.push(inner);
+    else if (typeof one === "object" && one !== null) {
+      for (const [key, inner] of Object.entries(one)) {
+        characters += key.length;
+        waiting.push(inner);
+      }
+    }
+  }
+  return characters;
 }

@@ -12,6 +12,10 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
   if (!/^(application\/(json|x-www-form-urlencoded)\s*(;|$)|$)/i.test(type)) {
     throw new GrokError("argument", "the body's content-type is not application/json", { option: "content-type" });
   }
+  if (!/^(identity)?$/i.test(request.headers.get("content-encoding") ?? "")) {
+    // A few bytes can unfold to more than there is memory for.
+    throw new GrokError("argument", "a compressed body is not read here", { option: "content-encoding" });
+  }
   const text = textOf(await readBytes(request, mostBytes));
   let value: unknown;
   try {
@@ -62,10 +66,42 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array> {
   if (Number(request.headers.get("content-length") ?? 0) > most) throw tooLarge();
   const pieces: Uint8Array[] = [];
   let bytes = 0;
+  const measure = createMeasure();
   for await (const piece of request.body ?? []) {
     bytes += piece.byteLength;
     if (bytes > most) throw tooLarge();
+    measure(piece);
     pieces.push(piece);
   }
   return Buffer.concat(pieces);
+}
+
+/** Lists and objects in each other, and how much is in them: reading both takes time in which nobody else is answered. */
+const mostDepth = 100;
+const mostValues = 2 ** 18;
+
+/** Takes a JSON text in pieces, before it is read. @throws GrokError `argument` once it is nested too deeply, or of too many parts */
+function createMeasure(): (piece: Uint8Array) => void {
+  const [quote, backslash, list, listEnd, object, objectEnd, comma] = Buffer.from('"\\[]{},');
+  let depth = 0;
+  let values = 1;
+  let inText = false;
+  let escaped = false;
+  return (piece) => {
+    for (let i = 0; i < piece.length; i++) {
+      const byte = piece[i];
+      if (escaped) escaped = false;
+      else if (byte === quote) inText = !inText;
+      else if (inText) escaped = byte === backslash;
+      else if (byte === comma) values++;
+      else if (byte === list || byte === object) depth++;
+      else if (byte === listEnd || byte === objectEnd) depth--;
+      if (depth > mostDepth) {
+        throw new GrokError("argument", `the body is nested more than ${mostDepth} deep`, { most: mostDepth });
+      }
+    }
+    if (values > mostValues) {
+      throw new GrokError("argument", `the body has more than ${mostValues} values`, { most: mostValues });
+    }
+  };
 }

@@ -30,7 +30,7 @@ export interface ServerOptions {
   readonly atOnce?: number | undefined;
   /** Requests that wait; further ones are refused. Default: 256. */
   readonly waiting?: number | undefined;
-  /** Most bytes of a request. Default: 16 MiB. */
+  /** Most bytes of a request. Default: 4 MiB. */
   readonly bodyBytes?: number | undefined;
   /** Most tokens of an answer, whatever a request says. Default: until the context is full. */
   readonly outputTokens?: number | undefined;
