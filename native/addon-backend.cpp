@@ -3,6 +3,9 @@
 #include "addon-backend.h"
 
 #include <atomic>
+#include <cstring>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "training.h"
@@ -106,27 +109,62 @@ napi_value part(napi_env env, napi_callback_info info) {
 }
 
 // What a reader's thread tells the JavaScript thread.
-struct Fetch {
+struct Reading {
   napi_deferred deferred = nullptr;
   napi_threadsafe_function settle = nullptr;
-  Readers::Outcome outcome = Readers::Outcome::dropped;
+  Readers::Outcome outcome{Readers::Outcome::dropped, 0, 0};
 };
 
-void settleFetch(napi_env env, napi_value, void*, void* data) {
-  const std::unique_ptr<Fetch> fetch(static_cast<Fetch*>(data));
+// An error's code and what is said of it.
+std::pair<const char*, std::string> reasonOf(const Readers::Outcome& outcome) {
+  if (outcome.kind == Readers::Outcome::dropped) return {"ERR_CLOSED", "the backend is closed"};
+  if (outcome.error == Readers::kEnded) return {"ERR_ENDED", "the file became shorter after it was opened"};
+  return {"EIO", std::string("the system could not read them: ") + std::strerror(outcome.error)};
+}
+
+void settleReading(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Reading> reading(static_cast<Reading*>(data));
   if (env == nullptr) return;  // the thread is ending
-  napi_value result, code, message;
-  if (fetch->outcome == Readers::Outcome::read) {
-    if (napi_get_undefined(env, &result) == napi_ok) napi_resolve_deferred(env, fetch->deferred, result);
+  napi_value result, code, message, at;
+  if (reading->outcome.kind == Readers::Outcome::read) {
+    if (napi_get_undefined(env, &result) == napi_ok) napi_resolve_deferred(env, reading->deferred, result);
     return;
   }
-  const bool failed = fetch->outcome == Readers::Outcome::failed;
-  const char* const name = failed ? "EIO" : "ERR_CLOSED";
-  const char* const what = failed ? "the system could not read them" : "the backend is closed";
+  const auto [name, what] = reasonOf(reading->outcome);
   if (napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code) == napi_ok &&
-      napi_create_string_utf8(env, what, NAPI_AUTO_LENGTH, &message) == napi_ok && napi_create_error(env, code, message, &result) == napi_ok) {
-    napi_reject_deferred(env, fetch->deferred, result);
+      napi_create_string_utf8(env, what.c_str(), what.size(), &message) == napi_ok && napi_create_error(env, code, message, &result) == napi_ok &&
+      napi_create_double(env, double(reading->outcome.at), &at) == napi_ok && napi_set_named_property(env, result, "at", at) == napi_ok) {
+    napi_reject_deferred(env, reading->deferred, result);
   }
+}
+
+// A promise of what readers were told to do: `begin` is called with what they are to tell when it is done.
+template <class Begin>
+napi_value promised(napi_env env, const Begin& begin) {
+  napi_value promise, name;
+  auto state = std::make_unique<Reading>();
+  check(napi_create_string_utf8(env, "grok1 reading", NAPI_AUTO_LENGTH, &name), "no string could be made");
+  check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settleReading, &state->settle),
+        "no call from another thread could be prepared");
+  try {
+    check(napi_create_promise(env, &state->deferred, &promise), "no promise could be made");
+    begin([raw = state.get()](const Readers::Outcome& outcome) {
+      raw->outcome = outcome;
+      const napi_threadsafe_function settle = raw->settle;
+      if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) == napi_ok) {
+        napi_release_threadsafe_function(settle, napi_tsfn_release);
+      } else {
+        delete raw;  // the thread is ending, and with the refusal the function was given up
+      }
+    });
+  } catch (...) {
+    // Nothing was begun, and nobody will settle it: a promise that nobody has is let go when it is.
+    napi_release_threadsafe_function(state->settle, napi_tsfn_abort);
+    if (state->deferred != nullptr && napi_get_undefined(env, &name) == napi_ok) napi_resolve_deferred(env, state->deferred, name);
+    throw;
+  }
+  state.release();  // whoever settles it has it
+  return promise;
 }
 
 // fetch(weight, matrix): a promise
@@ -135,31 +173,19 @@ napi_value fetch(napi_env env, napi_callback_info info) {
     const Arguments<2> args(env, info);
     Backend& backend = static_cast<BackendHandle*>(args.state)->open();
     const int32_t weight = fromJs<int32_t>(env, args.values[0]), matrix = fromJs<int32_t>(env, args.values[1]);
-    backend.missing(weight, matrix);  // throws where there is none
-    napi_value promise, name;
-    auto state = std::make_unique<Fetch>();
-    check(napi_create_string_utf8(env, "grok1 fetch", NAPI_AUTO_LENGTH, &name), "no string could be made");
-    check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, settleFetch, &state->settle),
-          "no call from another thread could be prepared");
-    try {
-      check(napi_create_promise(env, &state->deferred, &promise), "no promise could be made");
-      backend.fetch(weight, matrix, [raw = state.get()](Readers::Outcome outcome) {
-        raw->outcome = outcome;
-        const napi_threadsafe_function settle = raw->settle;
-        if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) == napi_ok) {
-          napi_release_threadsafe_function(settle, napi_tsfn_release);
-        } else {
-          delete raw;  // the thread is ending, and with the refusal the function was given up
-        }
-      });
-    } catch (...) {
-      // Nothing was begun, and nobody will settle it: a promise that nobody has is let go when it is.
-      napi_release_threadsafe_function(state->settle, napi_tsfn_abort);
-      if (state->deferred != nullptr && napi_get_undefined(env, &name) == napi_ok) napi_resolve_deferred(env, state->deferred, name);
-      throw;
-    }
-    state.release();  // whoever settles it has it
-    return promise;
+    return promised(env, [&](Readers::Done done) { backend.fetch(weight, matrix, std::move(done)); });
+  });
+}
+
+// load(source, offset, bytes, slot, at, ahead): a promise
+napi_value load(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<6> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const int32_t source = fromJs<int32_t>(env, args.values[0]), slot = fromJs<int32_t>(env, args.values[3]);
+    const int64_t offset = fromJs<int64_t>(env, args.values[1]), bytes = fromJs<int64_t>(env, args.values[2]), at = fromJs<int64_t>(env, args.values[4]);
+    const bool ahead = fromJs<bool>(env, args.values[5]);
+    return promised(env, [&](Readers::Done done) { backend.load(source, offset, bytes, slot, at, ahead, std::move(done)); });
   });
 }
 
@@ -261,6 +287,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"part", part},
         {"copy", copy},
         {"fetch", fetch},
+        {"load", load},
         {"weight", weight},
         {"rotary", rotary},
         {"watch", watch},
@@ -268,6 +295,11 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"resize", Method<&Store::resize>::call},
         {"map", Method<&Store::map>::call},
         {"release", Method<&Store::release>::call},
+        {"open", Method<&Store::open>::call},
+        {"slot", Method<&Store::addSlot>::call},
+        {"freeSlot", Method<&Store::freeSlot>::call},
+        {"hurry", Method<&Store::hurry>::call},
+        {"place", Method<&Store::place>::call},
         {"cache", Method<&Inference::addCache>::call},
         {"freeCache", Method<&Inference::freeCache>::call},
         {"copyPage", Method<&Inference::copyPage>::call},

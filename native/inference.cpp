@@ -174,7 +174,7 @@ void Inference::route(int32_t probabilities, int32_t chosen, int32_t weights, in
 
 // Checks the shapes of a mixture and copies its choices to chosen_.
 ExpertRefs Inference::mixture(int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t terms) {
-  Weight &g = weight(gate), &u = weight(up), &d = weight(down);
+  Weight &g = stack(gate), &u = stack(up), &d = stack(down);
   const int64_t count = int64_t(g.parts.size());
   if (g.rows != u.rows || g.cols != u.cols || g.rows != d.cols || g.cols != d.rows || int64_t(u.parts.size()) != count ||
       int64_t(d.parts.size()) != count || used < 1 || used > count) {
@@ -203,13 +203,20 @@ ExpertRefs Inference::mixture(int64_t n, int32_t chosen, int32_t used, int32_t g
   return {count, g.parts.data(), u.parts.data(), d.parts.data(), terms > 0 ? &beside_ : nullptr};
 }
 
+void Inference::checkThere(const ExpertRefs& refs, int32_t expert) const {
+  for (const WeightRef* const matrices : {refs.gate, refs.up, refs.down}) {
+    if (matrices[expert].data == nullptr) misuse("an expert that is not in memory");
+  }
+}
+
 void Inference::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                       int32_t down, int32_t activation, int32_t terms) {
   const ExpertRefs refs = mixture(n, chosen, used, gate, up, down, terms);
-  const int64_t width = weight(gate).cols;
+  const int64_t width = stack(gate).cols;
   const float *const from = slot(x, n, width), *const factors = slot(weights, n, used);
   float* const to = slot(out, n, width);
   if (from == to) misuse("experts over their operand");
+  for (int64_t i = 0; i < n * used; i++) checkThere(refs, chosen_[size_t(i)]);
   const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
   if (n > 0) grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, gating, to, arena_);
   refuseCancelled();
@@ -218,7 +225,7 @@ void Inference::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32
 void Inference::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
                           int32_t activation, int32_t terms, int32_t count) {
   const ExpertRefs refs = mixture(n, chosen, used, gate, up, down, terms);
-  const int64_t width = weight(gate).cols;
+  const int64_t width = stack(gate).cols;
   const float* const from = slot(x, n, width);
   float* const to = slot(parts, n * used, width);
   if (from == to) misuse("experts over their operand");
@@ -228,6 +235,7 @@ void Inference::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen,
   for (int32_t i = 0; i < count; i++) {
     if (list[i] < 0 || list[i] >= refs.experts) misuse("no such expert");
     wanted_[size_t(list[i])] = 1;
+    checkThere(refs, list[i]);
   }
   const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
   if (n > 0) grok1::expertParts(pool_, isa_, refs, from, n, chosen_.data(), used, wanted_, gating, to, arena_);

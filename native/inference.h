@@ -138,6 +138,7 @@ class Inference : public Store {
     const int32_t* pages;
   };
 
+  void checkThere(const ExpertRefs& refs, int32_t expert) const;
   ExpertRefs mixture(int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t terms);
   Cache& cache(int32_t id);
   KvLayer layerOf(int32_t cache, int32_t layer);

@@ -12,7 +12,7 @@ namespace grok1 {
 namespace {
 
 // Enough requests under way for a drive to be busy, in pieces that keep its queue full.
-constexpr size_t kReaders = 4;
+constexpr size_t kReaders = 8;
 constexpr size_t kPiece = size_t(4) << 20;
 
 size_t pageBytes() {
@@ -40,8 +40,9 @@ void touch(const Pages& pages) {
   for (size_t at = 0; at < pages.bytes; at += pageBytes()) (void)*static_cast<volatile const uint8_t*>(pages.start + at);
 }
 
-// False when the drive did not give them.
-bool bring(const uint8_t* data, size_t bytes) {
+}  // namespace
+
+int bring(const uint8_t* data, size_t bytes) {
   const Pages pages(data, bytes);
 #if defined(_WIN32)
   WIN32_MEMORY_RANGE_ENTRY range{pages.start, pages.bytes};
@@ -51,17 +52,15 @@ bool bring(const uint8_t* data, size_t bytes) {
 #if defined(__linux__)
   constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, since Linux 5.14: touches, and returns an error instead of a signal
   for (;;) {
-    if (madvise(pages.start, pages.bytes, kPopulateRead) == 0) return true;
+    if (madvise(pages.start, pages.bytes, kPopulateRead) == 0) return 0;
     if (errno == EINVAL || errno == ENOSYS) break;
-    if (errno != EAGAIN && errno != EINTR) return false;
+    if (errno != EAGAIN && errno != EINTR) return errno == EFAULT ? EIO : errno;
   }
 #endif
 #endif
   touch(pages);
-  return true;
+  return 0;
 }
-
-}  // namespace
 
 size_t missingBytes(const uint8_t* data, size_t bytes) {
 #if defined(_WIN32)
@@ -86,56 +85,68 @@ size_t missingBytes(const uint8_t* data, size_t bytes) {
 }
 
 Readers::~Readers() {
-  std::deque<std::shared_ptr<Job>> dropped;
+  Queue dropped;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    for (const auto& job : jobs_) {
-      job->next = job->bytes;
-      job->outcome = Outcome::dropped;
-      if (job->pieces == 0) dropped.push_back(job);
+    for (Queue* const queue : {&waited_, &ahead_}) {
+      for (const auto& job : *queue) {
+        job->next = job->bytes;
+        job->outcome.kind = Outcome::dropped;
+        if (job->pieces == 0) dropped.push_back(job);
+      }
+      queue->clear();
     }
-    jobs_.clear();
   }
   wake_.notify_all();
   for (auto& thread : threads_) thread.join();
-  for (const auto& job : dropped) job->done(Outcome::dropped);
+  for (const auto& job : dropped) job->done(job->outcome);
 }
 
-void Readers::read(std::shared_ptr<const uint8_t> data, size_t bytes, Done done) {
+void Readers::read(size_t bytes, Part part, Done done, int32_t group, bool ahead) {
   std::unique_lock lock(mutex_);
   try {
     while (threads_.size() < kReaders) threads_.emplace_back([this] { work(); });
   } catch (const std::system_error&) {
     if (threads_.empty()) {
       lock.unlock();  // what is called may read further
-      return done(bring(data.get(), bytes) ? Outcome::read : Outcome::failed);
+      const int error = part(0, bytes);
+      return done({error == 0 ? Outcome::read : Outcome::failed, error, 0});
     }
   }
   auto job = std::make_shared<Job>();
-  job->data = std::move(data);
   job->bytes = bytes;
+  job->group = group;
+  job->part = std::move(part);
   job->done = std::move(done);
-  jobs_.push_back(std::move(job));
+  (ahead ? ahead_ : waited_).push_back(std::move(job));
   lock.unlock();
   wake_.notify_all();
+}
+
+void Readers::hurry(int32_t group) {
+  const std::lock_guard lock(mutex_);
+  const auto others = std::stable_partition(ahead_.begin(), ahead_.end(), [group](const auto& job) { return job->group == group; });
+  waited_.insert(waited_.end(), ahead_.begin(), others);
+  ahead_.erase(ahead_.begin(), others);
 }
 
 void Readers::work() {
   nameThread("grok1-reader");
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    wake_.wait(lock, [this] { return stopping_ || !waited_.empty() || !ahead_.empty(); });
     if (stopping_) return;
-    const std::shared_ptr<Job> job = jobs_.front();
+    Queue& queue = waited_.empty() ? ahead_ : waited_;
+    const std::shared_ptr<Job> job = queue.front();
     const size_t at = job->next, length = std::min(kPiece, job->bytes - at);
     job->next += length;
     job->pieces++;
-    if (job->next == job->bytes) jobs_.pop_front();
+    if (job->next == job->bytes) queue.pop_front();
     lock.unlock();
-    const bool got = bring(job->data.get() + at, length);
+    const int error = job->part(at, length);
     lock.lock();
-    if (!got && job->outcome == Outcome::read) job->outcome = Outcome::failed;
+    if (error != 0 && job->outcome.kind == Outcome::read) job->outcome = {Outcome::failed, error, at};
     if (--job->pieces > 0 || job->next < job->bytes) continue;
     lock.unlock();
     job->done(job->outcome);

@@ -2,7 +2,6 @@
 // which would hold up all threads of a pool at its next barrier.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -19,10 +18,21 @@ namespace grok1 {
 // a file that this user neither owns nor may write. What is missing there comes by page faults, in which the computing threads wait.
 size_t missingBytes(const uint8_t* data, size_t bytes);
 
+// Brings bytes of a mapping into memory. 0, or the system's error.
+int bring(const uint8_t* data, size_t bytes);
+
+// Threads that wait for drives, so that none that computes has to.
 class Readers {
  public:
-  enum class Outcome { read, failed, dropped };
-  using Done = std::function<void(Outcome)>;
+  struct Outcome {
+    enum Kind { read, failed, dropped } kind = read;
+    int error = 0;   // the system's, of what failed, or 0 where the file ended
+    size_t at = 0;   // from the job's beginning: the piece that failed
+  };
+  using Done = std::function<void(const Outcome&)>;
+  // Reads [at, at + length) of a job. What is wrong with it as an error of the system's, kEnded where there is no more, or 0.
+  using Part = std::function<int(size_t at, size_t length)>;
+  static constexpr int kEnded = -1;
 
   Readers() = default;
   // Drops what was not begun, and waits for the pieces that are being read.
@@ -30,24 +40,28 @@ class Readers {
   Readers(const Readers&) = delete;
   Readers& operator=(const Readers&) = delete;
 
-  // Brings [data, data + bytes) into memory and calls `done` once, on any thread, this one where no other can be had. The memory is held
-  // until then. First come, first served. What it throws it throws before anything is begun.
-  void read(std::shared_ptr<const uint8_t> data, size_t bytes, Done done);
+  // Calls `part` for all of [0, bytes) piece by piece, several at a time, then `done` once, on any thread, this one where no other can be
+  // had. First come, first served; those that are read ahead after all that are waited for. What it throws it throws before anything is begun.
+  void read(size_t bytes, Part part, Done done, int32_t group = -1, bool ahead = false);
+  // Those of a group that are read ahead are waited for from now on.
+  void hurry(int32_t group);
 
  private:
   struct Job {
-    std::shared_ptr<const uint8_t> data;
     size_t bytes, next = 0;
     int pieces = 0;  // being read
-    Outcome outcome = Outcome::read;
+    int32_t group;
+    Part part;
+    Outcome outcome;
     Done done;
   };
+  using Queue = std::deque<std::shared_ptr<Job>>;
 
   void work();
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::shared_ptr<Job>> jobs_;
+  Queue waited_, ahead_;
   std::vector<std::thread> threads_;
   bool stopping_ = false;
 };

@@ -1,6 +1,7 @@
 #include "store.h"
 
 #include <algorithm>
+#include <utility>
 #include <cstring>
 
 #include "quants.h"
@@ -39,13 +40,13 @@ float* Store::slot(int32_t id, int64_t rows, int64_t cols) const {
 
 int32_t Store::map(int32_t file) {
   const auto mapping = std::make_shared<Mapping>(file);
-  return sources_.add({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true});
+  return sources_.add({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true, nullptr});
 }
 
 int32_t Store::copy(const uint8_t* data, size_t bytes) {
   const auto memory = std::make_shared<Memory>(bytes);
   std::memcpy(memory->data(), data, bytes);
-  return sources_.add({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false});
+  return sources_.add({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false, nullptr});
 }
 
 void Store::release(int32_t source) { sources_.remove(source); }
@@ -74,8 +75,11 @@ int32_t Store::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t digit
   for (const auto& [id, offset] : places) {
     const Source& source = sources_.get(id);
     if (offset < 0 || uint64_t(offset) > source.size || bytes > source.size - uint64_t(offset)) misuse("a weight that leaves its file");
-    const uint8_t* const data = source.data.get() + offset;
+    const uint8_t* const data = source.file ? nullptr : source.data.get() + offset;
     w.mapped = w.mapped || source.mapped;
+    if (!w.parts.empty() && w.opened != (source.file != nullptr)) misuse("a weight that is placed in part");
+    w.opened = source.file != nullptr;
+    w.absent += w.opened ? 1 : 0;
     w.parts.push_back({data, type, rows, cols, rowBytes, digits});
     w.held.emplace_back(source.data, data);
   }
@@ -93,22 +97,101 @@ const float* Store::gainOf(Weight& w) {
   return w.decoded.data();
 }
 
+Store::Weight& Store::weight(int32_t id) {
+  Weight& w = weights_.get(id);
+  if (w.absent > 0) misuse("a weight that is not in memory");
+  return w;
+}
+
 const WeightRef& Store::matrixOf(int32_t id, int32_t index) {
-  const Weight& w = weight(id);
+  const Weight& w = stack(id);
   if (index < 0 || index >= int64_t(w.parts.size())) misuse("a matrix that a weight does not have");
   return w.parts[size_t(index)];
 }
 
 double Store::missing(int32_t id, int32_t index) {
   const WeightRef& matrix = matrixOf(id, index);
-  return weight(id).held.empty() ? 0 : double(missingBytes(matrix.data, size_t(matrix.rows) * matrix.rowBytes));
+  const size_t bytes = size_t(matrix.rows) * matrix.rowBytes;
+  if (matrix.data == nullptr) return double(bytes);
+  return stack(id).held.empty() ? 0 : double(missingBytes(matrix.data, bytes));
 }
 
 void Store::fetch(int32_t id, int32_t index, Readers::Done done) {
   const WeightRef& matrix = matrixOf(id, index);
-  const Weight& w = weight(id);
-  if (w.held.empty()) return done(Readers::Outcome::read);
-  readers_.read(w.held[size_t(index)], size_t(matrix.rows) * matrix.rowBytes, std::move(done));
+  if (matrix.data == nullptr) misuse("a matrix that is nowhere has to be loaded");
+  const Weight& w = stack(id);
+  if (w.held.empty()) return done({});
+  const auto data = w.held[size_t(index)];
+  readers_.read(size_t(matrix.rows) * matrix.rowBytes, [data](size_t at, size_t length) { return bring(data.get() + at, length); },
+                std::move(done));
+}
+
+int32_t Store::open(int32_t file, bool direct) {
+  const auto opened = std::make_shared<const DirectFile>(file, direct);
+  return sources_.add({nullptr, opened->size(), false, opened});
+}
+
+int32_t Store::addSlot(int64_t bytes) {
+  if (bytes < 1 || bytes > (int64_t(1) << 44)) misuse("a slot of impossible size");
+  return rooms_.add(std::make_shared<Memory>(size_t(bytes) + DirectFile::kAlignment));
+}
+
+void Store::freeSlot(int32_t slot) { rooms_.remove(slot); }
+
+namespace {
+
+constexpr int64_t kBlock = int64_t(DirectFile::kAlignment);
+
+uint8_t* firstBlock(const Memory& memory) {
+  return memory.data() + (DirectFile::kAlignment - reinterpret_cast<uintptr_t>(memory.data()) % DirectFile::kAlignment) % DirectFile::kAlignment;
+}
+
+}  // namespace
+
+void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done) {
+  const auto file = sources_.get(source).file;
+  const auto memory = rooms_.get(slot);
+  if (!file) misuse("only what was opened is loaded");
+  if (offset < 0 || bytes < 1 || uint64_t(offset) > file->size() || uint64_t(bytes) > file->size() - uint64_t(offset)) {
+    misuse("bytes that are not in their file");
+  }
+  const int64_t from = offset / kBlock * kBlock, needed = offset + bytes - from, length = (needed + kBlock - 1) / kBlock * kBlock;
+  if (at < 0 || at % kBlock != 0 || at > int64_t(memory->size()) - kBlock - length) misuse("bytes that do not fit into their slot");
+  uint8_t* const to = firstBlock(*memory) + at;
+  // Whoever places it waits for it, so nobody reads what is being written.
+  readers_.read(
+      size_t(length),
+      [file, memory, to, from, needed](size_t part, size_t size) {
+        const int64_t got = file->read(to + part, uint64_t(from) + part, size);
+        if (got < 0) return int(-got);
+        return got < std::min<int64_t>(int64_t(size), needed - int64_t(part)) ? Readers::kEnded : 0;
+      },
+      std::move(done), slot, ahead);
+}
+
+void Store::hurry(int32_t slot) {
+  rooms_.get(slot);
+  readers_.hurry(slot);
+}
+
+void Store::place(int32_t id, int32_t index, int32_t slot, int64_t at) {
+  matrixOf(id, index);
+  Weight& w = stack(id);
+  WeightRef& matrix = w.parts[size_t(index)];
+  auto& held = w.held[size_t(index)];
+  if (!w.opened) misuse("a weight that lies in memory is placed nowhere else");
+  if (slot == -1) {
+    if (matrix.data != nullptr) w.absent++;
+    matrix.data = nullptr;
+    held.reset();
+    return;
+  }
+  const auto memory = rooms_.get(slot);
+  const int64_t bytes = matrix.rows * int64_t(matrix.rowBytes);
+  if (at < 0 || at > int64_t(memory->size()) - kBlock - bytes) misuse("a matrix that does not fit into its slot");
+  if (matrix.data == nullptr) w.absent--;
+  matrix.data = firstBlock(*memory) + at;
+  held = std::shared_ptr<const uint8_t>(memory, matrix.data);
 }
 
 }  // namespace grok1

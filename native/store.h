@@ -35,6 +35,20 @@ class Store {
   // Brings a weight's matrix into memory, on threads of its own; `done` is called on any thread.
   void fetch(int32_t weight, int32_t matrix, Readers::Done done);
 
+  // A file that weights may lie in without being mapped: their matrices are nowhere until each was loaded into a slot and placed there.
+  // `direct`: read past the page cache where that can be; otherwise through it, and nothing stays in it.
+  int32_t open(int32_t file, bool direct);
+  // Memory for what is loaded, taken as it is filled; given back at once when it is freed, which nothing may be placed in then.
+  int32_t addSlot(int64_t bytes);
+  void freeSlot(int32_t slot);
+  // Reads the whole blocks of DirectFile::kAlignment bytes around [offset, offset + bytes) of an opened file to `at` in a slot, on threads of
+  // its own; `done` is called on any thread. What is read ahead comes after all that is waited for.
+  void load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done);
+  // What is read ahead into a slot is waited for from now on.
+  void hurry(int32_t slot);
+  // A weight's matrix is at `at` in a slot; -1: nowhere. Whatever computes with what is nowhere is refused.
+  void place(int32_t weight, int32_t matrix, int32_t slot, int64_t at);
+
  protected:
   struct Slot {
     std::shared_ptr<Memory> memory;
@@ -45,6 +59,7 @@ class Store {
     std::shared_ptr<const uint8_t> data;  // of a mapping, or of memory
     uint64_t size;
     bool mapped;
+    std::shared_ptr<const DirectFile> file = nullptr;  // of what is neither
   };
   // Four arrays of the parameter's size: values, gradient, and the optimizer's moments.
   struct Parameter {
@@ -58,6 +73,8 @@ class Store {
     std::vector<WeightRef> parts;
     std::vector<std::shared_ptr<const uint8_t>> held;  // what the parts point to
     bool mapped = false;                               // and lie in files, which nobody has streamed yet
+    bool opened = false;                               // or in files that are not mapped:
+    int64_t absent = 0;                                // parts that are nowhere
     std::vector<float> decoded;  // of a norm's gain that is not aligned f32
     std::shared_ptr<Parameter> parameter;  // whose values the parts are
     int32_t a = -1, b = -1;      // an adapted weight's parameters
@@ -65,7 +82,10 @@ class Store {
   };
 
   float* slot(int32_t id, int64_t rows, int64_t cols) const;
-  Weight& weight(int32_t id) { return weights_.get(id); }
+  // All of which is somewhere.
+  Weight& weight(int32_t id);
+  // Which may be nowhere in part.
+  Weight& stack(int32_t id) { return weights_.get(id); }
   const WeightRef& matrixOf(int32_t weight, int32_t matrix);
   // Of a weight that products read from end to end, before its first: of a table of embeddings, rows here and there, large pages
   // would read too much.
@@ -77,6 +97,7 @@ class Store {
  private:
   Handles<Slot> slots_{"matrix"};
   Handles<Source> sources_{"source of weights"};
+  Handles<std::shared_ptr<Memory>> rooms_{"slot"};
   Readers readers_;
 };
 

@@ -52,6 +52,25 @@ interface AddonStore {
   missing(weight: number, matrix: number): number;
   /** Brings one of a weight's matrices into memory, on threads that do nothing else. Rejects with code EIO. */
   fetch(weight: number, matrix: number): Promise<void>;
+  /**
+   * An open file as a source of weights that is not mapped: a weight in it is nowhere, and refused by what computes, until each of its
+   * matrices was loaded into a slot and placed there. `direct`: read past the page cache, where that can be.
+   */
+  open(file: number, direct: boolean): number;
+  /** Memory for what is loaded, taken as it is filled; its number. */
+  slot(bytes: number): number;
+  /** Gives a slot back at once, where nothing is placed in it. */
+  freeSlot(slot: number): void;
+  /**
+   * Reads the whole blocks of 4096 bytes around [offset, offset + bytes) of an opened file into a slot from `at`, a multiple of 4096, on:
+   * the byte at `offset` comes to `at + offset % 4096`. What is read `ahead` comes after all that is waited for. Rejects with code EIO
+   * or ERR_ENDED and the place `at` in what was read.
+   */
+  load(source: number, offset: number, bytes: number, slot: number, at: number, ahead: boolean): Promise<void>;
+  /** What is read ahead into a slot is waited for from now on. */
+  hurry(slot: number): void;
+  /** A weight's matrix is at `at` in a slot; -1: nowhere. */
+  place(weight: number, matrix: number, slot: number, at: number): void;
 }
 
 /** native/inference.h */

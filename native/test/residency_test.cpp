@@ -18,9 +18,10 @@ int main() {
   const std::shared_ptr<const uint8_t> data(bytes, bytes->data());
   int outer = 0, inner = 0;
   Readers readers;
-  readers.read(data, bytes->size(), [&](Readers::Outcome first) {
-    outer += first == Readers::Outcome::read;
-    readers.read(data, bytes->size(), [&](Readers::Outcome second) { inner += second == Readers::Outcome::read; });
+  const auto part = [data](size_t at, size_t length) { return bring(data.get() + at, length); };
+  readers.read(bytes->size(), part, [&](const Readers::Outcome& first) {
+    outer += first.kind == Readers::Outcome::read;
+    readers.read(bytes->size(), part, [&](const Readers::Outcome& second) { inner += second.kind == Readers::Outcome::read; });
   });
   std::printf("%d %d\n", outer, inner);
   return outer == 1 && inner == 1 ? 0 : 1;

@@ -25,6 +25,7 @@ export interface ModelOptions {
   /** Where nobody gave a context by a flag: what the environment or the config file wish for. */
   readonly contextAtMost?: number;
   readonly kvType?: KvType;
+  readonly memory?: number;
   /** The same, of a type that a model's heads may not have. */
   readonly kvTypeIfFits?: KvType;
   readonly speculation?: boolean;
@@ -77,7 +78,7 @@ export async function openModel(file: string, options: ModelOptions): Promise<La
     const { contextLength, kvType } = wishes;
     try {
       return await loadModel(file, {
-        ...pick(options, ["backend", "threads", "isa"]),
+        ...pick(options, ["backend", "threads", "isa", "memory"]),
         ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora },
         chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),
       });

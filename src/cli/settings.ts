@@ -4,7 +4,7 @@ import { usageError } from "./exit.ts";
 import { languageNames } from "./messages.ts";
 import { serverSettings } from "./server-settings.ts";
 import type { Setting } from "./setting.ts";
-import { anyText, choice, integer, number, path, text } from "./values.ts";
+import { anyText, choice, integer, number, path, size, text } from "./values.ts";
 
 const settings = {
   model: {
@@ -42,6 +42,13 @@ const settings = {
     description: "element type of the key/value cache: f32, f16, q8_0, q4_0",
     read: choice("f32", "f16", "q8_0", "q4_0"),
     usually: "f16; f32 on the reference backend",
+  },
+  memory: {
+    flags: "--memory <size>",
+    description:
+      "most memory for weights, caches and activations, such as 96GB; of what is larger experts are read as they are needed",
+    read: size(),
+    usually: "what can be had, less a margin",
   },
   speculation: {
     flags: "--no-speculation",
@@ -161,6 +168,7 @@ export const engineSettings = [
   "isa",
   "context",
   "kvType",
+  "memory",
 ] as const satisfies readonly SettingName[];
 
 /** Options that {@link addSettings} made; another option of the same name is not a setting. */

@@ -1,6 +1,7 @@
 import { loadAddon } from "../addon.ts";
 import { describeValue, GrokError } from "../errors.ts";
 import { type Cancel, openNative } from "../kernels/native/native.ts";
+import type { SlotStore, Streaming } from "../kernels/native/slot-store.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { coreLimit, processorLimit } from "../machine/limits.ts";
 import { checkBackend, defaultEngineOptions, type EngineOptions } from "./options.ts";
@@ -11,16 +12,19 @@ export interface OpenBackend {
   readonly fallbackReason: string | undefined;
   /** Instruction set of the native backend's kernels. */
   readonly isa: string | undefined;
+  /** Where weights are streamed. */
+  readonly slots?: SlotStore | undefined;
 }
 
 /**
- * `cancel`: as in `NativeOptions`.
+ * `cancel` and `streaming`: as in `NativeOptions`.
  * @throws GrokError `unsupported` when "native" or an instruction set is asked for and the addon is not there; `argument` for a
  * backend or an instruction set that does not exist, or a number of threads out of its range.
  */
 export async function openBackend(
   options: Pick<EngineOptions, "backend" | "threads" | "isa">,
   cancel?: Cancel,
+  streaming?: Streaming,
 ): Promise<OpenBackend> {
   const { backend: choice = defaultEngineOptions.backend, threads: asked = coreLimit(), isa } = options;
   const threads = usefulThreads(asked);
@@ -51,12 +55,13 @@ export async function openBackend(
         },
       );
     }
-    const { ops, native } = openNative(state.addon, {
+    const { ops, native, slots } = openNative(state.addon, {
       threads,
       ...(isa !== undefined && { isa }),
       ...(cancel && { cancel }),
+      ...(streaming && { streaming }),
     });
-    return { ops, fallbackReason: undefined, isa: native.isa };
+    return { ops, fallbackReason: undefined, isa: native.isa, slots };
   }
   if (choice === "auto" && isa === undefined)
     return { ops: await openReference(), fallbackReason: state.reason, isa: undefined };

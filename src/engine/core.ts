@@ -14,7 +14,7 @@ import { createSampling } from "./consumers/sample.ts";
 import { createScoring, type ScoreOptions, type ScoreText } from "./consumers/score.ts";
 import { createDraftSource } from "./draft-source.ts";
 import { createDrafting } from "./drafts.ts";
-import type { EngineStatus } from "./engine.ts";
+import type { EngineStatus, ExpertStatus } from "./engine.ts";
 import { noNumbers } from "./failures.ts";
 import { createKvMemory } from "./kv-memory.ts";
 import type { SettledEngineOptions } from "./options.ts";
@@ -73,6 +73,8 @@ export interface CoreParts {
   readonly adapters?: AdapterSet | undefined;
   /** The way out of a pass that nobody wants any more. */
   readonly interrupt?: Interrupt;
+  /** What streaming has done; absent: nothing is streamed. */
+  readonly experts?: (() => ExpertStatus) | undefined;
   /** Binds the model once more, every result shown to `see`; weights are shared. Absent: no layers can be had. */
   readonly bindObserved?: (see: Observer) => Model;
 }
@@ -257,7 +259,8 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     status() {
       const { pages, pageTokens, idle } = pool;
       const freePages = memory.available;
-      return { sessions: sessions.size, requests: runs.size, pages, freePages, keptPages: idle, pageTokens };
+      const experts = parts.experts?.();
+      return { sessions: sessions.size, requests: runs.size, pages, freePages, keptPages: idle, pageTokens, experts };
     },
     async close() {
       closed = true;

@@ -64,6 +64,8 @@ export interface EngineInfo {
   readonly kvBytes: number;
   /** Seconds from the worker's start until weights were bound. */
   readonly loadSeconds: number;
+  /** Bytes of memory that experts may take, where they do not all fit and are read as they are needed. */
+  readonly expertBytes: number | undefined;
 }
 
 /** What the engine holds at a moment. */
@@ -77,4 +79,27 @@ export interface EngineStatus {
   /** Of these, how many hold beginnings that requests had, for others that begin alike. */
   readonly keptPages: number;
   readonly pageTokens: number;
+  /** Where experts are read as they are needed. */
+  readonly experts: ExpertStatus | undefined;
+}
+
+/** What was done to have the experts that a model's layers asked for, since it was loaded. */
+export interface ExpertStatus {
+  /** Bytes that they may take, and that they take. */
+  readonly bytes: number;
+  readonly usedBytes: number;
+  /** How often a layer asked for an expert, and how often it was there. */
+  readonly asked: number;
+  readonly there: number;
+  readonly bytesRead: number;
+  /** Of them, what was read before a layer asked. */
+  readonly bytesReadAhead: number;
+  /** Experts that were read ahead, and of those how many were asked for before they were given up. */
+  readonly ahead: number;
+  readonly aheadAsked: number;
+  /** Experts that a layer asked for where the layer before had foretold some, and how many of them it had. */
+  readonly foretold: number;
+  readonly foretoldRight: number;
+  /** Milliseconds, by layer, for which there was nothing to compute. */
+  readonly stalled: readonly number[];
 }

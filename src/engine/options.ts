@@ -52,6 +52,11 @@ export interface EngineOptions {
   readonly kvType?: KvType;
   /** Most tokens in one forward pass: what a prefill chunk can be. Default 512. */
   readonly batchTokens?: number;
+  /**
+   * Bytes of memory that weights, caches and activations may take together. Where a mixture of experts does not fit, its experts are read
+   * from the file as they are needed. Default: what can be had, less a margin.
+   */
+  readonly memory?: number;
   /** Low-rank adapters to hold beside the model. Requests that do not choose use all of them. */
   readonly adapters?: readonly AdapterSource[];
   /**
@@ -69,7 +74,7 @@ export const defaultEngineOptions = { backend: "auto", batchTokens: 512, specula
 
 export const engineOptionNames = Object.keys({
   ...{ ...defaultEngineOptions, isa: true, threads: true, contextLength: true, cacheTokens: true, kvType: true },
-  adapters: true,
+  ...{ memory: true, adapters: true },
 } satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
 
 /** Those options that depend on the model or bound its work, with their defaults filled in. */
@@ -94,6 +99,7 @@ export function settleEngineOptions(
   const { kvType, batchTokens, speculate } = given;
   checkKvType(kvType, config, path);
   checkWhole("batchTokens", batchTokens, 1, 65_536);
+  if (options.memory !== undefined) checkWhole("memory", options.memory, 1, 2 ** 50);
   checkSpeculation(speculate);
   const tokenBytes = 2 * config.layers * encodedBytes(kvType, config.kvHeads * config.headSize);
   // What nobody asked for takes at most half of the memory: the other half is the model's.

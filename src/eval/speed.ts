@@ -1,5 +1,5 @@
 import type { BenchOptions, BenchResult } from "../engine/consumers/bench.ts";
-import type { EngineInfo } from "../engine/engine.ts";
+import type { EngineInfo, ExpertStatus } from "../engine/engine.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import { measureBandwidth } from "./bandwidth.ts";
 
@@ -12,6 +12,8 @@ export interface SpeedResult extends BenchResult, Pick<EngineInfo, "backend" | "
   readonly memoryBandwidth: number;
   /** Bytes of weights read a second while decoding, as a part of `memoryBandwidth`: 1 is the floor that memory sets. */
   readonly decodeFractionOfBandwidth: number;
+  /** What was done to have experts where not all fit into memory, the run to warm up with it. */
+  readonly experts: ExpertStatus | undefined;
 }
 
 /** Measures a loaded model: prefill, teacher-forced decode, and how near decode comes to what the memory allows. */
@@ -19,6 +21,7 @@ export async function measureSpeed(model: LanguageModel, options: BenchOptions =
   const result = await model.bench(options);
   const { backend, threads, isa, kvType } = model.info;
   const { bytesPerToken } = model.description;
+  const { experts } = await model.status();
   const memoryBandwidth = measureBandwidth(threads);
   return {
     loadSeconds: model.loadSeconds,
@@ -26,6 +29,6 @@ export async function measureSpeed(model: LanguageModel, options: BenchOptions =
     bytesPerToken,
     memoryBandwidth,
     decodeFractionOfBandwidth: (bytesPerToken * result.decodeTokensPerSecond) / memoryBandwidth,
-    ...{ backend, threads, isa, kvType },
+    ...{ backend, threads, isa, kvType, experts },
   };
 }

@@ -131,6 +131,12 @@ export interface Ops {
   ): Matrix | Promise<Matrix>;
 
   /**
+   * Present where experts are brought as they are needed: those of a routing are likely to be asked for soon, of these stacks, and may
+   * be brought meanwhile. Changes no result.
+   */
+  readonly expect?: (routing: Routing, stacks: ExpertStacks) => void;
+
+  /**
    * Of every row of x [n, cols] the k largest values, largest first (the lower index wins a tie), where they stand, and log Σ exp(x)
    * over all of the row: what choosing a token needs of logits, without reading them all back. What is no number counts as less than
    * everything and makes its row's logSumExp none either. 1 ≤ k ≤ cols ≤ 2^24. Values and indices exact, logSumExp 1e-6.

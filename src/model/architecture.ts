@@ -15,6 +15,8 @@ export interface Architecture<A extends DecoderArguments, T extends TensorTable>
   readonly otherTensors?: readonly string[];
   /** Metadata, without the architecture's prefix, that stand in files and do not count. */
   readonly harmlessKeys?: readonly string[];
+  /** Says which experts (`Ops.expect`) this layer would choose for h [n, width] as it is. Absent: an architecture without experts. */
+  readonly foresee?: (expect: Expect, h: Matrix, w: Weights<T>, args: A) => void;
   /** h [n, width] after one layer; [wanted rows, width] after the last one. */
   layer(pass: LayerPass, h: Matrix, w: Weights<T>, args: A): Matrix | Promise<Matrix>;
 }
@@ -70,4 +72,9 @@ export interface LayerPass {
   attend(q: Matrix, k: Matrix, v: Matrix, options: AttentionOptions): Matrix;
   /** The rows that go on after attention: in the last layer those that are wanted, in others all. */
   keep(h: Matrix): Matrix;
+  /** Before a layer's experts are computed, with what stands beside them: the next layer's can be told from it, mostly. */
+  foresee(h: Matrix): void;
 }
+
+/** Operations of a backend that brings experts as they are needed. */
+export type Expect = Ops & Required<Pick<Ops, "expect">>;

@@ -72,10 +72,17 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
     ops.at(-1);
     return ops.embed("inp_embd", embedding, embeddingScale);
   };
+  const foresight = (index: number) => {
+    const next = layers[index - bound.from];
+    const { expect } = ops;
+    if (next === undefined || expect === undefined) return () => {};
+    return (h: Matrix) => architecture.foresee?.({ ...ops, expect }, h, next, args);
+  };
   const runLayers = async (h: Matrix, batch: Batch, cache: KvCache, from: number, to: number) => {
     for (let index = from; index < to; index++) {
       ops.at(index);
-      const pass = passOf(ops, batch, cache, index - bound.from, index === args.layers - 1);
+      const last = index === args.layers - 1;
+      const pass = { ...passOf(ops, batch, cache, index - bound.from, last), foresee: foresight(index + 1) };
       h = await architecture.layer(pass, h, layers[index - bound.from]!, args);
     }
     return h;
@@ -117,7 +124,13 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
 }
 
 /** Layer `layer` of a cache. After attention, rows that nobody wants logits of leave the last layer of a model. */
-function passOf(ops: Ops, { tokens, outputs }: Batch, cache: KvCache, layer: number, last: boolean): LayerPass {
+function passOf(
+  ops: Ops,
+  { tokens, outputs }: Batch,
+  cache: KvCache,
+  layer: number,
+  last: boolean,
+): Omit<LayerPass, "foresee"> {
   const gathers = last && outputs.length < tokens.length;
   return {
     ops,

@@ -16,8 +16,8 @@
  *   token like any other.
  */
 import { GrokError } from "../errors.ts";
-import type { AttentionOptions, Matrix, Ops, Rope } from "../kernels/ops.ts";
-import type { DecoderArguments, LayerPass, TensorSpec, Weights } from "./architecture.ts";
+import type { AttentionOptions, Matrix, Ops, Rope, Routing } from "../kernels/ops.ts";
+import type { DecoderArguments, Expect, LayerPass, TensorSpec, Weights } from "./architecture.ts";
 import { attentionTensors, rotatedProjections } from "./attention.ts";
 import { readConfig, readRotaryDims, type Settings, settingsOf } from "./config.ts";
 import { createDecoder } from "./decoder.ts";
@@ -119,15 +119,25 @@ async function layer(pass: LayerPass, h: Matrix, w: LayerWeights, args: GrokArgu
   const [q, k, v] = rotatedProjections(pass, ops.rmsNorm("attn_norm", h, w.norm, epsilon), w, rope);
   const attended = ops.matmul("attn_out", attend(q, k, v, attention), w.output);
   h = ops.add("ffn_inp", ops.rmsNorm("attn_out_norm", attended, w.attentionNorm, epsilon), keep(h));
+  pass.foresee(h);
   const y = await feedForward(ops, ops.rmsNorm("ffn_norm", h, w.ffnNorm, epsilon), w, args);
   return ops.add("l_out", ops.rmsNorm("ffn_post_norm", y, w.postNorm, epsilon), h);
 }
 
+/** The experts that x [n, width] goes to. */
+function route(ops: Ops, name: string, x: Matrix, w: LayerWeights, args: GrokArguments): Routing {
+  let logits = ops.matmul(`${name}_logits`, x, w.router);
+  if (args.routerCap > 0) logits = ops.softcap(`${name}_logits`, logits, args.routerCap);
+  return ops.route(`${name}_probs`, logits, { used: args.used, renormalize: false });
+}
+
+function foresee(ops: Expect, h: Matrix, w: LayerWeights, args: GrokArguments): void {
+  ops.expect(route(ops, "next_moe", ops.rmsNorm("next_norm", h, w.ffnNorm, args.epsilon), w, args), w.experts);
+}
+
 /** x [n, width] through its chosen experts, and through the dense block where there is one. */
 async function feedForward(ops: Ops, x: Matrix, w: LayerWeights, args: GrokArguments): Promise<Matrix> {
-  let logits = ops.matmul("ffn_moe_logits", x, w.router);
-  if (args.routerCap > 0) logits = ops.softcap("ffn_moe_logits", logits, args.routerCap);
-  const routing = ops.route("ffn_moe_probs", logits, { used: args.used, renormalize: false });
+  const routing = route(ops, "ffn_moe", x, w, args);
   const mixed = await ops.experts("ffn_moe_out", x, routing, w.experts, "gelu");
   if (w.dense === undefined) return mixed;
   const gate = ops.matmul("ffn_gate", x, w.dense.gate);
@@ -136,4 +146,4 @@ async function feedForward(ops: Ops, x: Matrix, w: LayerWeights, args: GrokArgum
   return ops.scale("ffn_out", ops.add("ffn_out", dense, mixed), Math.SQRT1_2);
 }
 
-export const grok = createDecoder({ name: "grok", readArguments, tensors: grokTensors, harmlessKeys, layer });
+export const grok = createDecoder({ name: "grok", readArguments, tensors: grokTensors, harmlessKeys, foresee, layer });

@@ -7,10 +7,10 @@
  * within a window the model is the same with and without.
  */
 import { GrokError } from "../errors.ts";
-import type { AttentionOptions, Matrix, Ops, Rope } from "../kernels/ops.ts";
+import type { AttentionOptions, Matrix, Ops, Rope, Routing, Weight } from "../kernels/ops.ts";
 import { readTensor } from "../tensor/tensor.ts";
 import { f32 } from "../tensor/types/f32.ts";
-import type { DecoderArguments, LayerPass, Weights } from "./architecture.ts";
+import type { DecoderArguments, Expect, LayerPass, Weights } from "./architecture.ts";
 import { attentionTensors, rotatedProjections } from "./attention.ts";
 import { readConfig, readRotaryDims, type Settings, settingsOf } from "./config.ts";
 import { createDecoder } from "./decoder.ts";
@@ -106,16 +106,26 @@ async function layer(pass: LayerPass, h: Matrix, w: LayerWeights, args: LlamaArg
   const { epsilon, rope, attention } = args;
   const [q, k, v] = rotatedProjections(pass, ops.rmsNorm("attn_norm", h, w.norm, epsilon), w, rope);
   h = ops.add("ffn_inp", ops.matmul("attn_out", attend(q, k, v, attention), w.output), keep(h));
+  pass.foresee(h);
   const y = await feedForward(ops, ops.rmsNorm("ffn_norm", h, w.ffnNorm, epsilon), w, args);
   return ops.add("l_out", y, h);
+}
+
+/** The experts that x [n, width] goes to. */
+function route(ops: Ops, name: string, x: Matrix, router: Weight, { used }: LlamaArguments): Routing {
+  return ops.route(`${name}_probs`, ops.matmul(`${name}_logits`, x, router), { used, renormalize: true });
+}
+
+function foresee(ops: Expect, h: Matrix, { sparse, ffnNorm }: LayerWeights, args: LlamaArguments): void {
+  if (sparse === undefined) return;
+  const x = ops.rmsNorm("next_norm", h, ffnNorm, args.epsilon);
+  ops.expect(route(ops, "next_moe", x, sparse.router, args), sparse.experts);
 }
 
 /** down(silu(gate x) * (up x)), or the chosen experts' weighted sum of the same. */
 function feedForward(ops: Ops, x: Matrix, { dense, sparse }: LayerWeights, args: LlamaArguments) {
   if (sparse !== undefined) {
-    const logits = ops.matmul("ffn_moe_logits", x, sparse.router);
-    const routing = ops.route("ffn_moe_probs", logits, { used: args.used, renormalize: true });
-    return ops.experts("ffn_moe_out", x, routing, sparse.experts, "silu");
+    return ops.experts("ffn_moe_out", x, route(ops, "ffn_moe", x, sparse.router, args), sparse.experts, "silu");
   }
   const gate = ops.matmul("ffn_gate", x, dense!.gate);
   const up = ops.matmul("ffn_up", x, dense!.up);
@@ -127,5 +137,6 @@ export const llama = createDecoder({
   readArguments,
   tensors,
   otherTensors: ["rope_freqs.weight"],
+  foresee,
   layer,
 });

@@ -12,6 +12,7 @@ const flow = [
   "addon-backend",
   "addon",
   "machine",
+  "memory",
   "bytes",
   "hub",
   "tensor",

@@ -1,5 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { openGguf } from "../../formats/gguf/file.ts";
+import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
+import type { Streaming } from "../../kernels/native/slot-store.ts";
+import { createExpertCache } from "../../memory/expert-cache.ts";
+import { describeModel } from "../../model/describe.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
 import { type Observer, observe } from "../../model/observe.ts";
 import { bindModel } from "../../model/registry.ts";
@@ -7,7 +10,8 @@ import { encodedBytes } from "../../tensor/types.ts";
 import { openAdapters } from "../adapters.ts";
 import { openBackend } from "../backend.ts";
 import { createCore } from "../core.ts";
-import { settleEngineOptions } from "../options.ts";
+import { expertLayer, planModelMemory } from "../memory.ts";
+import { type EngineOptions, settleEngineOptions } from "../options.ts";
 import { answerMessages } from "./answer.ts";
 import { createCancellations, makeInterruptible } from "./interrupt.ts";
 import { errorToData, type FromEngine, type WorkerStart } from "./protocol.ts";
@@ -20,15 +24,19 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const began = performance.now();
   const file = openGguf(path);
   const interrupt = createCancellations(cancellations);
-  const backend = await openBackend(options, interrupt);
+  const { streaming, batchTokens } = streamingOf(file, options);
+  const backend = await openBackend(options, interrupt, streaming);
   const plain = makeInterruptible(backend.ops, interrupt);
   const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
   const ops = adapted?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const model = bindModel(ops, file);
-  const settled = settleEngineOptions(options, ops, model.config, { path });
+  await backend.slots?.ready();
+  const settled = settleEngineOptions({ ...options, batchTokens }, ops, model.config, { path });
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
-  const core = createCore(ops, model, settled, { interrupt, adapters, source: path, bindObserved });
+  const { slots } = backend;
+  const experts = slots && (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, ...slots.counters }));
+  const core = createCore(ops, model, settled, { interrupt, adapters, source: path, bindObserved, experts });
 
   const { layers, kvHeads, headSize } = model.config;
   answerMessages(port, {
@@ -51,8 +59,17 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       kvType: settled.kvType,
       kvBytes: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize),
       loadSeconds: (performance.now() - began) / 1000,
+      expertBytes: slots?.cache.bytes,
     },
   });
+}
+
+/** What is decided on memory, before anything is bound. */
+function streamingOf(file: GgufFile, options: EngineOptions): { streaming?: Streaming; batchTokens: number } {
+  const { streamed, experts: bytes, batchTokens } = planModelMemory(file, options);
+  if (!streamed) return { batchTokens };
+  const { layers, experts } = describeModel(file).config!;
+  return { streaming: { cache: createExpertCache({ bytes, layers, experts }), layerOf: expertLayer }, batchTokens };
 }
 
 try {

@@ -7,8 +7,9 @@ import { checkApart, checkLowRank, checkRope, checkRoute, checkSize, checkTopK }
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
 import { type Control, createControl } from "./control.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
+import { createSlotStore, type SlotStore, type Streaming } from "./slot-store.ts";
 import { computeAsTheyCome, createPageCacheStore, type ExpertEvent, type ExpertStore } from "./store.ts";
-import { bindWeight, boundWeight, createSources } from "./weight.ts";
+import { bindWeight, boundWeight, createSources, type NativeWeight } from "./weight.ts";
 
 export interface NativeOptions {
   /** Threads to compute on, the calling one included; every processor unless said. Results do not depend on it. */
@@ -19,6 +20,8 @@ export interface NativeOptions {
   readonly cancel?: Cancel;
   /** Told what happens where an expert has to be awaited. */
   readonly onExperts?: (event: ExpertEvent) => void;
+  /** Absent: files are mapped, and the system's page cache has what of them is in memory. */
+  readonly streaming?: Streaming;
 }
 
 /**
@@ -61,6 +64,8 @@ export interface NativeBackend {
   result(name: string, rows: number, cols: number): NativeMatrix;
   /** The id of a rotary embedding's tables. */
   rotary(rope: Rope): number;
+  /** Where weights are streamed. */
+  readonly slots: SlotStore | undefined;
 }
 
 /** As {@link createNative}; experts are had from a store. */
@@ -69,13 +74,16 @@ export function openNative(
   options: NativeOptions = {},
   makeStore: (native: AddonBackend) => ExpertStore = createPageCacheStore,
 ): NativeBackend {
-  const { threads = processorLimit(), isa = "best", cancel, onExperts } = options;
+  const { threads = processorLimit(), isa = "best", cancel, onExperts, streaming } = options;
   const native = guardCalls(guard(() => addon.createBackend(threads, isa))());
   if (cancel !== undefined) native.watch(cancel.numbers);
   const scratch = createScratch(native);
   const control = createControl(native);
-  const sources = createSources(native);
-  const store = makeStore(native);
+  const sources = createSources(native, streaming ? "open" : "map");
+  const slots = streaming && createSlotStore(native, streaming, sources.of);
+  const store = slots ?? makeStore(native);
+  /** A tensor that is bound again is the same weight: it is in memory once. */
+  const streamed = new Map<string, NativeWeight>();
   const picked: number[] = [];
   const rotaries = new WeakMap<Rope, number>();
   const rotaryIds = new Map<string, number>();
@@ -126,7 +134,17 @@ export function openNative(
 
     weight(tensor, options) {
       if (!open) throw new GrokError("argument", "the backend was closed");
-      return bindWeight(addon, native, sources, tensor, options);
+      if (slots === undefined || tensor.places.some((place) => "memory" in place)) {
+        return bindWeight(addon, native, sources, tensor, options);
+      }
+      const key = `${tensor.source} ${tensor.name} ${options?.fine === true}`;
+      let weight = streamed.get(key);
+      if (weight === undefined) {
+        weight = bindWeight(addon, native, sources, tensor, options);
+        streamed.set(key, weight);
+        if (streaming!.layerOf(tensor) === undefined) slots.keep(weight);
+      }
+      return weight;
     },
 
     embed(name, table, factor) {
@@ -280,7 +298,11 @@ export function openNative(
       const absent = store.absent(parts, picked);
       if (absent.length === 0) {
         if (count > 0) control.list(Int32Array.from(beside));
-        native.experts(out.id, input, n, chosen, weights, used, gate.id, up.id, down.id, kind, count);
+        try {
+          native.experts(out.id, input, n, chosen, weights, used, gate.id, up.id, down.id, kind, count);
+        } finally {
+          store.release(parts, picked);
+        }
         return out;
       }
       const apart = result(`${name}.parts`, n * used, x.cols);
@@ -294,6 +316,18 @@ export function openNative(
         return out;
       });
     },
+
+    ...(store.ahead && {
+      expect(routing, stacks) {
+        const counts = new Map<number, number>();
+        for (const expert of scratch.values(routing.chosen)) counts.set(expert, (counts.get(expert) ?? 0) + 1);
+        const likeliest = [...counts].sort(([, a], [, b]) => b - a).map(([expert]) => expert);
+        store.ahead!(
+          [stacks.gate, stacks.up, stacks.down].map((stack) => boundWeight(native, stack)),
+          likeliest,
+        );
+      },
+    }),
 
     topK(name, x, k) {
       checkApart("topK", name, x);
@@ -311,7 +345,7 @@ export function openNative(
       native.close();
     },
   };
-  return { ops, native, scratch, control, result, rotary: rotaryOf };
+  return { ops, native, scratch, control, result, rotary: rotaryOf, slots };
 }
 
 const expertParts = ["gate", "up", "down"] as const;

@@ -60,6 +60,9 @@ function mixture(random: Random, type: TensorType, n: number, adapted: boolean) 
   };
 }
 
+/** What a store without slots does of the rest. */
+const nothing = { release() {}, stalled() {} };
+
 const valuesOf = (ops: Ops, matrix: Matrix) => Array.from(ops.read(matrix) as Float32Array);
 
 describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
@@ -78,6 +81,7 @@ describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
           const store = (): ExpertStore => ({
             absent: (_, experts) => experts.filter((expert) => missing.includes(expert)),
             fetch: (_, expert) => new Promise((resolve) => arrive.set(expert, resolve)),
+            ...nothing,
           });
           const { ops } = openNative(addon, { threads: 2 }, store);
           const pending = run(ops);
@@ -99,6 +103,7 @@ describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
     const store = (): ExpertStore => ({
       absent: (_, experts) => experts.slice(1, 2),
       fetch: () => new Promise((resolve) => (arrive = resolve)),
+      ...nothing,
     });
     const { ops } = openNative(addon, { threads: 1, onExperts: (event) => events.push(event) }, store);
     const pending = mixture(createRandom(1), "f32", 1, false)(ops);
@@ -125,6 +130,7 @@ describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
         await new Promise((resolve) => setTimeout(resolve, 5 * expert));
         throw new Error(`expert ${expert}`);
       },
+      ...nothing,
     });
     const { ops } = openNative(addon, { threads: 1 }, store);
     const run = mixture(createRandom(1), "f32", 2, false);
@@ -143,6 +149,7 @@ describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
     const store = (): ExpertStore => ({
       absent: (_, experts) => (away ? experts.slice(0, 1) : []),
       fetch: () => new Promise((_, reject) => (refuse = reject)),
+      ...nothing,
     });
     const { ops } = openNative(addon, { threads: 1, cancel: { numbers, left } }, store);
     const run = mixture(createRandom(1), "f32", 2, false);
@@ -284,7 +291,7 @@ describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
     const stack = { id: 1, matrices: 4, tensor } as unknown as Parameters<ExpertStore["absent"]>[0][number];
     const store = createPageCacheStore(native);
     expect(store.absent([stack], [3])).toEqual([3]);
-    await expect(store.fetch([stack], 3)).rejects.toThrow(
+    await expect(store.fetch([stack], 3, () => true)).rejects.toThrow(
       expect.objectContaining({
         code: "io",
         message: expect.stringMatching(/expert 3 of blk.0.ffn_gate_exps.*broken/),

@@ -6,10 +6,19 @@ import type { NativeWeight } from "./weight.ts";
 
 /** Who has the bytes of experts. The backend asks before it computes with them, and awaits what is not there. */
 export interface ExpertStore {
-  /** Of `experts`, those that are not in memory, with all their matrices in `stacks`. The others are about to be used. */
+  /** Of `experts`, those that are not in memory, with all their matrices in `stacks`. The others stay until they are released. */
   absent(stacks: readonly NativeWeight[], experts: readonly number[]): number[];
-  /** Brings an expert's matrices into memory. @throws GrokError `io` naming file and place. */
-  fetch(stacks: readonly NativeWeight[], expert: number): Promise<void>;
+  /**
+   * Brings an expert's matrices into memory, where they stay until they are released. Where there is no room it waits for some, as long as
+   * it is `wanted`. @throws GrokError `io` naming file and place; `cancelled` when it is no longer wanted.
+   */
+  fetch(stacks: readonly NativeWeight[], expert: number, wanted: () => boolean): Promise<void>;
+  /** These were computed with. */
+  release(stacks: readonly NativeWeight[], experts: readonly number[]): void;
+  /** These are likely to be asked for soon, the likeliest first. Absent: such a store makes no use of it. */
+  readonly ahead?: (stacks: readonly NativeWeight[], experts: readonly number[]) => void;
+  /** So many milliseconds nothing could be computed. */
+  stalled(stacks: readonly NativeWeight[], milliseconds: number): void;
 }
 
 /** Milliseconds for which an expert that was in memory is taken to be there still. */
@@ -62,6 +71,8 @@ export function createPageCacheStore(native: AddonBackend): ExpertStore {
       await Promise.all(reading);
       times[expert] = performance.now();
     },
+    release() {},
+    stalled() {},
   };
 }
 
@@ -91,12 +102,17 @@ export async function computeAsTheyCome(
   const tell = (kind: ExpertEvent["kind"], some: readonly number[]) =>
     see({ kind, tensor: stacks[0]!.tensor.name, experts: some });
   const arrived: number[] = [];
+  let over = false;
   const awaited = new Map(
     absent.map((expert) => {
-      const fetched = store.fetch(stacks, expert).then(() => {
-        arrived.push(expert);
-        tell("arrive", [expert]);
-      });
+      const fetched = store
+        .fetch(stacks, expert, () => !over)
+        .then(() => {
+          // Whoever wanted it has left.
+          if (over) return store.release(stacks, [expert]);
+          arrived.push(expert);
+          tell("arrive", [expert]);
+        });
       // Whoever computes may throw first; it is awaited below otherwise.
       fetched.catch(() => {});
       return [expert, fetched] as const;
@@ -105,18 +121,29 @@ export async function computeAsTheyCome(
   tell("fetch", absent);
   const run = (some: readonly number[]) => {
     tell("compute", some);
-    compute(some);
+    try {
+      compute(some);
+    } finally {
+      store.release(stacks, some);
+    }
   };
-  const present = experts.filter((expert) => !awaited.has(expert));
-  if (present.length > 0) run(present);
-  const leaving = left?.then(() => {
-    throw new GrokError("cancelled", "experts were awaited that nobody wants any more");
-  });
-  leaving?.catch(() => {});
-  while (awaited.size > 0) {
-    await Promise.race(leaving ? [...awaited.values(), leaving] : awaited.values());
-    const ready = arrived.splice(0);
-    for (const expert of ready) awaited.delete(expert);
-    if (ready.length > 0) run(ready);
+  try {
+    const present = experts.filter((expert) => !awaited.has(expert));
+    if (present.length > 0) run(present);
+    const leaving = left?.then(() => {
+      throw new GrokError("cancelled", "experts were awaited that nobody wants any more");
+    });
+    leaving?.catch(() => {});
+    while (awaited.size > 0) {
+      const began = performance.now();
+      await Promise.race(leaving ? [...awaited.values(), leaving] : awaited.values());
+      store.stalled(stacks, performance.now() - began);
+      const ready = arrived.splice(0);
+      for (const expert of ready) awaited.delete(expert);
+      if (ready.length > 0) run(ready);
+    }
+  } finally {
+    over = true;
+    if (arrived.length > 0) store.release(stacks, arrived);
   }
 }

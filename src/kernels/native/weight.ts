@@ -17,26 +17,30 @@ export interface NativeWeight extends Weight {
   readonly cols: number;
 }
 
-/** The bytes that weights of a backend lie in: files, each mapped once, and copies of memory. */
+/** The bytes that weights of a backend lie in: files, each mapped or opened once, and copies of memory. */
 export interface Sources {
   /** Source and offset in it of each place. `copies` are sources that the caller releases once a weight is bound. */
   locate(places: readonly Place[]): { readonly pairs: Float64Array; readonly copies: readonly number[] };
+  /** The source that a file is. */
+  of(file: DataFile): number;
 }
 
-export function createSources(native: AddonBackend): Sources {
+/** `how` files become sources: mapped, or opened to be read past the page cache. */
+export function createSources(native: AddonBackend, how: "map" | "open"): Sources {
   const files = new Map<DataFile, number>();
-  const map = (file: DataFile): number => {
+  const of = (file: DataFile): number => {
     let source = files.get(file);
     if (source !== undefined) return source;
     try {
-      source = native.map(file.descriptor());
+      source = how === "map" ? native.map(file.descriptor()) : native.open(file.descriptor(), true);
     } catch (error) {
-      throw ioError("map", file.path, error);
+      throw ioError(how, file.path, error);
     }
     files.set(file, source);
     return source;
   };
   return {
+    of,
     locate(places) {
       // Experts may share memory.
       const copies = new Map<Uint8Array, number>();
@@ -46,7 +50,7 @@ export function createSources(native: AddonBackend): Sources {
         return known;
       };
       const pairs = places.flatMap((place) =>
-        "memory" in place ? [copy(place.memory), 0] : [map(place.file), place.offset],
+        "memory" in place ? [copy(place.memory), 0] : [of(place.file), place.offset],
       );
       return { pairs: Float64Array.from(pairs), copies: [...copies.values()] };
     },

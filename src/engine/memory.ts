@@ -1,0 +1,65 @@
+import { availableMemory, memoryLimit } from "../machine/limits.ts";
+import { type MemoryPlan, planMemory } from "../memory/budget.ts";
+import { describeModel } from "../model/describe.ts";
+import type { ModelFile } from "../model/model.ts";
+import { elementCount, type Tensor } from "../tensor/tensor.ts";
+import { encodedBytes } from "../tensor/types.ts";
+import { type EngineOptions, settleEngineOptions } from "./options.ts";
+
+/** A tensor that holds experts: all of a layer, or, in older files, one. */
+const expertPart = /^blk\.(\d+)\.ffn_(gate|up|down)(_exps|\.\d+)\.weight$/;
+
+/** The layer whose experts a tensor holds, by its name. */
+export function expertLayer({ name }: Tensor): number | undefined {
+  const layer = expertPart.exec(name)?.[1];
+  return layer === undefined ? undefined : Number(layer);
+}
+
+/**
+ * What memory a model may take, and how it is used. What nobody bounds is what can be had now, less a margin, and experts are then
+ * streamed only where the model does not fit: the system's page cache has it otherwise.
+ * @throws GrokError `capacity`, `argument`
+ */
+export function planModelMemory(file: ModelFile, options: EngineOptions): MemoryPlan & { readonly budget: number } {
+  const budget = options.memory ?? defaultBudget();
+  const { config } = describeModel(file);
+  const none = { streamed: false, experts: 0, batchTokens: 512, budget };
+  if (config === undefined || config.experts === 0 || options.backend === "reference") return none;
+  const settled = settleEngineOptions(options, { kvType: "f16" }, config, { path: file.path });
+  let kept = 0;
+  let experts = 0;
+  const byLayer = new Map<number, number>();
+  for (const tensor of file.tensors.values()) {
+    const bytes = encodedBytes(tensor.type, elementCount(tensor.shape));
+    const layer = expertLayer(tensor);
+    if (layer === undefined) kept += bytes;
+    else {
+      experts += bytes;
+      byLayer.set(layer, (byLayer.get(layer) ?? 0) + bytes);
+    }
+  }
+  const { width, heads, headSize, layers, kvHeads, used, experts: count, hidden, vocab } = config;
+  const largestLayer = Math.max(0, ...byLayer.values());
+  const demand = {
+    ...{ path: file.path, kept, experts, used },
+    // Matrices are read in whole blocks of the drive.
+    largestExpert: Math.ceil(largestLayer / count) + 3 * 8192,
+    cache: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize),
+    // The intermediates that have names of their own, in float32, with the room that growing matrices take.
+    activations: 1.25 * 4 * ((10 + used) * width + 4 * heads * headSize + 3 * hidden + 4 * count) + vocab / 64,
+  };
+  try {
+    return { ...planMemory(demand, { budget, batchTokens: options.batchTokens }), budget };
+  } catch (error) {
+    // Nobody asked for a bound: the page cache does what it can.
+    if (options.memory === undefined) return none;
+    throw error;
+  }
+}
+
+/** Others need some too; where the system does not say what is available, more is left. */
+function defaultBudget(): number {
+  const limit = memoryLimit();
+  if (process.platform !== "linux") return 0.75 * limit;
+  return Math.max(0.5 * Math.min(limit, availableMemory()), availableMemory() - Math.max(0.05 * limit, 2 ** 29));
+}

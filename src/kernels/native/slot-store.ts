@@ -1,0 +1,285 @@
+import { fstatSync } from "node:fs";
+import type { AddonBackend } from "../../addon-backend.ts";
+import type { DataFile } from "../../bytes/data-file.ts";
+import { ioError } from "../../bytes/io-error.ts";
+import { GrokError } from "../../errors.ts";
+import type { ExpertCache } from "../../memory/expert-cache.ts";
+import { type FilePlace, matrixPlaces, type Place, type Tensor } from "../../tensor/tensor.ts";
+import type { ExpertStore } from "./store.ts";
+import type { NativeWeight } from "./weight.ts";
+
+/** Weights in memory that was decided on: experts as they are needed, the others always. */
+export interface Streaming {
+  /** What is kept in memory of the experts. */
+  readonly cache: ExpertCache;
+  /** The layer whose experts a tensor holds, from 0; undefined for all others, which are brought as soon as they are bound. */
+  readonly layerOf: (tensor: Tensor) => number | undefined;
+}
+
+/** What a store of slots has done. */
+export interface SlotCounters {
+  /** Experts that a layer asked for, and how many of them were there. */
+  asked: number;
+  there: number;
+  /** Bytes read of experts, and those of them that were read before a layer asked. */
+  bytesRead: number;
+  bytesReadAhead: number;
+  /** Experts that were read ahead, and how many of them were asked for before they were given up. */
+  ahead: number;
+  aheadAsked: number;
+  /** Experts that a layer asked for after it was said which, and how many of them had been said. */
+  foretold: number;
+  foretoldRight: number;
+  /** Milliseconds, by layer, for which there was nothing to compute. */
+  readonly stalled: number[];
+}
+
+export interface SlotStore extends ExpertStore {
+  readonly cache: Pick<ExpertCache, "bytes" | "used">;
+  readonly counters: Readonly<SlotCounters>;
+  /** A weight that lies in files alone and is always needed: it is brought into memory of its own. Whoever computes awaits {@link SlotStore.ready}. */
+  keep(weight: NativeWeight): void;
+  /** When all that is kept is there. @throws GrokError `io` naming file and place. */
+  ready(): Promise<void>;
+  /** Bytes that experts may take from now on. */
+  limit(bytes: number): void;
+}
+
+interface Expert {
+  readonly stacks: readonly NativeWeight[];
+  readonly matrix: number;
+  readonly bytes: number;
+  slot: number;
+  /** Its matrices can be computed with. */
+  there: boolean;
+  /** Nobody has asked for it yet. */
+  ahead: boolean;
+  loaded: Promise<void>;
+}
+
+const block = 4096;
+const roundUp = (bytes: number) => Math.ceil(bytes / block) * block;
+
+/**
+ * Experts in slots of memory, each filled by the addon's readers past the page cache: nothing of the file is mapped, so what is in
+ * memory is what was decided to be. What is given up for an expert `cache` says.
+ *
+ * @param open Source of a file for {@link AddonBackend.load}.
+ */
+export function createSlotStore(
+  native: AddonBackend,
+  { cache, layerOf: layerOfTensor }: Streaming,
+  open: (file: DataFile) => number,
+): SlotStore {
+  const counters: SlotCounters = {
+    ...{ asked: 0, there: 0, bytesRead: 0, bytesReadAhead: 0, ahead: 0, aheadAsked: 0, foretold: 0, foretoldRight: 0 },
+    stalled: [],
+  };
+  /** What was said of the layer that is next, until it asks. */
+  const said = new Map<number, readonly number[]>();
+  const layerOf = ({ tensor }: NativeWeight) => layerOfTensor(tensor)!;
+  const experts = new Map<number, Expert>();
+  const waiting: (() => void)[] = [];
+  const kept: Promise<void>[] = [];
+  const changed = createChangeCheck();
+
+  const numberOf = (stacks: readonly NativeWeight[], matrix: number) =>
+    layerOf(stacks[0]!) * stacks[0]!.matrices + matrix;
+
+  /** Where the blocks around each place go in a slot, one after another. */
+  const layout = (places: readonly FilePlace[]) => {
+    let at = 0;
+    const parts = places.map((place) => {
+      const part = { place, at, first: at + (place.offset % block) };
+      at += roundUp((place.offset % block) + place.bytes);
+      return part;
+    });
+    return { parts, bytes: at };
+  };
+
+  /** Reads places into a slot. All that was begun is over when it settles: nobody writes to the slot any more. */
+  const load = async (slot: number, parts: ReturnType<typeof layout>["parts"], what: string, ahead: boolean) => {
+    const read = parts.map(async ({ place, at }) => {
+      const { file, offset, bytes } = place;
+      try {
+        await native.load(open(file), offset, bytes, slot, at, ahead);
+      } catch (error) {
+        throw readError(error, what, place);
+      }
+      changed(file, what, offset);
+    });
+    const failed = (await Promise.allSettled(read)).find((each) => each.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  };
+
+  const give = (expert: number) => {
+    const { stacks, matrix, slot } = experts.get(expert)!;
+    for (const { id } of stacks) native.place(id, matrix, -1, 0);
+    experts.delete(expert);
+    return slot;
+  };
+
+  /** Begins to bring an expert, held; undefined where there is no room now. */
+  const begin = (stacks: readonly NativeWeight[], matrix: number, ahead: boolean): Expert | undefined => {
+    const number = numberOf(stacks, matrix);
+    const places = stacks.map(({ tensor }) => filePlace(matrixPlaces(tensor)[matrix]!));
+    const { parts, bytes } = layout(places);
+    if (bytes > cache.bytes && cache.used === 0) {
+      const { source, name } = stacks[0]!.tensor;
+      throw new GrokError(
+        "capacity",
+        `${source}: an expert of ${name} takes ${bytes} bytes, and ${cache.bytes} may be used for experts: allow more memory`,
+        { path: source, tensor: name, bytes, most: cache.bytes },
+      );
+    }
+    const given = cache.admit(number, bytes, ahead);
+    if (given === undefined) return undefined;
+    // One of the same size is filled anew; the system takes its time to give memory.
+    let slot: number | undefined;
+    for (const each of given) {
+      const fits = slot === undefined && experts.get(each)!.bytes === bytes;
+      const freed = give(each);
+      if (fits) slot = freed;
+      else native.freeSlot(freed);
+    }
+    slot ??= native.slot(bytes);
+    const expert: Expert = { stacks, matrix, bytes, slot, there: false, ahead, loaded: Promise.resolve() };
+    experts.set(number, expert);
+    const what = `expert ${matrix} of ${stacks[0]!.tensor.name}`;
+    expert.loaded = load(slot, parts, what, ahead).then(
+      () => {
+        for (const [i, { id }] of stacks.entries()) native.place(id, matrix, expert.slot, parts[i]!.first);
+        expert.there = true;
+        counters.bytesRead += bytes;
+        if (ahead) counters.bytesReadAhead += bytes;
+      },
+      (error) => {
+        cache.remove(number);
+        experts.delete(number);
+        native.freeSlot(expert.slot);
+        throw error;
+      },
+    );
+    expert.loaded.catch(() => {});
+    return expert;
+  };
+
+  const wake = () => {
+    for (const each of waiting.splice(0)) each();
+  };
+  const letGo = (number: number) => {
+    cache.letGo(number);
+    wake();
+  };
+
+  return {
+    cache,
+    counters,
+    absent(stacks, some) {
+      const numbers = some.map((matrix) => numberOf(stacks, matrix));
+      const layer = layerOf(stacks[0]!);
+      cache.ask(layer, numbers);
+      const foretold = said.get(layer);
+      if (foretold !== undefined) {
+        said.delete(layer);
+        counters.foretold += some.length;
+        counters.foretoldRight += some.filter((matrix) => foretold.includes(matrix)).length;
+      }
+      return some.filter((_, i) => {
+        const expert = experts.get(numbers[i]!);
+        counters.asked++;
+        if (expert?.ahead) {
+          expert.ahead = false;
+          counters.aheadAsked++;
+        }
+        if (!expert?.there) return true;
+        counters.there++;
+        cache.hold(numbers[i]!);
+        return false;
+      });
+    },
+    async fetch(stacks, matrix, wanted) {
+      const number = numberOf(stacks, matrix);
+      for (;;) {
+        if (!wanted()) throw new GrokError("cancelled", "an expert that nobody wants any more");
+        const known = experts.get(number);
+        if (known !== undefined) {
+          cache.hold(number);
+          native.hurry(known.slot);
+          return known.loaded;
+        }
+        const begun = begin(stacks, matrix, false);
+        if (begun !== undefined) return begun.loaded;
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      }
+    },
+    release(stacks, some) {
+      for (const matrix of some) letGo(numberOf(stacks, matrix));
+    },
+    stalled(stacks, milliseconds) {
+      const layer = layerOf(stacks[0]!);
+      counters.stalled[layer] = (counters.stalled[layer] ?? 0) + milliseconds;
+    },
+    ahead(stacks, some) {
+      said.set(layerOf(stacks[0]!), [...some]);
+      for (const matrix of some) {
+        const number = numberOf(stacks, matrix);
+        if (experts.has(number)) continue;
+        const begun = begin(stacks, matrix, true);
+        if (begun === undefined) return;
+        counters.ahead++;
+        // It may be given up again as soon as it is there.
+        begun.loaded.then(
+          () => letGo(number),
+          () => {},
+        );
+      }
+    },
+    keep(weight) {
+      const { parts, bytes } = layout(matrixPlaces(weight.tensor).map(filePlace));
+      const slot = native.slot(bytes);
+      const loaded = load(slot, parts, weight.tensor.name, false).then(() => {
+        for (const [matrix, { first }] of parts.entries()) native.place(weight.id, matrix, slot, first);
+      });
+      loaded.catch(() => {});
+      kept.push(loaded);
+    },
+    async ready() {
+      await Promise.all(kept.splice(0));
+    },
+    limit(bytes) {
+      for (const each of cache.limit(bytes)) native.freeSlot(give(each));
+      wake();
+    },
+  };
+}
+
+function filePlace(place: Place): FilePlace {
+  if ("memory" in place) throw new GrokError("internal", "what lies in memory was to be loaded from a file");
+  return place;
+}
+
+function readError(error: unknown, what: string, { file, offset }: FilePlace): GrokError {
+  const { code, at = 0 } = error as { readonly code?: string; readonly at?: number };
+  if (code === "ERR_CLOSED") return new GrokError("cancelled", "the backend was closed", {}, error);
+  const where = Math.max(offset, Math.floor(offset / block) * block + at);
+  return ioError(`read ${what} at byte ${where}`, file.path, error);
+}
+
+/** What was read of a file that somebody writes to is neither the old model nor the new one. */
+function createChangeCheck() {
+  const known = new Map<DataFile, number>();
+  return (file: DataFile, what: string, offset: number): void => {
+    const { mtimeMs, size } = fstatSync(file.descriptor());
+    const first = known.get(file) ?? mtimeMs;
+    known.set(file, first);
+    if (mtimeMs === first && size >= file.size) return;
+    throw new GrokError(
+      "io",
+      `${file.path}: was written to while it was in use: ${what} at byte ${offset} may be another`,
+      {
+        ...{ path: file.path, offset },
+      },
+    );
+  };
+}

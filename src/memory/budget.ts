@@ -1,0 +1,65 @@
+import { GrokError } from "../errors.ts";
+
+/** What a model needs of memory, in bytes. */
+export interface MemoryDemand {
+  /** The model's file, for messages. */
+  readonly path: string;
+  /** What every token needs: all weights but experts'. */
+  readonly kept: number;
+  /** All experts, and the largest of them: its three matrices. */
+  readonly experts: number;
+  readonly largestExpert: number;
+  /** Experts of a layer that one token uses. */
+  readonly used: number;
+  /** Keys and values of all the tokens that the cache holds. */
+  readonly cache: number;
+  /** Activations of one token of a pass. */
+  readonly activations: number;
+}
+
+export interface MemoryPlan {
+  /** Whether experts are brought as they are needed: they do not all fit. */
+  readonly streamed: boolean;
+  /** Bytes for experts. */
+  readonly experts: number;
+  /** Tokens that a pass may have. */
+  readonly batchTokens: number;
+}
+
+/** What the program itself takes, its two threads' heaps with it, and what is held back of a budget for what nobody counts. */
+const programBytes = 200 * 2 ** 20;
+const margin = 0.02;
+
+/** Beyond what a drive's transfer of all experts hides anyway, a longer chunk saves nothing. */
+const mostBatchTokens = 4096;
+
+/**
+ * How a budget is used. Where not all fits, what every token needs comes first, then the keys and values, then the tokens of a pass: a
+ * prompt reads each expert once a chunk, so a chunk may take an eighth of what is left, and experts have the rest.
+ * @param batchTokens What was asked for; absent: what fits best.
+ * @throws GrokError `capacity` for a budget in which not one token can be computed.
+ */
+export function planMemory(
+  demand: MemoryDemand,
+  { budget, batchTokens }: { readonly budget: number; readonly batchTokens?: number | undefined },
+): MemoryPlan {
+  const { path, kept, experts, largestExpert, used, cache, activations } = demand;
+  const usable = budget * (1 - margin) - programBytes - kept - cache;
+  const usual = batchTokens ?? 512;
+  if (experts === 0 || usable >= experts + usual * activations) return { streamed: false, experts, batchTokens: usual };
+  // One that is computed and one that is on its way.
+  const least = Math.max(2, used) * largestExpert;
+  const most = Math.min(mostBatchTokens, Math.floor(Math.max(usable / 8, usable - experts) / activations));
+  const tokens = batchTokens ?? Math.max(32, most);
+  const left = Math.floor(usable - tokens * activations);
+  if (left < least) {
+    const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+    const needed = Math.ceil((programBytes + kept + cache + 32 * activations + least) / (1 - margin));
+    throw new GrokError(
+      "capacity",
+      `${path}: ${giga(budget)} of memory may be used, and ${giga(needed)} is the least: ${giga(kept)} of weights that every token needs, ${giga(cache)} for keys and values, ${Math.max(2, used)} experts of ${giga(largestExpert)}: allow more, choose a shorter context, or a smaller type of weights or cache`,
+      { path, budget, needed, kept, cache, expert: largestExpert },
+    );
+  }
+  return { streamed: true, experts: Math.min(left, experts + 8192), batchTokens: tokens };
+}
