@@ -29,11 +29,11 @@ int64_t colsOf(napi_env env, napi_value value) {
   return cols;
 }
 
-// canCompensate(type)
-napi_value canCompensateType(napi_env env, napi_callback_info info) {
+// compensatedGroup(type)
+napi_value groupOfType(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Arguments<1> args(env, info);
-    return toJs(env, canCompensate(fromJs<int32_t>(env, args.values[0])));
+    return toJs(env, double(compensatedGroup(fromJs<int32_t>(env, args.values[0]))));
   });
 }
 
@@ -76,7 +76,7 @@ napi_value compensate(napi_env env, napi_callback_info info) {
     const int32_t from = fromJs<int32_t>(env, args.values[0]), to = fromJs<int32_t>(env, args.values[2]);
     const int64_t rows = fromJs<int64_t>(env, args.values[3]), cols = colsOf(env, args.values[4]);
     const BlockSize in = blockSize(from), block = blockSize(to);
-    if (in.elements == 0 || !canCompensate(to)) throw Failure("ERR_ARGUMENT", "a type that is not known here");
+    if (in.elements == 0 || compensatedGroup(to) == 0) throw Failure("ERR_ARGUMENT", "a type that is not known here");
     if (rows < 0 || rows > (int64_t(1) << 31) || cols % in.elements != 0 || cols % block.elements != 0) {
       throw Failure("ERR_ARGUMENT", "rows that do not fill blocks");
     }
@@ -95,7 +95,7 @@ napi_value compensate(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void setCompensation(napi_env env, napi_value object, const std::shared_ptr<Encoder>& encoder) {
-  setFunction(env, object, "canCompensate", canCompensateType, encoder);
+  setFunction(env, object, "compensatedGroup", groupOfType, encoder);
   setFunction(env, object, "gram", gram, encoder);
   setFunction(env, object, "factor", factor, encoder);
   setFunction(env, object, "compensate", compensate, encoder);

@@ -8,6 +8,7 @@
 
 #include "encode.h"
 #include "grid.h"
+#include "lattice.h"
 #include "memory.h"
 #include "quants.h"
 
@@ -40,14 +41,24 @@ const CompensateKernels& kernelsOf(Isa isa) {
 
 constexpr float kLargest = 65504;  // of the halves that scales are
 
-// 1 / U[j][j]², by column as it lies, of mean 1 and nowhere 0.
-std::vector<float> importanceOf(const float* factor, const int32_t* order, int64_t cols) {
+// By column as it lies, of mean 1 and nowhere 0: with R the part of U that a group has to itself, the diagonal of (RᵀR)⁻¹.
+std::vector<float> importanceOf(const float* factor, const int32_t* order, int64_t cols, int group) {
   std::vector<double> weights(size_t(cols), 0);
   double total = 0;
-  for (int64_t j = 0; j < cols; j++) {
-    const double u = factor[j * cols + j];
-    if (!(u > 0 && std::isfinite(u))) throw Failure("ERR_ARGUMENT", "a factor that is not one of an inverse");
-    total += weights[size_t(order[j])] = 1 / (u * u);
+  for (int64_t first = 0; first < cols; first += group) {
+    double inverse[kLatticeGroup][kLatticeGroup] = {};
+    for (int j = group - 1; j >= 0; j--) {
+      const float* const u = factor + (first + j) * cols + first;
+      if (!(u[j] > 0 && std::isfinite(u[j]))) throw Failure("ERR_ARGUMENT", "a factor that is not one of an inverse");
+      double& weight = weights[size_t(order[first + j])];
+      for (int c = j; c < group; c++) {
+        double sum = c == j;
+        for (int k = j + 1; k <= c; k++) sum -= double(u[k]) * inverse[k][c];
+        inverse[j][c] = sum / double(u[j]);
+        weight += inverse[j][c] * inverse[j][c];
+      }
+      total += weight;
+    }
   }
   std::vector<float> out(size_t(cols), 0);
   for (int64_t j = 0; j < cols; j++) out[size_t(j)] = float(std::max(weights[size_t(j)] / total * double(cols), 1e-6));
@@ -58,6 +69,7 @@ std::vector<float> importanceOf(const float* factor, const int32_t* order, int64
 struct Tile {
   const CompensateKernels& kernels;
   const EncodeRow encode;
+  const LatticeKernels* const lattice;
   const int type, block, blockBytes;
   const GridRange range = gridRange(type);
   const int64_t cols;
@@ -66,9 +78,10 @@ struct Tile {
   std::vector<float> w, row, values, steps, bases, v, errors, scratch;
 
   Tile(Isa isa, int to, int64_t cols, const float* factor, const float* importance, const int32_t* order)
-      : kernels(kernelsOf(isa)), encode(encodeRowOf(isa, to)), type(to), block(blockSize(to).elements), blockBytes(blockSize(to).bytes),
-        cols(cols), factor(factor), importance(importance), order(order), w(size_t(cols * kTileRows)), row(size_t(cols)),
-        values(size_t(3 * block)), steps(size_t(block * kTileRows)), bases(steps), v(steps), errors(steps), scratch(size_t(kEncodeScratch)) {}
+      : kernels(kernelsOf(isa)), encode(encodeRowOf(isa, to)), lattice(latticeOf(isa, to)), type(to), block(blockSize(to).elements),
+        blockBytes(blockSize(to).bytes), cols(cols), factor(factor), importance(importance), order(order), w(size_t(cols * kTileRows)),
+        row(size_t(cols)), values(size_t(3 * block)), steps(size_t(block * kTileRows)), bases(steps), v(steps), errors(steps),
+        scratch(size_t(kEncodeScratch)) {}
 
   // Row r of the tile; the place of a value that cannot be, or -1.
   int64_t take(int r, int from, const uint8_t* bytes) {
@@ -84,54 +97,91 @@ struct Tile {
   void encodeRows(int rows, int64_t rowBytes, uint8_t* out, double* losses) {
     std::fill(losses, losses + rows, 0);
     for (int64_t at = 0; at < cols; at += block) {
-      const int64_t start = order[at] / block * block;
-      uint8_t* const blocks = out + start / block * blockBytes;
-      float *const x = w.data() + at * kTileRows, *const y = values.data();
+      uint8_t* const blocks = out + order[at] / block * blockBytes;
+      lattice != nullptr ? roundPoints(at, rows, rowBytes, blocks) : roundCodes(at, rows, rowBytes, blocks);
       for (int r = 0; r < rows; r++) {
-        for (int i = 0; i < block; i++) y[order[at + i] - start] = std::clamp(x[i * kTileRows + r], -kLargest, kLargest);
-        encode(y, importance + start, block, scratch.data(), blocks + r * rowBytes);
-        readGrid(type, blocks + r * rowBytes, y + block, y + 2 * block);
-        for (int i = 0; i < block; i++) {
-          steps[size_t(i * kTileRows + r)] = y[block + order[at + i] - start];
-          bases[size_t(i * kTileRows + r)] = y[2 * block + order[at + i] - start];
-        }
+        for (int i = 0; i < block; i++) losses[r] += double(errors[size_t(i * kTileRows + r)]) * double(errors[size_t(i * kTileRows + r)]);
       }
-      const float* const u = factor + at * cols + at;
-      const auto round = range.uneven ? kernels.roundUneven : kernels.round;
-      round(x, u, cols, block, steps.data(), bases.data(), range.low, range.high, v.data(), errors.data());
-      for (int r = 0; r < rows; r++) {
-        for (int i = 0; i < block; i++) {
-          const double error = errors[size_t(i * kTileRows + r)];
-          losses[r] += error * error;
-          y[order[at + i] - start] = v[size_t(i * kTileRows + r)];
-        }
-        writeCodes(type, y, blocks + r * rowBytes);
-      }
-      kernels.spread(x + block * kTileRows, u + block, cols, block, errors.data(), cols - at - block);
+      kernels.spread(w.data() + (at + block) * kTileRows, factor + at * cols + at + block, cols, block, errors.data(), cols - at - block);
     }
+  }
+
+ private:
+  // What is left of row r of the block at `at`, as it lies.
+  void gather(int64_t at, int r, float* y) const {
+    const int64_t start = order[at] / block * block;
+    for (int i = 0; i < block; i++) y[order[at + i] - start] = std::clamp(w[size_t((at + i) * kTileRows + r)], -kLargest, kLargest);
+  }
+
+  void roundCodes(int64_t at, int rows, int64_t rowBytes, uint8_t* blocks) {
+    const int64_t start = order[at] / block * block;
+    float* const y = values.data();
+    for (int r = 0; r < rows; r++) {
+      gather(at, r, y);
+      encode(y, importance + start, block, scratch.data(), blocks + r * rowBytes);
+      readGrid(type, blocks + r * rowBytes, y + block, y + 2 * block);
+      for (int i = 0; i < block; i++) {
+        steps[size_t(i * kTileRows + r)] = y[block + order[at + i] - start];
+        bases[size_t(i * kTileRows + r)] = y[2 * block + order[at + i] - start];
+      }
+    }
+    const auto round = range.uneven ? kernels.roundUneven : kernels.round;
+    round(w.data() + at * kTileRows, factor + at * cols + at, cols, block, steps.data(), bases.data(), range.low, range.high, v.data(),
+          errors.data());
+    for (int r = 0; r < rows; r++) {
+      for (int i = 0; i < block; i++) y[order[at + i] - start] = v[size_t(i * kTileRows + r)];
+      writeCodes(type, y, blocks + r * rowBytes);
+    }
+  }
+
+  void roundPoints(int64_t at, int rows, int64_t rowBytes, uint8_t* blocks) {
+    const int64_t start = order[at] / block * block;
+    LatticeBlock chosen[kTileRows];
+    for (int r = 0; r < rows; r++) {
+      gather(at, r, values.data());
+      lattice->fit(values.data(), importance + start, scratch.data(), &chosen[r]);
+    }
+    for (int i = 0; i < block; i += kLatticeGroup) {
+      const int64_t column = order[at + i];
+      for (int r = 0; r < rows; r++) {
+        float x[kLatticeGroup], point[kLatticeGroup];
+        for (int c = 0; c < kLatticeGroup; c++) x[c] = w[size_t((at + i + c) * kTileRows + r)];
+        lattice->choose(x, importance + column, int(column - start) / kLatticeGroup, &chosen[r], point);
+        for (int c = 0; c < kLatticeGroup; c++) v[size_t(c * kTileRows + r)] = point[c];
+      }
+      kernels.settle(w.data() + (at + i) * kTileRows, factor + (at + i) * (cols + 1), cols, kLatticeGroup, block - i - kLatticeGroup, v.data(),
+                     errors.data() + i * kTileRows);
+    }
+    for (int r = 0; r < rows; r++) lattice->put(chosen[r], blocks + r * rowBytes);
   }
 };
 
 }  // namespace
 
-bool canCompensate(int type) { return canEncode(type) && hasGrid(type); }
+int compensatedGroup(int type) {
+  if (!canEncode(type)) return 0;
+  return hasGrid(type) ? 1 : latticeOf(Isa::scalar, type) != nullptr ? kLatticeGroup : 0;
+}
 
 int64_t compensateRows(ThreadPool& pool, Isa isa, int from, const uint8_t* bytes, int to, int64_t rows, int64_t cols, const float* factor,
                        const int32_t* order, uint8_t* out, double* losses) {
   const BlockSize in = blockSize(from), block = blockSize(to);
-  if (!canCompensate(to) || in.elements == 0) throw Failure("ERR_ARGUMENT", "a type that is not known here");
+  const int group = compensatedGroup(to);
+  if (group == 0 || in.elements == 0) throw Failure("ERR_ARGUMENT", "a type that is not known here");
   if (rows < 0 || cols < 1 || cols % in.elements != 0 || cols % block.elements != 0) {
     throw Failure("ERR_ARGUMENT", "rows that do not fill blocks");
   }
   std::vector<bool> seen(size_t(cols), false);
   for (int64_t p = 0; p < cols; p++) {
     const int64_t column = order[p];
-    if (column < 0 || column >= cols || seen[size_t(column)] || column / block.elements != order[p / block.elements * block.elements] / block.elements) {
+    if (column < 0 || column >= cols || seen[size_t(column)] ||
+        column / block.elements != order[p / block.elements * block.elements] / block.elements ||
+        (group > 1 && column != order[p / group * group] / group * group + p % group)) {
       throw Failure("ERR_ARGUMENT", "an order that is none, or that takes blocks apart");
     }
     seen[size_t(column)] = true;
   }
-  const std::vector<float> importance = importanceOf(factor, order, cols);
+  const std::vector<float> importance = importanceOf(factor, order, cols, group);
   const int64_t inBytes = cols / in.elements * in.bytes, outBytes = cols / block.elements * block.bytes;
   std::vector<Tile> tiles(size_t(pool.size()), Tile(isa, to, cols, factor, importance.data(), order));
   std::atomic<int64_t> bad{std::numeric_limits<int64_t>::max()};

@@ -17,12 +17,13 @@ void addGram(ThreadPool& pool, Isa isa, const float* x, int64_t rows, int64_t co
 // to be rounded. False where H is not that of any inputs. Takes 16 bytes for each element beside.
 bool factorInverse(ThreadPool& pool, const float* gram, const int32_t* order, int64_t cols, double damping, float* factor);
 
-// Whether rows can be rounded so in this ggml type.
-bool canCompensate(int type);
+// How many columns are rounded at a time in this ggml type: one, or a point of a lattice (lattice.h); 0 where rows cannot be rounded so.
+int compensatedGroup(int type);
 
 // Rows [rows, cols] of ggml type `from` in type `to`, as encodeRows (encode.h): in the given order of columns, in which each block of `to`
-// stays together. A block's scales are searched for when its turn comes, by what is left of its columns and with 1 / U[j][j]² as importance;
-// then its columns are rounded one after the other on that grid. `losses` [rows]: E H Eᵀ of a row's error E, with H as it was damped.
+// stays together, and each group in its own order. A block's scales are searched for when its turn comes, by what is left of its columns, each
+// of the importance that an error in it alone has once all behind its group have made up for it: 1 / U[j][j]² where columns come one at a
+// time. Then groups are rounded one after the other on that grid. `losses` [rows]: E H Eᵀ of a row's error E, with H as it was damped.
 int64_t compensateRows(ThreadPool& pool, Isa isa, int from, const uint8_t* bytes, int to, int64_t rows, int64_t cols, const float* factor,
                        const int32_t* order, uint8_t* out, double* losses);
 
@@ -38,6 +39,9 @@ struct CompensateKernels {
   // The same onto the values of IQ4_NL.
   void (*roundUneven)(float* w, const float* factor, int64_t ld, int n, const float* steps, const float* bases, float low, float high,
                       float* v, float* errors);
+  // Columns that are rounded already, to `values` [n][kTileRows]: their errors, each taken out of those behind it among the `n` columns and of
+  // `more` behind these.
+  void (*settle)(float* w, const float* factor, int64_t ld, int n, int more, const float* values, float* errors);
   // Takes a block's errors out of `columns` columns behind it (a multiple of 32).
   void (*spread)(float* w, const float* factor, int64_t ld, int n, const float* errors, int64_t columns);
 };

@@ -19,6 +19,18 @@ GROK1_INLINE V nearest(V v, V low, V high) {
   return found;
 }
 
+// Takes the errors of a column out of columns [from, end); `factor` is its row of U.
+GROK1_INLINE void subtractErrors(float* w, const float* factor, const V* error, int from, int end) {
+  for (int c = from; c < end; c++) {
+    const V u = all(factor[c]);
+    GROK1_UNROLL
+    for (int k = 0; k < N; k++) {
+      float* const to = w + c * kTileRows + k * W;
+      store(to, load(to) - error[k] * u);
+    }
+  }
+}
+
 template <bool kUneven>
 static void roundColumns(float* w, const float* factor, int64_t ld, int n, const float* steps, const float* bases, float low, float high,
                          float* v, float* errors) {
@@ -37,14 +49,21 @@ static void roundColumns(float* w, const float* factor, int64_t ld, int n, const
       store(v + at, code);
       store(errors + at, error[k]);
     }
-    for (int c = j + 1; c < n; c++) {
-      const V u = all(factor[j * ld + c]);
-      GROK1_UNROLL
-      for (int k = 0; k < N; k++) {
-        float* const to = w + c * kTileRows + k * W;
-        store(to, load(to) - error[k] * u);
-      }
+    subtractErrors(w, factor + j * ld, error, j + 1, n);
+  }
+}
+
+static void settleColumns(float* w, const float* factor, int64_t ld, int n, int more, const float* values, float* errors) {
+  for (int j = 0; j < n; j++) {
+    const V inverse = all(1 / factor[j * ld + j]);
+    V error[N];
+    GROK1_UNROLL
+    for (int k = 0; k < N; k++) {
+      const int at = j * kTileRows + k * W;
+      error[k] = (load(w + at) - load(values + at)) * inverse;
+      store(errors + at, error[k]);
     }
+    subtractErrors(w, factor + j * ld, error, j + 1, n + more);
   }
 }
 
@@ -71,6 +90,6 @@ static void spreadErrors(float* w, const float* factor, int64_t ld, int n, const
 }
 
 extern const CompensateKernels kCompensate;
-const CompensateKernels kCompensate = {roundColumns<false>, roundColumns<true>, spreadErrors};
+const CompensateKernels kCompensate = {roundColumns<false>, roundColumns<true>, settleColumns, spreadErrors};
 
 }  // namespace grok1::GROK1_ISA

@@ -6,6 +6,7 @@
 
 #include "encode-plain.inc.h"
 #include "grids.h"
+#include "lattice.h"
 
 namespace grok1::GROK1_ISA {
 
@@ -40,14 +41,6 @@ struct GridTable {
   }
 };
 
-// What is chosen for a superblock.
-struct GridChoice {
-  float d;  // a half
-  int scales[16];
-  int entries[64];
-  bool down[64];
-};
-
 // A and B of a group: `a` is w x, the sign of x taken off where the type stores it.
 template <class Spec>
 static void weighEntries(const GridTable<Spec>& table, const float* a, const float* w, float* to) {
@@ -71,6 +64,19 @@ static void weighEntries(const GridTable<Spec>& table, const float* a, const flo
   }
 }
 
+// Of the least of each lane: the least of all, and its place, the first of equal ones.
+GROK1_INLINE int firstLeast(V best, V at, float* least) {
+  float lowest[W], places[W];
+  store(lowest, best);
+  store(places, at);
+  int found = 0;
+  for (int l = 1; l < W; l++) {
+    if (lowest[l] < lowest[found] || (lowest[l] == lowest[found] && places[l] < places[found])) found = l;
+  }
+  *least = lowest[found];
+  return int(places[found]);
+}
+
 // The entry with the least s B - 2 A, the first of equal ones; `twice` holds 2 A.
 template <int kEntries>
 static int leastEntry(const float* twice, const float* b, float s, float* least) {
@@ -81,15 +87,7 @@ static int leastEntry(const float* twice, const float* b, float s, float* least)
     best = min(t, best);
     here = here + all(W);
   }
-  float lowest[W], places[W];
-  store(lowest, best);
-  store(places, at);
-  int found = 0;
-  for (int l = 1; l < W; l++) {
-    if (lowest[l] < lowest[found] || (lowest[l] == lowest[found] && places[l] < places[found])) found = l;
-  }
-  *least = lowest[found];
-  return int(places[found]);
+  return firstLeast(best, at, least);
 }
 
 // What a group is written as at a scale: its error beside that of zeros, and the sums that a better scale comes from.
@@ -153,7 +151,7 @@ static constexpr float kFirst[8] = {0.55f, 0.66f, 0.76f, 0.84f, 0.92f, 1.0f, 1.0
 static constexpr float kFirstOfThree[8] = {0.95f, 1.1f, 1.25f, 1.4f, 1.55f, 1.7f, 1.9f, 2.2f};
 
 template <class Spec, bool kEachShifts>
-static GridChoice fitGridBlock(const GridTable<Spec>& table, const float* a, const float* w, const float* x, float* scratch) {
+static LatticeBlock fitGridBlock(const GridTable<Spec>& table, const float* a, const float* w, const float* x, float* scratch) {
   constexpr int kGroups = 256 / Spec::dimensions;
   float sumsA[kGroups], sumsW[kGroups], scales[Spec::blocks], weights[Spec::blocks];
   GroupFit fits[Spec::groups];
@@ -185,7 +183,7 @@ static GridChoice fitGridBlock(const GridTable<Spec>& table, const float* a, con
       if (bottom > 0 && top > 0 && top * top > best * bottom) best = top * top / bottom, scales[j] = top / bottom;
     }
   }
-  GridChoice chosen{}, choice{};
+  LatticeBlock chosen{}, choice{};
   const float unit = fitScale<Uneven<kOdd, Spec::levels>>(scales, weights, Spec::blocks);
   choice.d = halfToFloat(floatToHalf(unit * Spec::divisor));
   if (!(choice.d > 0)) return chosen;
@@ -230,164 +228,7 @@ static GridChoice fitGridBlock(const GridTable<Spec>& table, const float* a, con
   return chosen;
 }
 
-// Takes off signs, into bits of `signs` for eight elements a byte. An even number of minuses is what seven bits hold: where it is odd, the
-// element whose sign costs least has the wrong one.
-template <class Spec>
-static void takeSigns(const float* x, const float* w, float* a, uint8_t* signs) {
-  for (int i = 0; i < 256; i += 8) {
-    uint8_t bits = 0;
-    int cheapest = i;
-    for (int l = i; l < i + 8; l++) {
-      a[l] = w[l] * magnitude(x[l]);
-      bits |= uint8_t((x[l] < 0) << (l - i));
-      if (a[l] < a[cheapest]) cheapest = l;
-    }
-    int odd = bits ^ bits >> 4;
-    odd ^= odd >> 2;
-    if (Spec::evenSigns && ((odd ^ odd >> 1) & 1) != 0) {
-      a[cheapest] = -a[cheapest];
-      bits ^= uint8_t(1 << (cheapest - i));
-    }
-    signs[i / 8] = bits;
-  }
-}
-
-// One superblock after another: `put` writes a choice's bytes.
-template <class Spec, bool kEachShifts, class Put>
-static void encodeGrid(const GridTable<Spec>& table, const float* x, const float* importance, int64_t cols, float* scratch, Put put) {
-  for (int64_t at = 0; at < cols; at += 256, x += 256) {
-    float w[256], a[256];
-    uint8_t signs[32] = {};
-    importance != nullptr ? weighByImportance(x, importance + at, Spec::sigma * meanSquare(x, 256), 256, w) : weighBySquare(x, 256, w);
-    if (Spec::shifts) {
-      for (int i = 0; i < 256; i++) a[i] = w[i] * x[i];
-    } else {
-      takeSigns<Spec>(x, w, a, signs);
-    }
-    put(fitGridBlock<Spec, kEachShifts>(table, a, w, x, scratch), signs);
-  }
-}
-
-static float sizeOfIq2(int code) { return float(kIq2Sizes[code]); }
-static float sizeOfIq3xxs(int code) { return float(kIq3xxsSizes[code & 7]); }
-static float sizeOfIq3s(int code) { return float(kIq3sSizes[code & 7]); }
-static float sizeOfIq1(int code) { return float(code - 1); }
-
-static void encodeIq2Xxs(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out) {
-  using Spec = GridSpec<8, 256, 32, 16, 8, false, true, 1>;
-  static const GridTable<Spec> table(kIq2xxsGrid, sizeOfIq2);
-  encodeGrid<Spec, false>(table, x, importance, cols, scratch, [&](const GridChoice& choice, const uint8_t* signs) {
-    putHalf(out, choice.d);
-    for (int j = 0; j < 8; j++) {
-      uint32_t packed = uint32_t(choice.scales[j]) << 28;
-      for (int i = 0; i < 4; i++) {
-        out[2 + 8 * j + i] = uint8_t(choice.entries[4 * j + i]);
-        packed |= uint32_t(signs[4 * j + i] & 127) << (7 * i);
-      }
-      memcpy(out + 6 + 8 * j, &packed, 4);
-    }
-    out += 66;
-  });
-}
-
-// Scales of sub-blocks of 16, two a byte.
-GROK1_INLINE void packScales4(const int* scales, int count, uint8_t* out) {
-  for (int i = 0; i < count / 2; i++) out[i] = uint8_t(scales[2 * i] | scales[2 * i + 1] << 4);
-}
-
-static void encodeIq2Xs(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out) {
-  using Spec = GridSpec<8, 512, 16, 16, 8, false, true, 1>;
-  static const GridTable<Spec> table(kIq2xsGrid, sizeOfIq2);
-  encodeGrid<Spec, false>(table, x, importance, cols, scratch, [&](const GridChoice& choice, const uint8_t* signs) {
-    putHalf(out, choice.d);
-    for (int i = 0; i < 32; i++) put16(out + 2 + 2 * i, uint16_t(choice.entries[i] | (signs[i] & 127) << 9));
-    packScales4(choice.scales, 16, out + 66);
-    out += 74;
-  });
-}
-
-static void encodeIq2S(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out) {
-  using Spec = GridSpec<8, 1024, 16, 16, 8, false, false, 2>;
-  static const GridTable<Spec> table(kIq2sGrid, sizeOfIq2);
-  encodeGrid<Spec, false>(table, x, importance, cols, scratch, [&](const GridChoice& choice, const uint8_t* signs) {
-    putHalf(out, choice.d);
-    memset(out + 66, 0, 8);
-    for (int i = 0; i < 32; i++) {
-      out[2 + i] = uint8_t(choice.entries[i]);
-      out[34 + i] = signs[i];
-      out[66 + i / 4] |= uint8_t((choice.entries[i] >> 8) << (i % 4 * 2));
-    }
-    packScales4(choice.scales, 16, out + 74);
-    out += 82;
-  });
-}
-
-static void encodeIq3Xxs(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out) {
-  using Spec = GridSpec<4, 256, 32, 16, 4, false, true, 2>;
-  static const GridTable<Spec> table(kIq3xxsGrid, sizeOfIq3xxs);
-  encodeGrid<Spec, false>(table, x, importance, cols, scratch, [&](const GridChoice& choice, const uint8_t* signs) {
-    putHalf(out, choice.d);
-    for (int i = 0; i < 64; i++) out[2 + i] = uint8_t(choice.entries[i]);
-    for (int j = 0; j < 8; j++) {
-      uint32_t packed = uint32_t(choice.scales[j]) << 28;
-      for (int i = 0; i < 4; i++) packed |= uint32_t(signs[4 * j + i] & 127) << (7 * i);
-      memcpy(out + 66 + 4 * j, &packed, 4);
-    }
-    out += 98;
-  });
-}
-
-static void encodeIq3S(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out) {
-  using Spec = GridSpec<4, 512, 32, 16, 1, false, false, 2>;
-  static const GridTable<Spec> table(kIq3sGrid, sizeOfIq3s);
-  encodeGrid<Spec, false>(table, x, importance, cols, scratch, [&](const GridChoice& choice, const uint8_t* signs) {
-    putHalf(out, choice.d);
-    memset(out + 66, 0, 8);
-    for (int i = 0; i < 64; i++) {
-      out[2 + i] = uint8_t(choice.entries[i]);
-      out[66 + i / 8] |= uint8_t((choice.entries[i] >> 8) << (i % 8));
-    }
-    memcpy(out + 74, signs, 32);
-    packScales4(choice.scales, 8, out + 106);
-    out += 110;
-  });
-}
-
-static void encodeIq1S(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out) {
-  using Spec = GridSpec<8, 2048, 32, 8, 1, true, false, 2>;
-  static const GridTable<Spec> table(kIq1Grid, sizeOfIq1);
-  encodeGrid<Spec, false>(table, x, importance, cols, scratch, [&](const GridChoice& choice, const uint8_t*) {
-    putHalf(out, choice.d);
-    for (int i = 0; i < 32; i++) out[2 + i] = uint8_t(choice.entries[i]);
-    for (int j = 0; j < 8; j++) {
-      int high = choice.scales[j] << 12 | int(choice.down[4 * j]) << 15;
-      for (int i = 0; i < 4; i++) high |= choice.entries[4 * j + i] >> 8 << (3 * i);
-      put16(out + 34 + 2 * j, uint16_t(high));
-    }
-    out += 50;
-  });
-}
-
-static void encodeIq1M(const float* x, const float* importance, int64_t cols, float* scratch, uint8_t* out) {
-  using Spec = GridSpec<8, 2048, 16, 8, 1, true, false, 2>;
-  static const GridTable<Spec> table(kIq1Grid, sizeOfIq1);
-  encodeGrid<Spec, true>(table, x, importance, cols, scratch, [&](const GridChoice& choice, const uint8_t*) {
-    memset(out + 32, 0, 24);
-    for (int i = 0; i < 32; i++) {
-      out[i] = uint8_t(choice.entries[i]);
-      out[32 + i / 2] |= uint8_t((choice.entries[i] >> 8 | int(choice.down[i]) << 3) << (i % 2 * 4));
-    }
-    const uint16_t half = floatToHalf(choice.d);
-    for (int k = 0; k < 4; k++) {
-      int word = (half >> (4 * k) & 15) << 12;
-      for (int j = 0; j < 4; j++) word |= choice.scales[4 * k + j] << (3 * j);
-      put16(out + 48 + 2 * k, uint16_t(word));
-    }
-    out += 56;
-  });
-}
-
-// Floats of scratch that the types above need.
+// Floats of scratch that all types need.
 constexpr int64_t kGridScratch = 32 * 2048 * 3;
 
 }  // namespace grok1::GROK1_ISA

@@ -6,15 +6,28 @@
 #include <limits>
 #include <vector>
 
+#include "lattice.h"
 #include "memory.h"
 #include "quants.h"
 
 namespace grok1 {
 
-namespace encode_scalar { EncodeRow encodeRowOf(int type); }
-namespace encode_avx2 { EncodeRow encodeRowOf(int type); }
-namespace encode_avx512 { EncodeRow encodeRowOf(int type); }
-namespace encode_neon { EncodeRow encodeRowOf(int type); }
+namespace encode_scalar {
+EncodeRow encodeRowOf(int type);
+const LatticeKernels* latticeOf(int type);
+}
+namespace encode_avx2 {
+EncodeRow encodeRowOf(int type);
+const LatticeKernels* latticeOf(int type);
+}
+namespace encode_avx512 {
+EncodeRow encodeRowOf(int type);
+const LatticeKernels* latticeOf(int type);
+}
+namespace encode_neon {
+EncodeRow encodeRowOf(int type);
+const LatticeKernels* latticeOf(int type);
+}
 
 EncodeRow encodeRowOf(Isa isa, int type) {
   switch (isa) {
@@ -31,6 +44,24 @@ EncodeRow encodeRowOf(Isa isa, int type) {
     case Isa::i8mm: return encode_neon::encodeRowOf(type);
 #endif
     default: return encode_scalar::encodeRowOf(type);
+  }
+}
+
+const LatticeKernels* latticeOf(Isa isa, int type) {
+  switch (isa) {
+#if defined(GROK1_HAVE_AVX2)
+    case Isa::avx2:
+    case Isa::avxvnni: return encode_avx2::latticeOf(type);
+#endif
+#if defined(GROK1_HAVE_AVX512)
+    case Isa::avx512:
+    case Isa::avx512vbmi: return encode_avx512::latticeOf(type);
+#endif
+#if defined(GROK1_HAVE_NEON)
+    case Isa::neon:
+    case Isa::i8mm: return encode_neon::latticeOf(type);
+#endif
+    default: return encode_scalar::latticeOf(type);
   }
 }
 

@@ -1,9 +1,10 @@
 // The encoders of all types for one instruction set: included by each encode.<isa>.cpp.
 #include "encode-few.inc.h"
-#include "encode-grid.inc.h"
 #include "encode-k.inc.h"
+#include "encode-lattice.inc.h"
 #include "encode-plain.inc.h"
 #include "encode.h"
+#include "lattice.h"
 #include "quants.h"
 
 namespace grok1::GROK1_ISA {
@@ -26,13 +27,13 @@ EncodeRow encodeRowOf(int type) {
     case Q4_K: return encodeQ45K<15>;
     case Q5_K: return encodeQ45K<31>;
     case Q6_K: return encodeQ6K;
-    case IQ1_S: return encodeIq1S;
-    case IQ1_M: return encodeIq1M;
-    case IQ2_XXS: return encodeIq2Xxs;
-    case IQ2_XS: return encodeIq2Xs;
-    case IQ2_S: return encodeIq2S;
-    case IQ3_XXS: return encodeIq3Xxs;
-    case IQ3_S: return encodeIq3S;
+    case IQ1_S: return encodeLattice<Iq1S>;
+    case IQ1_M: return encodeLattice<Iq1M>;
+    case IQ2_XXS: return encodeLattice<Iq2Xxs>;
+    case IQ2_XS: return encodeLattice<Iq2Xs>;
+    case IQ2_S: return encodeLattice<Iq2S>;
+    case IQ3_XXS: return encodeLattice<Iq3Xxs>;
+    case IQ3_S: return encodeLattice<Iq3S>;
     case TQ1_0: return encodeTq1;
     case TQ2_0: return encodeTq2;
     case MXFP4: return encodeMxfp4;

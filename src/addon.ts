@@ -60,8 +60,8 @@ export interface AddonEncoder {
     importance: Float32Array,
     out: Uint8Array,
   ): number;
-  /** Whether compensate() writes rows of this ggml type. */
-  canCompensate(ggmlType: number): boolean;
+  /** How many columns compensate() rounds at a time in this ggml type; 0 for a type that it does not write. */
+  compensatedGroup(ggmlType: number): number;
   /** gram [cols, cols] += xᵀ x, x [rows, cols]. Blocks until it is done. */
   gram(x: Float32Array, rows: number, cols: number, gram: Float32Array): void;
   /**
@@ -70,8 +70,8 @@ export interface AddonEncoder {
    */
   factor(gram: Float32Array, order: Int32Array, cols: number, damping: number, factor: Float32Array): boolean;
   /**
-   * As encode(), with each column's error made up for by the columns behind it in `order`, in which blocks of `to` stay together. `losses`
-   * [rows] gets E H Eᵀ of each row's error E, with H as it was damped.
+   * As encode(), with each column's error made up for by the columns behind it in `order`, in which blocks of `to` stay together, and
+   * groups of columns in their own order. `losses` [rows] gets E H Eᵀ of each row's error E, with H as it was damped.
    */
   compensate(
     from: number,

@@ -15,7 +15,7 @@ import { type Calibration, runLayers, wholeBatch, writeStates } from "./calibrat
 /** What rounding one tensor costs. */
 export interface TensorSensitivity {
   readonly tensor: string;
-  /** The types that it was measured in: the smallest, and one of about four bits. */
+  /** The types that it was measured in: of about two bits, and of about four. */
   readonly probes: readonly Probe[];
   /** What each type loses of the tensor's products, all in one unit: divergence grows in proportion. */
   readonly losses: Readonly<Partial<Record<TensorType, number>>>;
@@ -42,7 +42,10 @@ export function candidateTypes(tensor: Pick<SourceTensor, "name" | "shape">): re
   return tensor.shape.at(-1)! % 256 === 0 ? superblocks : tensor.shape.at(-1)! % 32 === 0 ? blocks : [];
 }
 
-const superblocks: readonly TensorType[] = ["q2_k", "q3_k", "iq4_xs", "q4_k", "q5_k", "q6_k", "q8_0"];
+const superblocks: readonly TensorType[] = [
+  ...(["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "q2_k", "iq3_xxs", "q3_k", "iq3_s"] as const),
+  ...(["iq4_xs", "q4_k", "q5_k", "q6_k", "q8_0"] as const),
+];
 const blocks: readonly TensorType[] = ["q4_0", "iq4_nl", "q4_1", "q5_0", "q5_1", "q8_0"];
 
 /** All of them. */
@@ -50,7 +53,7 @@ export const fitTypes: readonly TensorType[] = [...new Set([...superblocks, ...b
 
 /**
  * The divergence that a type is expected to cost. Of small errors it is in proportion to the squared error of products; large ones cost less
- * than that, so between the two types that were measured it is taken as a power of it.
+ * than that, so from the finer of the types that were measured on it is taken as a power of it.
  */
 export function expectedDivergence({ probes, losses }: TensorSensitivity, type: TensorType): number {
   const points = probes.map((probe) => ({ loss: losses[probe.type]!, divergence: probe.divergence }));
@@ -75,15 +78,16 @@ export async function measureSensitivity(
   source: ModelSource,
   { threads, signal, known = [], onTensor }: SensitivityOptions = {},
 ): Promise<TensorSensitivity[]> {
-  const before = new Map(known.map((each) => [each.tensor, each]));
   const plain = createRowEncoder(threads === undefined ? {} : { threads });
   const wanted = source.tensors.filter((tensor) => candidateTypes(tensor).length > 0);
+  const knows = ({ losses }: TensorSensitivity, tensor: SourceTensor) =>
+    candidateTypes(tensor).every((type) => losses[type] !== undefined);
   const found: TensorSensitivity[] = [];
   let prober: Prober | undefined;
   try {
     for (const tensor of wanted) {
       if (signal?.aborted) throw new GrokError("cancelled", "measuring was cancelled", {}, signal.reason);
-      const earlier = before.get(tensor.name);
+      const earlier = known.find((each) => each.tensor === tensor.name && knows(each, tensor));
       if (earlier === undefined) prober ??= await openProber(calibration, threads);
       const own = earlier ?? (await measureTensor(calibration, prober!, tensor, plain));
       found.push(own);
@@ -107,8 +111,9 @@ async function measureTensor(
   const types = candidateTypes(tensor);
   // In the middle of what is asked for: errors that are too small to be measured, and those too large to be small, say less.
   const bits = (type: TensorType) => (8 * tensorTypes[type].blockBytes) / tensorTypes[type].blockSize;
-  const middle = types.reduce((a, b) => (Math.abs(bits(b) - 4) < Math.abs(bits(a) - 4) ? b : a));
-  const probed = [...new Set([types[0]!, middle])];
+  const nearest = (wanted: number) =>
+    types.reduce((a, b) => (Math.abs(bits(b) - wanted) < Math.abs(bits(a) - wanted) ? b : a));
+  const probed = [...new Set([nearest(2), nearest(4)])];
   const probes: Probe[] = [];
   const losses: Partial<Record<TensorType, number>> = {};
   const halves = new Uint8Array(2 * elementCount(shape));

@@ -9,7 +9,7 @@ import { encodedBytes, type TensorType, tensorTypes } from "./types.ts";
 const { addon } = loadAddon();
 const why = addon === undefined ? "(no native addon)" : "";
 const types = (Object.keys(tensorTypes) as TensorType[]).filter((type) =>
-  addon?.createEncoder(1, "scalar").canCompensate(tensorTypes[type].ggml),
+  addon?.createEncoder(1, "scalar").compensatedGroup(tensorTypes[type].ggml),
 );
 
 function generator(seed: number): () => number {

@@ -32,8 +32,8 @@ export interface CompensatedEncoder {
   /** Adds inputs [n, columns], one a row, to a Gram matrix. */
   add(gram: Gram, inputs: Float32Array): void;
   /**
-   * What rows of a type's blocks are compensated by. Blocks, and columns in them, come by how strong their inputs are, strongest first:
-   * those have most columns behind them that can make up for their errors. `damping`, a share of the mean of the diagonal, is added to it:
+   * What rows of a type's blocks are compensated by. Blocks, and columns in them (of types of a grid for eight at a time, such eights), come
+   * by how strong their inputs are, strongest first: those have most columns behind them that can make up for their errors. `damping`, a share of the mean of the diagonal, is added to it:
    * what calibration saw too little of is not trusted.
    * @throws GrokError `argument` where `gram` is no sum of inputs.
    */
@@ -60,13 +60,17 @@ export function createCompensatedEncoder({
   }
   const encoder: AddonEncoder = state.addon.createEncoder(threads, "best");
   return {
-    canEncode: (type) => encoder.canCompensate(tensorTypes[type].ggml),
+    canEncode: (type) => encoder.compensatedGroup(tensorTypes[type].ggml) > 0,
     add({ columns, sums }, inputs) {
       encoder.gram(inputs, inputs.length / columns, columns, sums);
     },
     compensationOf(gram, type, damping) {
       const { columns, sums } = gram;
-      const order = orderByStrength(gram, tensorTypes[type].blockSize);
+      const order = orderByStrength(
+        gram,
+        tensorTypes[type].blockSize,
+        encoder.compensatedGroup(tensorTypes[type].ggml),
+      );
       const factor = new Float32Array(columns * columns);
       if (encoder.factor(sums, order, columns, damping, factor)) return { columns, factor, order };
       throw new GrokError("argument", "a Gram matrix that no inputs have: it is not positive definite", { columns });
@@ -84,14 +88,21 @@ export function createCompensatedEncoder({
   };
 }
 
-/** Columns by the sum of their squared inputs, strongest first; blocks stay together and come by what their columns have in all. */
-function orderByStrength({ columns, sums }: Gram, blockSize: number): Int32Array {
-  const strength = Float64Array.from({ length: columns }, (_, j) => sums[j * columns + j]!);
-  const blocks = Array.from({ length: columns / blockSize }, (_, block) => {
-    const own = Array.from({ length: blockSize }, (_, i) => block * blockSize + i);
-    own.sort((a, b) => strength[b]! - strength[a]! || a - b);
-    return { own, total: own.reduce((sum, j) => sum + strength[j]!, 0) };
-  });
-  blocks.sort((a, b) => b.total - a.total || a.own[0]! - b.own[0]!);
-  return Int32Array.from(blocks.flatMap(({ own }) => own));
+/**
+ * Columns by the sum of their squared inputs, strongest first; blocks, and groups in them, stay together and come by what their columns have
+ * in all.
+ */
+function orderByStrength({ columns, sums }: Gram, blockSize: number, group: number): Int32Array {
+  const sorted = (parts: { columns: number[]; total: number }[]) => {
+    parts.sort((a, b) => b.total - a.total || a.columns[0]! - b.columns[0]!);
+    const total = parts.reduce((sum, part) => sum + part.total, 0);
+    return { columns: parts.flatMap((part) => part.columns), total };
+  };
+  const groups = (from: number) =>
+    Array.from({ length: blockSize / group }, (_, i) => {
+      const own = Array.from({ length: group }, (_, c) => from + i * group + c);
+      return { columns: own, total: own.reduce((sum, j) => sum + sums[j * columns + j]!, 0) };
+    });
+  const blocks = Array.from({ length: columns / blockSize }, (_, block) => sorted(groups(block * blockSize)));
+  return Int32Array.from(sorted(blocks).columns);
 }
