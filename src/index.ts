@@ -52,6 +52,7 @@ export {
 } from "./eval/importance.ts";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./eval/perplexity.ts";
 export { measureSpeed, type SpeedResult } from "./eval/speed.ts";
+export type { AnswerMessage, AnswerPart, ToolCall } from "./generate/answer/parts.ts";
 export { createChat } from "./generate/chat.ts";
 export { loadModel } from "./generate/load.ts";
 export type {
@@ -70,6 +71,7 @@ export type {
   PromptProgress,
   Session,
   Timings,
+  ToolDefinition,
   Usage,
 } from "./generate/types.ts";
 export { type Pulled, type PulledFile, type PullOptions, type PullProgress, pull } from "./hub/pull.ts";

@@ -12,6 +12,7 @@ import type { ChatMessage } from "./types.ts";
  *
  * The system message of a conversation goes into the first question where the template has no place for it.
  *
+ * @param further variables that are not the caller's own to choose
  * @throws GrokError `format` when the template fails, `argument` for messages that are not messages.
  */
 export function encodeChat(
@@ -19,6 +20,7 @@ export function encodeChat(
   template: ChatTemplate,
   given: readonly ChatMessage[],
   givenVariables: Variables = {},
+  further: Variables = {},
 ): Int32Array {
   const messages = readMessages(given);
   if (messages.length === 0) throw new GrokError("argument", "the conversation has no messages, expected at least one");
@@ -30,7 +32,8 @@ export function encodeChat(
   }
   const names = endNames(tokenizer);
   const folded = messages[0]!.role === "system" && refusesSystem(template, names);
-  const { text, caller } = template.render(folded ? foldSystem(messages) : messages, variables, names);
+  const said = folded ? foldSystem(messages) : messages;
+  const { text, caller } = template.render(said, { ...variables, ...further }, names);
   if (text === "") throw new GrokError("format", "the chat template makes nothing of the messages, expected a text");
   const ids = tokenizer.encode(text, { special: true, ordinary: caller });
   const { addBos, bos } = tokenizer;

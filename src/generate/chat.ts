@@ -3,7 +3,15 @@ import { readOptions, readText } from "./arguments.ts";
 import { readMessages } from "./chat-prompt.ts";
 import { headOf } from "./fit.ts";
 import { chatKinds, failedGeneration, startAfter } from "./generation.ts";
-import type { Chat, ChatMessage, ChatOptions, CreateChatOptions, Generation, LanguageModel } from "./types.ts";
+import type {
+  Chat,
+  ChatMessage,
+  ChatOptions,
+  CreateChatOptions,
+  GenerateResult,
+  Generation,
+  LanguageModel,
+} from "./types.ts";
 
 /**
  * Begins a conversation, or goes on with an earlier one. The session keeps its cache, so each turn computes only what is new.
@@ -70,7 +78,7 @@ export function createChat(model: LanguageModel, options?: CreateChatOptions): C
     });
     const result = generation.result.then(
       (answer) => {
-        if (messages === asked) messages = [...asked, { role: "assistant", content: answer.text }];
+        if (messages === asked) messages = [...asked, messageOf(answer, asked.length)];
         return answer;
       },
       (error) => {
@@ -101,6 +109,19 @@ export function createChat(model: LanguageModel, options?: CreateChatOptions): C
     },
     close: () => session.close(),
     [Symbol.asyncDispose]: () => session.close(),
+  };
+}
+
+/** An answer as a message of its conversation; its calls are named by their place, so that results can name them. */
+function messageOf({ text, message }: GenerateResult, at: number): ChatMessage {
+  if (message === undefined) return { role: "assistant", content: text };
+  const { text: content, reasoning, calls } = message;
+  return {
+    ...{ role: "assistant", content },
+    ...(reasoning !== "" && { reasoning_content: reasoning }),
+    ...(calls.length > 0 && {
+      tool_calls: calls.map((call, i) => ({ id: `call_${at}_${i}`, type: "function", function: call })),
+    }),
   };
 }
 

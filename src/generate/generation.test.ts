@@ -108,3 +108,16 @@ it("gives a failure on the way from tokens to text to whoever waits, and to nobo
   };
   await expect(read()).rejects.toThrow("no text");
 });
+
+it("shows control tokens that are marks, and no others, to what tells an answer's parts apart", async () => {
+  const pieces = ["<call>", "x", "<end>", "</call>"].map(utf8);
+  const { tokenizer, ...rest } = place(pieces);
+  const own = { ...tokenizer, bytes: (id: number) => (id === 1 ? pieces[1]! : new Uint8Array(0)) };
+  const reader = { push: (text: string) => [{ type: "text", text } as const], end: () => [] };
+  const generation = startGeneration({ ...rest, tokenizer: own }, () => ({
+    ...{ tokens: Int32Array.of(1), options: {} },
+    reading: { reader, marks: new Set([0, 3]), single: false },
+  }));
+  const { text, message, tokens } = await generation.result;
+  expect([text, message?.text, tokens]).toEqual(["<call>x</call>", "<call>x</call>", [0, 1, 2, 3]]);
+});

@@ -1,6 +1,8 @@
 import type { Engine, EngineGeneration } from "../engine/engine.ts";
 import { type EngineResult, type FinishReason, generationOptionNames, type TokenLogprob } from "../engine/request.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { AnswerReader } from "./answer/answer-reader.ts";
+import { type AnswerPart, joinParts } from "./answer/parts.ts";
 import { anyKinds, type OptionKinds } from "./arguments.ts";
 import { createStopMatcher } from "./stop-strings.ts";
 import type { ChatOptions, GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
@@ -19,6 +21,13 @@ export interface GenerationPlace {
 export interface PreparedGeneration {
   readonly tokens: Int32Array;
   readonly options: GenerateOptions;
+  /** What tells the parts of the answer apart, with the control tokens that are its marks. */
+  readonly reading?: {
+    readonly reader: AnswerReader;
+    readonly marks: ReadonlySet<number>;
+    /** Whether the answer ends with the first call. */
+    readonly single: boolean;
+  };
 }
 
 /**
@@ -45,14 +54,15 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
   };
 
   async function run(): Promise<GenerateResult> {
-    const { tokens, options: all } = prepare();
+    const { tokens, options: all, reading } = prepare();
     // What is text, and what cannot cross to the engine; the rest goes to it as it is.
     const { stop = [], ignoreEnd, special: _, bos: __, signal, onProgress, ...options } = all;
     const withLogprobs = options.logprobs !== undefined;
-    const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, (chunk) => {
+    const emit = (chunk: GenerateChunk) => {
       chunks.push(chunk);
       notify();
-    });
+    };
+    const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, reading, emit);
     if (signal?.aborted) {
       const none = { ...nothing, promptTokens: tokens.length };
       return resultOf(writer, "cancelled", none, withLogprobs);
@@ -91,11 +101,9 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
       const outcome = await running.result;
       if (failure) throw failure.error;
       writer.end();
-      const finishReason: FinishReason = writer.stopped
-        ? "stop-string"
-        : cancelled
-          ? "cancelled"
-          : outcome.finishReason;
+      const own = cancelled ? "cancelled" : outcome.finishReason;
+      const finishReason: FinishReason =
+        writer.stopString !== undefined ? "stop-string" : writer.stopped ? "stop" : own;
       return resultOf(writer, finishReason, outcome, withLogprobs);
     } finally {
       signal?.removeEventListener("abort", cancel);
@@ -202,7 +210,8 @@ export const generateKinds: OptionKinds<GenerateOptions> = {
 
 export const chatKinds: OptionKinds<ChatOptions> = {
   ...generateKinds,
-  ...{ templateVariables: "any", fit: "flag", onNotice: "function" },
+  ...{ templateVariables: "any", fit: "flag", onNotice: "function", tools: "any" },
+  ...{ parts: "flag", parallelToolCalls: "flag" },
 };
 
 type Writer = ReturnType<typeof createWriter>;
@@ -212,8 +221,14 @@ type Writer = ReturnType<typeof createWriter>;
  * in which its first character is, so that what was given is at any time a text and its tokens; tokens that lie wholly
  * in a stop string are never given.
  */
-function createWriter(place: GenerationPlace, stops: readonly string[], emit: (chunk: GenerateChunk) => void) {
-  const decoder = place.tokenizer.decoder({ continuation: place.continuation });
+function createWriter(
+  { tokenizer, continuation }: GenerationPlace,
+  stops: readonly string[],
+  reading: PreparedGeneration["reading"],
+  emit: (chunk: GenerateChunk) => void,
+) {
+  const decoder = tokenizer.decoder({ continuation, special: reading !== undefined });
+  const parts: AnswerPart[] = [];
   const matcher = createStopMatcher(stops);
   const tokens: number[] = [];
   const logprobs: TokenLogprob[] = [];
@@ -223,22 +238,44 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
   let text = "";
   let given = 0;
   let stopString: string | undefined;
+  let called = false;
 
-  function release(piece: string, all: boolean): void {
+  /** A model's table can have more rows than the tokenizer has pieces: padding, which says nothing. Nor do control tokens. */
+  function textOf(token: number): string {
+    if (token >= tokenizer.vocabSize) return "";
+    const hides = reading && !reading.marks.has(token) && tokenizer.bytes(token).length === 0;
+    return hides ? "" : decoder.push(token);
+  }
+
+  /** What is behind a call that ends the answer is no part of it. */
+  function partsOf({ reader, single }: NonNullable<typeof reading>, piece: string, ended: boolean): AnswerPart[] {
+    const read = [...reader.push(piece), ...(ended ? reader.end() : [])];
+    const end = single ? read.findIndex(({ type }) => type === "called") + 1 : 0;
+    called ||= end > 0;
+    return end > 0 ? read.slice(0, end) : read;
+  }
+
+  function release(piece: string, all: boolean, ended = all): void {
     text += piece;
     const from = given;
     while (given < tokens.length && (all || starts[given]! < text.length)) given++;
-    if (piece === "" && from === given) return;
+    const read = reading && !called ? partsOf(reading, piece, ended) : [];
+    parts.push(...read);
+    if (piece === "" && from === given && read.length === 0) return;
     emit({
       text: piece,
       tokens: tokens.slice(from, given),
       ...(logprobs.length > 0 && { logprobs: logprobs.slice(from, given) }),
+      ...(reading && { parts: read }),
     });
   }
 
   return {
     get stopped() {
-      return stopString !== undefined;
+      return stopString !== undefined || called;
+    },
+    get stopString() {
+      return stopString;
     },
     get received() {
       return tokens.length;
@@ -247,15 +284,14 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
       tokens.push(token);
       starts.push(decoded);
       if (logprob !== undefined) logprobs.push(logprob);
-      // A model's table can have more rows than the tokenizer has pieces: padding, which says nothing.
-      const piece = token < place.tokenizer.vocabSize ? decoder.push(token) : "";
+      const piece = textOf(token);
       decoded += piece.length;
       const certain = matcher.push(piece);
       stopString = certain.stop;
-      release(certain.text, false);
+      release(certain.text, false, certain.stop !== undefined);
     },
     end() {
-      if (stopString !== undefined) return;
+      if (stopString !== undefined || called) return;
       // The bytes of a character that never became whole are left out, as other engines do.
       release(matcher.end(), true);
     },
@@ -264,6 +300,7 @@ function createWriter(place: GenerationPlace, stops: readonly string[], emit: (c
       tokens: tokens.slice(0, given),
       ...(withLogprobs && { logprobs: logprobs.slice(0, given) }),
       ...(stopString !== undefined && { stopString }),
+      ...(reading && { message: joinParts(parts) }),
     }),
   };
 }

@@ -4,13 +4,24 @@ import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
 import { describeValue, GrokError } from "../errors.ts";
+import { createAnswerReader } from "./answer/answer-reader.ts";
+import { marksOf } from "./answer/syntax.ts";
 import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
 import { encodeChat, endNames, readMessages } from "./chat-prompt.ts";
 import { fitConversation } from "./fit.ts";
 import { chatKinds, generateKinds, startGeneration } from "./generation.ts";
 import type { ModelParts } from "./parts.ts";
 import { refusesSystem } from "./system-role.ts";
-import type { ChatMessage, ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "./types.ts";
+import { readTools, toolUseOf } from "./tool-use.ts";
+import type {
+  ChatMessage,
+  ChatOptions,
+  GenerateOptions,
+  Generation,
+  LanguageModel,
+  Session,
+  ToolDefinition,
+} from "./types.ts";
 
 /** What a language model is put together from. */
 export interface LanguageModelParts extends ModelParts {
@@ -48,16 +59,48 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
 
   function chat(messages: readonly ChatMessage[], options: ChatOptions, session?: number): Generation {
     return startGeneration({ engine, tokenizer, session, loadSeconds, continuation: false }, () => {
-      const { templateVariables, fit, onNotice, stop = [], ...rest } = readOptions("chat", options, chatKinds);
+      const read = readOptions("chat", options, chatKinds);
+      const { templateVariables, fit, onNotice, stop = [], tools: given, parts: apart, ...others } = read;
+      const { parallelToolCalls: parallel = true, ...rest } = others;
       const said = readMessages(messages);
-      const encode = (part: readonly ChatMessage[]) => encodeChat(tokenizer, template, part, templateVariables);
+      const tools = readTools(given);
+      const encode = (part: readonly ChatMessage[]) => encodeWithTools(part, tools, templateVariables);
       const { tokens, leftOut } = fit
         ? fitConversation(said, encode, engine.info.contextLength, rest.maxTokens)
         : { tokens: encode(said), leftOut: 0 };
       if (said[0]!.role === "system" && foldsSystem()) onNotice?.({ type: "system-folded" });
       if (leftOut > 0) onNotice?.({ type: "left-out", messages: leftOut });
-      return { tokens, options: { ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() } };
+      return {
+        tokens,
+        options: { ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() },
+        ...((apart ?? given !== undefined) && { reading: { ...readingOf(tokens, given && tools), single: !parallel } }),
+      };
     });
+  }
+
+  const toolUse = () => toolUseOf(template, parts.chatTemplate, endNames(tokenizer));
+
+  function encodeWithTools(
+    said: readonly ChatMessage[],
+    tools: readonly ToolDefinition[],
+    templateVariables: ChatOptions["templateVariables"],
+  ): Int32Array {
+    const { messages, variables } = toolUse().prepare(said, tools);
+    return encodeChat(tokenizer, template, messages, templateVariables, variables);
+  }
+
+  /** How an answer to these tokens is read. A prompt may end with the mark that opens a thought. */
+  function readingOf(tokens: Int32Array, tools: readonly ToolDefinition[] | undefined) {
+    const { syntax } = toolUse();
+    const end = tokenizer.decode(tokens.subarray(-8), { special: true }).trimEnd();
+    return {
+      reader: createAnswerReader({
+        ...syntax,
+        thinks: syntax.reasoning !== undefined && end.endsWith(syntax.reasoning.open),
+        tools: tools && new Set(tools.map(({ function: { name } }) => name)),
+      }),
+      marks: new Set(marksOf(syntax).flatMap((mark) => tokenizer.idOf(mark) ?? [])),
+    };
   }
 
   function createSession(id: number): Session {
@@ -84,11 +127,14 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     get foldsSystem() {
       return foldsSystem();
     },
+    get marksReasoning() {
+      return toolUse().syntax.reasoning !== undefined;
+    },
     generate: (prompt, options = {}) => generate(prompt, options),
     chat: (messages, options = {}) => chat(messages, options),
     encodeChat(messages, options) {
-      const { templateVariables } = readOptions("encodeChat", options, { templateVariables: "any" });
-      return encodeChat(tokenizer, template, messages, templateVariables);
+      const read = readOptions("encodeChat", options, { templateVariables: "any", tools: "any" });
+      return encodeWithTools(readMessages(messages), readTools(read.tools), read.templateVariables);
     },
     session: () => createSession(engine.openSession()),
     logits: async (tokens, options) => engine.logits(tokens, readOptions("logits", options, logitsKinds)),

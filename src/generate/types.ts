@@ -6,6 +6,7 @@ import type { EngineOptions } from "../engine/options.ts";
 import type { FinishReason, GenerationOptions, TokenLogprob } from "../engine/request.ts";
 import type { ModelDescription } from "../model/describe.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { AnswerMessage, AnswerPart } from "./answer/parts.ts";
 
 export interface LoadOptions extends EngineOptions {
   /** A Jinja chat template to use in place of the file's own. */
@@ -42,6 +43,8 @@ export interface GenerateChunk {
   readonly tokens: readonly number[];
   /** One entry a token, when asked for. */
   readonly logprobs?: readonly TokenLogprob[];
+  /** What the text is, where a conversation asked for parts. Its marks are in `text` alone. */
+  readonly parts?: readonly AnswerPart[];
 }
 
 export interface Usage {
@@ -76,6 +79,8 @@ export interface GenerateResult {
   readonly timings: Timings;
   /** One entry a token of `tokens`, when asked for. */
   readonly logprobs?: readonly TokenLogprob[];
+  /** What the text consists of, where a conversation asked for parts. */
+  readonly message?: AnswerMessage;
 }
 
 /**
@@ -104,7 +109,31 @@ export interface ContentPart {
   readonly text?: string;
 }
 
+/** A tool that a model may ask for, as OpenAI's API has it: it reaches chat templates as it is. */
+export interface ToolDefinition {
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    readonly description?: string;
+    /** A JSON schema of the arguments, which are an object. */
+    readonly parameters?: Readonly<Record<string, unknown>>;
+    readonly [field: string]: unknown;
+  };
+}
+
 export interface ChatOptions extends GenerateOptions {
+  /**
+   * Tools that the model may call: its answer's `message` has the calls. Where its chat template knows no tools, a system message tells
+   * of them. @throws GrokError `argument` where the template has calls written in a way that is not read here
+   */
+  readonly tools?: readonly ToolDefinition[];
+  /** Whether an answer may call several tools; otherwise it ends with its first call. Default true. */
+  readonly parallelToolCalls?: boolean;
+  /**
+   * Whether to tell an answer's text, thoughts and calls of tools apart, as the chat template marks them: in `parts` of what comes, and
+   * in the result's `message`. Default: whether there are tools.
+   */
+  readonly parts?: boolean;
   /** Further variables for the chat template. */
   readonly templateVariables?: Readonly<Record<string, unknown>>;
   /**
@@ -157,6 +186,8 @@ export interface LanguageModel
    * front of the first question.
    */
   readonly foldsSystem: boolean;
+  /** Whether the chat template knows of thoughts that come before an answer, between marks. */
+  readonly marksReasoning: boolean;
   /** Seconds from the call of `loadModel` until the model was ready. */
   readonly loadSeconds: number;
   /** Generates in a session of its own. */
@@ -164,7 +195,7 @@ export interface LanguageModel
   /** Answers a conversation in a session of its own. */
   chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation;
   /** The tokens that `chat` would give to the model. */
-  encodeChat(messages: readonly ChatMessage[], options?: Pick<ChatOptions, "templateVariables">): Int32Array;
+  encodeChat(messages: readonly ChatMessage[], options?: Pick<ChatOptions, "templateVariables" | "tools">): Int32Array;
   /** Tokens of a text, with the beginning-of-text token where the model's file asks for it. */
   encode(text: string, options?: Pick<GenerateOptions, "special" | "bos">): Int32Array;
   session(): Session;

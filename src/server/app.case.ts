@@ -16,15 +16,18 @@ export interface TestServer extends AsyncDisposable {
 
 export function startTestServer(
   files: Readonly<Record<string, string>>,
-  options: Partial<AppOptions> & { readonly loaded?: number } = {},
+  options: Partial<AppOptions> & {
+    readonly loaded?: number;
+    readonly load?: (file: string) => Promise<LanguageModel>;
+  } = {},
 ): TestServer {
-  const { loaded = 1, ...rest } = options;
+  const { loaded = 1, load = (file: string) => loadModel(file, { backend: "reference" }), ...rest } = options;
   const log: LogEntry[] = [];
   const models = createModelHost({
     models: Object.entries(files).map(([name, file]) => ({
       name,
       file,
-      load: () => loadModel(file, { backend: "reference" }),
+      load: () => load(file),
     })),
     atOnce: loaded,
   });

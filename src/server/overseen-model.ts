@@ -33,7 +33,8 @@ export function overseeModel(model: LanguageModel, { settle }: Oversight): Langu
       return place.generate(prompt, settle(options));
     },
     chat(messages, options = {}): Generation {
-      check(messages, (options as ChatOptions).templateVariables);
+      const { templateVariables, tools } = options as ChatOptions;
+      check(messages, templateVariables, tools);
       return place.chat(messages, settle(options));
     },
   });
@@ -57,7 +58,7 @@ export function overseeModel(model: LanguageModel, { settle }: Oversight): Langu
       return model.encode(text, options);
     },
     encodeChat(...[messages, options]: Parameters<LanguageModel["encodeChat"]>) {
-      check(messages, options?.templateVariables);
+      check(messages, options?.templateVariables, options?.tools);
       return model.encodeChat(messages, options);
     },
   } satisfies Partial<LanguageModel>);

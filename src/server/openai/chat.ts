@@ -1,17 +1,30 @@
 import { z } from "zod";
 import { GrokError } from "../../errors.ts";
-import type { ChatMessage } from "../../generate/types.ts";
+import type { AnswerPart } from "../../generate/answer/parts.ts";
+import type { ChatMessage, ChatOptions, GenerateResult } from "../../generate/types.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
-import { chatLogprobs, finishReasonOf, generationFields, optionsOf, seconds, usageOf } from "./fields.ts";
+import { endOf, functionTool, messageOf, textOfParts, thinkingVariables, toolOf } from "../tools.ts";
+import { chatLogprobs, generationFields, optionsOf, seconds, usageOf } from "./fields.ts";
 
 const textPart = z.strictObject({ type: z.literal("text", "only text can be read here"), text: z.string() });
+
+const earlierCall = z.looseObject({
+  id: z.string(),
+  type: z.literal("function", "only functions can be called here").default("function"),
+  function: z.looseObject({ name: z.string(), arguments: z.string() }),
+});
 
 const message = z.looseObject({
   role: z.enum(["system", "developer", "user", "assistant", "tool"]),
   content: z.union([z.string(), z.array(textPart)]).nullish(),
+  reasoning_content: z.string().nullish(),
+  tool_calls: z.array(earlierCall).nullish(),
+  tool_call_id: z.string().nullish(),
 });
+
+const toolChoice = z.union([z.enum(["none", "auto"], "is to be none or auto: the model cannot be made to call")]);
 
 export const chatRequest = z.strictObject({
   ...generationFields,
@@ -19,6 +32,10 @@ export const chatRequest = z.strictObject({
   max_completion_tokens: z.int().min(0).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(100).nullish(),
+  tools: z.array(functionTool).max(512).nullish(),
+  tool_choice: toolChoice.nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
   response_format: z.strictObject({ type: z.literal("text", "only text is given here") }).nullish(),
 });
@@ -29,16 +46,47 @@ export type ChatRequest = z.infer<typeof chatRequest>;
 export function replyToChat(request: ChatRequest, served: Served): Reply {
   const { tokenizer } = served.model;
   const head = { id: `chatcmpl-${served.id}`, created: seconds(), model: served.name };
+  const callId = (index: number, call: number) => `call_${served.id}_${index}_${call}`;
+
+  function choiceOf(result: GenerateResult, index: number) {
+    const { text, reasoning, calls } = messageOf(result);
+    const toolCalls = calls.map((call, i) => ({ id: callId(index, i), type: "function", function: call }));
+    return {
+      index,
+      message: {
+        ...{ role: "assistant", content: text === "" && calls.length > 0 ? null : text, refusal: null },
+        ...(reasoning !== "" && { reasoning_content: reasoning }),
+        ...(calls.length > 0 && { tool_calls: toolCalls }),
+      },
+      logprobs: chatLogprobs(tokenizer, result.logprobs),
+      finish_reason: finishReasonOf(result),
+    };
+  }
+
+  function deltaOf(part: AnswerPart, index: number): object | undefined {
+    switch (part.type) {
+      case "text":
+        return { content: part.text };
+      case "reasoning":
+        return { reasoning_content: part.text };
+      case "call": {
+        const begun = { id: callId(index, part.index), type: "function", function: { name: part.name, arguments: "" } };
+        return { tool_calls: [{ index: part.index, ...begun }] };
+      }
+      case "arguments":
+        return { tool_calls: [{ index: part.index, function: { arguments: part.text } }] };
+      case "called":
+        return undefined;
+      case "failed":
+        return { content: part.text };
+    }
+  }
 
   return {
     async whole() {
       await using answers = startChat(request, served);
       const results = await answers.results();
-      const choices = results.map(({ text, finishReason, logprobs }, index) => ({
-        ...{ index, message: { role: "assistant", content: text, refusal: null } },
-        ...{ logprobs: chatLogprobs(tokenizer, logprobs), finish_reason: finishReasonOf(finishReason) },
-      }));
-      return { ...head, object: "chat.completion", choices, usage: usageOf(results) };
+      return { ...head, object: "chat.completion", choices: results.map(choiceOf), usage: usageOf(results) };
     },
 
     async *pieces() {
@@ -52,10 +100,15 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
           event([{ index, delta, logprobs: null, finish_reason: null, ...rest }]);
         if (!begun.has(index)) yield choice({ role: "assistant", content: "" }, {});
         begun.add(index);
-        if (piece.result) yield choice({}, { finish_reason: finishReasonOf(piece.result.finishReason) });
-        else {
-          yield choice({ content: piece.chunk.text }, { logprobs: chatLogprobs(tokenizer, piece.chunk.logprobs) });
+        if (piece.result) {
+          yield choice({}, { finish_reason: finishReasonOf(piece.result) });
+          continue;
         }
+        const deltas = (piece.chunk.parts ?? []).flatMap((part) => deltaOf(part, index) ?? []);
+        const logprobs = chatLogprobs(tokenizer, piece.chunk.logprobs);
+        // What tokens were is said once, also of those that show nothing.
+        if (deltas.length === 0 && logprobs !== null) deltas.push({});
+        for (const [i, delta] of deltas.entries()) yield choice(delta, i === 0 ? { logprobs } : {});
       }
       const usage = usageOf(await answers.results());
       if (withUsage) yield event([], usage);
@@ -64,24 +117,45 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
   };
 }
 
+function finishReasonOf(result: GenerateResult): "stop" | "length" | "tool_calls" {
+  const end = endOf(result.finishReason, messageOf(result).calls.length);
+  return end === "tools" ? "tool_calls" : end;
+}
+
 function startChat(request: ChatRequest, served: Served): Answers {
-  const {
-    logprobs,
-    top_logprobs: top,
-    max_completion_tokens: mostTokens,
-    chat_template_kwargs: variables,
-    n,
-  } = request;
+  const { logprobs, top_logprobs: top, max_completion_tokens: mostTokens, reasoning_effort: effort, n } = request;
   if (top != null && !logprobs) {
     throw new GrokError("argument", "top_logprobs goes with logprobs: true", { option: "top_logprobs" });
   }
-  const options = {
+  const thinks = effort == null ? undefined : effort !== "none" && effort !== "minimal";
+  const variables = {
+    ...{ ...thinkingVariables(thinks), ...(effort != null && { reasoning_effort: effort }) },
+    ...request.chat_template_kwargs,
+  };
+  const options: ChatOptions = {
     ...optionsOf(request, served.preferred),
     ...(mostTokens != null && { maxTokens: mostTokens }),
     ...(logprobs && { logprobs: top ?? 0 }),
-    ...(variables && { templateVariables: variables }),
+    ...{ templateVariables: variables, parts: true },
+    ...toolsOf(request),
   };
-  // "developer" is OpenAI's newer name of the same role, which templates do not know.
-  const messages = request.messages.map((said) => (said.role === "developer" ? { ...said, role: "system" } : said));
-  return startAnswers(served, n ?? 1, options, (model, more) => model.chat(messages as readonly ChatMessage[], more));
+  const messages = request.messages.map(messageIn);
+  return startAnswers(served, n ?? 1, options, (model, more) => model.chat(messages, more));
+}
+
+function toolsOf({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest): Partial<ChatOptions> {
+  if (!tools?.length || choice === "none") return {};
+  return {
+    tools: tools.map(({ function: described }) => toolOf(described)),
+    ...(parallel != null && { parallelToolCalls: parallel }),
+  };
+}
+
+function messageIn({ role, content, tool_calls: calls, ...rest }: ChatRequest["messages"][number]): ChatMessage {
+  const given = Object.entries(rest).filter(([, value]) => value != null);
+  return {
+    // "developer" is OpenAI's newer name of the same role, which templates do not know.
+    ...{ ...Object.fromEntries(given), role: role === "developer" ? "system" : role, content: textOfParts(content) },
+    ...(calls?.length && { tool_calls: calls }),
+  };
 }

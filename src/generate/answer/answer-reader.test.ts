@@ -1,0 +1,242 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createAnswerReader } from "./answer-reader.ts";
+import { type AnswerMessage, type AnswerPart, joinParts } from "./parts.ts";
+import { type CallSyntax, hermesCalls } from "./syntax.ts";
+
+const think = { open: "<think>", close: "</think>" };
+const mistral: CallSyntax = { kind: "object", open: "[TOOL_CALLS]" };
+const mistralNamed: CallSyntax = { kind: "named", before: "[TOOL_CALLS]", between: "[ARGS]" };
+const llama: CallSyntax = { kind: "object", open: "<|python_tag|>", bare: true };
+const deepSeek: CallSyntax = {
+  kind: "named",
+  ...{ open: "<calls>", close: "</calls>", before: "<call>function<sep>", between: "```json", after: "```</call>" },
+};
+const tools = new Set(["search", "write"]);
+
+interface Case {
+  readonly calls?: CallSyntax;
+  readonly thinks?: boolean;
+  readonly offers?: boolean;
+}
+
+function read(pieces: readonly string[], { calls = hermesCalls, thinks = false, offers = true }: Case): AnswerPart[] {
+  const reader = createAnswerReader({ reasoning: think, calls, thinks, tools: offers ? tools : undefined });
+  return [...pieces.flatMap((piece) => reader.push(piece)), ...reader.end()];
+}
+
+/** Neighbours of one kind as one. */
+function merge(parts: readonly AnswerPart[]): AnswerPart[] {
+  const merged: AnswerPart[] = [];
+  for (const part of parts) {
+    const last = merged.at(-1);
+    if (last?.type === part.type && (part.type === "text" || part.type === "reasoning" || part.type === "arguments")) {
+      merged[merged.length - 1] = { ...part, text: (last as typeof part).text + part.text };
+    } else merged.push(part);
+  }
+  return merged;
+}
+
+function message(text: string, options: Case = {}): Partial<AnswerMessage> {
+  const { calls, ...texts } = joinParts(read([text], options));
+  const said = Object.entries(texts).filter(([, value]) => value !== "");
+  return { ...Object.fromEntries(said), ...(calls.length > 0 && { calls }) };
+}
+
+const search = { name: "search", arguments: '{"q": "x"}' };
+const call = '{"name": "search", "arguments": {"q": "x"}}';
+
+describe("an answer", () => {
+  it.each<[string, string, Case, Partial<AnswerMessage>]>([
+    ["is text", " Hello.\n", {}, { text: " Hello.\n" }],
+    ["is nothing", "", {}, {}],
+    ["thinks first", "<think>\nHm.\n</think>\n\nYes.", {}, { reasoning: "Hm.", text: "Yes." }],
+    ["thinks on from its prompt", "\nHm.\n</think>\n\nYes.", { thinks: true }, { reasoning: "Hm.", text: "Yes." }],
+    ["never stops thinking", "<think>Hm, </ ", {}, { reasoning: "Hm, </" }],
+    ["thinks nothing", "<think>\n\n</think>\n\nYes.", {}, { text: "Yes." }],
+    ["speaks of thinking", "Write <think>so</think>.", {}, { text: "Write <think>so</think>." }],
+    ["speaks of its end", "So </think> it is.", {}, { text: "So </think> it is." }],
+    ["calls", `<tool_call>\n${call}\n</tool_call>`, {}, { calls: [search] }],
+    [
+      "is only read for calls where tools are offered",
+      `<tool_call>${call}`,
+      { offers: false },
+      { text: `<tool_call>${call}` },
+    ],
+    [
+      "thinks, speaks and calls",
+      `<think>a</think>\nb\n<tool_call>${call}</tool_call>\n`,
+      {},
+      { reasoning: "a", text: "b", calls: [search] },
+    ],
+    ["calls twice", `<tool_call>${call}</tool_call>\n<tool_call>${call}</tool_call>`, {}, { calls: [search, search] }],
+    [
+      "calls twice in one place",
+      `<tool_call>${call}\n${call}</tool_call> so`,
+      {},
+      { text: "so", calls: [search, search] },
+    ],
+    ["calls in a list", `<tool_call>[${call}, ${call}]</tool_call>`, {}, { calls: [search, search] }],
+    ["forgets the end", `<tool_call>${call}`, {}, { calls: [search] }],
+    [
+      "calls what nobody offered",
+      '<tool_call>{"name": "x"}</tool_call>',
+      {},
+      { calls: [{ name: "x", arguments: "{}" }] },
+    ],
+    [
+      "has its arguments first",
+      '<tool_call>{"arguments": {"q": "x"}, "name": "search"}</tool_call>',
+      {},
+      { calls: [search] },
+    ],
+    [
+      "has its arguments in a text",
+      String.raw`<tool_call>{"name": "search", "arguments": "{\"q\": \"x\"}"}</tool_call>`,
+      {},
+      { calls: [search] },
+    ],
+    [
+      "has lines in its arguments",
+      '<tool_call>{"name": "write", "arguments": {"text": "a\n\tb"}}</tool_call>',
+      {},
+      { calls: [{ name: "write", arguments: String.raw`{"text": "a\n\tb"}` }] },
+    ],
+    [
+      "has marks in its arguments",
+      '<tool_call>{"name": "write", "arguments": {"text": "</tool_call>"}}</tool_call>',
+      {},
+      { calls: [{ name: "write", arguments: '{"text": "</tool_call>"}' }] },
+    ],
+    ["calls as Mistral does", `[TOOL_CALLS] [${call}, ${call}]`, { calls: mistral }, { calls: [search, search] }],
+    [
+      "calls as Mistral does now",
+      '[TOOL_CALLS]search[CALL_ID]abc[ARGS]{"q": "x"}[TOOL_CALLS]search[ARGS]{"q": "x"}',
+      { calls: mistralNamed },
+      { calls: [search, search] },
+    ],
+    [
+      "calls as DeepSeek does",
+      '<calls><call>function<sep>search\n```json\n{"q": "x"}\n```</call>\n<call>function<sep>search\n```json\n{"q": "x"}\n```</call></calls>',
+      { calls: deepSeek },
+      { calls: [search, search] },
+    ],
+    ["calls as Llama does", '{"name": "search", "parameters": {"q": "x"}}', { calls: llama }, { calls: [search] }],
+    [
+      "calls several as Llama does",
+      '<|python_tag|>{"name": "search", "parameters": {"q": "x"}}; {"name": "search", "parameters": {"q": "x"}}',
+      { calls: llama },
+      { calls: [search, search] },
+    ],
+    ["is JSON", ' {"name": "Ada", "age": 36}', { calls: llama }, { text: ' {"name": "Ada", "age": 36}' }],
+    ["is code", '<|python_tag|>print("x")', { calls: llama }, { text: '<|python_tag|>print("x")' }],
+  ])("that %s", (_, text, options, expected) => {
+    expect(message(text, options)).toEqual(expected);
+  });
+
+  it.each([
+    ["is no JSON", "<tool_call>search(x)</tool_call> so"],
+    ["breaks off", '<tool_call>\n{"name": "search", "arguments": {"q": "x'],
+    ["breaks in its arguments", '<tool_call>{"name": "search", "arguments": {"q": x}}</tool_call>'],
+    ["breaks behind its arguments", '<tool_call>{"name": "search", "arguments": {"q": 1}, ,}</tool_call>'],
+    ["has no name", '<tool_call>{"arguments": {}}</tool_call>'],
+    ["has a name that is none", '<tool_call>{"name": 5, "arguments": {}}</tool_call>'],
+    ["has arguments that are no object", '<tool_call>{"name": "search", "arguments": [1]}</tool_call>'],
+    ["has arguments twice", '<tool_call>{"name": "search", "arguments": {}, "parameters": {}}</tool_call>'],
+    ["has half a character", String.raw`<tool_call>{"name": "sea\ud800rch", "arguments": {}}</tool_call>`],
+    ["is empty", "<tool_call></tool_call>"],
+    ["has not begun", "<tool_call>"],
+    ["is nested without an end", `<tool_call>{"name": "search", "arguments": ${'{"a":'.repeat(200)}`],
+  ])("whose call %s is text as it was written", (_, text) => {
+    expect(message(text)).toEqual({ text });
+  });
+
+  it("keeps the calls before one that is none", () => {
+    const text = `<tool_call>${call}</tool_call>\n<tool_call>{"name": </tool_call>`;
+    expect(message(text)).toEqual({ calls: [search], text: '<tool_call>{"name": </tool_call>' });
+  });
+
+  it("gives arguments before they are whole", () => {
+    const pieces = ['<tool_call>{"name": "write", "arg', 'uments": {"text": "one', " two"];
+    const reader = createAnswerReader({ reasoning: undefined, calls: hermesCalls, tools });
+    const given = pieces.map((piece) => reader.push(piece));
+    expect(given[1]!.at(-1)).toEqual({ type: "arguments", index: 0, text: '{"text": "one' });
+    expect(merge(given.flat())).toEqual([
+      { type: "call", index: 0, name: "write" },
+      { type: "arguments", index: 0, text: '{"text": "one two' },
+    ]);
+  });
+
+  const words = fc.constantFrom(
+    ...[
+      "<think>",
+      "</think>",
+      "<tool_call>",
+      "</tool_call>",
+      "[TOOL_CALLS]",
+      "[ARGS]",
+      "<|python_tag|>",
+      "<",
+      "\n",
+      " ",
+    ],
+    ...[
+      "{",
+      "}",
+      "[",
+      "]",
+      '"',
+      ",",
+      ":",
+      ";",
+      '"name"',
+      '"search"',
+      '"arguments"',
+      '"q"',
+      "x",
+      "1",
+      "-2.5e3",
+      "null",
+      "\\u00e9",
+    ],
+    ...[
+      call,
+      `<tool_call>${call}</tool_call>`,
+      '{"name": "search", "parameters": {}}',
+      "search",
+      "é😀",
+      " ".repeat(600),
+    ],
+  );
+
+  it("has the same parts however it is cut, and all of its calls are JSON", () => {
+    const cases = fc.record({
+      calls: fc.constantFrom(hermesCalls, mistral, mistralNamed, llama, deepSeek),
+      thinks: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(words, { maxLength: 24 }), fc.infiniteStream(fc.nat(7)), cases, (said, cuts, options) => {
+        const text = said.join("");
+        const pieces: string[] = [];
+        for (let at = 0; at < text.length; ) {
+          const length = cuts.next().value as number;
+          pieces.push(text.slice(at, at + length));
+          at += length;
+        }
+        const whole = merge(read([text], options));
+        expect(merge(read(pieces, options))).toEqual(whole);
+        for (const { name, arguments: args } of joinParts(whole).calls) {
+          expect(name).not.toBe("");
+          expect(typeof JSON.parse(args)).toBe("object");
+        }
+        // Nothing of what is no whitespace gets lost but marks and calls.
+        if (!whole.some(({ type }) => type === "called")) {
+          const { text: given, reasoning } = joinParts(whole);
+          const bare = (text: string) => text.replaceAll(/<think>|<\/think>|\s/g, "");
+          expect(bare(reasoning + given)).toBe(bare(text));
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});

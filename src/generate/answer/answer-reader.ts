@@ -1,0 +1,155 @@
+import { type CallsReader, createCallsReader, mostSpace } from "./calls-reader.ts";
+import type { AnswerPart } from "./parts.ts";
+import type { AnswerSyntax } from "./syntax.ts";
+
+/** Tells the parts of an answer apart, as it comes. */
+export interface AnswerReader {
+  /** Takes more of it; gives what is certain. However a text is cut, its parts are the same together. */
+  push(text: string): readonly AnswerPart[];
+  /** The answer has ended: what was held back. */
+  end(): readonly AnswerPart[];
+}
+
+export interface AnswerReaderOptions extends AnswerSyntax {
+  /** Whether the prompt ends with the mark that opens a thought. */
+  readonly thinks?: boolean;
+  /** Names of the tools that were offered; undefined: none were, and what looks like a call is text. */
+  readonly tools?: ReadonlySet<string> | undefined;
+}
+
+/**
+ * Thoughts stand at the beginning of an answer alone: a text may talk of `<think>`. What is marked as a call and is none stays text
+ * as it was written.
+ */
+export function createAnswerReader({ reasoning, calls, thinks = false, tools }: AnswerReaderOptions): AnswerReader {
+  const syntax = tools === undefined ? undefined : calls;
+  const bare = syntax?.kind === "object" && syntax.bare === true;
+  const mark = syntax && (syntax.open ?? (syntax.kind === "named" ? syntax.before : undefined));
+  let parts: AnswerPart[] = [];
+  let held = "";
+  let state: "start" | "reasoning" | "text" | "calls" = thinks ? "reasoning" : reasoning ? "start" : "text";
+  /** Whether whitespace that comes next is no part of anything. */
+  let skips = thinks;
+  /** Whether nothing of the text has come yet. */
+  let first = true;
+  let reader: CallsReader | undefined;
+  let count = 0;
+
+  const emit = (part: AnswerPart) => {
+    if (part.type === "call") count = part.index + 1;
+    const last = parts.at(-1);
+    // Arguments come unit by unit.
+    if (part.type === "arguments" && last?.type === "arguments") {
+      parts[parts.length - 1] = { ...part, text: last.text + part.text };
+    } else parts.push(part);
+  };
+  const give = (type: "text" | "reasoning", text: string) => {
+    if (text === "") return;
+    if (type === "text") first = false;
+    emit({ type, text });
+  };
+
+  function skipSpace(): void {
+    if (!skips) return;
+    held = held.trimStart();
+    skips = held === "";
+  }
+
+  /** Gives text up to a mark, and takes the mark; or gives what can be no part of one. */
+  function upTo(wanted: string | undefined, type: "text" | "reasoning", ended: boolean): boolean {
+    skipSpace();
+    const at = wanted === undefined ? -1 : held.indexOf(wanted);
+    if (at >= 0) {
+      give(type, held.slice(0, at - spaceAtEnd(held.slice(0, at))));
+      held = held.slice(at + wanted!.length);
+      return true;
+    }
+    // A thought that never ended ends without its whitespace all the same.
+    const keeps = !ended ? heldBack(held, wanted) : type === "text" ? 0 : spaceAtEnd(held);
+    const end = held.length - keeps;
+    give(type, held.slice(0, end));
+    held = ended ? "" : held.slice(end);
+    return false;
+  }
+
+  function open(mark: string): void {
+    const accepts = (name: string) => mark !== "" || tools!.has(name);
+    reader = createCallsReader({ syntax: syntax!, opened: mark, first: count, accepts, emit });
+    state = "calls";
+  }
+
+  /** @returns whether there is more to do */
+  function step(ended: boolean): boolean {
+    switch (state) {
+      case "start": {
+        const text = held.trimStart();
+        const near = held.length - text.length <= mostSpace;
+        if (near && !ended && reasoning!.open.startsWith(text)) return false;
+        if (near && text.startsWith(reasoning!.open)) {
+          held = text.slice(reasoning!.open.length);
+          state = "reasoning";
+          skips = true;
+        } else state = "text";
+        return true;
+      }
+      case "reasoning":
+        if (!upTo(reasoning!.close, "reasoning", ended)) return false;
+        state = "text";
+        skips = true;
+        return true;
+      case "text": {
+        skipSpace();
+        if (bare && first) {
+          const text = held.trimStart();
+          const near = held.length - text.length <= mostSpace;
+          if (near && text === "" && !ended) return false;
+          if (near && text.startsWith("{")) {
+            open("");
+            return true;
+          }
+        }
+        if (!upTo(mark, "text", ended)) return false;
+        open(mark!);
+        return true;
+      }
+      case "calls": {
+        const before = parts.length;
+        const rest = reader!.push(held, ended);
+        held = rest ?? "";
+        if (rest === undefined) return false;
+        // Of what was no call the text goes on as it is.
+        const last = parts.slice(before).at(-1)?.type;
+        skips = last !== "text" && last !== "failed";
+        first = false;
+        state = "text";
+        return true;
+      }
+    }
+  }
+
+  function read(ended: boolean): readonly AnswerPart[] {
+    while (step(ended)) if (held === "" && !ended) break;
+    const read = parts;
+    parts = [];
+    return read;
+  }
+
+  return {
+    push(text) {
+      if (text === "") return [];
+      held += text;
+      return read(false);
+    },
+    end: () => read(true),
+  };
+}
+
+/** How much of a text's end must wait: what may be the beginning of a mark, and whitespace that may stand before one. */
+function heldBack(text: string, mark: string | undefined): number {
+  if (mark === undefined) return 0;
+  let partial = Math.min(mark.length - 1, text.length);
+  while (partial > 0 && !text.endsWith(mark.slice(0, partial))) partial--;
+  return partial + spaceAtEnd(text.slice(0, text.length - partial));
+}
+
+const spaceAtEnd = (text: string) => Math.min(text.length - text.trimEnd().length, mostSpace);

@@ -1,0 +1,171 @@
+import { createArgumentsReader, createObjectReader, type ItemEvents, type ItemReader } from "./object-reader.ts";
+import type { AnswerPart } from "./parts.ts";
+import type { CallSyntax, NamedSyntax } from "./syntax.ts";
+
+/** Reads the calls of one place in an answer, from behind the mark that opens it. */
+export interface CallsReader {
+  /**
+   * Takes more text, or with `ended` the news that there is none. Gives what is no part of the calls any more, once they are over.
+   */
+  push(text: string, ended?: boolean): string | undefined;
+}
+
+export interface CallsOptions {
+  readonly syntax: CallSyntax;
+  /** The mark that was read: of what turns out to be no call it is a part. */
+  readonly opened: string;
+  /** Index of the first call. */
+  readonly first: number;
+  /** Whether there may be a tool of this name. */
+  readonly accepts: (name: string) => boolean;
+  readonly emit: (part: AnswerPart) => void;
+}
+
+/** Whitespace around marks is no part of a text, as far as it is held back: no further than this. */
+export const mostSpace = 1024;
+
+/** A name of a tool that is longer is none. */
+const longestName = 256;
+
+type Step = "wait" | "again" | "over" | "broken";
+
+export function createCallsReader({ syntax, opened, first, accepts, emit }: CallsOptions): CallsReader {
+  /** Not yet taken. */
+  let held = "";
+  /** Since the last whole call. */
+  let raw = opened;
+  let index = first;
+  let begun = false;
+  let item: ItemReader | undefined;
+  let state: "between" | "name" | "item" | "after" = "between";
+  let list: "none" | "open" | "closed" = "none";
+  if (syntax.kind === "named" && opened === syntax.before) state = "name";
+
+  const events: ItemEvents = {
+    begin(name) {
+      if (!accepts(name)) return false;
+      begun = true;
+      emit({ type: "call", index, name });
+      return true;
+    },
+    arguments: (text) => emit({ type: "arguments", index, text }),
+  };
+
+  function take(count: number): void {
+    raw += held.slice(0, count);
+    held = held.slice(count);
+  }
+
+  /** Whether `held` begins with a mark, behind whitespace; undefined: not yet known. */
+  function begins(mark: string, ended: boolean): boolean | undefined {
+    const text = held.trimStart();
+    if (held.length - text.length > mostSpace) return false;
+    if (text.startsWith(mark)) return true;
+    return !ended && mark.startsWith(text) ? undefined : false;
+  }
+
+  const takeMark = (mark: string) => take(held.length - held.trimStart().length + mark.length);
+  const over = (): Step => (index > first ? "over" : "broken");
+
+  function startItem(): Step {
+    item = syntax.kind === "object" ? createObjectReader(events) : createArgumentsReader(events);
+    state = "item";
+    return "again";
+  }
+
+  function endItem(): void {
+    emit({ type: "called", index });
+    index++;
+    begun = false;
+    raw = "";
+  }
+
+  function between(ended: boolean): Step {
+    const { close } = syntax;
+    const text = held.trimStart();
+    const next = text[0];
+    if (held.length - text.length > mostSpace) return over();
+    if (next === undefined) return ended ? over() : "wait";
+    const closes = close === undefined ? false : begins(close, ended);
+    if (closes === undefined) return "wait";
+    if (closes) {
+      if (index === first) return "broken";
+      takeMark(close!);
+      return "over";
+    }
+    if (syntax.kind === "named") {
+      const starts = begins(syntax.before, ended);
+      if (starts === undefined) return "wait";
+      if (!starts) return over();
+      takeMark(syntax.before);
+      state = "name";
+      return "again";
+    }
+    if (next === "{" && list !== "closed") return startItem();
+    if (next === "[" && list === "none" && index === first) list = "open";
+    else if (next === "]" && list === "open" && index > first) list = "closed";
+    else if (!(next === "," || next === ";") || list === "closed" || index === first) return over();
+    takeMark(next);
+    return "again";
+  }
+
+  function readName({ between }: NamedSyntax, ended: boolean): Step {
+    const end = held.indexOf(between);
+    if (end < 0) return ended || held.length > longestName + between.length ? "broken" : "wait";
+    const name = held
+      .slice(0, end)
+      .replace(/\[CALL_ID\].*$/s, "")
+      .trim();
+    if (!/^[^\s"{}[\]<>]+$/.test(name) || name.length > longestName || !events.begin(name)) return "broken";
+    take(end + between.length);
+    return startItem();
+  }
+
+  function readItem(ended: boolean): Step {
+    for (let at = 0; at < held.length; at++) {
+      const step = item!.push(held[at]!);
+      if (step === "open") continue;
+      take(at + 1);
+      if (step === "broken") return "broken";
+      endItem();
+      state = "after";
+      return "again";
+    }
+    take(held.length);
+    return ended ? "broken" : "wait";
+  }
+
+  /** A call without its end is one nevertheless: its arguments are whole. */
+  function after(ended: boolean): Step {
+    const mark = syntax.kind === "named" ? syntax.after : undefined;
+    const found = mark === undefined ? false : begins(mark, ended);
+    if (found === undefined) return "wait";
+    if (found) takeMark(mark!);
+    state = "between";
+    return "again";
+  }
+
+  function step(ended: boolean): Step {
+    switch (state) {
+      case "between":
+        return between(ended);
+      case "name":
+        return readName(syntax as NamedSyntax, ended);
+      case "item":
+        return readItem(ended);
+      case "after":
+        return after(ended);
+    }
+  }
+
+  return {
+    push(text, ended = false) {
+      held += text;
+      let done = step(ended);
+      while (done === "again") done = step(ended);
+      if (done === "wait") return undefined;
+      if (done === "broken") emit(begun ? { type: "failed", index, text: raw } : { type: "text", text: raw });
+      return held;
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/** How a family of models writes that it calls tools. Whitespace between the parts does not matter. */
+export type CallSyntax = ObjectSyntax | NamedSyntax;
+
+/** JSON objects that have a tool's name and its arguments, or a list of them. */
+export interface ObjectSyntax {
+  readonly kind: "object";
+  readonly open: string;
+  /** Absent: calls go on to the end of the answer. */
+  readonly close?: string;
+  /** Whether an answer that begins with such an object is a call also without `open`. */
+  readonly bare?: boolean;
+}
+
+/** A tool's name, then its arguments. */
+export interface NamedSyntax {
+  readonly kind: "named";
+  /** Around all calls. */
+  readonly open?: string;
+  readonly close?: string;
+  /** Of each call: before its name, between that and the arguments, and after these. */
+  readonly before: string;
+  readonly between: string;
+  readonly after?: string;
+}
+
+/** Where a model's thoughts begin and end. */
+export interface ReasoningSyntax {
+  readonly open: string;
+  readonly close: string;
+}
+
+/** How the answers of a model are to be read. */
+export interface AnswerSyntax {
+  readonly reasoning: ReasoningSyntax | undefined;
+  /** Undefined: the template writes calls in a way that is not known here. */
+  readonly calls: CallSyntax | undefined;
+}
+
+/** What Nous Research's Hermes models began and many follow; a model whose template knows no tools is asked for it in plain words. */
+export const hermesCalls: ObjectSyntax = { kind: "object", open: "<tool_call>", close: "</tool_call>" };
+
+/** What a template makes of a call of `name` with arguments, by which its way is known. */
+const forms = (name: string): readonly (readonly [RegExp, CallSyntax])[] => {
+  const object = `(\\{\\s*"type":\\s*"function",\\s*|\\{\\s*)"name":\\s*"${name}"`;
+  const deepSeek: NamedSyntax = {
+    kind: "named",
+    ...{ open: "<｜tool▁calls▁begin｜>", close: "<｜tool▁calls▁end｜>", after: "<｜tool▁call▁end｜>" },
+    ...{ before: "<｜tool▁call▁begin｜>", between: "<｜tool▁sep｜>" },
+  };
+  return [
+    [new RegExp(`<tool_call>\\s*\\[?\\s*${object}`), hermesCalls],
+    [new RegExp(`<tool_calls>\\s*${object}`), { kind: "object", open: "<tool_calls>", close: "</tool_calls>" }],
+    [new RegExp(`<\\|tool_call\\|>\\s*\\[?\\s*${object}`), { kind: "object", open: "<|tool_call|>" }],
+    [new RegExp(`\\[TOOL_CALLS\\]\\s*\\[?\\s*${object}`), { kind: "object", open: "[TOOL_CALLS]" }],
+    [
+      new RegExp(`\\[TOOL_CALLS\\]\\s*${name}.*\\[ARGS\\]`),
+      { kind: "named", before: "[TOOL_CALLS]", between: "[ARGS]" },
+    ],
+    [new RegExp(`<｜tool▁call▁begin｜>${name}<｜tool▁sep｜>\\s*\\{`), deepSeek],
+    [
+      new RegExp(`<｜tool▁call▁begin｜>function<｜tool▁sep｜>${name}\\s*\`\`\`json`),
+      {
+        ...deepSeek,
+        ...{
+          before: `${deepSeek.before}function${deepSeek.between}`,
+          between: "```json",
+          after: `\`\`\`${deepSeek.after}`,
+        },
+      },
+    ],
+    // Llama 3: the object alone, or behind the token for what is to be run.
+    [new RegExp(`(^|[>\\s])${object},\\s*"parameters":`), { kind: "object", open: "<|python_tag|>", bare: true }],
+  ];
+};
+
+/** @param rendered what a template makes of a conversation in which `name` is called. Undefined: nothing that is known here. */
+export function callSyntaxIn(rendered: string, name: string): CallSyntax | undefined {
+  return forms(name).find(([form]) => form.test(rendered))?.[1];
+}
+
+const reasoningForms: readonly ReasoningSyntax[] = [
+  { open: "<think>", close: "</think>" },
+  { open: "[THINK]", close: "[/THINK]" },
+];
+
+/** @param template its source: who knows where thoughts end takes them out of earlier answers, or shows how to write them. */
+export function reasoningSyntaxIn(template: string): ReasoningSyntax | undefined {
+  return reasoningForms.find(({ close }) => template.includes(close));
+}
+
+/** The marks of a syntax: where a vocabulary has control tokens of these names, they are to be read as text. */
+export function marksOf({ reasoning, calls }: AnswerSyntax): readonly string[] {
+  const ofCalls =
+    calls === undefined
+      ? []
+      : calls.kind === "object"
+        ? [calls.open, calls.close]
+        : [calls.open, calls.close, calls.before, calls.between, calls.after];
+  const marks = [reasoning?.open, reasoning?.close, ...ofCalls].filter((mark) => mark !== undefined);
+  // One mark may be several tokens, as in DeepSeek's `<｜tool▁call▁begin｜>function<｜tool▁sep｜>`; Mistral writes ids nobody needs.
+  return marks.flatMap((mark) => [mark, ...(mark.match(/<｜[^｜]*｜>/g) ?? [])]).concat("[CALL_ID]");
+}
