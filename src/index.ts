@@ -39,7 +39,7 @@ export type { LogitsOptions, LogitsResult, NamedArray } from "./engine/consumers
 export type { LogprobsOptions, ScoreOptions, ScoreText } from "./engine/consumers/score.ts";
 export type { EngineInfo, EngineStatus } from "./engine/engine.ts";
 export type { BackendChoice, EngineOptions } from "./engine/options.ts";
-export type { FinishReason, TokenLogprob } from "./engine/request.ts";
+export type { ExpertChoice, FinishReason, TokenLogprob } from "./engine/request.ts";
 export { type ErrorCode, type ErrorDetails, GrokError } from "./errors.ts";
 export { type Calibration, type CalibrationOptions, openCalibration } from "./eval/calibration.ts";
 export { type CompareOptions, type Comparison, compareModels } from "./eval/compare.ts";

@@ -24,6 +24,8 @@ export interface AdapterChoice {
 
 /** The adapters that an engine holds, and who uses which. */
 export interface AdapterSet {
+  /** Those that it holds, at the strength that each was given. */
+  readonly held: readonly Required<AdapterChoice>[];
   /** Those of a request; without a choice all, each as it was given. @throws GrokError `argument` for a name that is not there. */
   select(choice: readonly AdapterChoice[] | undefined): AdapterSelection;
   /** Says which adapters each sequence of a batch uses; of a batch that nobody spoke of, all use all. */
@@ -64,7 +66,8 @@ export function openAdapters(ops: AdaptedOps, file: ModelFile, sources: readonly
   };
   const all = select(undefined);
   ops.follow((batch) => (assigned.get(batch) ?? batch.sequences.map(() => all)).map((one) => one.adapters));
-  return { select, assign: (batch, selections) => void assigned.set(batch, selections) };
+  const names = [...held].map(([name, { scale }]) => ({ name, scale }));
+  return { held: names, select, assign: (batch, selections) => void assigned.set(batch, selections) };
 }
 
 const sourceNames = Object.keys({ path: true, name: true, scale: true } satisfies Record<keyof AdapterSource, true>);

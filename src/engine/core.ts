@@ -10,7 +10,7 @@ import { createBeamRun } from "./consumers/beam.ts";
 import { type BenchOptions, type BenchResult, createBench } from "./consumers/bench.ts";
 import { createLogitsRun, type LogitsResult } from "./consumers/logits.ts";
 import { createOutcome } from "./consumers/outcome.ts";
-import { createSampling } from "./consumers/sample.ts";
+import { createSampling, type Emit } from "./consumers/sample.ts";
 import { createScoring, type ScoreOptions, type ScoreText } from "./consumers/score.ts";
 import { createDraftSource } from "./draft-source.ts";
 import { createDrafting } from "./drafts.ts";
@@ -20,14 +20,7 @@ import { createKvMemory } from "./kv-memory.ts";
 import type { SettledEngineOptions } from "./options.ts";
 import { createPace } from "./pace.ts";
 import { createPasses, type Interrupt, uninterrupted } from "./pass.ts";
-import {
-  checkLength,
-  checkRequest,
-  type EngineRequest,
-  type EngineResult,
-  type GenerationOptions,
-  type TokenLogprob,
-} from "./request.ts";
+import { checkLength, checkRequest, type EngineRequest, type EngineResult, type GenerationOptions } from "./request.ts";
 import { type Consumer, createSequence, type Ending, type Run, release, type Sequence } from "./run.ts";
 import { createSessions } from "./sessions.ts";
 import { createStep } from "./step.ts";
@@ -61,8 +54,6 @@ export interface Core {
   /** Rejects what is under way with `cancelled`, and frees all memory. */
   close(): Promise<void>;
 }
-
-type Emit = (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
 
 /** What a core works with beside a model. */
 export interface CoreParts {
@@ -205,13 +196,13 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
         const given = { ends: new Set(request.endTokens), limit, limitReason, emit };
         const answering = search
           ? createBeamRun(outcome, { ...given, search, logprobs: options.logprobs, memory, nextId })
-          : createSampling(outcome, { ...given, sampler, tokens });
+          : createSampling(outcome, { ...given, sampler, tokens, experts: options.experts });
         const promptLength = tokens.length;
         const consumer: Consumer = {
           ...answering,
           advanced: (length) => (length <= promptLength ? onPrompt?.(length) : undefined),
         };
-        const drafts = drafting && !search && options.speculate;
+        const drafts = drafting && !search && !options.experts && options.speculate;
         begin(id, consumer, [createSequence(nextId(), tokens, tokens.length - 1)], {
           ...{ session, adapters, drafts: drafts ? createDraftSource(() => limit - outcome.generated) : undefined },
         });

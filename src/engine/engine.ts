@@ -1,8 +1,10 @@
 import type { KvType } from "../kernels/ops.ts";
+import type { AdapterChoice } from "./adapters.ts";
 import type { BenchOptions, BenchResult } from "./consumers/bench.ts";
 import type { LogitsOptions, LogitsResult } from "./consumers/logits.ts";
+import type { Emit } from "./consumers/sample.ts";
 import type { LogprobsOptions, ScoreOptions, ScoreText } from "./consumers/score.ts";
-import type { EngineRequest, EngineResult, TokenLogprob } from "./request.ts";
+import type { EngineRequest, EngineResult } from "./request.ts";
 
 /**
  * An engine as its callers see it, wherever it runs. It knows token ids, not text; sessions and requests are numbers. It runs on
@@ -38,7 +40,7 @@ export interface Engine {
 export interface EngineGenerateOptions {
   /** Requests of one session are answered one after the other. Absent: it waits for none. */
   readonly session?: number | undefined;
-  readonly onTokens?: (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
+  readonly onTokens?: Emit;
   /** While the prompt is read: how many of its tokens are computed. */
   readonly onPrompt?: (computed: number) => void;
 }
@@ -62,6 +64,8 @@ export interface EngineInfo {
   readonly kvType: KvType;
   /** Bytes that a full key/value cache takes. Pages that were never written take none. */
   readonly kvBytes: number;
+  /** Low-rank adapters that requests can choose from, at the strength that each was opened with. */
+  readonly adapters: readonly Required<AdapterChoice>[];
   /** Seconds from the worker's start until weights were bound. */
   readonly loadSeconds: number;
   /** Bytes of memory that experts may take, where they do not all fit and are read as they are needed. */

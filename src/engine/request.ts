@@ -1,4 +1,4 @@
-import { counted, describeValue, GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import { checkWhole, withDefaults } from "../options.ts";
 import { type BeamSearch, defaultBeamOptions, startBeams } from "../sampling/beam.ts";
 import { defaultSamplingOptions, type SamplingOptions } from "../sampling/options.ts";
@@ -23,6 +23,14 @@ export interface TokenLogprob {
   readonly logprob: number;
   /** The most probable tokens at this place, most probable first; as many as were asked for. */
   readonly top: readonly { readonly token: number; readonly logprob: number }[];
+}
+
+/** The experts that a layer's router chose, largest factor first. */
+export interface ExpertChoice {
+  readonly layer: number;
+  readonly experts: readonly number[];
+  /** What each expert's output was multiplied by. */
+  readonly weights: readonly number[];
 }
 
 /** Times of one generation, in seconds, measured beside the arithmetic. */
@@ -57,6 +65,11 @@ export interface GenerationOptions extends Partial<SamplingOptions> {
    */
   readonly speculate?: boolean;
   /**
+   * Give the experts of each token: those that every layer of a mixture chose in the pass that it was drawn from. Nothing is guessed
+   * for such a request, and a beam search has none. Default false.
+   */
+  readonly experts?: boolean;
+  /**
    * Low-rank adapters to use, of those that the model was loaded with: each request, and so each session, can have its own.
    * An empty list: the model alone. Default: all, as they were loaded.
    */
@@ -70,6 +83,7 @@ const defaultGenerationOptions = {
     beams: 1,
     lengthPenalty: defaultBeamOptions.lengthPenalty,
     speculate: true,
+    experts: false,
   },
 } as const;
 
@@ -120,22 +134,27 @@ export function checkRequest(
     options,
     defaultGenerationOptions,
   );
-  const { maxTokens, beams, lengthPenalty, logprobs = 0, speculate } = settled;
+  const { maxTokens, beams, lengthPenalty, logprobs = 0 } = settled;
   checkTokens(tokens, vocab);
   if (options.maxTokens !== undefined) checkWhole("maxTokens", maxTokens, 0, Number.MAX_SAFE_INTEGER);
   checkWhole("logprobs", logprobs, 0, 100);
   checkWhole("beams", beams, 1, Math.min(256, batchTokens, vocab));
   if (beams > 1) refuseSampling(options);
-  if (typeof speculate !== "boolean") {
-    throw new GrokError("argument", `speculate is ${describeValue(speculate)}, expected true or false`, {
-      option: "speculate",
+  for (const option of ["speculate", "experts"] as const) {
+    if (typeof settled[option] === "boolean") continue;
+    const found = describeValue(settled[option]);
+    throw new GrokError("argument", `${option} is ${found}, expected true or false`, { option });
+  }
+  if (beams > 1 && settled.experts) {
+    throw new GrokError("argument", "experts does not go with beams: they are given as tokens are drawn", {
+      option: "experts",
     });
   }
   const room = contextLength - tokens.length;
   if (room < (maxTokens === 0 ? 0 : 1)) {
     throw new GrokError(
       "capacity",
-      `the prompt has ${counted(tokens.length, "token")}, but prompt and answer together must fit into a context of ${contextLength}`,
+      `the prompt has ${tokens.length} tokens, but prompt and answer together must fit into a context of ${contextLength}`,
       { promptTokens: tokens.length, contextLength },
     );
   }
@@ -176,7 +195,7 @@ function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
 export function checkLength(tokens: ArrayLike<number>, vocab: number, contextLength: number): void {
   checkTokens(tokens, vocab);
   if (tokens.length <= contextLength) return;
-  throw new GrokError("capacity", `${counted(tokens.length, "token")} do not fit into a context of ${contextLength}`, {
+  throw new GrokError("capacity", `${tokens.length} tokens do not fit into a context of ${contextLength}`, {
     tokens: tokens.length,
     contextLength,
   });

@@ -1,5 +1,11 @@
 import type { Engine, EngineGeneration } from "../engine/engine.ts";
-import { type EngineResult, type FinishReason, generationOptionNames, type TokenLogprob } from "../engine/request.ts";
+import {
+  type EngineResult,
+  type ExpertChoice,
+  type FinishReason,
+  generationOptionNames,
+  type TokenLogprob,
+} from "../engine/request.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { AnswerReader } from "./answer/answer-reader.ts";
 import { type AnswerPart, joinParts } from "./answer/parts.ts";
@@ -57,7 +63,7 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
     const { tokens, options: all, reading } = prepare();
     // What is text, and what cannot cross to the engine; the rest goes to it as it is.
     const { stop = [], ignoreEnd, special: _, bos: __, signal, onProgress, ...options } = all;
-    const withLogprobs = options.logprobs !== undefined;
+    const asked = { logprobs: options.logprobs !== undefined, experts: options.experts === true };
     const emit = (chunk: GenerateChunk) => {
       chunks.push(chunk);
       notify();
@@ -65,7 +71,7 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
     const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, reading, emit);
     if (signal?.aborted) {
       const none = { ...nothing, promptTokens: tokens.length };
-      return resultOf(writer, "cancelled", none, withLogprobs);
+      return resultOf(writer, "cancelled", none, asked);
     }
     // Tokens arrive in an event's listener: what throws there would reach nobody, and end the process.
     let failure: { readonly error: unknown } | undefined;
@@ -84,11 +90,13 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
       { tokens, endTokens, options },
       {
         session: place.session,
-        onTokens(given, logprobs) {
+        onTokens(given, logprobs, experts) {
           // What the engine had under way when a stop string ended the text is not part of it.
           if (writer.stopped || cancelled || failure) return;
           guarded(() => {
-            for (const [i, token] of given.entries()) if (!writer.stopped) writer.push(token, logprobs?.[i]);
+            for (const [i, token] of given.entries()) {
+              if (!writer.stopped) writer.push(token, logprobs?.[i], experts?.[i]);
+            }
           });
           if (writer.stopped) running?.cancel();
         },
@@ -104,21 +112,16 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
       const own = cancelled ? "cancelled" : outcome.finishReason;
       const finishReason: FinishReason =
         writer.stopString !== undefined ? "stop-string" : writer.stopped ? "stop" : own;
-      return resultOf(writer, finishReason, outcome, withLogprobs);
+      return resultOf(writer, finishReason, outcome, asked);
     } finally {
       signal?.removeEventListener("abort", cancel);
     }
   }
 
-  function resultOf(
-    writer: Writer,
-    finishReason: FinishReason,
-    outcome: EngineOutcome,
-    withLogprobs: boolean,
-  ): GenerateResult {
+  function resultOf(writer: Writer, finishReason: FinishReason, outcome: EngineOutcome, asked: Asked): GenerateResult {
     const { prefillSeconds, decodeSeconds, prefilledTokens } = outcome.timings;
     return {
-      ...writer.result(withLogprobs),
+      ...writer.result(asked),
       finishReason,
       usage: {
         promptTokens: outcome.promptTokens,
@@ -216,6 +219,12 @@ export const chatKinds: OptionKinds<ChatOptions> = {
 
 type Writer = ReturnType<typeof createWriter>;
 
+/** What is wanted with each token. */
+interface Asked {
+  readonly logprobs: boolean;
+  readonly experts: boolean;
+}
+
 /**
  * From tokens to text: whole characters only, nothing that could begin a stop string. A token is given with the chunk
  * in which its first character is, so that what was given is at any time a text and its tokens; tokens that lie wholly
@@ -232,6 +241,7 @@ function createWriter(
   const matcher = createStopMatcher(stops);
   const tokens: number[] = [];
   const logprobs: TokenLogprob[] = [];
+  const experts: (readonly ExpertChoice[])[] = [];
   /** Where each token's text begins. */
   const starts: number[] = [];
   let decoded = 0;
@@ -266,6 +276,7 @@ function createWriter(
       text: piece,
       tokens: tokens.slice(from, given),
       ...(logprobs.length > 0 && { logprobs: logprobs.slice(from, given) }),
+      ...(experts.length > 0 && { experts: experts.slice(from, given) }),
       ...(reading && { parts: read }),
     });
   }
@@ -280,10 +291,11 @@ function createWriter(
     get received() {
       return tokens.length;
     },
-    push(token: number, logprob: TokenLogprob | undefined) {
+    push(token: number, logprob: TokenLogprob | undefined, choices: readonly ExpertChoice[] | undefined) {
       tokens.push(token);
       starts.push(decoded);
       if (logprob !== undefined) logprobs.push(logprob);
+      if (choices !== undefined) experts.push(choices);
       const piece = textOf(token);
       decoded += piece.length;
       const certain = matcher.push(piece);
@@ -295,10 +307,11 @@ function createWriter(
       // The bytes of a character that never became whole are left out, as other engines do.
       release(matcher.end(), true);
     },
-    result: (withLogprobs: boolean) => ({
+    result: (asked: Asked) => ({
       text,
       tokens: tokens.slice(0, given),
-      ...(withLogprobs && { logprobs: logprobs.slice(0, given) }),
+      ...(asked.logprobs && { logprobs: logprobs.slice(0, given) }),
+      ...(asked.experts && { experts: experts.slice(0, given) }),
       ...(stopString !== undefined && { stopString }),
       ...(reading && { message: joinParts(parts) }),
     }),

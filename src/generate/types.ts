@@ -3,7 +3,7 @@
 
 import type { Engine } from "../engine/engine.ts";
 import type { EngineOptions } from "../engine/options.ts";
-import type { FinishReason, GenerationOptions, TokenLogprob } from "../engine/request.ts";
+import type { ExpertChoice, FinishReason, GenerationOptions, TokenLogprob } from "../engine/request.ts";
 import type { ModelDescription } from "../model/describe.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { AnswerMessage, AnswerPart } from "./answer/parts.ts";
@@ -45,6 +45,8 @@ export interface GenerateChunk {
   readonly logprobs?: readonly TokenLogprob[];
   /** What the text is, where a conversation asked for parts. Its marks are in `text` alone. */
   readonly parts?: readonly AnswerPart[];
+  /** The same: what each layer chose. */
+  readonly experts?: readonly (readonly ExpertChoice[])[];
 }
 
 export interface Usage {
@@ -81,6 +83,8 @@ export interface GenerateResult {
   readonly logprobs?: readonly TokenLogprob[];
   /** What the text consists of, where a conversation asked for parts. */
   readonly message?: AnswerMessage;
+  /** The same: what each layer chose. */
+  readonly experts?: readonly (readonly ExpertChoice[])[];
 }
 
 /**

@@ -9,7 +9,7 @@ import { type Consumer, createSequence, type Run, type Sequence } from "../run.t
 import type { Outcome } from "./outcome.ts";
 import type { SampleOptions } from "./sample.ts";
 
-export interface BeamRunOptions extends Omit<SampleOptions, "sampler" | "tokens"> {
+export interface BeamRunOptions extends Omit<SampleOptions, "sampler" | "tokens" | "experts"> {
   readonly search: BeamSearch;
   /** Alternatives to give with each token; absent: no log-probabilities. */
   readonly logprobs: number | undefined;

@@ -1,6 +1,7 @@
 import type { Sampler } from "../../sampling/sampler.ts";
-import type { FinishReason, TokenLogprob } from "../request.ts";
+import type { ExpertChoice, FinishReason, TokenLogprob } from "../request.ts";
 import type { Consumer } from "../run.ts";
+import { createExpertWatch } from "./experts.ts";
 import type { Outcome } from "./outcome.ts";
 
 export interface SampleOptions {
@@ -11,18 +12,28 @@ export interface SampleOptions {
   /** Most tokens to generate, given the context. */
   readonly limit: number;
   readonly limitReason: FinishReason;
-  readonly emit: (tokens: readonly number[], logprobs: readonly TokenLogprob[] | undefined) => void;
+  /** Whether to give the experts of each token. */
+  readonly experts: boolean;
+  readonly emit: Emit;
 }
+
+/** Told of tokens as they are chosen, with one entry each of what else was asked for. */
+export type Emit = (
+  tokens: readonly number[],
+  logprobs: readonly TokenLogprob[] | undefined,
+  experts?: readonly (readonly ExpertChoice[])[],
+) => void;
 
 /** Takes the row after the last token, and chooses the next one from it. */
 export function createSampling(outcome: Outcome, options: SampleOptions): Consumer {
   const { sampler, tokens, ends, limit, limitReason, emit } = options;
+  const watch = options.experts ? createExpertWatch() : undefined;
   function accept(token: number, logprobs?: readonly TokenLogprob[]): FinishReason | undefined {
     if (ends.has(token)) return "stop";
     sampler.accept(token);
     tokens.push(token);
     outcome.generated++;
-    emit([token], logprobs);
+    emit([token], logprobs, watch && [watch.taken()]);
     return outcome.generated >= limit ? limitReason : undefined;
   }
 
@@ -40,6 +51,7 @@ export function createSampling(outcome: Outcome, options: SampleOptions): Consum
         return limit === 0 ? limitReason : accept(token);
       },
     }),
+    ...(watch && { observe: watch.observe }),
     starve: () => "context",
     end: outcome.end,
     fail: outcome.fail,

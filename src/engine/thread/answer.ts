@@ -25,8 +25,8 @@ export function answerMessages(port: Port, { core, onClose }: AnswerOptions): vo
         return undefined;
       case "generate": {
         const { id, session, request } = message;
-        const onTokens: Parameters<Core["generate"]>[3] = (tokens, logprobs) =>
-          post({ type: "tokens", id, tokens, logprobs });
+        const onTokens: Parameters<Core["generate"]>[3] = (tokens, logprobs, experts) =>
+          post({ type: "tokens", id, tokens, logprobs, experts });
         return await core.generate(id, session, request, onTokens, (computed) =>
           post({ type: "prompt", id, computed }),
         );

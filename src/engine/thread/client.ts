@@ -153,7 +153,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
         return { result: Promise.reject(error), cancel: () => undefined };
       }
       const { id, value } = ask({ type: "generate", session, request: sent }, (part) => {
-        if (part.type === "tokens") onTokens?.(part.tokens, part.logprobs);
+        if (part.type === "tokens") onTokens?.(part.tokens, part.logprobs, part.experts);
         if (part.type === "prompt") onPrompt?.(part.computed);
       });
       return { result: value as Promise<EngineResult>, cancel: () => cancel(id) };

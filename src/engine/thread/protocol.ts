@@ -4,7 +4,7 @@ import type { LogitsResult } from "../consumers/logits.ts";
 import type { OnScored, ScoreOptions } from "../consumers/score.ts";
 import type { EngineInfo, EngineStatus } from "../engine.ts";
 import type { EngineOptions } from "../options.ts";
-import type { EngineRequest, EngineResult, TokenLogprob } from "../request.ts";
+import type { EngineRequest, EngineResult, ExpertChoice, TokenLogprob } from "../request.ts";
 
 /** What the worker is started with. */
 export interface WorkerStart {
@@ -48,6 +48,7 @@ export type FromEngine =
       readonly id: number;
       readonly tokens: readonly number[];
       readonly logprobs: readonly TokenLogprob[] | undefined;
+      readonly experts: readonly (readonly ExpertChoice[])[] | undefined;
     }
   | { readonly type: "prompt"; readonly id: number; readonly computed: number }
   | { readonly type: "scored"; readonly id: number; readonly scored: Parameters<OnScored> }

@@ -58,6 +58,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       vocab: model.config.vocab,
       kvType: settled.kvType,
       kvBytes: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize),
+      adapters: adapters?.held ?? [],
       loadSeconds: (performance.now() - began) / 1000,
       expertBytes: slots?.cache.bytes,
     },
