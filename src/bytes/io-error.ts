@@ -11,6 +11,8 @@ const meanings: Readonly<Record<string, string>> = {
   EDQUOT: "the disk quota is used up",
   EFBIG: "the file would be larger than the file system allows",
   EMFILE: "too many open files",
+  EADDRINUSE: "another program listens there",
+  EADDRNOTAVAIL: "this computer does not have the address",
   EROFS: "the file system is read-only",
 };
 

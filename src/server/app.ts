@@ -8,12 +8,14 @@ import type { Asked, Dialect, Served } from "./dialect.ts";
 import { isStream, streamResponse } from "./events.ts";
 import { type Failure, failureOf } from "./failure.ts";
 import { createGate } from "./gate.ts";
+import { grok1 } from "./grok1/dialect.ts";
 import { createGuard, type GuardOptions } from "./guard.ts";
 import { llamaCpp } from "./llama-cpp/dialect.ts";
 import type { ModelHost, ModelUse } from "./models.ts";
 import { ollama } from "./ollama/dialect.ts";
 import { openAi } from "./openai/dialect.ts";
 import { overseeModel } from "./overseen-model.ts";
+import type { Page } from "./page.ts";
 import { createQuotas, type Quota } from "./quota.ts";
 
 export interface AppOptions extends GuardOptions {
@@ -25,6 +27,8 @@ export interface AppOptions extends GuardOptions {
   readonly quota?: Quota;
   /** The same, of keys that have their own, by name. */
   readonly quotas?: Readonly<Record<string, Quota>>;
+  /** What a browser is shown; absent: nothing. */
+  readonly page?: Page | undefined;
   /** Told of every request that ended. */
   readonly log: (entry: LogEntry) => void;
 }
@@ -57,6 +61,8 @@ export interface LogEntry {
   readonly completionTokens: number;
   /** What went wrong; of a defect its stack. */
   readonly error: string | undefined;
+  /** A file of the page, or its look at how the server does: of no interest where all is well. */
+  readonly routine: boolean;
 }
 
 /** The server as a function from requests to responses. */
@@ -68,7 +74,7 @@ export interface App {
 }
 
 /** The last one owns what nobody else does. */
-const dialects = [anthropic, ollama, llamaCpp, openAi];
+const dialects = [anthropic, ollama, llamaCpp, grok1, openAi];
 
 const dialectOf = (path: string): Dialect => dialects.find((dialect) => dialect.owns(path))!;
 
@@ -76,7 +82,7 @@ type Draft = { -readonly [K in keyof LogEntry]: LogEntry[K] };
 type Bindings = { Bindings: { entry: Draft } };
 
 export function createApp(options: AppOptions): App {
-  const { models, preferred, limits, log } = options;
+  const { models, preferred, limits, page, log } = options;
   const guard = createGuard(options);
   const hasKeys = Object.keys(options.keys).length > 0;
   const quotas = createQuotas(options.quota ?? {}, options.quotas ?? {});
@@ -147,7 +153,9 @@ export function createApp(options: AppOptions): App {
       const [method, path] = place.split(" ") as [string, string];
       app.on(method, path, async ({ req }) => {
         const param = (name: string) => req.param(name as never) ?? "";
-        return Response.json(await look({ models, request: req.raw, bodyBytes: limits.bodyBytes, param }));
+        return Response.json(
+          await look({ models, load: gate, preferred, request: req.raw, bodyBytes: limits.bodyBytes, param }),
+        );
       });
     }
   }
@@ -165,7 +173,11 @@ export function createApp(options: AppOptions): App {
       const cors = guard.corsHeaders(request);
       if (request.method === "OPTIONS" && Object.keys(cors).length > 0) return new Response(null, { status: 204 });
       if (draining) throw new GrokError("busy", "the server is ending");
-      entry.key = guard.admit(request, address);
+      guard.checkPlace(request);
+      const shown = page?.(request);
+      entry.routine = shown !== undefined || entry.path === "/grok1/status";
+      if (shown !== undefined) return shown;
+      entry.key = guard.keyOf(request, address);
       if (request.method === "POST") quotas.enter(entry.key);
       return await app.fetch(request, { entry });
     } catch (error) {
@@ -197,7 +209,7 @@ export function createApp(options: AppOptions): App {
       const entry: Draft = {
         ...{ id, requestId: requestIdOf(request) ?? id, method: request.method, path: new URL(request.url).pathname },
         ...{ status: 0, seconds: 0, key: undefined, model: undefined, promptTokens: 0, completionTokens: 0 },
-        error: undefined,
+        ...{ error: undefined, routine: false },
       };
       const response = await respond(request, entry, address);
       const said = { "x-request-id": entry.requestId, ...guard.corsHeaders(request), ...shares(entry) };

@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { GenerateOptions, GenerateResult, LanguageModel } from "../generate/types.ts";
 import type { StreamKind } from "./events.ts";
 import type { Failure } from "./failure.ts";
+import type { Gate } from "./gate.ts";
 import type { ModelHost } from "./models.ts";
 import { readBody } from "./request.ts";
 
@@ -23,6 +24,10 @@ export interface Dialect {
 
 export interface Lookup {
   readonly models: ModelHost;
+  /** Requests that are computed, and that wait. */
+  readonly load: Pick<Gate, "running" | "waiting">;
+  /** What whoever runs the server wants where a request says nothing. */
+  readonly preferred: GenerateOptions;
   readonly request: Request;
   /** Most bytes of its body. */
   readonly bodyBytes: number;

@@ -19,12 +19,18 @@ export interface GuardOptions {
 
 export interface Guard {
   /**
-   * The name of the request's key; undefined where none is needed. A page somewhere else must not be able to ask in the name of whoever
-   * opened it: neither from its own origin, nor from a name that it lets point here.
-   * @param address where the request comes from
-   * @throws GrokError `denied`, `forbidden`; `limited` where too many wrong keys came from
+  /**
+   * A page somewhere else must not be able to ask in the name of whoever opened it: neither from its own origin, nor from a name that
+   * it lets point here.
+   * @throws GrokError `forbidden`
    */
-  admit(request: Request, address: string): string | undefined;
+  checkPlace(request: Request): void;
+  /**
+   * The name of the request's key; undefined where none is needed.
+   * @param address where the request comes from
+   * @throws GrokError `denied`; `limited` where too many wrong keys came from
+   */
+  keyOf(request: Request, address: string): string | undefined;
   /** Headers for a page of a listed origin. */
   corsHeaders(request: Request): Record<string, string>;
 }
@@ -67,11 +73,11 @@ export function createGuard({ keys, hosts, origins }: GuardOptions): Guard {
   }
 
   return {
-    admit(request, address) {
+    checkPlace(request) {
       checkHost(request);
       checkOrigin(request);
-      return keyOf(request, address);
     },
+    keyOf,
     corsHeaders(request): Record<string, string> {
       const origin = request.headers.get("origin");
       if (origin === null || !mayAsk(origin)) return {};

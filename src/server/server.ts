@@ -14,7 +14,7 @@ export interface ServerOptions {
   readonly models: readonly ModelToServe[];
   /** Address to listen at; "0.0.0.0" for all of this computer's. Default: "127.0.0.1". */
   readonly host?: string | undefined;
-  /** 0: a free one. Default: 8080. */
+  /** 0: a free one. Default: 8080, or where that is taken the next that is free of the ten from there on. */
   readonly port?: number | undefined;
   /** Names that the server is called by besides addresses and the computer's own names; "*": any, as it is with keys at another address. */
   readonly hosts?: readonly string[] | undefined;
@@ -46,6 +46,8 @@ export interface ServerOptions {
   readonly idleSeconds?: number | undefined;
   /** Sampling where a request says nothing, in place of a dialect's own defaults. */
   readonly preferred?: GenerateOptions | undefined;
+  /** Folder of a page that browsers are shown. Default: none. */
+  readonly page?: string | undefined;
   /** Told of every request that ended. */
   readonly onRequest?: ((entry: LogEntry) => void) | undefined;
 }
@@ -74,14 +76,14 @@ export interface ModelServer extends AsyncDisposable {
 const optionNames = Object.keys({
   ...{ models: true, host: true, port: true, hosts: true, origins: true, keys: true, atOnce: true, waiting: true },
   ...{ bodyBytes: true, loaded: true, idleSeconds: true, preferred: true, onRequest: true, quota: true, quotas: true },
-  ...{ outputTokens: true, connections: true, stalledSeconds: true, behindProxy: true },
+  ...{ outputTokens: true, connections: true, stalledSeconds: true, behindProxy: true, page: true },
 } satisfies Record<keyof ServerOptions, true>);
 
 /** @throws GrokError `argument`. */
 export async function createServer(options: ServerOptions): Promise<ModelServer> {
   checkNames("createServer", options, optionNames);
   const { hosts = [], origins = [], keys = {}, onRequest, quota = {}, quotas = {} } = options;
-  const { idleSeconds, preferred = {}, outputTokens, behindProxy = false } = options;
+  const { idleSeconds, preferred = {}, outputTokens, behindProxy = false, page } = options;
   const { host, port, atOnce, waiting, bodyBytes, loaded, connections, stalledSeconds } = withDefaults<
     ServerOptions,
     keyof typeof defaultServerOptions
@@ -89,6 +91,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   checkList("models", options.models);
   for (const model of options.models) checkModel(model);
   checkText("host", host);
+  if (page !== undefined) checkText("page", page);
   checkTexts("hosts", hosts);
   checkTexts("origins", origins);
   for (const [name, hash] of Object.entries(keys)) {
@@ -101,8 +104,8 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   const numbers = { atOnce, waiting, bodyBytes, loaded, connections, stalledSeconds, outputTokens: outputTokens ?? 1 };
   for (const [name, value] of Object.entries(numbers)) checkWhole(name, value, name === "waiting" ? 0 : 1, 2 ** 40);
   // Only now: who serves nothing starts without it.
-  const [{ createApp }, { createModelHost }, { listen }] = await Promise.all([
-    ...([import("./app.ts"), import("./models.ts"), import("./listen.ts")] as const),
+  const [{ createApp }, { createModelHost }, { listen }, { readPage }] = await Promise.all([
+    ...([import("./app.ts"), import("./models.ts"), import("./listen.ts"), import("./page.ts")] as const),
   ]);
   const models = createModelHost({
     models: options.models.map(({ file, name = basename(file).replace(/\.gguf$/i, ""), load }) => ({
@@ -112,17 +115,36 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   });
   const app = createApp({
     ...{ models, preferred, keys, origins, quota, quotas, hosts: namesOf(options) },
-    ...{ limits: { atOnce, waiting, bodyBytes, outputTokens }, log: (entry) => onRequest?.(entry) },
+    ...{
+      limits: { atOnce, waiting, bodyBytes, outputTokens },
+      page: page === undefined ? undefined : readPage(page),
+      log: (entry) => onRequest?.(entry),
+    },
   });
   return {
     fetch: (request) => app.fetch(request),
     async listen(signal = new AbortController().signal) {
       (await models.use(undefined, signal))[Symbol.dispose]();
-      return listen(app, { host, port, connections, stalledSeconds, behindProxy });
+      // Who names a port means that one. Else a second server takes the next.
+      const ports = options.port === undefined ? Array.from({ length: 10 }, (_, i) => port + i) : [port];
+      return listenAt(ports, (port) => listen(app, { host, port, connections, stalledSeconds, behindProxy }));
     },
     close: models.close,
     [Symbol.asyncDispose]: models.close,
   };
+}
+
+async function listenAt(
+  [port, ...others]: readonly number[],
+  open: (port: number) => Promise<Listening>,
+): Promise<Listening> {
+  try {
+    return await open(port!);
+  } catch (error) {
+    const taken = error instanceof GrokError && error.details.code === "EADDRINUSE";
+    if (!taken || others.length === 0) throw error;
+    return listenAt(others, open);
+  }
 }
 
 function checkModel(model: ModelToServe): void {

@@ -7,6 +7,7 @@ import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { endOf, functionTool, messageOf, textOfParts, thinkingVariables, toolOf } from "../tools.ts";
 import { chatLogprobs, generationFields, optionsOf, seconds, usageOf } from "./fields.ts";
+import { grok1Field, readExtension } from "./grok1.ts";
 
 const textPart = z.strictObject({ type: z.literal("text", "only text can be read here"), text: z.string() });
 
@@ -37,6 +38,7 @@ export const chatRequest = z.strictObject({
   parallel_tool_calls: z.boolean().nullish(),
   reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+  grok1: grok1Field,
   response_format: z.strictObject({ type: z.literal("text", "only text is given here") }).nullish(),
 });
 
@@ -46,6 +48,8 @@ export type ChatRequest = z.infer<typeof chatRequest>;
 export function replyToChat(request: ChatRequest, served: Served): Reply {
   const { tokenizer } = served.model;
   const head = { id: `chatcmpl-${served.id}`, created: seconds(), model: served.name };
+  const extension = readExtension(request.grok1);
+  const start = () => startChat(request, served, extension.options);
   const callId = (index: number, call: number) => `call_${served.id}_${index}_${call}`;
 
   function choiceOf(result: GenerateResult, index: number) {
@@ -60,6 +64,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
       },
       logprobs: chatLogprobs(tokenizer, result.logprobs),
       finish_reason: finishReasonOf(result),
+      ...extension.first(result.experts),
     };
   }
 
@@ -84,7 +89,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
 
   return {
     async whole() {
-      await using answers = startChat(request, served);
+      await using answers = start();
       const results = await answers.results();
       return { ...head, object: "chat.completion", choices: results.map(choiceOf), usage: usageOf(results) };
     },
@@ -93,12 +98,12 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
       const withUsage = request.stream_options?.include_usage === true;
       const event = (choices: readonly object[], usage: object | null = null) =>
         eventOf({ ...head, object: "chat.completion.chunk", choices, ...(withUsage && { usage }) });
-      await using answers = startChat(request, served);
+      await using answers = start();
       const begun = new Set<number>();
       for await (const { index, ...piece } of answers.pieces()) {
         const choice = (delta: object, rest: object) =>
           event([{ index, delta, logprobs: null, finish_reason: null, ...rest }]);
-        if (!begun.has(index)) yield choice({ role: "assistant", content: "" }, {});
+        if (!begun.has(index)) yield choice({ role: "assistant", content: "" }, extension.first());
         begun.add(index);
         if (piece.result) {
           yield choice({}, { finish_reason: finishReasonOf(piece.result) });
@@ -106,9 +111,10 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
         }
         const deltas = (piece.chunk.parts ?? []).flatMap((part) => deltaOf(part, index) ?? []);
         const logprobs = chatLogprobs(tokenizer, piece.chunk.logprobs);
+        const tokens = { ...(logprobs && { logprobs }), ...extension.piece(piece.chunk.experts) };
         // What tokens were is said once, also of those that show nothing.
-        if (deltas.length === 0 && logprobs !== null) deltas.push({});
-        for (const [i, delta] of deltas.entries()) yield choice(delta, i === 0 ? { logprobs } : {});
+        if (deltas.length === 0 && Object.keys(tokens).length > 0) deltas.push({});
+        for (const [i, delta] of deltas.entries()) yield choice(delta, i === 0 ? tokens : {});
       }
       const usage = usageOf(await answers.results());
       if (withUsage) yield event([], usage);
@@ -122,7 +128,7 @@ function finishReasonOf(result: GenerateResult): "stop" | "length" | "tool_calls
   return end === "tools" ? "tool_calls" : end;
 }
 
-function startChat(request: ChatRequest, served: Served): Answers {
+function startChat(request: ChatRequest, served: Served, extension: ChatOptions): Answers {
   const { logprobs, top_logprobs: top, max_completion_tokens: mostTokens, reasoning_effort: effort, n } = request;
   if (top != null && !logprobs) {
     throw new GrokError("argument", "top_logprobs goes with logprobs: true", { option: "top_logprobs" });
@@ -138,6 +144,7 @@ function startChat(request: ChatRequest, served: Served): Answers {
     ...(logprobs && { logprobs: top ?? 0 }),
     ...{ templateVariables: variables, parts: true },
     ...toolsOf(request),
+    ...extension,
   };
   const messages = request.messages.map(messageIn);
   return startAnswers(served, n ?? 1, options, (model, more) => model.chat(messages, more));
