@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-// Makes a clone ready to run: installs packages, compiles the addon, compiles TypeScript, each only when needed.
+// Makes a clone ready to run: installs packages, compiles the addon and TypeScript, builds the page, each only when needed.
 // `npm start` and `npm test` call it first, so both work as the first command in a fresh clone.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hashSources } from "../native/sources.mjs";
 
@@ -32,25 +32,44 @@ const addonSources = join(root, "dist", "addon-sources.txt");
 mkdirSync(join(root, "dist"), { recursive: true });
 if (read(addonSources) !== hashSources()) writeFileSync(addonSources, hashSources());
 
-// TypeScript: compiled when a source's name, size or time changed.
-const distStamp = join(root, "dist", ".stamp");
-const sources = createHash("sha256")
-  .update(lock)
-  .update(readFileSync(join(root, "tsconfig.json")))
-  .update(readFileSync(join(root, "tsconfig.build.json")));
-for (const file of listSources(join(root, "src"))) {
-  const { size, mtimeMs } = statSync(file);
-  sources.update(`${file}\0${size}\0${mtimeMs}\n`);
-}
-const fingerprint = sources.digest("hex");
-if (force || read(distStamp) !== fingerprint) {
+// TypeScript, and the page: made again when a source's name, size or time changed.
+const compiled = join(root, "dist");
+const page = join(compiled, "web");
+whenChanged(".stamp", ["tsconfig.json", "tsconfig.build.json"], "src", () => {
   step("Compiling TypeScript", process.execPath, [
     join(root, "node_modules", "typescript", "bin", "tsc"),
     "-p",
     join(root, "tsconfig.build.json"),
   ]);
-  removeStale(join(root, "dist"), join(root, "src"));
-  writeFileSync(distStamp, fingerprint);
+  removeStale(compiled, join(root, "src"));
+});
+whenChanged(".page-stamp", [], "web", () => {
+  const vite = join(root, "node_modules", "vite", "bin", "vite.js");
+  const config = join(root, "web", "vite.config.mjs");
+  step("Building the page", process.execPath, [
+    vite,
+    "build",
+    "--config",
+    config,
+    "--configLoader",
+    "native",
+    "--logLevel",
+    "warn",
+  ]);
+});
+
+function whenChanged(stampName, files, folder, make) {
+  const hash = createHash("sha256").update(lock);
+  for (const file of files) hash.update(readFileSync(join(root, file)));
+  for (const file of listSources(join(root, folder))) {
+    const { size, mtimeMs } = statSync(file);
+    hash.update(`${file}\0${size}\0${mtimeMs}\n`);
+  }
+  const fingerprint = hash.digest("hex");
+  const stamp = join(compiled, stampName);
+  if (!force && read(stamp) === fingerprint) return;
+  make();
+  writeFileSync(stamp, fingerprint);
 }
 
 function listSources(folder) {
@@ -61,7 +80,7 @@ function listSources(folder) {
 
 // What was compiled from a source that is no more would still be found, tested and published.
 function removeStale(compiled, from) {
-  for (const file of listSources(compiled)) {
+  for (const file of listSources(compiled).filter((file) => !file.startsWith(page + sep))) {
     const source = /^(.*?)(\.d\.ts|\.js)$/.exec(file)?.[1];
     if (source !== undefined && !existsSync(`${join(from, relative(compiled, source))}.ts`)) rmSync(file);
   }

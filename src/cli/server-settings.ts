@@ -27,7 +27,7 @@ export const serverSettings = {
     flags: "--port <n>",
     description: "port to listen at; 0: a free one",
     read: integer(0, 65535),
-    usually: String(usual.port),
+    usually: `${usual.port}, or the next that is free`,
   },
   allowHost: {
     flags: "--allow-host <name>",

@@ -294,5 +294,6 @@ export function dropSetting(command: Command, name: string): boolean {
 
 /** Of a command's options those that the library knows by the same names. */
 export function pick<T extends object, K extends keyof T>(options: T, names: readonly K[]): Pick<T, K> {
-  return Object.fromEntries(names.map((name) => [name, options[name]])) as Pick<T, K>;
+  const given = names.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, options[name]])) as Pick<T, K>;
 }

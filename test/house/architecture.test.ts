@@ -18,7 +18,6 @@ const flow = [
   "tensor",
   "formats",
   "tokenizer",
-  "grammar",
   "kernels",
   "model",
   "convert",

@@ -2,7 +2,6 @@ import { isUtf8 } from "node:buffer";
 import { type Command, Option } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
 import type { FinishReason } from "../../engine/request.ts";
-import { counted } from "../../errors.ts";
 import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
@@ -73,7 +72,7 @@ async function run(options: RunOptions): Promise<number> {
   const generate: GenerateOptions = {
     ...pick(options, shared),
     signal: interrupt.signal,
-    onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${counted(total, "token")}`),
+    onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${total} tokens`),
   };
   if (options.chat && options.system && model.foldsSystem) {
     process.stderr.write(`${messagesFor(undefined, process.env).systemFolded}\n`);
@@ -134,7 +133,7 @@ function documentOf(model: string, prompt: string, result: GenerateResult, token
 
 function summaryOf({ usage, timings, finishReason }: GenerateResult): string {
   const line = [
-    `${counted(usage.promptTokens, "token")} read at ${timings.prefillTokensPerSecond.toFixed(1)}/s`,
+    `${usage.promptTokens} tokens read at ${timings.prefillTokensPerSecond.toFixed(1)}/s`,
     `${usage.completionTokens} written at ${timings.decodeTokensPerSecond.toFixed(1)}/s`,
     finishReason,
   ].join(", ");

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { ioError } from "../../bytes/io-error.ts";
 import type { GenerateOptions } from "../../generate/types.ts";
@@ -11,6 +12,7 @@ import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } fro
 import { createLog, type LogForm } from "../server-log.ts";
 import { type KeyEntry, serverSettings, usualDrain, usualLog } from "../server-settings.ts";
 import { addSettings, engineSettings, pick, type SettingName, samplingSettings } from "../settings.ts";
+import { escapeLine } from "../terminal.ts";
 import { adapterList, text } from "../values.ts";
 
 interface ServeOptions extends ModelOptions, Quota, Pick<GenerateOptions, (typeof samplingSettings)[number]> {
@@ -57,8 +59,9 @@ export function addServe(program: Command): void {
 async function serve(options: ServeOptions): Promise<void> {
   const { drain: drainSeconds = usualDrain, log = usualLog, keyHash: keys = [] } = options;
   using ending = catchEnding();
+  const files = filesOf(options);
   await using server = await createServer({
-    models: filesOf(options).map((file) => ({
+    models: files.map((file) => ({
       file,
       load: async () => {
         const model = await openModel(file, options);
@@ -73,13 +76,21 @@ async function serve(options: ServeOptions): Promise<void> {
     ...{ keys: byName(keys, ({ hash }) => hash), quotas: byName(keys, ({ quota }) => quota) },
     quota: pick<Quota, keyof Quota>(options, ["requestsPerMinute", "tokensPerMinute", "tokensPerDay"]),
     preferred: pick(options, samplingSettings),
+    ...(existsSync(pageFolder) && { page: pageFolder }),
     onRequest: createLog(log),
   });
   const { url, drain } = await server.listen(ending.signal);
   process.stdout.write(`${url}\n`);
+  if (process.stderr.isTTY) {
+    const named = options.model ?? options.models ?? `${basename(files[0]!)}, the package's own model`;
+    process.stderr.write(`Open it in a browser to talk with ${escapeLine(named)}. Ctrl-C ends.\n`);
+  }
   await ended(ending.signal);
   await drain(AbortSignal.timeout(drainSeconds * 1000));
 }
+
+/** Where the page is that is built with the program. */
+const pageFolder = fileURLToPath(new URL("../../web", import.meta.url));
 
 /** Ctrl-C, or a service manager's SIGTERM: the first ends the server when its answers are given, the second at once. */
 function catchEnding(): Disposable & { readonly signal: AbortSignal } {

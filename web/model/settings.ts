@@ -1,0 +1,70 @@
+import { effect, signal } from "@preact/signals";
+import { type Language, languages, preferredLanguage } from "../text/strings.ts";
+import type { Sampling } from "./server.ts";
+import { recall, store } from "./storage.ts";
+
+export type Theme = "system" | "light" | "dark";
+
+/** What somebody prefers, kept in their browser. What is absent is as the server has it. */
+export interface Settings extends Partial<Sampling> {
+  readonly language: Language;
+  readonly theme: Theme;
+  readonly system: string;
+  readonly model?: string;
+  readonly max_tokens?: number;
+  readonly seed?: number;
+  /** Strengths of adapters by their names; 0 is off. */
+  readonly adapters: Readonly<Record<string, number>>;
+  readonly live: boolean;
+}
+
+/** From here on the live view and the conversations have places beside the conversation. */
+export const wide = matchMedia("(min-width: 68rem)");
+
+const place = "grok1.settings";
+
+export const settings = signal<Settings>({
+  ...{
+    language: preferredLanguage(navigator.languages),
+    theme: "system",
+    system: "",
+    adapters: {},
+    live: wide.matches,
+  },
+  ...read(recall(place)),
+});
+
+export function change(changes: { readonly [K in keyof Settings]?: Settings[K] | undefined }): void {
+  const kept = Object.entries({ ...settings.value, ...changes }).filter(([, value]) => value !== undefined);
+  settings.value = Object.fromEntries(kept) as unknown as Settings;
+}
+
+effect(() => {
+  const { language, theme } = settings.value;
+  document.documentElement.lang = language;
+  document.documentElement.dataset.theme = theme;
+  store(place, JSON.stringify(settings.value));
+});
+
+const numbers = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "seed"] as const;
+
+function read(text: string | null): Partial<Settings> {
+  try {
+    const value = JSON.parse(text ?? "{}") as Record<string, unknown>;
+    const given = Object.fromEntries(
+      numbers.filter((name) => typeof value[name] === "number").map((name) => [name, value[name]]),
+    );
+    return {
+      ...given,
+      ...(languages.includes(value.language as Language) && { language: value.language as Language }),
+      ...(["system", "light", "dark"].includes(value.theme as string) && { theme: value.theme as Theme }),
+      ...(typeof value.system === "string" && { system: value.system }),
+      ...(typeof value.model === "string" && { model: value.model }),
+      ...(typeof value.live === "boolean" && { live: value.live }),
+      ...(typeof value.adapters === "object" &&
+        value.adapters !== null && { adapters: value.adapters as Record<string, number> }),
+    };
+  } catch {
+    return {};
+  }
+}
