@@ -23,6 +23,8 @@ export interface QuantizeChoice {
   readonly type: string;
   /** A file of importance, as `grok1 imatrix` or llama.cpp writes it. */
   readonly importance?: string | undefined;
+  /** Rounded by calibration, which knows what importance does and more. Default: whether there is a `rounding`. */
+  readonly calibrated?: boolean | undefined;
   /** Every matrix in the mixture's main type. */
   readonly pure?: boolean | undefined;
   /** Types of tensors whose names a pattern is found in; the first that fits counts. */
@@ -66,7 +68,7 @@ export async function quantizeModel(options: QuantizeOptions): Promise<ConvertRe
   checkNames("quantizeModel", options, [...choiceNames, "out", "threads", "rounding", "signal", "onProgress"]);
   const { out, threads, rounding, signal, onProgress, ...choice } = options;
   checkText("out", out);
-  const { source, recipe, importance, plan } = prepare(choice);
+  const { source, recipe, importance, plan } = prepare({ calibrated: rounding !== undefined, ...choice });
   try {
     const known = importance && {
       sha256: importance.sha256,
@@ -86,7 +88,7 @@ export async function quantizeModel(options: QuantizeOptions): Promise<ConvertRe
 }
 
 const choiceNames = Object.keys({
-  ...{ source: true, type: true, importance: true, pure: true, overrides: true, requantize: true },
+  ...{ source: true, type: true, importance: true, calibrated: true, pure: true, overrides: true, requantize: true },
 } satisfies Record<keyof QuantizeChoice, true>);
 
 interface Prepared {
@@ -102,14 +104,19 @@ function prepare(choice: QuantizeChoice): Prepared {
   const importance = choice.importance === undefined ? undefined : readImportance(choice.importance);
   const source = openSource(choice.source);
   try {
-    const { pure = false, overrides = [] } = choice;
-    const recipe = mixtureNamed(choice.type, source, { informed: importance !== undefined, pure, overrides });
+    const { calibrated = false, pure = false, overrides = [] } = choice;
+    const informed = importance !== undefined || calibrated;
+    const recipe = mixtureNamed(choice.type, source, { informed, pure, overrides });
     const planned = planRecipe(source, recipe);
     if (!choice.requantize) refuseQuantized(source, planned);
     const missing = importance === undefined ? [] : checkImportance(source, planned, importance);
     const elements = planned.tensors.reduce((sum, { shape }) => sum + count(shape), 0);
     const bits = planned.tensors.reduce((sum, { bytes }) => sum + 8 * bytes, 0);
-    const plan = { ...planned, bitsPerWeight: bits / elements, warnings: warningsOf(planned, importance, missing) };
+    const plan = {
+      ...planned,
+      bitsPerWeight: bits / elements,
+      warnings: warningsOf(planned, informed, missing, importance),
+    };
     return { source, recipe, importance, plan };
   } catch (error) {
     source.close();
@@ -160,11 +167,16 @@ function checkImportance({ path }: ModelSource, { tensors }: ConversionPlan, imp
 /** Types that lose much where all columns weigh the same. */
 const needy: readonly TensorType[] = ["iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "q2_k"];
 
-function warningsOf({ tensors }: ConversionPlan, importance: Importance | undefined, missing: string[]): string[] {
+function warningsOf(
+  { tensors }: ConversionPlan,
+  informed: boolean,
+  missing: string[],
+  importance: Importance | undefined,
+): string[] {
   const low = tensors.find(({ type }) => needy.includes(type));
   const warnings: string[] = [];
-  if (importance === undefined && low !== undefined) {
-    warnings.push(`${low.type} without importance loses much: make some with grok1 imatrix`);
+  if (!informed && low !== undefined) {
+    warnings.push(`${low.type} without importance loses much: make some with grok1 imatrix, or --calibrate by a text`);
   }
   if (missing.length > 0) {
     warnings.push(`${importance!.path} says nothing of ${missing.length} matrices, ${missing[0]} among them`);

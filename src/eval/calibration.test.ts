@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { loadAddon } from "../addon.ts";
@@ -99,5 +100,9 @@ describe.skipIf(why !== "")(`calibration ${why}`, () => {
 
   test("a text that fills no chunk is refused", () => {
     expect(() => openCalibration(path, "short")).toThrow(/the text has \d+ tokens, expected at least 128/);
+  });
+
+  test("a folder is refused, with what makes a file of it", () => {
+    expect(() => openCalibration(dirname(path), text)).toThrow(/convert it first, grok1 convert .*models OUT\.gguf/);
   });
 });

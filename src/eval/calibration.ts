@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
 import { loadAddon } from "../addon.ts";
 import type { MatrixRounding, Rounding } from "../convert/convert.ts";
 import { GrokError } from "../errors.ts";
@@ -55,6 +56,8 @@ export interface Calibration {
   /** Of the text's tokens, in hexadecimal. */
   readonly sha256: string;
   readonly tokens: readonly Int32Array[];
+  /** Whole chunks of the text behind these. */
+  readonly chunksLeft: number;
   readonly file: GgufFile;
   readonly ops: Ops;
   readonly model: Model;
@@ -83,6 +86,13 @@ export function openCalibration(path: string, text: string, options: Calibration
     throw new GrokError("unsupported", `calibration needs the native addon: ${state.reason}`, {});
   }
   const limit = threads === undefined ? {} : { threads };
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new GrokError(
+      "argument",
+      `${path}: calibration runs the model, and a folder's is not run as it lies: convert it first, grok1 convert ${path} OUT.gguf --type keep, and begin from that file`,
+      { path },
+    );
+  }
   const file = openGguf(path);
   const ops = createNative(state.addon, limit);
   const encoder = createCompensatedEncoder(limit);
@@ -115,21 +125,25 @@ export function openCalibration(path: string, text: string, options: Calibration
     const sha256 = createHash("sha256")
       .update(Buffer.concat(tokens.map((chunk) => Buffer.from(chunk.buffer))))
       .digest("hex");
+    // A factor takes as long as much rounding: types of one order, and matrices of the same inputs one after the other, share it.
+    let last: { gram: Gram; share: number; by: Map<string, Compensation> } | undefined;
+    const compensationOf = (gram: Gram, type: TensorType, share: number): Compensation => {
+      if (last?.gram !== gram || last.share !== share) last = { gram, share, by: new Map() };
+      const order = encoder.orderOf(type);
+      const by = last.by.get(order) ?? encoder.compensationOf(gram, type, share);
+      last.by.set(order, by);
+      return by;
+    };
     const roundingOf: Calibration["roundingOf"] = async (tensor, type) => {
       const inputs = await walk.inputsOf(tensor);
       if (inputs === undefined) return undefined;
       const compensates = encoder.canEncode(type);
-      let last: { matrix: number; by: Compensation } | undefined;
       const measured: CalibratedRounding["measured"] = (matrix, rows) => {
         const { gram, columns, tokens: met } = inputs[inputs.length === 1 ? 0 : matrix]!;
         if (gram === undefined || !compensates || met === 0) return undefined;
-        if (last?.matrix !== matrix) {
-          // Fewer inputs than columns say nothing of some directions: these are not to be trusted.
-          const share = tensor === "token_embd.weight" ? lookedUpDamping : damping;
-          const by = encoder.compensationOf(gram, type, share * (1 + columns / met));
-          last = { matrix, by };
-        }
-        return encoder.encode(type, rows, columns, last.by);
+        // Fewer inputs than columns say nothing of some directions: these are not to be trusted.
+        const share = (tensor === "token_embd.weight" ? lookedUpDamping : damping) * (1 + columns / met);
+        return encoder.encode(type, rows, columns, compensationOf(gram, type, share));
       };
       return {
         measured,
@@ -139,8 +153,9 @@ export function openCalibration(path: string, text: string, options: Calibration
         },
       };
     };
+    const chunksLeft = Math.floor(ids.length / context) - count;
     return {
-      ...{ path, sha256, tokens, file, ops, model: walk.model, encoder, roundingOf },
+      ...{ path, sha256, tokens, chunksLeft, file, ops, model: walk.model, encoder, roundingOf },
       inputsOf: walk.inputsOf,
       rounding: { id: `compensated ${sha256} ${memory} ${damping} ${lookedUpDamping}`, of: roundingOf },
       close,
@@ -176,9 +191,9 @@ function createWalk(
     ...ops,
     matmul: (name, x, weight) => (inputsOnly ? ops.matrix(name, x.rows, 1) : ops.matmul(name, x, weight)),
   };
-  const observed = observeInputs(lean, (tensor, expert, name, x) => {
-    const experts = file.tensors.get(tensor)!.shape.length === 3 ? file.tensors.get(tensor)!.shape[0]! : 1;
-    const columns = file.tensors.get(tensor)!.shape.at(-1)!;
+  const observed = observeInputs(lean, ({ name: tensor, shape }, expert, name, x) => {
+    const experts = shape.length === 3 ? shape[0]! : 1;
+    const columns = shape.at(-1)!;
     const make = (): MatrixInputs => {
       // Sums, and while one matrix is rounded its factor and two matrices of float64.
       const bytes = 4 * columns * columns;
@@ -196,7 +211,7 @@ function createWalk(
     counted.add(name);
     own.tokens += x.length / columns;
     addSquares(own.squares, x);
-    if (own.gram !== undefined) encoder.add(own.gram, x);
+    if (own.gram !== undefined) encoder.add(own.gram, x as Float32Array);
   });
   const model = bindModel(observed, file);
   const { layers } = model.config;
@@ -287,7 +302,7 @@ export function writeStates(ops: Ops, { config: { width } }: Model, states: Floa
   return h;
 }
 
-function addSquares(to: Float32Array, x: Float32Array): void {
+function addSquares(to: Float32Array, x: Float32Array | Float64Array): void {
   const columns = to.length;
   for (let i = 0; i < x.length; ) {
     for (let col = 0; col < columns; col++, i++) to[col]! += x[i]! * x[i]!;

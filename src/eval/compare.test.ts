@@ -72,6 +72,12 @@ describe("comparing", () => {
     }
     file.close();
     expect(result.perplexity.a).toBeCloseTo(Math.exp(loss / result.scored), 6);
+    const halves = [0, 1].map((skip) =>
+      compareModels(a, a, text, { context: 16, chunks: 1, skip, backend: "reference" }),
+    );
+    const [first, second] = (await Promise.all(halves)).map(({ perplexity }) => Math.log(perplexity.a));
+    expect((first! + second!) / 2).toBeCloseTo(Math.log(result.perplexity.a), 9);
+    expect(first).not.toBeCloseTo(second!, 3);
     const other = await compareModels(a, a, text, { context: 16, chunks: 2 });
     expect(other.perplexity.a / result.perplexity.a).toBeCloseTo(1, 1);
     const drawing = drawComparison(result, "a<b>.gguf", "b.gguf");

@@ -11,6 +11,8 @@ export interface CompareOptions {
   readonly context?: number | undefined;
   /** Most chunks to read. Default: all that the text fills. */
   readonly chunks?: number | undefined;
+  /** Chunks at the text's beginning that are left out. */
+  readonly skip?: number | undefined;
   readonly backend?: "auto" | "native" | "reference" | undefined;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -63,7 +65,7 @@ export async function compareModels(
   options: CompareOptions = {},
 ): Promise<Comparison> {
   checkNames("compareModels", options, optionNames);
-  const { context = defaultChunkTokens, chunks: most, backend, threads, signal, onChunk } = options;
+  const { context = defaultChunkTokens, chunks: most, skip = 0, backend, threads, signal, onChunk } = options;
   const { ops } = await openBackend({
     ...(backend !== undefined && { backend }),
     ...(threads !== undefined && { threads }),
@@ -77,8 +79,9 @@ export async function compareModels(
       return { reader, seen };
     });
     const [one, other] = [sides[0]!, sides[1]!];
-    const tokens = one.reader.encode(text);
-    checkSame(one.reader, other.reader, tokens, other.reader.encode(text));
+    const [all, others] = [one.reader.encode(text), other.reader.encode(text)];
+    checkSame(one.reader, other.reader, all, others);
+    const tokens = all.subarray(skip * context);
     const cut = { context, least: 1, what: "compare", ...(most !== undefined && { most }) };
     const chunks = cutChunks(tokens, one.reader.tokenizer, cut);
     const first = firstScored(context);
@@ -105,7 +108,7 @@ export async function compareModels(
 }
 
 const optionNames = Object.keys({
-  ...{ context: true, chunks: true, backend: true, threads: true, signal: true, onChunk: true },
+  ...{ context: true, chunks: true, skip: true, backend: true, threads: true, signal: true, onChunk: true },
 } satisfies Record<keyof CompareOptions, true>);
 
 function checkSame(a: ChunkReader, b: ChunkReader, tokens: Int32Array, others: Int32Array): void {

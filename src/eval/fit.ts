@@ -17,7 +17,8 @@ import { describeValue, GrokError } from "../errors.ts";
 import { checkNames, checkText } from "../options.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { encodedBytes, type TensorType } from "../tensor/types.ts";
-import { type CalibrationOptions, openCalibration } from "./calibration.ts";
+import { type Calibration, type CalibrationOptions, openCalibration } from "./calibration.ts";
+import { compareModels } from "./compare.ts";
 import {
   candidateTypes,
   expectedDivergence,
@@ -47,6 +48,8 @@ export interface FitResult extends ConvertResult {
   readonly bitsPerWeight: number;
   /** Mean KL divergence of a token from the source, in nats, as the sum of what each tensor is expected to cost. */
   readonly expectedDivergence: number;
+  /** The same as measured of the file, on what of the text comes after what it was calibrated on. Absent where that fills no chunk. */
+  readonly measuredDivergence?: { readonly mean: number; readonly error: number; readonly chunks: number };
   /** In the file's order, of the tensors that there was a choice for. */
   readonly choices: readonly FitChoice[];
 }
@@ -57,6 +60,9 @@ export interface FitChoice {
   readonly bytes: number;
   readonly expectedDivergence: number;
 }
+
+/** Chunks of the text, behind those of calibration, that the written file is measured on. */
+const heldOutChunks = 8;
 
 /**
  * Writes a model in at most `size` bytes, each tensor in the type that costs least there by what was measured of it, errors compensated.
@@ -111,6 +117,7 @@ export async function fitModel(options: FitOptions): Promise<FitResult> {
         ...written,
         bitsPerWeight: (8 * written.tensors.reduce((sum, { bytes }) => sum + bytes, 0)) / elements,
         expectedDivergence: choices.reduce((sum, choice) => sum + choice.expectedDivergence, 0),
+        ...(await measureHeldOut(calibration, out, text, { threads, signal })),
         choices,
       };
     } finally {
@@ -125,6 +132,18 @@ const optionNames = Object.keys({
   ...{ source: true, out: true, size: true, text: true, sensitivity: true, types: true, requantize: true },
   ...{ chunks: true, threads: true, memory: true, signal: true, onMeasured: true, onProgress: true },
 } satisfies Record<keyof FitOptions, true>);
+
+async function measureHeldOut(
+  { path, tokens, chunksLeft }: Calibration,
+  out: string,
+  text: string,
+  options: Pick<FitOptions, "threads" | "signal">,
+): Promise<Pick<FitResult, "measuredDivergence">> {
+  if (chunksLeft < 1) return {};
+  const cut = { context: tokens[0]!.length, skip: tokens.length, chunks: heldOutChunks };
+  const { divergence, chunks } = await compareModels(path, out, text, { ...options, ...cut });
+  return { measuredDivergence: { mean: divergence.mean, error: divergence.error, chunks } };
+}
 
 /** A type for each tensor; those that there is no choice for stay f32, as gains and routers do in every file. */
 function fitRecipe(

@@ -1,10 +1,10 @@
 import type { MatrixImportance } from "../convert/importance.ts";
 import { openBackend } from "../engine/backend.ts";
 import { GrokError } from "../errors.ts";
-import type { Matrix, Ops, Weight } from "../kernels/ops.ts";
+import type { Ops } from "../kernels/ops.ts";
 import { checkNames } from "../options.ts";
-import { placesOf, type Tensor } from "../tensor/tensor.ts";
 import { cutChunks, defaultChunkTokens } from "./chunks.ts";
+import { observeInputs } from "./matrix-inputs.ts";
 import { openChunkReader } from "./reader.ts";
 
 export interface ImportanceOptions {
@@ -98,93 +98,20 @@ interface Sums {
   readonly counts: Float64Array;
 }
 
-type Values = Float32Array | Float64Array;
-
 /** `ops`, with the inputs of every product with a layer's matrix added up under the matrix's name. */
 function weigh(ops: Ops, sums: Map<string, Sums>): Ops {
-  const read = (matrix: Matrix): Values => {
-    const values = ops.read(matrix);
-    if (values instanceof Promise) throw new GrokError("unsupported", `${ops.backend}: a backend that waits`, {});
-    return values;
-  };
-  const sumsOf = ({ name, shape }: Tensor): Sums => {
+  return observeInputs(ops, ({ name, shape }, expert, _, x) => {
+    if (!name.startsWith("blk.")) return;
     const matrices = shape.length === 3 ? shape[0]! : 1;
-    const found = sums.get(name) ?? {
-      squares: new Float64Array(matrices * shape.at(-1)!),
+    const columns = shape.at(-1)!;
+    const { squares, counts } = sums.get(name) ?? {
+      squares: new Float64Array(matrices * columns),
       counts: new Float64Array(matrices),
     };
-    sums.set(name, found);
-    return found;
-  };
-  /** Of matrices with the same input: its squares are added up once a layer. */
-  const seen = new Map<string, Float64Array>();
-  const squaresOf = (x: Matrix): Float64Array => {
-    const known = seen.get(x.name);
-    if (known !== undefined) return known;
-    const squares = new Float64Array(x.cols);
-    addSquares(squares, 0, read(x), x.cols, 0, x.rows);
-    seen.set(x.name, squares);
-    return squares;
-  };
-  /** One expert's matrix of a stack. */
-  const bound = new Map<string, Weight>();
-  const expertOf = ({ tensor }: Weight, expert: number): Weight => {
-    const name = `${tensor.name}.${expert}`;
-    const places = () => placesOf(tensor, expert, expert + 1);
-    const weight = bound.get(name) ?? ops.weight({ ...tensor, name, shape: tensor.shape.slice(1), places: places() });
-    bound.set(name, weight);
-    return weight;
-  };
-  return {
-    ...ops,
-    at(layer) {
-      seen.clear();
-      ops.at(layer);
-    },
-    matmul(name, x, weight) {
-      if (weight.tensor.name.startsWith("blk.")) {
-        const { squares, counts } = sumsOf(weight.tensor);
-        const own = squaresOf(x);
-        for (let col = 0; col < own.length; col++) squares[col]! += own[col]!;
-        counts[0]! += x.rows;
-      }
-      return ops.matmul(name, x, weight);
-    },
-    experts(name, x, routing, stacks, activation, terms) {
-      const [inputs, chosen] = [read(x).slice(), read(routing.chosen).slice()];
-      const rows = Array.from({ length: stacks.gate.tensor.shape[0]! }, () => [] as number[]);
-      for (let i = 0; i < chosen.length; i++) rows[chosen[i]!]!.push(Math.floor(i / routing.used));
-      const { gate, up, down } = stacks;
-      const [gateSums, upSums, downSums] = [sumsOf(gate.tensor), sumsOf(up.tensor), sumsOf(down.tensor)];
-      for (const [expert, own] of rows.entries()) {
-        if (own.length === 0) continue;
-        const squares = new Float64Array(x.cols);
-        for (const row of own) addSquares(squares, 0, inputs, x.cols, row, row + 1);
-        for (const { squares: to, counts } of [gateSums, upSums]) {
-          for (let col = 0; col < x.cols; col++) to[expert * x.cols + col]! += squares[col]!;
-          counts[expert]! += own.length;
-        }
-        // What goes down is inside of the fused operation: it is computed again, to be seen.
-        const part = ops.rows("importance_rows", x, Int32Array.from(own));
-        const [g, u] = [
-          ops.matmul("importance_gate", part, expertOf(gate, expert)),
-          ops.matmul("importance_up", part, expertOf(up, expert)),
-        ];
-        const inner = ops.gated("importance_inner", activation, g, u);
-        addSquares(downSums.squares, expert * inner.cols, read(inner), inner.cols, 0, inner.rows);
-        downSums.counts[expert]! += own.length;
-      }
-      return ops.experts(name, x, routing, stacks, activation, terms);
-    },
-  };
-}
-
-function addSquares(to: Float64Array, at: number, values: Values, cols: number, from: number, end: number): void {
-  for (let row = from; row < end; row++) {
-    const start = row * cols;
-    for (let col = 0; col < cols; col++) {
-      const value = values[start + col]!;
-      to[at + col]! += value * value;
+    sums.set(name, { squares, counts });
+    counts[expert]! += x.length / columns;
+    for (let i = 0; i < x.length; ) {
+      for (let to = expert * columns; to < (expert + 1) * columns; to++, i++) squares[to]! += x[i]! * x[i]!;
     }
-  }
+  });
 }

@@ -6,12 +6,18 @@ import { matrixPlaces, type Tensor } from "../tensor/tensor.ts";
  * Told of inputs x [n, columns] before they meet a matrix: of one tensor, or of expert `expert` of a stack. Inputs that several matrices
  * share come under the same name, until the next layer's.
  */
-export type InputsSeen = (tensor: string, expert: number, name: string, x: Float32Array) => void;
+export type InputsSeen = (tensor: Tensor, expert: number, name: string, x: Float32Array | Float64Array) => void;
 
 /** `ops`, with the inputs of every matrix shown to `see`; those within experts, which are one operation, are computed once more for it. */
 export function observeInputs(ops: Ops, see: InputsSeen): Ops {
+  const bound = new Map<string, Weight>();
+  const bind = (tensor: Tensor): Weight => {
+    const weight = bound.get(tensor.name) ?? ops.weight(tensor);
+    bound.set(tensor.name, weight);
+    return weight;
+  };
   const show = ({ tensor }: Weight, expert: number, x: Matrix, name = x.name) => {
-    see(tensor.name, expert, name, valuesOf(ops, x));
+    see(tensor, expert, name, valuesOf(ops, x));
   };
   return {
     ...ops,
@@ -25,7 +31,7 @@ export function observeInputs(ops: Ops, see: InputsSeen): Ops {
       for (const [i, expert] of chosen.entries()) rows[expert]!.push(Math.floor(i / routing.used));
       for (const [expert, own] of rows.entries()) {
         if (own.length === 0) continue;
-        const [gate, up] = [stacks.gate, stacks.up].map((stack) => ops.weight(expertOf(stack.tensor, expert)));
+        const [gate, up] = [stacks.gate, stacks.up].map((stack) => bind(expertOf(stack.tensor, expert)));
         const part = ops.rows("inputs.rows", x, Int32Array.from(own));
         show(stacks.gate, expert, part, `${x.name}.${expert}`);
         show(stacks.up, expert, part, `${x.name}.${expert}`);
@@ -37,10 +43,10 @@ export function observeInputs(ops: Ops, see: InputsSeen): Ops {
   };
 }
 
-function valuesOf(ops: Ops, x: Matrix): Float32Array {
+function valuesOf(ops: Ops, x: Matrix): Float32Array | Float64Array {
   const values = ops.read(x);
-  if (values instanceof Float32Array) return values;
-  throw new GrokError("unsupported", `${ops.backend}: inputs are observed on the native backend only`, {});
+  if (values instanceof Promise) throw new GrokError("unsupported", `${ops.backend}: a backend that waits`, {});
+  return values;
 }
 
 function expertOf(tensor: Tensor, expert: number): Tensor {

@@ -10,7 +10,7 @@ import { decodeRow, encodeRow } from "../tensor/decode.ts";
 import { createRowEncoder, type RowEncoder } from "../tensor/row-encoder.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { type TensorType, tensorTypes } from "../tensor/types.ts";
-import { type Calibration, runLayers, wholeBatch, writeStates } from "./calibration.ts";
+import { type CalibratedRounding, type Calibration, runLayers, wholeBatch, writeStates } from "./calibration.ts";
 
 /** What rounding one tensor costs. */
 export interface TensorSensitivity {
@@ -114,39 +114,40 @@ async function measureTensor(
   const nearest = (wanted: number) =>
     types.reduce((a, b) => (Math.abs(bits(b) - wanted) < Math.abs(bits(a) - wanted) ? b : a));
   const probed = [...new Set([nearest(2), nearest(4)])];
-  const probes: Probe[] = [];
+  const roundings = new Map<TensorType, CalibratedRounding | undefined>();
+  for (const type of types) roundings.set(type, await calibration.roundingOf(name, type));
   const losses: Partial<Record<TensorType, number>> = {};
-  const halves = new Uint8Array(2 * elementCount(shape));
-  for (const type of types) {
-    const rounding = await calibration.roundingOf(name, type);
-    const sampled = new Map<number, number>();
-    let before = 0;
-    for await (const rows of tensor.rows(plain)) {
-      for (const { from: at, end, matrix } of byMatrix(tensor, before, before + rows.length)) {
-        const all = rows.subarray(at - before, end - before);
-        const seen = sampled.get(matrix) ?? 0;
-        const share = Math.ceil(Math.max(0, Math.min(all.length, sampleElements - seen)) / columns) * columns;
-        sampled.set(matrix, seen + share);
-        const round = (values: Float32Array) => {
-          const own = rounding?.measured(matrix, values);
-          if (own !== undefined) return own;
-          const bytes = rounding?.encode(matrix, values) ?? plain.encode(type, values, columns);
-          return { bytes, loss: undefined };
-        };
-        if (share > 0) {
-          const values = all.subarray(0, share);
-          const { bytes, loss } = round(values);
-          losses[type] = (losses[type] ?? 0) + (loss ?? squaredError(type, bytes, values));
-        }
-        if (!probed.includes(type)) continue;
+  const halves = new Map(probed.map((type) => [type, new Uint8Array(2 * elementCount(shape))]));
+  const sampled = new Map<number, number>();
+  let before = 0;
+  for await (const rows of tensor.rows(plain)) {
+    for (const { from: at, end, matrix } of byMatrix(tensor, before, before + rows.length)) {
+      const all = rows.subarray(at - before, end - before);
+      const seen = sampled.get(matrix) ?? 0;
+      const share = Math.ceil(Math.max(0, Math.min(all.length, sampleElements - seen)) / columns) * columns;
+      sampled.set(matrix, seen + share);
+      for (const type of types) {
+        const round = (values: Float32Array) =>
+          roundings.get(type)?.measured(matrix, values) ?? {
+            bytes: roundings.get(type)?.encode(matrix, values) ?? plain.encode(type, values, columns),
+            loss: undefined,
+          };
+        const to = halves.get(type);
+        if (share === 0 && to === undefined) continue;
+        const sample = all.subarray(0, share);
+        const { bytes, loss } = round(sample);
+        losses[type] = (losses[type] ?? 0) + (loss ?? squaredError(type, bytes, sample));
+        if (to === undefined) continue;
         const back = new Float32Array(all.length);
-        decodeRow(type, round(all).bytes, back);
-        halves.set(encodeRow("f16", back), 2 * at);
+        decodeRow(type, share === all.length ? bytes : round(all).bytes, back);
+        to.set(encodeRow("f16", back), 2 * at);
       }
-      before += rows.length;
     }
-    if (probed.includes(type)) probes.push({ type, divergence: await prober.divergenceWith(name, shape, halves) });
+    before += rows.length;
   }
+  const probes: Probe[] = [];
+  for (const [type, values] of halves)
+    probes.push({ type, divergence: await prober.divergenceWith(name, shape, values) });
   return { tensor: name, probes, losses };
 }
 

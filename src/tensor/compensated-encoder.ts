@@ -29,6 +29,8 @@ export interface CompensatedRows {
  */
 export interface CompensatedEncoder {
   canEncode(type: TensorType): boolean;
+  /** Types with the same word for it are compensated by the same: their blocks, and what of them is rounded together, are of one size. */
+  orderOf(type: TensorType): string;
   /** Adds inputs [n, columns], one a row, to a Gram matrix. */
   add(gram: Gram, inputs: Float32Array): void;
   /**
@@ -59,18 +61,16 @@ export function createCompensatedEncoder({
     throw new GrokError("unsupported", `compensated rounding needs the native addon: ${state.reason}`, {});
   }
   const encoder: AddonEncoder = state.addon.createEncoder(threads, "best");
+  const groupOf = (type: TensorType) => encoder.compensatedGroup(tensorTypes[type].ggml);
   return {
-    canEncode: (type) => encoder.compensatedGroup(tensorTypes[type].ggml) > 0,
+    canEncode: (type) => groupOf(type) > 0,
+    orderOf: (type) => `${tensorTypes[type].blockSize} by ${groupOf(type)}`,
     add({ columns, sums }, inputs) {
       encoder.gram(inputs, inputs.length / columns, columns, sums);
     },
     compensationOf(gram, type, damping) {
       const { columns, sums } = gram;
-      const order = orderByStrength(
-        gram,
-        tensorTypes[type].blockSize,
-        encoder.compensatedGroup(tensorTypes[type].ggml),
-      );
+      const order = orderByStrength(gram, tensorTypes[type].blockSize, groupOf(type));
       const factor = new Float32Array(columns * columns);
       if (encoder.factor(sums, order, columns, damping, factor)) return { columns, factor, order };
       throw new GrokError("argument", "a Gram matrix that no inputs have: it is not positive definite", { columns });

@@ -53,6 +53,17 @@ describe.skipIf(why !== "")(`quantize by calibration ${why}`, () => {
     expect(large.size).toBeLessThanOrEqual(160 * 1024);
     expect(large.size).toBeGreaterThan(small.size);
     expect(large.expectedDivergence).toBeLessThan(small.expectedDivergence);
+    expect(large.measuredDivergence).toMatchObject({ chunks: 8, mean: expect.any(Number), error: expect.any(Number) });
+    expect(large.measuredDivergence.mean).toBeLessThan(small.measuredDivergence.mean);
+    const again = await grok1([
+      "quantize",
+      exact,
+      join(folder, "fit-again.gguf"),
+      "--fit",
+      "120K",
+      ...options.slice(0, -1),
+    ]);
+    expect(again.stdout).toMatch(/ nats of KL divergence expected; 0\.\d+ ± 0\.\d+ measured on 8 chunks/);
     const file = openGguf(large.out);
     for (const { tensor, type } of large.choices) expect(file.tensor(tensor).type).toBe(type);
     expect(file.tensor("blk.0.ffn_gate_inp.weight").type).toBe("f32");

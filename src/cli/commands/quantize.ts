@@ -106,7 +106,8 @@ async function run(sourcePath: string, outPath: string, options: QuantizeCommand
   const { pure, requantize, threads, dryRun, json, tensor: overrides, chunks, memory } = options;
   const type = options.type!;
   const importance = options.importance === undefined ? undefined : expandHome(options.importance);
-  const chosen: QuantizeChoice = { source, type, importance, pure, requantize, overrides };
+  const calibrated = options.calibrate !== undefined;
+  const chosen: QuantizeChoice = { source, type, importance, calibrated, pure, requantize, overrides };
   const plan = planQuantization(chosen);
   for (const warning of plan.warnings) process.stderr.write(`warning: ${escapeLine(warning)}\n`);
   if (dryRun) {
@@ -160,12 +161,19 @@ async function runFit(source: string, out: string, options: QuantizeCommandOptio
   );
 }
 
-function renderFit({ out, choices, bytes, bitsPerWeight, expectedDivergence }: FitResult, seconds: string): string {
+function renderFit(result: FitResult, seconds: string): string {
+  const { out, choices, bytes, bitsPerWeight, expectedDivergence, measuredDivergence } = result;
   const rows = choices.map((each) => [
     ...[escapeLine(each.tensor), each.type, formatBytes(each.bytes), each.expectedDivergence.toExponential(2)],
   ]);
+  const expected = `${expectedDivergence.toFixed(4)} nats of KL divergence expected`;
+  const measured =
+    measuredDivergence === undefined
+      ? "of the text nothing is left to measure it on: grok1 compare does, on another"
+      : `${measuredDivergence.mean.toFixed(4)} ± ${measuredDivergence.error.toFixed(4)} measured on ${measuredDivergence.chunks} chunks of the text that come after`;
   return `${table([["tensor", "written as", "size", "costs"], ...rows], [2, 3])}
-${escapeLine(out)}: ${formatBytes(bytes)}, ${bitsPerWeight.toFixed(2)} bits a weight, ${expectedDivergence.toFixed(4)} nats of KL divergence expected, in ${seconds}
+${escapeLine(out)}: ${formatBytes(bytes)}, ${bitsPerWeight.toFixed(2)} bits a weight, in ${seconds}
+${expected}; ${measured}
 `;
 }
 
