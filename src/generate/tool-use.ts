@@ -161,17 +161,32 @@ const writtenOf = (given: unknown): string => (typeof given === "string" ? given
 function styled(messages: readonly ChatMessage[], { content, parsed, shortIds, single }: CallStyle): ChatMessage[] {
   const idOf = (id: string) => (shortIds ? shortId(id) : id);
   const prepared: ChatMessage[] = [];
+  /** Tools by the ids of their calls: some templates want them with results. */
+  const called = new Map<string, string>();
+  const resultOf = (message: ChatMessage): ChatMessage => {
+    const { tool_call_id: id, name = called.get(String(id)) } = message;
+    return {
+      ...{ ...message, content: textOf(message) },
+      ...(typeof id === "string" && { tool_call_id: idOf(id) }),
+      ...(name !== undefined && { name }),
+    };
+  };
   for (let at = 0; at < messages.length; at++) {
     const message = messages[at]!;
     const calls = callsOf(message);
     if (message.role === "tool") {
-      prepared.push(resultOf(message, idOf));
+      prepared.push(resultOf(message));
       continue;
     }
     if (calls.length === 0) {
       prepared.push(message);
       continue;
     }
+    for (const {
+      id,
+      function: { name },
+    } of calls)
+      called.set(id, name);
     const text = textOf(message);
     const calling = (some: readonly CallMessage[], said: string): ChatMessage => ({
       ...message,
@@ -191,16 +206,11 @@ function styled(messages: readonly ChatMessage[], { content, parsed, shortIds, s
       const found = results.findIndex((result) => result.tool_call_id === call.id);
       prepared.push(calling([call], index === 0 ? text : ""));
       const [result] = results.splice(Math.max(0, found), 1);
-      if (result !== undefined) prepared.push(resultOf(result, idOf));
+      if (result !== undefined) prepared.push(resultOf(result));
     }
-    prepared.push(...results.map((result) => resultOf(result, idOf)));
+    prepared.push(...results.map(resultOf));
   }
   return prepared;
-}
-
-function resultOf(message: ChatMessage, idOf: (id: string) => string): ChatMessage {
-  const { tool_call_id: id } = message;
-  return { ...message, content: textOf(message), ...(typeof id === "string" && { tool_call_id: idOf(id) }) };
 }
 
 /** Nine letters or digits that follow from an id. */

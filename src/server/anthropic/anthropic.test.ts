@@ -77,7 +77,7 @@ describe("messages", () => {
     const names = events.map(({ type }) => type);
     const deltas = names.filter((name) => name === "content_block_delta").length;
     expect(names).toEqual([
-      ...["message_start", "content_block_start", "ping", ...Array(deltas).fill("content_block_delta")],
+      ...["message_start", "ping", "content_block_start", ...Array(deltas).fill("content_block_delta")],
       ...["content_block_stop", "message_delta", "message_stop"],
     ]);
     expect(events[0].message.usage.input_tokens).toBe(usage.promptTokens);

@@ -1,23 +1,44 @@
 import { z } from "zod";
-import { GrokError } from "../../errors.ts";
+import { type AnswerPart, createSettler, type SettledPart } from "../../generate/answer/parts.ts";
 import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel } from "../../generate/types.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
+import { endOf, messageOf, thinkingVariables, toolOf } from "../tools.ts";
+import { message, messagesOf, systemText } from "./content.ts";
 
-const textBlock = z.looseObject({ type: z.literal("text", "only text can be read here"), text: z.string() });
-const content = z.union([z.string(), z.array(textBlock).min(1)]);
+const tool = z.looseObject({
+  type: z.literal("custom", "only tools of the caller's own can be called here").nullish(),
+  name: z.string().min(1).max(128),
+  description: z.string().nullish(),
+  input_schema: z.record(z.string(), z.unknown()),
+  /** Whether arguments are wanted as they come: then they may turn out to be no JSON. */
+  eager_input_streaming: z.boolean().nullish(),
+});
+
+const parallel = { disable_parallel_tool_use: z.boolean().nullish() };
 
 /** What counting and answering have in common. */
 const conversation = {
   model: z.string(),
-  system: content.optional(),
-  messages: z.array(z.strictObject({ role: z.enum(["user", "assistant"]), content })).min(1),
+  system: systemText.optional(),
+  messages: z.array(message).min(1),
+  tools: z.array(tool).max(512).nullish(),
+  tool_choice: z
+    .discriminatedUnion(
+      "type",
+      [z.strictObject({ type: z.literal("auto"), ...parallel }), z.strictObject({ type: z.literal("none") })],
+      "is to be auto or none: the model cannot be made to call",
+    )
+    .nullish(),
+  thinking: z.looseObject({ type: z.enum(["enabled", "disabled", "adaptive"]) }).nullish(),
+  // What changes no answer here.
+  cache_control: z.unknown().optional(),
+  context_management: z.unknown().optional(),
+  output_config: z.strictObject({ effort: z.string().nullish() }).nullish(),
 };
 
-const thinking = z.looseObject({ type: z.literal("disabled", "nothing is thought aloud here") });
-
-export const countRequest = z.strictObject({ ...conversation, thinking: thinking.optional() });
+export const countRequest = z.strictObject(conversation);
 
 export const messagesRequest = z.strictObject({
   ...conversation,
@@ -27,9 +48,8 @@ export const messagesRequest = z.strictObject({
   temperature: z.number().min(0).max(1).optional(),
   top_p: z.number().min(0).max(1).optional(),
   top_k: z.int().min(0).optional(),
-  thinking: thinking.optional(),
   // What changes no answer here.
-  metadata: z.record(z.string(), z.unknown()).optional(),
+  metadata: z.record(z.string(), z.unknown()).nullish(),
   service_tier: z.string().optional(),
 });
 
@@ -43,16 +63,18 @@ type MessagesRequest = z.infer<typeof messagesRequest>;
 /** `POST /v1/messages` */
 export function replyToMessages(request: MessagesRequest, served: Served): Reply {
   const head = { id: `msg_${served.id}`, type: "message", role: "assistant", model: served.name };
+  const callId = (index: number) => `toolu_${served.id}_${index}`;
   return {
     async whole() {
       await using answer = start(request, served);
       const result = (await answer.results())[0]!;
-      return { ...head, content: [{ type: "text", text: result.text }], ...endOf(result), usage: usageOf(result) };
+      return { ...head, content: contentOf(result, callId), ...stopOf(result), usage: usageOf(result) };
     },
 
     async *pieces() {
       const event = (type: string, data: object) => eventOf({ type, ...data }, type);
-      const { length } = served.model.encodeChat(messagesOf(request));
+      const { messages, options } = conversationOf(request);
+      const { length } = served.model.encodeChat(messages, options);
       await using answer = start(request, served);
       const pieces = answer.pieces();
       // What fails at once is answered with a status of its own: nothing is said before something has come.
@@ -61,49 +83,134 @@ export function replyToMessages(request: MessagesRequest, served: Served): Reply
       yield event("message_start", {
         message: { ...head, ...nothing, usage: { input_tokens: length, output_tokens: 0 } },
       });
-      yield event("content_block_start", { index: 0, content_block: { type: "text", text: "" } });
       yield event("ping", {});
+      const blocks = createBlocks(callId, request.tools?.some((tool) => tool.eager_input_streaming) === true);
       for (; !piece.done; piece = await pieces.next()) {
-        const text = piece.value.chunk?.text ?? "";
-        if (text !== "") yield event("content_block_delta", { index: 0, delta: { type: "text_delta", text } });
+        for (const part of piece.value.chunk?.parts ?? []) {
+          for (const { type, ...data } of blocks.push(part)) yield event(type, data);
+        }
       }
+      for (const { type, ...data } of blocks.end()) yield event(type, data);
       const result = (await answer.results())[0]!;
-      yield event("content_block_stop", { index: 0 });
-      yield event("message_delta", { delta: endOf(result), usage: usageOf(result) });
+      yield event("message_delta", { delta: stopOf(result), usage: usageOf(result) });
       yield event("message_stop", {});
     },
   };
 }
 
-/** `POST /v1/messages/count_tokens` */
-export function countTokens(request: z.infer<typeof countRequest>, model: LanguageModel) {
-  return { input_tokens: model.encodeChat(messagesOf(request)).length };
+function contentOf(result: GenerateResult, callId: (index: number) => string): object[] {
+  const { text, reasoning, calls } = messageOf(result);
+  return [
+    ...(reasoning === "" ? [] : [{ type: "thinking", thinking: reasoning, signature: "" }]),
+    ...(text === "" && calls.length > 0 ? [] : [{ type: "text", text }]),
+    ...calls.map(({ name, arguments: args }, i) => ({
+      ...{ type: "tool_use", id: callId(i), name, input: JSON.parse(args) as object },
+    })),
+  ];
 }
 
-function messagesOf({ system, messages }: z.infer<typeof countRequest>): ChatMessage[] {
-  if (messages.at(-1)!.role === "assistant") {
-    const message = "the last message is the assistant's: an answer that has begun is not continued here";
-    throw new GrokError("argument", `messages: ${message}`, { option: "messages" });
+type BlockEvent = { readonly type: string } & Readonly<Record<string, unknown>>;
+
+/** Puts what comes into blocks, one after the other. Calls come whole, as Anthropic gives them, where they are not wanted `eager`ly. */
+function createBlocks(callId: (index: number) => string, eager: boolean) {
+  const settle = createSettler();
+  let index = -1;
+  let open: AnswerPart["type"] | "tool" | undefined;
+
+  function* close(): Generator<BlockEvent> {
+    if (open === undefined) return;
+    if (open === "reasoning") yield delta({ type: "signature_delta", signature: "" });
+    yield { type: "content_block_stop", index };
+    open = undefined;
   }
-  return [...(system === undefined ? [] : [{ role: "system", content: system }]), ...messages];
+  function* begin(kind: NonNullable<typeof open>, block: object): Generator<BlockEvent> {
+    yield* close();
+    index++;
+    open = kind;
+    yield { type: "content_block_start", index, content_block: block };
+  }
+  const delta = (said: object): BlockEvent => ({ type: "content_block_delta", index, delta: said });
+  const beginCall = (call: number, name: string) =>
+    begin("tool", { type: "tool_use", id: callId(call), name, input: {} });
+
+  function* give(part: SettledPart): Generator<BlockEvent> {
+    if (part.type === "tool") {
+      yield* beginCall(part.index, part.name);
+      yield delta({ type: "input_json_delta", partial_json: part.arguments });
+      yield* close();
+      return;
+    }
+    const { type, text } = part;
+    if (type === "text") {
+      if (open !== type) yield* begin(type, { type: "text", text: "" });
+      yield delta({ type: "text_delta", text });
+    } else {
+      if (open !== type) yield* begin(type, { type: "thinking", thinking: "", signature: "" });
+      yield delta({ type: "thinking_delta", thinking: text });
+    }
+  }
+
+  return {
+    *push(part: AnswerPart): Generator<BlockEvent> {
+      if (eager && part.type === "call") yield* beginCall(part.index, part.name);
+      else if (eager && part.type === "arguments") yield delta({ type: "input_json_delta", partial_json: part.text });
+      else if (eager && part.type === "called") yield* close();
+      else {
+        const settled = settle(part);
+        if (settled !== undefined) yield* give(settled);
+      }
+    },
+    end: close,
+  };
+}
+
+/** `POST /v1/messages/count_tokens` */
+export function countTokens(request: z.infer<typeof countRequest>, model: LanguageModel) {
+  const { messages, options } = conversationOf(request);
+  return { input_tokens: model.encodeChat(messages, options).length };
+}
+
+/** What reaches the chat template. Who says nothing of thinking does not want it. */
+function conversationOf({ system, messages, tools, tool_choice: choice, thinking }: z.infer<typeof countRequest>): {
+  readonly messages: readonly ChatMessage[];
+  readonly options: Pick<ChatOptions, "tools" | "templateVariables">;
+} {
+  const offered = choice?.type === "none" ? [] : (tools ?? []);
+  const thinks = thinking?.type === "adaptive" ? undefined : thinking?.type === "enabled";
+  return {
+    messages: messagesOf(system, messages),
+    options: {
+      templateVariables: thinkingVariables(thinks),
+      ...(offered.length > 0 && {
+        tools: offered.map(({ name, description, input_schema: parameters }) =>
+          toolOf({ name, description, parameters }),
+        ),
+      }),
+    },
+  };
 }
 
 function start(request: MessagesRequest, served: Served): Answers {
-  const { max_tokens: maxTokens, stop_sequences: stop, temperature, top_p: topP, top_k: topK } = request;
+  const { max_tokens: maxTokens, stop_sequences: stop, temperature, top_p: topP, top_k: topK, tool_choice } = request;
   const said = { temperature, topP, topK, stop };
+  const { messages, options: told } = conversationOf(request);
   const options: ChatOptions = {
-    ...{ temperature: 1, topP: 1, topK: 0, minP: 0, ...served.preferred, maxTokens },
+    ...{ temperature: 1, topP: 1, topK: 0, minP: 0, ...served.preferred, maxTokens, ...told, parts: true },
     ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
+    ...(tool_choice?.type === "auto" && tool_choice.disable_parallel_tool_use && { parallelToolCalls: false }),
   };
-  return startAnswers(served, 1, options, (model, more) => model.chat(messagesOf(request), more));
+  return startAnswers(served, 1, options, (model, more) => model.chat(messages, more));
 }
 
-function endOf({ finishReason, stopString }: GenerateResult) {
-  const isLength = finishReason === "length" || finishReason === "context";
-  return {
-    stop_reason: isLength ? "max_tokens" : stopString === undefined ? "end_turn" : "stop_sequence",
-    stop_sequence: stopString ?? null,
+function stopOf(result: GenerateResult) {
+  const { finishReason, stopString } = result;
+  const end = endOf(finishReason, messageOf(result).calls.length);
+  const reasons = {
+    length: "max_tokens",
+    tools: "tool_use",
+    stop: stopString === undefined ? "end_turn" : "stop_sequence",
   };
+  return { stop_reason: reasons[end], stop_sequence: stopString ?? null };
 }
 
 function usageOf({ usage: { promptTokens, cachedTokens, completionTokens } }: GenerateResult) {

@@ -1,8 +1,12 @@
 import { z } from "zod";
-import type { ChatMessage, ChatOptions, GenerateResult } from "../../generate/types.ts";
+import { GrokError } from "../../errors.ts";
+import { createSettler, type ToolCall } from "../../generate/answer/parts.ts";
+import type { ChatOptions, GenerateResult } from "../../generate/types.ts";
 import { type Answers, type Ask, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { lineOf } from "../events.ts";
+import { functionTool, messageOf, thinkingVariables, toolOf } from "../tools.ts";
+import { callOut, message, messagesIn } from "./conversation.ts";
 
 /** Sampling and length by Ollama's names. What is about loading a model is this server's own affair, and changes no answer. */
 const options = z.strictObject({
@@ -35,17 +39,13 @@ const common = {
   options: options.optional(),
   keep_alive: z.union([z.string(), z.number()]).optional(),
   format: z.literal("", "only text is given here").optional(),
-  think: z.literal(false, "nothing is thought aloud here").optional(),
+  think: z.union([z.boolean(), z.enum(["low", "medium", "high"])]).nullish(),
 };
 
 export const chatRequest = z.strictObject({
   ...common,
-  messages: z
-    .array(
-      z.looseObject({ role: z.string(), content: z.string(), images: z.array(z.never(), "no pictures").optional() }),
-    )
-    .optional(),
-  tools: z.array(z.never(), "tools are not called here").optional(),
+  messages: z.array(message).optional(),
+  tools: z.array(functionTool).max(512).nullish(),
 });
 
 export const generateRequest = z.strictObject({
@@ -59,33 +59,45 @@ export const generateRequest = z.strictObject({
 
 /** `POST /api/chat` */
 export function replyToChat(request: z.infer<typeof chatRequest>, served: Served): Reply {
-  const messages: readonly ChatMessage[] = request.messages ?? [];
-  const say: Say = (content) => ({ message: { role: "assistant", content } });
+  const messages = messagesIn(request.messages ?? []);
+  const say: Say = ({ text = "", thinking, calls }) => ({
+    message: {
+      ...{ role: "assistant", content: text, ...(thinking && { thinking }) },
+      ...(calls && { tool_calls: calls.map((call) => callOut(served.id, call)) }),
+    },
+  });
   if (messages.length === 0) return replyLoaded(request, say);
-  const ask: Ask = (model, more) => model.chat(messages, more);
+  const tools = request.tools?.map(({ function: described }) => toolOf(described)) ?? [];
+  const ask: Ask = (model, more) => model.chat(messages, { ...more, ...(tools.length > 0 && { tools }) });
   return reply(request, served, ask, say);
 }
 
 /** `POST /api/generate` */
 export function replyToGenerate(request: z.infer<typeof generateRequest>, served: Served): Reply {
   const { prompt = "", system, raw } = request;
-  const say: Say = (response) => ({ response });
+  const say: Say = ({ text = "", thinking }) => ({ response: text, ...(thinking && { thinking }) });
   if (prompt === "") return replyLoaded(request, say);
   const messages = [...(system ? [{ role: "system", content: system }] : []), { role: "user", content: prompt }];
-  const ask: Ask = (model, more) =>
-    raw ? model.generate(prompt, { ...more, special: true }) : model.chat(messages, more);
+  const ask: Ask = (model, { templateVariables, parts, ...more }) =>
+    raw
+      ? model.generate(prompt, { ...more, special: true })
+      : model.chat(messages, { ...more, templateVariables: templateVariables ?? {}, parts: parts ?? true });
   return reply(request, served, ask, say);
 }
 
 type Common = z.infer<z.ZodObject<typeof common>>;
-/** An answer's text in its model. */
-type Say = (text: string) => object;
+/** Something of an answer, in its model. */
+type Say = (said: {
+  readonly text?: string;
+  readonly thinking?: string;
+  readonly calls?: readonly (ToolCall & { readonly index: number })[];
+}) => object;
 
 const stamp = ({ model }: Common) => ({ model, created_at: new Date().toISOString() });
 
 /** Who asks nothing wants the model loaded, which it is by now. */
 function replyLoaded(request: Common, say: Say): Reply {
-  const line = () => ({ ...stamp(request), ...say(""), done: true, done_reason: "load" });
+  const line = () => ({ ...stamp(request), ...say({}), done: true, done_reason: "load" });
   return {
     whole: async () => line(),
     async *pieces() {
@@ -95,25 +107,40 @@ function replyLoaded(request: Common, say: Say): Reply {
 }
 
 function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
-  const line = (text: string, rest: object) => ({ ...stamp(request), ...say(text), ...rest });
-  const start = (): Answers => startAnswers(served, 1, optionsOf(request, served), ask);
+  const line = (said: Parameters<Say>[0], rest: object) => ({ ...stamp(request), ...say(said), ...rest });
+  const start = (): Answers => {
+    if (request.think && !served.model.marksReasoning) {
+      throw new GrokError("argument", `${JSON.stringify(request.model)} does not support thinking`, {
+        option: "think",
+      });
+    }
+    return startAnswers(served, 1, optionsOf(request, served), ask);
+  };
   return {
     async whole() {
       await using answer = start();
       const result = (await answer.results())[0]!;
-      return line(result.text, endOf(result));
+      const { text, reasoning, calls } = messageOf(result);
+      const called = calls.map((call, index) => ({ ...call, index }));
+      return line({ text, thinking: reasoning, ...(calls.length > 0 && { calls: called }) }, endOf(result));
     },
     async *pieces() {
       await using answer = start();
+      const settle = createSettler();
       for await (const { chunk } of answer.pieces()) {
-        if (chunk !== undefined && chunk.text !== "") yield lineOf(line(chunk.text, { done: false }));
+        for (const given of chunk === undefined ? [] : (chunk.parts ?? [{ type: "text", text: chunk.text } as const])) {
+          const part = settle(given);
+          if (part?.type === "tool") yield lineOf(line({ calls: [part] }, { done: false }));
+          else if (part?.type === "reasoning") yield lineOf(line({ thinking: part.text }, { done: false }));
+          else if (part !== undefined && part.text !== "") yield lineOf(line({ text: part.text }, { done: false }));
+        }
       }
-      yield lineOf(line("", endOf((await answer.results())[0]!)));
+      yield lineOf(line({}, endOf((await answer.results())[0]!)));
     },
   };
 }
 
-function optionsOf({ options = {} }: Common, { preferred }: Served): ChatOptions {
+function optionsOf({ options = {}, think }: Common, { preferred }: Served): ChatOptions {
   const { num_predict: most, seed, stop } = options;
   const said = {
     ...{ temperature: options.temperature, topK: options.top_k, topP: options.top_p, minP: options.min_p, stop },
@@ -124,7 +151,17 @@ function optionsOf({ options = {} }: Common, { preferred }: Served): ChatOptions
     // A negative seed is a fresh one.
     seed: seed !== undefined && seed >= 0 ? seed : undefined,
   };
-  return { ...preferred, ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) };
+  return {
+    ...preferred,
+    ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
+    ...{ parts: true, templateVariables: variablesOf(think) },
+  };
+}
+
+/** How much it is to think, where it says so, some templates know too. */
+function variablesOf(think: Common["think"]): Readonly<Record<string, unknown>> {
+  if (think == null) return {};
+  return { ...thinkingVariables(think !== false), ...(typeof think === "string" && { reasoning_effort: think }) };
 }
 
 /** Durations are nanoseconds. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { z } from "zod";
 import { GrokError } from "../../errors.ts";
+import { reasoningSyntaxIn } from "../../generate/answer/syntax.ts";
 import { inspectFile } from "../../model/inspect.ts";
 import type { ModelHost } from "../models.ts";
 
@@ -31,6 +32,7 @@ export function listLoaded({ loaded, file }: ModelHost) {
 export function showModel({ file }: ModelHost, name: string) {
   const { metadata, model } = inspectFile(file(name));
   const template = metadata["tokenizer.chat_template"];
+  const thinks = typeof template === "string" && reasoningSyntaxIn(template) !== undefined;
   const plain = Object.entries(metadata).filter(
     ([key, value]) => !key.startsWith("tokenizer.") && typeof value !== "object",
   );
@@ -39,7 +41,7 @@ export function showModel({ file }: ModelHost, name: string) {
       modelfile: "",
       parameters: "",
       template: typeof template === "string" ? template : "",
-      capabilities: ["completion"],
+      capabilities: ["completion", "tools", ...(thinks ? ["thinking"] : [])],
     },
     details: detailsOf(file(name)),
     model_info: {
