@@ -2,7 +2,8 @@ import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { writeAtomic } from "./atomic-write.ts";
 import { ioError } from "./io-error.ts";
 
-/** Which sections of a file are finished. One JSON document a line: what the file is made of, then a section each. */
+/** Which sections of a file are finished. One JSON document a line: what the file is made of, then a section each. (Of
+ * downloads, whose parts come in any order: `hub/journal.ts`.) */
 export interface Journal {
   /** Of earlier runs of the same content, in order. */
   readonly noted: readonly Note[];

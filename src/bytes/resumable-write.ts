@@ -1,7 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, open, rename, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GrokError } from "../errors.ts";
+import { freeBytes } from "../machine/free-space.ts";
 import { type Chunks, lookUp, syncFolder } from "./atomic-write.ts";
 import { ioError } from "./io-error.ts";
 import { openJournal } from "./journal.ts";
@@ -271,17 +272,13 @@ async function checkOwn(path: string, partial: string, file: FileHandle): Promis
 
 /** Where the system tells. What lies there already of the file is not needed once more. */
 async function checkSpace(path: string, partial: string, size: number): Promise<void> {
-  const [space, { blocks }] = await Promise.all([
-    statfs(dirname(partial)).catch(() => undefined),
-    attempt("read", path, stat(partial)),
-  ]);
+  const { blocks } = await attempt("read", path, stat(partial));
   const needed = size - 512 * (blocks ?? 0);
-  if (space === undefined || space.blocks === 0 || space.bavail * space.bsize >= needed) return;
-  throw new GrokError(
-    "io",
-    `${path}: cannot write: ${needed} bytes are needed, and the disk has ${space.bavail * space.bsize} left`,
-    { path, needed, free: space.bavail * space.bsize },
-  );
+  const free = freeBytes(dirname(partial));
+  if (free === undefined || free >= needed) return;
+  throw new GrokError("io", `${path}: cannot write: ${needed} bytes are needed, and the disk has ${free} left`, {
+    ...{ path, needed, free },
+  });
 }
 
 async function attempt<T>(action: string, path: string, result: Promise<T>): Promise<T> {

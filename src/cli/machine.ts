@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { availableMemory, memoryLimit, processorLimit, processorQuota } from "../machine/limits.ts";
 
@@ -45,16 +45,6 @@ export function readMachine(): Machine {
     swapUsedBytes: swapTotal !== undefined && swapFree !== undefined ? swapTotal - swapFree : undefined,
     clockGovernor: readFile("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")?.trim(),
   };
-}
-
-/** Free bytes for this user on the disk that holds `path`; undefined where the path is not there. */
-export function freeDisk(path: string): number | undefined {
-  try {
-    const { bavail, bsize } = statfsSync(path);
-    return bavail * bsize;
-  } catch {
-    return undefined;
-  }
 }
 
 function readFile(path: string): string | undefined {

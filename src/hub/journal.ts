@@ -5,7 +5,8 @@ import { createSpans, type Spans } from "./spans.ts";
 /**
  * What of an unfinished file is there, so that another process can go on: a text file beside it with a line for the whole ("grok1-partial 1
  * SIZE HASH"), one for the server's entity tag, and one for each span that has been written. It may be wrong after a
- * power cut; the hash of the whole has the last word.
+ * power cut; the hash of the whole has the last word. The journal of `bytes/` is of files that are made, section after section, each with
+ * a hash that it is believed by; here spans come in any order, and are many, and nobody has hashes of parts.
  */
 export interface Journal {
   readonly spans: Spans;

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { createReadStream, statfsSync, statSync } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeFolder } from "../bytes/folder.ts";
 import { GrokError } from "../errors.ts";
+import { freeBytes } from "../machine/free-space.ts";
 import { checkNames, checkText, checkTexts, checkWhole, withDefaults } from "../options.ts";
 import { cacheDestination, type Destination, folderDestination } from "./cache.ts";
 import { download } from "./download.ts";
@@ -168,9 +169,8 @@ function checkSpace({ folder, partialOf }: Destination, files: readonly Reposito
     return Math.min(file.size, stats === undefined ? 0 : stats.blocks * 512 || stats.size);
   };
   const needed = files.reduce((sum, file) => sum + file.size - held(file), 0);
-  const { bavail, bsize } = statfsSync(folder);
-  const free = bavail * bsize;
-  if (needed === 0 || needed + spareBytes <= free) return;
+  const free = freeBytes(folder);
+  if (needed === 0 || free === undefined || needed + spareBytes <= free) return;
   const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
   throw new GrokError("capacity", `${folder}: ${giga(needed)} are to come, and ${giga(free)} are free on its disk`, {
     ...{ path: folder, needed, free },

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { constants, statfsSync } from "node:fs";
+import { constants } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { freeBytes } from "../machine/free-space.ts";
 
 export interface DiskSpeed {
   /** Bytes a second from the system's page cache. */
@@ -19,8 +20,7 @@ const lanes = 4;
 export async function measureDisk(folder: string): Promise<DiskSpeed> {
   const path = join(folder, `.grok1-plan-${randomBytes(6).toString("hex")}`);
   try {
-    const { bavail, bsize } = statfsSync(folder);
-    if (bavail * bsize < 2 * testBytes) return { cached: undefined, direct: undefined };
+    if ((freeBytes(folder) ?? 0) < 2 * testBytes) return { cached: undefined, direct: undefined };
     await write(path);
     const cached = await withFile(path, constants.O_RDONLY, (file) => readAll(file, 0));
     const direct =

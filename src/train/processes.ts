@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ioError } from "../bytes/io-error.ts";
@@ -8,6 +8,7 @@ import { programFile } from "../engine/thread/program.ts";
 import { type ErrorData, errorFromData } from "../engine/thread/protocol.ts";
 import { GrokError } from "../errors.ts";
 import type { GradOps, Parameter, ParameterPart } from "../kernels/grad-ops.ts";
+import { freeBytes } from "../machine/free-space.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import type { TrainConfig } from "./config.ts";
 import type { StreamState } from "./data/stream.ts";
@@ -48,16 +49,6 @@ export interface ProcessOptions {
 
 export const valuesFile = (folder: string) => join(folder, "values");
 export const gradientFile = (folder: string, replica: number) => join(folder, `gradient-${replica}`);
-
-/** Bytes that can still be written into a folder; undefined where there is none, or nobody says. */
-function freeBytes(folder: string): number | undefined {
-  try {
-    const { bavail, bsize } = statfsSync(folder);
-    return bavail * bsize;
-  } catch {
-    return undefined;
-  }
-}
 
 /** Elements of the files between processes: all values, and a gradient of each replica. */
 export const exchangedElements = (parameters: number, replicas: number) => parameters * (1 + replicas);

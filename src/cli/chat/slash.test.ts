@@ -93,6 +93,8 @@ describe("slash commands", () => {
     const before = [...conversation.chat.messages];
     expect(await say(`/save ${path}`)).toBe(`3 messages written to ${path}.`);
     expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ messages: before });
+    // What was written by it is written again.
+    expect(await say(`/save ${path}`)).toBe(`3 messages written to ${path}.`);
     await say("/clear");
     await say(`/load ${path}`);
     expect(conversation.chat.messages).toEqual(before);

@@ -2,11 +2,12 @@ import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { loadAddon } from "../../addon.ts";
 import { GrokError } from "../../errors.ts";
+import { freeBytes } from "../../machine/free-space.ts";
 import { coreLimit } from "../../machine/limits.ts";
 import { reportAddon } from "../addon-report.ts";
 import { configPath, readConfig } from "../config.ts";
 import { advise, type Diagnosis } from "../diagnosis.ts";
-import { freeDisk, readMachine } from "../machine.ts";
+import { readMachine } from "../machine.ts";
 import { addModel, findModel, type ModelOptions } from "../open-model.ts";
 import { applyConfig } from "../settings.ts";
 import { bold, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
@@ -47,7 +48,7 @@ async function diagnose(options: ModelOptions, version: string, problem: string 
     threads: coreLimit(),
     addon,
     model,
-    freeDiskBytes: freeDisk(model !== undefined && existsSync(model) ? model : process.cwd()),
+    freeDiskBytes: freeBytes(model !== undefined && existsSync(model) ? model : process.cwd()),
     configFile,
     configFound: existsSync(configFile),
     configProblem: problem,
