@@ -82,7 +82,7 @@ export interface MixtureOptions {
  */
 export function mixtureNamed(
   name: string,
-  { metadata, tensors }: { readonly metadata: Metadata; readonly tensors: readonly SourceTensor[] },
+  { metadata, tensors }: { readonly metadata: Metadata; readonly tensors: readonly Pick<SourceTensor, "name">[] },
   { informed, pure, overrides }: MixtureOptions,
 ): Recipe {
   const mixture = name.toUpperCase() as Mixture;

@@ -1,4 +1,6 @@
 import { fitRows } from "../convert/fit-rows.ts";
+import { mixtureNamed } from "../convert/mixtures.ts";
+import type { Metadata } from "../convert/source.ts";
 import { GrokError } from "../errors.ts";
 import { readConfig } from "../model/config.ts";
 import type { ModelConfig, ModelFile } from "../model/model.ts";
@@ -78,9 +80,35 @@ export function shapeOf(file: Named, name: string): ModelShape {
 
 /** The same model with its matrices in another type, but for the router: what `grok1 convert --type` writes. */
 export function inType(shape: ModelShape, type: TensorType): ModelShape {
+  return retyped(shape, ({ name, columns }) => (/ffn_gate_inp\.weight$/.test(name) ? "f32" : fitRows(type, columns)));
+}
+
+/** The same model in a mixture, importance known: what `grok1 quantize --type` writes. @throws GrokError `argument` for a name that is none. */
+export function inMixture(shape: ModelShape, mixture: string): ModelShape {
+  const { architecture, layers, heads, kvHeads, experts } = shape.config;
+  const counts = {
+    ...{
+      block_count: layers,
+      expert_count: experts,
+      "attention.head_count": heads,
+      "attention.head_count_kv": kvHeads,
+    },
+  };
+  const metadata: Metadata = [
+    ["general.architecture", { type: "string", value: architecture }],
+    ...Object.entries(counts).map(([key, value]) => [`${architecture}.${key}`, { type: "u32", value }] as const),
+  ];
+  const options = { informed: true, pure: false, overrides: [] };
+  const recipe = mixtureNamed(mixture, { metadata, tensors: shape.matrices }, options);
+  return retyped(shape, ({ name, type, count, rows, columns }) =>
+    recipe.typeOf({ name, shape: count > 1 ? [count, rows, columns] : [rows, columns], exact: type }),
+  );
+}
+
+function retyped(shape: ModelShape, typeOf: (matrix: MatrixShape) => TensorType): ModelShape {
   const before = shape.matrices.reduce((sum, { bytes }) => sum + bytes, 0);
   const matrices = shape.matrices.map((matrix): MatrixShape => {
-    const into = /ffn_gate_inp\.weight$/.test(matrix.name) ? "f32" : fitRows(type, matrix.columns);
+    const into = typeOf(matrix);
     return { ...matrix, type: into, bytes: encodedBytes(into, matrix.count * matrix.rows * matrix.columns) };
   });
   const after = matrices.reduce((sum, { bytes }) => sum + bytes, 0);

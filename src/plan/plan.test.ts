@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { startHub } from "../../test/support/hub-server.ts";
+import { planQuantization } from "../convert/quantize.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { webDefaults } from "../hub/request.ts";
 import { describeModel } from "../model/describe.ts";
@@ -12,7 +13,7 @@ import { type Capacity, estimate, type Kernels } from "./estimate.ts";
 import { tabledKernels } from "./kernel-rates.ts";
 import { knownModels, knownShape } from "./known-models.ts";
 import { type PlanMachine, readMachine } from "./machine.ts";
-import { bitsOf, bytesPerToken, inType, shapeOf } from "./model-shape.ts";
+import { bitsOf, bytesPerToken, inMixture, inType, shapeOf } from "./model-shape.ts";
 import { planFor } from "./plan.ts";
 import { openRemoteGguf } from "./remote.ts";
 
@@ -154,6 +155,26 @@ describe("a plan", () => {
     expect(types[0]!.estimate.onDisk).toBeGreaterThan(0);
     for (const { estimate: found } of types.slice(1)) expect(found.onDisk).toBe(0);
     expect(types.at(-1)!.quantization).toBe("q6_k");
+  });
+
+  it("has types and the usual mixtures by size, mixtures as the quantizer writes them", async () => {
+    const { rows } = await plan(machineNamed("desktop-128gb"));
+    const sizes = rows.map(({ estimate: { size } }) => size);
+    expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+    const gigabytes = Object.fromEntries(rows.map((row) => [row.quantization, Math.round(row.estimate.size / 1e9)]));
+    // Of Grok-1 as published by llama.cpp's quantizer, but for importance: 116 GB of Q2_K.
+    expect(gigabytes).toMatchObject({ q4_k: 178, Q4_K_M: 192, Q2_K: 116, IQ3_XS: 130 });
+    const path = join(models, "mixtral.gguf");
+    const file = openGguf(path);
+    const small = shapeOf(file, "m");
+    file.close();
+    for (const mixture of ["Q4_K_M", "Q3_K_L", "IQ3_M", "Q2_K"]) {
+      const { tensors } = planQuantization({ source: path, type: mixture, requantize: true });
+      const written = new Map(tensors.map(({ name, type }) => [name, type]));
+      for (const { name, type } of inMixture(small, mixture).matrices) {
+        expect([mixture, name, type]).toEqual([mixture, name, written.get(name)]);
+      }
+    }
   });
 
   it("says what would help most", async () => {

@@ -1,8 +1,9 @@
+import type { Mixture } from "../convert/mixtures.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { TensorType } from "../tensor/types.ts";
 import { type Capacity, type Estimate, estimate, type Kernels, type Limit } from "./estimate.ts";
 import type { PlanMachine } from "./machine.ts";
-import { bitsOf, inType, type ModelShape } from "./model-shape.ts";
+import { bitsOf, inMixture, inType, type ModelShape } from "./model-shape.ts";
 
 export interface PlanOptions {
   /** Tokens that keys and values are kept of. */
@@ -13,7 +14,7 @@ export interface PlanOptions {
 }
 
 export interface PlanRow {
-  /** A type's name, or "as it is": the file's own. */
+  /** A type's name, of all matrices; a mixture's, in capitals; or "as it is": the file's own. */
   readonly quantization: string;
   /** A weight. */
   readonly bits: number;
@@ -21,6 +22,7 @@ export interface PlanRow {
 }
 
 export interface Plan {
+  /** The largest first, but for the file's own. */
   readonly rows: readonly PlanRow[];
   /** Types that this build's kernels do not have. */
   readonly notRun: readonly string[];
@@ -37,10 +39,16 @@ export interface Change {
   readonly decode: number;
 }
 
-/** In the order of their size. */
-const quantizations: readonly TensorType[] = [
+/** All matrices in one. */
+const types: readonly TensorType[] = [
   ...(["f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "iq4_xs", "q3_k", "iq3_s", "iq3_xxs"] as const),
   ...(["q2_k", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_m", "iq1_s"] as const),
+];
+
+/** What files are usually published in, where it is not much the same as a type. */
+const mixtures: readonly Mixture[] = [
+  ...(["Q5_K_M", "Q4_K_M", "Q4_K_S", "Q3_K_L", "Q3_K_M", "Q2_K"] as const),
+  ...(["IQ3_M", "IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S"] as const),
 ];
 
 export const asItIs = "as it is";
@@ -63,12 +71,15 @@ export async function planFor(
   const capacity: Capacity = { ...machine, memory: machine.availableBytes };
   const rows: PlanRow[] = [];
   const notRun: string[] = [];
-  const shapes = new Map<string, ModelShape>();
-  if (own) shapes.set(asItIs, shape);
-  for (const type of quantizations) shapes.set(type, inType(shape, type));
+  const quantized = [
+    ...types.map((type) => [type, inType(shape, type)] as const),
+    ...mixtures.map((mixture) => [mixture, inMixture(shape, mixture)] as const),
+  ].sort(([, a], [, b]) => b.bytes - a.bytes);
+  const shapes = new Map<string, ModelShape>([...(own ? [[asItIs, shape] as const] : []), ...quantized]);
+  const parts = inParts(kernels);
   for (const [quantization, each] of shapes) {
     options.onRow?.(quantization);
-    const found = await estimate(each, capacity, kernels, options);
+    const found = await estimate(each, capacity, quantization === asItIs ? kernels : parts, options);
     if (found === undefined) notRun.push(quantization);
     else rows.push({ quantization, bits: bitsOf(each), estimate: found });
   }
@@ -76,7 +87,7 @@ export async function planFor(
   const chosen = recommended && shapes.get(recommended.quantization)!;
   return {
     ...{ rows, notRun, recommended, why: explain(recommended) },
-    changes: chosen ? await weighChanges(chosen, recommended.estimate, capacity, kernels, options) : [],
+    changes: chosen ? await weighChanges(chosen, recommended.estimate, capacity, parts, options) : [],
   };
 }
 
@@ -126,6 +137,23 @@ async function weighChanges(
   }
   const gain = ({ prefill, decode }: Change) => decode / now.decode + 0.1 * (prefill / now.prefill);
   return changes.sort((a, b) => gain(b) - gain(a));
+}
+
+/** Experts of several types take what their matrices do in experts of one: of a mixture nothing new has to be timed. */
+function inParts(kernels: Kernels): Kernels {
+  return {
+    ...kernels,
+    async experts(shape, tokens) {
+      if (shape.types.every((type) => type === shape.types[0])) return kernels.experts(shape, tokens);
+      let sum = 0;
+      for (const type of shape.types) {
+        const whole = await kernels.experts({ ...shape, types: [type, type, type] }, tokens);
+        if (whole === undefined) return undefined;
+        sum += whole / 3;
+      }
+      return sum;
+    },
+  };
 }
 
 /** Kernels that take a part of the time: for one token, and for many. */

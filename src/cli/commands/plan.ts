@@ -71,7 +71,7 @@ function render(found: ModelPlan, here: boolean): string {
       ],
       [2, 3, 4, 5, 6, 7, 8],
     ),
-    `\nprefill: tokens/s of a prompt of 512; decode: tokens/s after it; limited by: decoding\n`,
+    `\nprefill: tokens/s of a prompt of 512; decode: tokens/s after it; limited by: decoding\nin small letters all matrices in a type (convert --type), in capitals a mixture (quantize --type)\n`,
   ];
   if (notRun.length > 0) parts.push(`not run by this build: ${notRun.join(", ")}\n`);
   parts.push(`\nrecommended: ${recommended ? `${recommended.quantization}: ` : "none: "}${found.why}\n`);
