@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -189,6 +190,32 @@ napi_value load(napi_env env, napi_callback_info info) {
   });
 }
 
+// offer(slots: Int32Array)
+napi_value offer(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<1> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [slots, length] = elements<int32_t>(env, args.values[0], napi_int32_array, "expected an Int32Array");
+    backend.offer(slots, length);
+    return nullptr;
+  });
+}
+
+// guard(groups, reserve): a line for each group, of its two files and its limit with tabs between them
+napi_value guard(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    const Arguments<2> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    std::vector<MemoryGroup> groups;
+    std::istringstream lines(fromJs<std::string>(env, args.values[0]));
+    for (MemoryGroup group; std::getline(std::getline(lines, group.usage, '\t'), group.statistics, '\t') >> group.limit >> std::ws;) {
+      groups.push_back(group);
+    }
+    backend.guard(std::move(groups), fromJs<int64_t>(env, args.values[1]));
+    return nullptr;
+  });
+}
+
 // copy(bytes: Uint8Array)
 napi_value copy(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -288,6 +315,12 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"copy", copy},
         {"fetch", fetch},
         {"load", load},
+        {"offer", offer},
+        {"guard", guard},
+        {"hold", Method<&Store::hold>::call},
+        {"letGo", Method<&Store::letGo>::call},
+        {"dropped", Method<&Store::dropped>::call},
+        {"drops", Method<&Store::drops>::call},
         {"weight", weight},
         {"rotary", rotary},
         {"watch", watch},

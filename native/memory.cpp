@@ -66,6 +66,17 @@ Memory::~Memory() {
 #endif
 }
 
+void giveBack(const Memory& memory) {
+#if defined(_WIN32)
+  (void)memory;  // nobody asks for it there
+#else
+  // Whole pages that are in it.
+  const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE)), first = reinterpret_cast<uintptr_t>(memory.data());
+  const uintptr_t start = (first + page - 1) / page * page, end = (first + memory.size()) / page * page;
+  if (memory.size() >= kLarge && start < end) madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
+#endif
+}
+
 #if defined(_WIN32)
 
 namespace {

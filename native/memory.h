@@ -33,6 +33,9 @@ class Memory {
   size_t mapped_ = 0;
 };
 
+// The system has the pages of a large memory again, which reads as zeros from then on.
+void giveBack(const Memory& memory);
+
 // An open file mapped read-only: it stays mapped when the file is closed.
 class Mapping {
  public:

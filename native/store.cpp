@@ -133,10 +133,69 @@ int32_t Store::open(int32_t file, bool direct) {
 
 int32_t Store::addSlot(int64_t bytes) {
   if (bytes < 1 || bytes > (int64_t(1) << 44)) misuse("a slot of impossible size");
-  return rooms_.add(std::make_shared<Memory>(size_t(bytes) + DirectFile::kAlignment));
+  const auto room = std::make_shared<Room>();
+  room->memory = std::make_shared<Memory>(size_t(bytes) + DirectFile::kAlignment);
+  const std::lock_guard lock(roomsMutex_);
+  return rooms_.add(room);
 }
 
-void Store::freeSlot(int32_t slot) { rooms_.remove(slot); }
+void Store::freeSlot(int32_t slot) {
+  const std::lock_guard lock(roomsMutex_);
+  Room& room = *rooms_.get(slot);
+  room.dropped = true;  // also where it is still offered
+  room.memory.reset();
+  rooms_.remove(slot);
+}
+
+int32_t Store::hold(int32_t slot) {
+  const std::lock_guard lock(roomsMutex_);
+  Room& room = *rooms_.get(slot);
+  if (room.dropped) return 0;
+  room.held++;
+  return 1;
+}
+
+void Store::letGo(int32_t slot) {
+  const std::lock_guard lock(roomsMutex_);
+  Room& room = *rooms_.get(slot);
+  if (room.held < 1) misuse("a slot that nobody holds");
+  room.held--;
+}
+
+int32_t Store::dropped(int32_t slot) {
+  const std::lock_guard lock(roomsMutex_);
+  return rooms_.get(slot)->dropped ? 1 : 0;
+}
+
+void Store::offer(const int32_t* slots, size_t count) {
+  const std::lock_guard lock(roomsMutex_);
+  offered_.clear();
+  for (size_t i = count; i > 0; i--) offered_.push_back(rooms_.get(slots[i - 1]));
+}
+
+void Store::guard(std::vector<MemoryGroup> groups, int64_t reserve) {
+  if (guard_) misuse("memory is guarded already");
+  guard_ = std::make_shared<MemoryGuard>(std::move(groups), reserve, [this] { return dropOne(); });
+}
+
+double Store::drops() {
+  const std::lock_guard lock(roomsMutex_);
+  return double(drops_);
+}
+
+int64_t Store::dropOne() {
+  const std::lock_guard lock(roomsMutex_);
+  while (!offered_.empty()) {
+    const auto room = offered_.back();
+    offered_.pop_back();
+    if (room->dropped || room->held > 0) continue;  // what is held is offered anew soon
+    room->dropped = true;
+    drops_++;
+    giveBack(*room->memory);
+    return int64_t(room->memory->size());
+  }
+  return 0;
+}
 
 namespace {
 
@@ -150,7 +209,7 @@ uint8_t* firstBlock(const Memory& memory) {
 
 void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done) {
   const auto file = sources_.get(source).file;
-  const auto memory = rooms_.get(slot);
+  const auto memory = rooms_.get(slot)->memory;
   if (!file) misuse("only what was opened is loaded");
   if (offset < 0 || bytes < 1 || uint64_t(offset) > file->size() || uint64_t(bytes) > file->size() - uint64_t(offset)) {
     misuse("bytes that are not in their file");
@@ -161,7 +220,8 @@ void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, in
   // Whoever places it waits for it, so nobody reads what is being written.
   readers_.read(
       size_t(length),
-      [file, memory, to, from, needed](size_t part, size_t size) {
+      [file, memory, to, from, needed, guard = guard_](size_t part, size_t size) {
+        if (guard) guard->awaitRoom();
         const int64_t got = file->read(to + part, uint64_t(from) + part, size);
         if (got < 0) return int(-got);
         return got < std::min<int64_t>(int64_t(size), needed - int64_t(part)) ? Readers::kEnded : 0;
@@ -186,7 +246,7 @@ void Store::place(int32_t id, int32_t index, int32_t slot, int64_t at) {
     held.reset();
     return;
   }
-  const auto memory = rooms_.get(slot);
+  const auto memory = rooms_.get(slot)->memory;
   const int64_t bytes = matrix.rows * int64_t(matrix.rowBytes);
   if (at < 0 || at > int64_t(memory->size()) - kBlock - bytes) misuse("a matrix that does not fit into its slot");
   if (matrix.data == nullptr) w.absent--;

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <string>
 #include <vector>
 
+#include "guard.h"
 #include "handles.h"
 #include "matmul.h"
 #include "memory.h"
@@ -15,6 +18,11 @@ namespace grok1 {
 // Every method checks its numbers and shapes and throws Failure on misuse; methods are called on one JavaScript thread.
 class Store {
  public:
+  // Whoever reads does not wait for room any more.
+  ~Store() {
+    if (guard_) guard_->stop();
+  }
+
   // Makes slot `id` (a new one for -1) hold at least `elements` floats; returns its id.
   int32_t resize(int32_t id, int64_t elements);
   std::shared_ptr<Memory> memory(int32_t id) const;
@@ -38,7 +46,7 @@ class Store {
   // A file that weights may lie in without being mapped: their matrices are nowhere until each was loaded into a slot and placed there.
   // `direct`: read past the page cache where that can be; otherwise through it, and nothing stays in it.
   int32_t open(int32_t file, bool direct);
-  // Memory for what is loaded, taken as it is filled; given back at once when it is freed, which nothing may be placed in then.
+  // Memory for what is loaded, held, taken as it is filled; given back at once when it is freed, which nothing may be placed in then.
   int32_t addSlot(int64_t bytes);
   void freeSlot(int32_t slot);
   // Reads the whole blocks of DirectFile::kAlignment bytes around [offset, offset + bytes) of an opened file to `at` in a slot, on threads of
@@ -46,6 +54,16 @@ class Store {
   void load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done);
   // What is read ahead into a slot is waited for from now on.
   void hurry(int32_t slot);
+  // Holds a slot once more, or lets go of it once: what is not held may be dropped. Whether it still is what it was.
+  int32_t hold(int32_t slot);
+  void letGo(int32_t slot);
+  int32_t dropped(int32_t slot);
+  // Slots that may be dropped where others need their memory, in this order, once nobody holds them; in place of those said before.
+  void offer(const int32_t* slots, size_t count);
+  // Drops what was offered for as long as less than `reserve` bytes are available.
+  void guard(std::vector<MemoryGroup> groups, int64_t reserve);
+  // How many were dropped so far.
+  double drops();
   // A weight's matrix is at `at` in a slot; -1: nowhere. Whatever computes with what is nowhere is refused.
   void place(int32_t weight, int32_t matrix, int32_t slot, int64_t at);
 
@@ -97,7 +115,19 @@ class Store {
  private:
   Handles<Slot> slots_{"matrix"};
   Handles<Source> sources_{"source of weights"};
-  Handles<std::shared_ptr<Memory>> rooms_{"slot"};
+  // A slot. `held` and `dropped` by the mutex: the guard looks at them too.
+  struct Room {
+    std::shared_ptr<Memory> memory;
+    int held = 1;
+    bool dropped = false;
+  };
+  int64_t dropOne();
+
+  std::mutex roomsMutex_;
+  Handles<std::shared_ptr<Room>> rooms_{"slot"};
+  std::vector<std::shared_ptr<Room>> offered_;  // the last first
+  int64_t drops_ = 0;
+  std::shared_ptr<MemoryGuard> guard_;
   Readers readers_;
 };
 

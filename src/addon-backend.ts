@@ -57,7 +57,7 @@ interface AddonStore {
    * matrices was loaded into a slot and placed there. `direct`: read past the page cache, where that can be.
    */
   open(file: number, direct: boolean): number;
-  /** Memory for what is loaded, taken as it is filled; its number. */
+  /** Memory for what is loaded, held, taken as it is filled; its number. */
   slot(bytes: number): number;
   /** Gives a slot back at once, where nothing is placed in it. */
   freeSlot(slot: number): void;
@@ -69,6 +69,21 @@ interface AddonStore {
   load(source: number, offset: number, bytes: number, slot: number, at: number, ahead: boolean): Promise<void>;
   /** What is read ahead into a slot is waited for from now on. */
   hurry(slot: number): void;
+  /** Holds a slot once more, or lets go of it once. 0 for one that was dropped: it is no longer what it was. */
+  hold(slot: number): number;
+  letGo(slot: number): void;
+  /** 1 for a slot that was dropped. */
+  dropped(slot: number): number;
+  /** Slots that may be dropped, in this order, while nobody holds them; in place of those said before. */
+  offer(slots: Int32Array): void;
+  /**
+   * From now on a thread looks every few milliseconds at what memory is available, on the machine and in control groups, and drops what is
+   * offered for as long as that is less than `reserve` bytes. `groups` has a line for each: a file with the bytes in use, one with its
+   * statistics, and its limit, with tabs between them.
+   */
+  guard(groups: string, reserve: number): void;
+  /** How many slots were dropped so far. */
+  drops(): number;
   /** A weight's matrix is at `at` in a slot; -1: nowhere. */
   place(weight: number, matrix: number, slot: number, at: number): void;
 }

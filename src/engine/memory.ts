@@ -1,5 +1,7 @@
-import { availableMemory, memoryLimit } from "../machine/limits.ts";
+import type { Streaming } from "../kernels/native/slot-store.ts";
+import { availableMemory, memoryGroups, memoryLimit, watchAvailableMemory } from "../machine/limits.ts";
 import { type MemoryPlan, planMemory } from "../memory/budget.ts";
+import { governedLimit } from "../memory/governor.ts";
 import { describeModel } from "../model/describe.ts";
 import type { ModelFile } from "../model/model.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
@@ -23,7 +25,7 @@ export function expertLayer({ name }: Tensor): number | undefined {
 export function planModelMemory(file: ModelFile, options: EngineOptions): MemoryPlan & { readonly budget: number } {
   const budget = options.memory ?? defaultBudget();
   const { config } = describeModel(file);
-  const none = { streamed: false, experts: 0, batchTokens: 512, budget };
+  const none = { streamed: false, experts: 0, least: 0, batchTokens: options.batchTokens ?? 512, budget };
   if (config === undefined || config.experts === 0 || options.backend === "reference") return none;
   const settled = settleEngineOptions(options, { kvType: "f16" }, config, { path: file.path });
   let kept = 0;
@@ -49,7 +51,7 @@ export function planModelMemory(file: ModelFile, options: EngineOptions): Memory
     activations: 1.25 * 4 * ((10 + used) * width + 4 * heads * headSize + 3 * hidden + 4 * count) + vocab / 64,
   };
   try {
-    return { ...planMemory(demand, { budget, batchTokens: options.batchTokens }), budget };
+    return { ...planMemory(demand, { budget: within(budget), batchTokens: options.batchTokens }), budget };
   } catch (error) {
     // Nobody asked for a bound: the page cache does what it can.
     if (options.memory === undefined) return none;
@@ -57,9 +59,43 @@ export function planModelMemory(file: ModelFile, options: EngineOptions): Memory
   }
 }
 
+/** Least milliseconds from one look at what is available to the next. */
+const lookInterval = 50;
+
+/** What is left to others: they take some of it before anybody looks. */
+const reserveFor = (limit: number) => Math.min(2 ** 30, Math.max(2 ** 26, 0.025 * limit));
+
+/**
+ * How a streamed model yields to others. Within milliseconds a thread of the addon's drops experts that nobody computes with; what experts may
+ * take from then on is settled when a layer next asks for some.
+ */
+export function yieldMemory({ experts: most, least }: MemoryPlan): Pick<Streaming, "limit" | "guard"> {
+  const available = watchAvailableMemory();
+  const reserve = reserveFor(memoryLimit());
+  return { limit: govern({ most, least, reserve, available }), guard: { groups: memoryGroups(), reserve } };
+}
+
+function govern(bounds: { most: number; least: number; reserve: number; available: () => number }) {
+  const { most, least, reserve, available } = bounds;
+  let limit = most;
+  let looked = Number.NEGATIVE_INFINITY;
+  return (filled: number): number => {
+    const now = performance.now();
+    if (now - looked < lookInterval) return limit;
+    looked = now;
+    limit = governedLimit({ limit, filled, most, least, available: available(), reserve });
+    return limit;
+  };
+}
+
 /** Others need some too; where the system does not say what is available, more is left. */
 function defaultBudget(): number {
   const limit = memoryLimit();
   if (process.platform !== "linux") return 0.75 * limit;
-  return Math.max(0.5 * Math.min(limit, availableMemory()), availableMemory() - Math.max(0.05 * limit, 2 ** 29));
+  const available = availableMemory();
+  return Math.max(0.5 * available, available - Math.max(0.05 * limit, 2 ** 29));
 }
+
+/** What can be had of a budget: the reserve is not taken to be given back at once. */
+const within = (budget: number) =>
+  process.platform === "linux" ? Math.min(budget, availableMemory() - reserveFor(memoryLimit())) : budget;

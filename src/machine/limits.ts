@@ -109,21 +109,45 @@ function resourceLimit(root: string): number | undefined {
 
 /** Bytes that can be taken without others' giving way: on the machine, and in each control group with a limit. */
 export function availableMemory(system = thisSystem()): number {
-  const { root, freeBytes } = system;
-  const kilobytes = Number(/^MemAvailable:\s+(\d+) kB/m.exec(readSystemFile(join(root, "proc/meminfo")) ?? "")?.[1]);
-  const inGroups = controlGroups("memory", root).map((group) => {
+  return watchAvailableMemory(system)();
+}
+
+/** Control groups with a limit, for who reads them without us: a line for each, of usage, statistics and limit, with tabs between them. */
+export function memoryGroups({ root } = thisSystem()): string {
+  const lines = controlGroups("memory", root).flatMap((group) => {
+    const limit = least(["memory.max", "memory.limit_in_bytes"].map((name) => toNumber(join(group, name))));
+    const usage = ["memory.current", "memory.usage_in_bytes"]
+      .map((name) => join(group, name))
+      .find((path) => readSystemFile(path) !== undefined);
+    return limit === undefined || usage === undefined ? [] : [`${usage}\t${join(group, "memory.stat")}\t${limit}\n`];
+  });
+  return lines.join("");
+}
+
+/** The same for who asks often: where the system tells is found once. */
+export function watchAvailableMemory(system = thisSystem()): () => number {
+  const { root } = system;
+  const most = memoryLimit(system);
+  const groups = controlGroups("memory", root).flatMap((group) => {
     const limit = least(
       ["memory.max", "memory.high", "memory.limit_in_bytes"].map((name) => toNumber(join(group, name))),
     );
-    const used = least(["memory.current", "memory.usage_in_bytes"].map((name) => toNumber(join(group, name))));
-    if (limit === undefined || used === undefined) return Number.NaN;
-    // Pages of files count as used, and give way: version 1 counts a group's alone, and with those below it under total_.
-    const files = ["inactive_file", "active_file"].map(
-      (name) => statistic(group, `total_${name}`) || statistic(group, name) || 0,
-    );
-    return Math.max(1, limit - used + files[0]! + files[1]!);
+    return limit === undefined ? [] : [{ group, limit }];
   });
-  return Math.min(memoryLimit(system), kilobytes * 1024 || freeBytes, least(inGroups) ?? Number.POSITIVE_INFINITY);
+  const meminfo = join(root, "proc/meminfo");
+  return () => {
+    const kilobytes = Number(/^MemAvailable:\s+(\d+) kB/m.exec(readSystemFile(meminfo) ?? "")?.[1]);
+    const inGroups = groups.map(({ group, limit }) => {
+      const used = least(["memory.current", "memory.usage_in_bytes"].map((name) => toNumber(join(group, name))));
+      if (used === undefined) return Number.NaN;
+      // Pages of files count as used, and give way: version 1 counts a group's alone, and with those below it under total_.
+      const files = ["inactive_file", "active_file"].map(
+        (name) => statistic(group, `total_${name}`) || statistic(group, name) || 0,
+      );
+      return Math.max(1, limit - used + files[0]! + files[1]!);
+    });
+    return Math.min(most, kilobytes * 1024 || system.freeBytes, least(inGroups) ?? Number.POSITIVE_INFINITY);
+  };
 }
 
 const toNumber = (path: string) => Number(readSystemFile(path)?.trim() || Number.NaN);

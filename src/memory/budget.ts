@@ -20,8 +20,9 @@ export interface MemoryDemand {
 export interface MemoryPlan {
   /** Whether experts are brought as they are needed: they do not all fit. */
   readonly streamed: boolean;
-  /** Bytes for experts. */
+  /** Bytes for experts, and those below which not one token can be computed. */
   readonly experts: number;
+  readonly least: number;
   /** Tokens that a pass may have. */
   readonly batchTokens: number;
 }
@@ -46,9 +47,10 @@ export function planMemory(
   const { path, kept, experts, largestExpert, used, cache, activations } = demand;
   const usable = budget * (1 - margin) - programBytes - kept - cache;
   const usual = batchTokens ?? 512;
-  if (experts === 0 || usable >= experts + usual * activations) return { streamed: false, experts, batchTokens: usual };
   // One that is computed and one that is on its way.
   const least = Math.max(2, used) * largestExpert;
+  if (experts === 0 || usable >= experts + usual * activations)
+    return { streamed: false, experts, least, batchTokens: usual };
   const most = Math.min(mostBatchTokens, Math.floor(Math.max(usable / 8, usable - experts) / activations));
   const tokens = batchTokens ?? Math.max(32, most);
   const left = Math.floor(usable - tokens * activations);
@@ -61,5 +63,5 @@ export function planMemory(
       { path, budget, needed, kept, cache, expert: largestExpert },
     );
   }
-  return { streamed: true, experts: Math.min(left, experts + 8192), batchTokens: tokens };
+  return { streamed: true, experts: left, least, batchTokens: tokens };
 }

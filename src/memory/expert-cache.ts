@@ -39,6 +39,8 @@ export interface ExpertCache {
    * that is not possible as long as so many are held. `ahead`: nothing is given up for it that is likelier to be wanted.
    */
   admit(expert: number, bytes: number, ahead?: boolean): number[] | undefined;
+  /** All that is not held, what is to be given up first first. */
+  order(): number[];
   /** What could not be loaded after all. */
   remove(expert: number): void;
   /** Another limit. What is to be given up for it, as far as it is not held. */
@@ -131,6 +133,10 @@ export function createExpertCache(options: ExpertCacheOptions): ExpertCache {
       present.set(expert, { bytes: size, holds: 1 });
       used += size;
       return given;
+    },
+    order() {
+      const free = [...present.keys()].filter((expert) => present.get(expert)!.holds === 0);
+      return free.sort((a, b) => (sooner(a, b) ? -1 : sooner(b, a) ? 1 : 0));
     },
     remove,
     limit(next) {

@@ -10,7 +10,7 @@ import { encodedBytes } from "../../tensor/types.ts";
 import { openAdapters } from "../adapters.ts";
 import { openBackend } from "../backend.ts";
 import { createCore } from "../core.ts";
-import { expertLayer, planModelMemory } from "../memory.ts";
+import { expertLayer, planModelMemory, yieldMemory } from "../memory.ts";
 import { type EngineOptions, settleEngineOptions } from "../options.ts";
 import { answerMessages } from "./answer.ts";
 import { createCancellations, makeInterruptible } from "./interrupt.ts";
@@ -38,10 +38,14 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const experts = slots && (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, ...slots.counters }));
   const core = createCore(ops, model, settled, { interrupt, adapters, source: path, bindObserved, experts });
 
+  // Also while nobody asks for anything.
+  const governing = slots && setInterval(() => slots.govern(), 200);
+
   const { layers, kvHeads, headSize } = model.config;
   answerMessages(port, {
     core,
     onClose: () => {
+      clearInterval(governing);
       ops.close();
       file.close();
       port.close();
@@ -67,10 +71,12 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
 
 /** What is decided on memory, before anything is bound. */
 function streamingOf(file: GgufFile, options: EngineOptions): { streaming?: Streaming; batchTokens: number } {
-  const { streamed, experts: bytes, batchTokens } = planModelMemory(file, options);
+  const plan = planModelMemory(file, options);
+  const { streamed, experts: bytes, batchTokens } = plan;
   if (!streamed) return { batchTokens };
   const { layers, experts } = describeModel(file).config!;
-  return { streaming: { cache: createExpertCache({ bytes, layers, experts }), layerOf: expertLayer }, batchTokens };
+  const cache = createExpertCache({ bytes, layers, experts });
+  return { streaming: { cache, layerOf: expertLayer, ...yieldMemory(plan) }, batchTokens };
 }
 
 try {

@@ -14,6 +14,10 @@ export interface Streaming {
   readonly cache: ExpertCache;
   /** The layer whose experts a tensor holds, from 0; undefined for all others, which are brought as soon as they are bound. */
   readonly layerOf: (tensor: Tensor) => number | undefined;
+  /** Bytes that experts may take from now on, of which so many are `filled`: asked before each layer. Absent: what the cache began with. */
+  readonly limit?: (filled: number) => number;
+  /** What a thread of the addon's gives back at once, without asking, when others need memory: as for `AddonBackend.guard`. */
+  readonly guard?: { readonly groups: string; readonly reserve: number };
 }
 
 /** What a store of slots has done. */
@@ -41,8 +45,8 @@ export interface SlotStore extends ExpertStore {
   keep(weight: NativeWeight): void;
   /** When all that is kept is there. @throws GrokError `io` naming file and place. */
   ready(): Promise<void>;
-  /** Bytes that experts may take from now on. */
-  limit(bytes: number): void;
+  /** Holds experts to what they may take now. */
+  govern(): void;
 }
 
 interface Expert {
@@ -58,6 +62,8 @@ interface Expert {
 }
 
 const block = 4096;
+/** Milliseconds. */
+const offerInterval = 50;
 const roundUp = (bytes: number) => Math.ceil(bytes / block) * block;
 
 /**
@@ -68,7 +74,7 @@ const roundUp = (bytes: number) => Math.ceil(bytes / block) * block;
  */
 export function createSlotStore(
   native: AddonBackend,
-  { cache, layerOf: layerOfTensor }: Streaming,
+  { cache, layerOf: layerOfTensor, limit: govern, guard }: Streaming,
   open: (file: DataFile) => number,
 ): SlotStore {
   const counters: SlotCounters = {
@@ -112,6 +118,31 @@ export function createSlotStore(
     if (failed !== undefined) throw failed.reason;
   };
 
+  let drops = 0;
+  let offered = Number.NEGATIVE_INFINITY;
+  if (guard !== undefined) native.guard(guard.groups, guard.reserve);
+
+  /** False for what was given back meanwhile. */
+  const hold = (number: number): boolean => {
+    if (native.hold(experts.get(number)!.slot) === 0) {
+      forget(number);
+      return false;
+    }
+    cache.hold(number);
+    return true;
+  };
+  const letGo = (number: number) => {
+    const expert = experts.get(number);
+    if (expert === undefined) return;
+    native.letGo(expert.slot);
+    cache.letGo(number);
+    wake();
+  };
+  const forget = (number: number) => {
+    native.freeSlot(give(number));
+    cache.remove(number);
+  };
+
   const give = (expert: number) => {
     const { stacks, matrix, slot } = experts.get(expert)!;
     for (const { id } of stacks) native.place(id, matrix, -1, 0);
@@ -142,6 +173,10 @@ export function createSlotStore(
       if (fits) slot = freed;
       else native.freeSlot(freed);
     }
+    if (slot !== undefined && native.hold(slot) === 0) {
+      native.freeSlot(slot);
+      slot = undefined;
+    }
     slot ??= native.slot(bytes);
     const expert: Expert = { stacks, matrix, bytes, slot, there: false, ahead, loaded: Promise.resolve() };
     experts.set(number, expert);
@@ -164,18 +199,38 @@ export function createSlotStore(
     return expert;
   };
 
+  const filled = () => {
+    let bytes = 0;
+    for (const expert of experts.values()) if (expert.there) bytes += expert.bytes;
+    return bytes;
+  };
+  const settle = () => {
+    if (guard !== undefined) {
+      const dropped = native.drops();
+      if (dropped !== drops) for (const [number, { slot }] of experts) if (native.dropped(slot) === 1) forget(number);
+      drops = dropped;
+    }
+    const bytes = govern?.(filled());
+    if (bytes === undefined || bytes === cache.bytes) return;
+    for (const each of cache.limit(bytes)) native.freeSlot(give(each));
+    wake();
+  };
   const wake = () => {
     for (const each of waiting.splice(0)) each();
   };
-  const letGo = (number: number) => {
-    cache.letGo(number);
-    wake();
+  /** What may be given back while nobody looks. */
+  const offer = () => {
+    const now = performance.now();
+    if (guard === undefined || now - offered < offerInterval) return;
+    offered = now;
+    native.offer(Int32Array.from(cache.order(), (number) => experts.get(number)!.slot));
   };
 
   return {
     cache,
     counters,
     absent(stacks, some) {
+      settle();
       const numbers = some.map((matrix) => numberOf(stacks, matrix));
       const layer = layerOf(stacks[0]!);
       cache.ask(layer, numbers);
@@ -185,26 +240,26 @@ export function createSlotStore(
         counters.foretold += some.length;
         counters.foretoldRight += some.filter((matrix) => foretold.includes(matrix)).length;
       }
-      return some.filter((_, i) => {
+      const found = some.filter((_, i) => {
         const expert = experts.get(numbers[i]!);
         counters.asked++;
         if (expert?.ahead) {
           expert.ahead = false;
           counters.aheadAsked++;
         }
-        if (!expert?.there) return true;
+        if (!expert?.there || !hold(numbers[i]!)) return true;
         counters.there++;
-        cache.hold(numbers[i]!);
         return false;
       });
+      offer();
+      return found;
     },
     async fetch(stacks, matrix, wanted) {
       const number = numberOf(stacks, matrix);
       for (;;) {
         if (!wanted()) throw new GrokError("cancelled", "an expert that nobody wants any more");
         const known = experts.get(number);
-        if (known !== undefined) {
-          cache.hold(number);
+        if (known !== undefined && hold(number)) {
           native.hurry(known.slot);
           return known.loaded;
         }
@@ -247,10 +302,7 @@ export function createSlotStore(
     async ready() {
       await Promise.all(kept.splice(0));
     },
-    limit(bytes) {
-      for (const each of cache.limit(bytes)) native.freeSlot(give(each));
-      wake();
-    },
+    govern: settle,
   };
 }
 
