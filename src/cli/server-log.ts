@@ -1,19 +1,33 @@
-import type { LogEntry } from "../server/app.ts";
+import type { LogEntry } from "../server/log-entry.ts";
 import { escapeLine } from "./terminal.ts";
 
 export type LogForm = "text" | "json" | "none";
 
-/** A line for each request, on standard error; none for what is routine and went well. */
-export function createLog(form: LogForm): (entry: LogEntry) => void {
-  if (form === "none") return () => undefined;
-  const line = form === "json" ? jsonOf : lineOf;
-  return (entry) => {
-    if (entry.routine && entry.status < 400) return;
-    process.stderr.write(`${line(new Date().toISOString(), entry)}\n`);
-  };
+/** Lines on standard error. */
+export interface ServerLog {
+  /** A request that ended. */
+  write(entry: LogEntry): void;
+  /** What somebody should know who runs the server, whatever the log is. */
+  warn(message: string): void;
 }
 
-const jsonOf = (time: string, entry: LogEntry) => JSON.stringify({ time, level: levelOf(entry), ...entry });
+export function createLog(form: LogForm): ServerLog {
+  // What is routine and went well is of no interest.
+  const isTold = (entry: LogEntry) => !(entry.routine && entry.status < 400);
+  const put = (line: string) => void process.stderr.write(`${line}\n`);
+  const now = () => new Date().toISOString();
+  const json = (level: string, what: object) => put(JSON.stringify({ time: now(), level, ...what }));
+  if (form === "json") {
+    return {
+      write: (entry) => (isTold(entry) ? json(levelOf(entry), entry) : undefined),
+      warn: (message) => json("warn", { message }),
+    };
+  }
+  return {
+    write: (entry) => (form === "none" || !isTold(entry) ? undefined : put(lineOf(now(), entry))),
+    warn: (message) => put(`grok1: warning: ${escapeLine(message)}`),
+  };
+}
 
 const levelOf = ({ status }: LogEntry) => (status >= 500 && status !== 503 ? "error" : "info");
 
@@ -24,6 +38,7 @@ function lineOf(time: string, entry: LogEntry): string {
     ...(key === undefined ? [] : [`key ${escapeLine(key)}`]),
     ...(model === undefined ? [] : [`${escapeLine(model)}: ${promptTokens} + ${completionTokens} tokens`]),
     ...(error === undefined ? [] : [escapeLine(error)]),
+    ...(entry.said === undefined ? [] : [escapeLine(JSON.stringify(entry.said))]),
   ];
   return parts.join("  ");
 }

@@ -134,6 +134,18 @@ export const serverSettings = {
     read: choice("text", "json", "none"),
     usually: usualLog,
   },
+  logText: {
+    flags: "--log-text",
+    description: "what was asked and answered stands in the log too",
+    usually: "nothing of it does",
+  },
+  otlpEndpoint: {
+    flags: "--otlp-endpoint <url>",
+    description:
+      "collector to send requests to as OpenTelemetry's spans, over HTTP; OTEL_EXPORTER_OTLP_ENDPOINT and _HEADERS count too",
+    read: text(),
+    usually: "none",
+  },
 } as const satisfies Record<string, Setting>;
 
 export interface KeyEntry {

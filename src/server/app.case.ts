@@ -1,6 +1,7 @@
 import { loadModel } from "../generate/load.ts";
 import type { LanguageModel } from "../generate/types.ts";
-import { type App, type AppOptions, createApp, type LogEntry } from "./app.ts";
+import { type App, type AppOptions, createApp } from "./app.ts";
+import type { LogEntry } from "./log-entry.ts";
 import { createModelHost, type ModelHost } from "./models.ts";
 
 /** A server without a socket, over baby models, for tests. */

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { Hono } from "hono";
 import { GrokError } from "../errors.ts";
@@ -11,6 +10,8 @@ import { createGate } from "./gate.ts";
 import { grok1 } from "./grok1/dialect.ts";
 import { createGuard, type GuardOptions } from "./guard.ts";
 import { llamaCpp } from "./llama-cpp/dialect.ts";
+import { addResults, type Draft, draftEntry, type LogEntry } from "./log-entry.ts";
+import { createMeasures } from "./measures.ts";
 import type { ModelHost, ModelUse } from "./models.ts";
 import { ollama } from "./ollama/dialect.ts";
 import { openAi } from "./openai/dialect.ts";
@@ -29,6 +30,8 @@ export interface AppOptions extends GuardOptions {
   readonly quotas?: Readonly<Record<string, Quota>>;
   /** What a browser is shown; absent: nothing. */
   readonly page?: Page | undefined;
+  /** Whether the log has what was asked and answered. Default: false. */
+  readonly logsText?: boolean;
   /** Told of every request that ended. */
   readonly log: (entry: LogEntry) => void;
 }
@@ -45,26 +48,6 @@ export interface Limits {
   readonly outputTokens?: number | undefined;
 }
 
-/** A request as a log has it: nothing of what was said. */
-export interface LogEntry {
-  /** Of the answer. */
-  readonly id: string;
-  /** What its client calls it, where it does. */
-  readonly requestId: string;
-  readonly method: string;
-  readonly path: string;
-  readonly status: number;
-  readonly seconds: number;
-  readonly key: string | undefined;
-  readonly model: string | undefined;
-  readonly promptTokens: number;
-  readonly completionTokens: number;
-  /** What went wrong; of a defect its stack. */
-  readonly error: string | undefined;
-  /** A file of the page, or its look at how the server does: of no interest where all is well. */
-  readonly routine: boolean;
-}
-
 /** The server as a function from requests to responses. */
 export interface App {
   /** @param address where the request comes from */
@@ -78,7 +61,6 @@ const dialects = [anthropic, ollama, llamaCpp, grok1, openAi];
 
 const dialectOf = (path: string): Dialect => dialects.find((dialect) => dialect.owns(path))!;
 
-type Draft = { -readonly [K in keyof LogEntry]: LogEntry[K] };
 type Bindings = { Bindings: { entry: Draft } };
 
 export function createApp(options: AppOptions): App {
@@ -87,10 +69,14 @@ export function createApp(options: AppOptions): App {
   const hasKeys = Object.keys(options.keys).length > 0;
   const quotas = createQuotas(options.quota ?? {}, options.quotas ?? {});
   const gate = createGate(limits);
+  const measures = createMeasures(gate, models);
   const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
-  const oversee = (model: LanguageModel) =>
+  const oversee = (model: LanguageModel, entry: Draft) =>
     overseeModel(model, {
       settle: (given) => (most < (given.maxTokens ?? Number.POSITIVE_INFINITY) ? { ...given, maxTokens: most } : given),
+      asked(what) {
+        if (options.logsText) entry.said = { asked: [...(entry.said?.asked ?? []), what], answered: [] };
+      },
     });
   const app = new Hono<Bindings>();
   // Whatever goes wrong, here or on the way to here, is answered in one place.
@@ -106,18 +92,27 @@ export function createApp(options: AppOptions): App {
     const signal = AbortSignal.any([request.signal, gone.signal]);
     // As many listen as there are answers.
     setMaxListeners(0, signal);
+    const came = performance.now();
     const use = await (asked.computes ? enter(asked.model, signal) : models.use(asked.model, signal));
     entry.model = use.name;
+    entry.waitSeconds = (performance.now() - came) / 1000;
     const report: Served["report"] = (results) => {
-      const prompt = results[0]?.usage.promptTokens ?? 0;
-      const completion = results.reduce((sum, { usage }) => sum + usage.completionTokens, 0);
-      entry.promptTokens += prompt;
-      entry.completionTokens += completion;
-      quotas.spend(entry.key, prompt + completion);
+      const before = entry.promptTokens + entry.completionTokens;
+      addResults(entry, results);
+      const { said } = entry;
+      if (said) entry.said = { ...said, answered: [...said.answered, ...results.map(({ text }) => text)] };
+      quotas.spend(entry.key, entry.promptTokens + entry.completionTokens - before);
     };
     let held: Disposable | undefined = use;
     try {
-      const reply = asked.reply({ id: entry.id, name: use.name, model: oversee(use.model), signal, preferred, report });
+      const reply = asked.reply({
+        id: entry.id,
+        name: use.name,
+        model: oversee(use.model, entry),
+        signal,
+        preferred,
+        report,
+      });
       const pieces = asked.stream ? reply.pieces?.() : undefined;
       if (pieces === undefined) return Response.json(await reply.whole());
       held = undefined;
@@ -145,13 +140,15 @@ export function createApp(options: AppOptions): App {
 
   for (const dialect of dialects) {
     for (const [path, { read }] of Object.entries(dialect.endpoints)) {
-      app.post(path, async ({ req: { raw }, env: { entry } }) =>
-        answer(raw, entry, dialect, await read(raw, limits.bodyBytes)),
-      );
+      app.post(path, async ({ req: { raw }, env: { entry } }) => {
+        entry.route = path;
+        return await answer(raw, entry, dialect, await read(raw, limits.bodyBytes));
+      });
     }
     for (const [place, look] of Object.entries(dialect.lookups)) {
       const [method, path] = place.split(" ") as [string, string];
-      app.on(method, path, async ({ req }) => {
+      app.on(method, path, async ({ req, env: { entry } }) => {
+        entry.route = path;
         const param = (name: string) => req.param(name as never) ?? "";
         return Response.json(
           await look({ models, load: gate, preferred, request: req.raw, bodyBytes: limits.bodyBytes, param }),
@@ -159,14 +156,20 @@ export function createApp(options: AppOptions): App {
       });
     }
   }
-  app.get("/health", ({ json }) =>
-    json({
+  app.get("/health", ({ json, env: { entry } }) => {
+    entry.route = "/health";
+    return json({
       status: "ok",
       running: gate.running,
       waiting: gate.waiting,
       loaded: models.loaded().map(({ name }) => name),
-    }),
-  );
+    });
+  });
+
+  app.get("/metrics", async ({ text, env: { entry } }) => {
+    entry.route = "/metrics";
+    return text(await measures.text(), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+  });
 
   async function respond(request: Request, entry: Draft, address: string): Promise<Response> {
     try {
@@ -205,18 +208,14 @@ export function createApp(options: AppOptions): App {
     async fetch(request, address = "") {
       const began = performance.now();
       underWay++;
-      const id = randomBytes(12).toString("hex");
-      const entry: Draft = {
-        ...{ id, requestId: requestIdOf(request) ?? id, method: request.method, path: new URL(request.url).pathname },
-        ...{ status: 0, seconds: 0, key: undefined, model: undefined, promptTokens: 0, completionTokens: 0 },
-        ...{ error: undefined, routine: false },
-      };
+      const entry = draftEntry(request);
       const response = await respond(request, entry, address);
       const said = { "x-request-id": entry.requestId, ...guard.corsHeaders(request), ...shares(entry) };
       for (const [name, value] of Object.entries(said)) response.headers.set(name, value);
       const end = () => {
         entry.status = response.status;
         entry.seconds = (performance.now() - began) / 1000;
+        measures.count(entry);
         log(entry);
         if (--underWay === 0) drained();
       };
@@ -226,12 +225,6 @@ export function createApp(options: AppOptions): App {
       return response;
     },
   };
-}
-
-/** What a client or a proxy calls a request, where that can stand in a header and a log. */
-function requestIdOf({ headers }: Request): string | undefined {
-  const given = headers.get("x-request-id") ?? "";
-  return /^[\w.:/+=-]{1,128}$/.test(given) ? given : undefined;
 }
 
 function failureIn(entry: Draft, error: unknown): Failure {

@@ -6,6 +6,8 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 export interface Oversight {
   /** What a generation is asked with, of what a dialect made of its request. */
   settle<T extends GenerateOptions | ChatOptions>(options: T): T;
+  /** Told of what is asked: a prompt, or messages. */
+  asked(what: unknown): void;
 }
 
 /** Texts are turned into tokens beside everybody's requests: what cannot fit into the context is not worth the time. */
@@ -13,7 +15,7 @@ const mostCharactersPerToken = 32;
 const leastBound = 2 ** 16;
 
 /** A model, all of whose generations are overseen, and whose tokenizer is kept from texts that are far too long. */
-export function overseeModel(model: LanguageModel, { settle }: Oversight): LanguageModel {
+export function overseeModel(model: LanguageModel, { settle, asked }: Oversight): LanguageModel {
   type Place = Pick<Session, "generate" | "chat">;
   const { contextLength } = model.info;
   const most = Math.max(leastBound, mostCharactersPerToken * contextLength);
@@ -30,11 +32,13 @@ export function overseeModel(model: LanguageModel, { settle }: Oversight): Langu
   const overseen = (place: Place): Place => ({
     generate(prompt, options = {}): Generation {
       if (typeof prompt === "string") check(prompt);
+      asked(prompt);
       return place.generate(prompt, settle(options));
     },
     chat(messages, options = {}): Generation {
       const { templateVariables, tools } = options as ChatOptions;
       check(messages, templateVariables, tools);
+      asked(messages);
       return place.chat(messages, settle(options));
     },
   });

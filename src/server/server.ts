@@ -4,10 +4,11 @@ import { describeValue, GrokError } from "../errors.ts";
 import { loadModel } from "../generate/load.ts";
 import type { GenerateOptions, LanguageModel } from "../generate/types.ts";
 import { checkList, checkNames, checkText, checkTexts, checkWhole, withDefaults } from "../options.ts";
-import type { LogEntry } from "./app.ts";
 import { defaultServerOptions } from "./defaults.ts";
 import type { Listening } from "./listen.ts";
+import type { LogEntry } from "./log-entry.ts";
 import { type Quota, quotaNames } from "./quota.ts";
+import { createTracer, type TraceOptions } from "./spans.ts";
 
 export interface ServerOptions {
   /** The first answers whoever names none. */
@@ -48,6 +49,10 @@ export interface ServerOptions {
   readonly preferred?: GenerateOptions | undefined;
   /** Folder of a page that browsers are shown. Default: none. */
   readonly page?: string | undefined;
+  /** Where requests are sent to as spans of OpenTelemetry's. Default: nowhere. */
+  readonly traces?: TraceOptions | undefined;
+  /** Whether `onRequest` is told what was asked and answered. Default: false. */
+  readonly logsText?: boolean | undefined;
   /** Told of every request that ended. */
   readonly onRequest?: ((entry: LogEntry) => void) | undefined;
 }
@@ -76,7 +81,8 @@ export interface ModelServer extends AsyncDisposable {
 const optionNames = Object.keys({
   ...{ models: true, host: true, port: true, hosts: true, origins: true, keys: true, atOnce: true, waiting: true },
   ...{ bodyBytes: true, loaded: true, idleSeconds: true, preferred: true, onRequest: true, quota: true, quotas: true },
-  ...{ outputTokens: true, connections: true, stalledSeconds: true, behindProxy: true, page: true },
+  ...{ outputTokens: true, connections: true, stalledSeconds: true, behindProxy: true, traces: true, logsText: true },
+  ...{ page: true },
 } satisfies Record<keyof ServerOptions, true>);
 
 /** @throws GrokError `argument`. */
@@ -92,6 +98,10 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   for (const model of options.models) checkModel(model);
   checkText("host", host);
   if (page !== undefined) checkText("page", page);
+  if (options.traces && !/^https?:\/\//.test(options.traces.endpoint)) {
+    const message = `traces: ${describeValue(options.traces.endpoint)} is no address, expected http:// or https://`;
+    throw new GrokError("argument", message, { option: "traces" });
+  }
   checkTexts("hosts", hosts);
   checkTexts("origins", origins);
   for (const [name, hash] of Object.entries(keys)) {
@@ -113,14 +123,20 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     })),
     ...{ atOnce: loaded, idleSeconds },
   });
+  const tracer = options.traces && createTracer(options.traces);
   const app = createApp({
     ...{ models, preferred, keys, origins, quota, quotas, hosts: namesOf(options) },
-    ...{
-      limits: { atOnce, waiting, bodyBytes, outputTokens },
-      page: page === undefined ? undefined : readPage(page),
-      log: (entry) => onRequest?.(entry),
+    ...{ limits: { atOnce, waiting, bodyBytes, outputTokens }, logsText: options.logsText === true },
+    page: page === undefined ? undefined : readPage(page),
+    log(entry) {
+      tracer?.record(entry);
+      onRequest?.(entry);
     },
   });
+  const close = async () => {
+    await models.close();
+    await tracer?.close();
+  };
   return {
     fetch: (request) => app.fetch(request),
     async listen(signal = new AbortController().signal) {
@@ -129,8 +145,8 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
       const ports = options.port === undefined ? Array.from({ length: 10 }, (_, i) => port + i) : [port];
       return listenAt(ports, (port) => listen(app, { host, port, connections, stalledSeconds, behindProxy }));
     },
-    close: models.close,
-    [Symbol.asyncDispose]: models.close,
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

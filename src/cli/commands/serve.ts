@@ -1,12 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { ioError } from "../../bytes/io-error.ts";
 import type { GenerateOptions } from "../../generate/types.ts";
 import type { Quota } from "../../server/quota.ts";
 import { createServer } from "../../server/server.ts";
+import { createShortageWatch, readFills } from "../../server/shortage.ts";
+import type { TraceOptions } from "../../server/spans.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { createLog, type LogForm } from "../server-log.ts";
@@ -27,6 +29,8 @@ interface ServeOptions extends ModelOptions, Quota, Pick<GenerateOptions, (typeo
   readonly stalled?: number;
   readonly drain?: number;
   readonly log?: LogForm;
+  readonly logText?: boolean;
+  readonly otlpEndpoint?: string;
   readonly allowHost?: readonly string[];
   readonly allowOrigin?: readonly string[];
   readonly behindProxy?: boolean;
@@ -60,6 +64,7 @@ async function serve(options: ServeOptions): Promise<void> {
   const { drain: drainSeconds = usualDrain, log = usualLog, keyHash: keys = [] } = options;
   using ending = catchEnding();
   const files = filesOf(options);
+  const { write, warn } = createLog(log);
   await using server = await createServer({
     models: files.map((file) => ({
       file,
@@ -77,8 +82,10 @@ async function serve(options: ServeOptions): Promise<void> {
     quota: pick<Quota, keyof Quota>(options, ["requestsPerMinute", "tokensPerMinute", "tokensPerDay"]),
     preferred: pick(options, samplingSettings),
     ...(existsSync(pageFolder) && { page: pageFolder }),
-    onRequest: createLog(log),
+    ...{ onRequest: write, logsText: options.logText, traces: tracesOf(options, process.env, warn) },
   });
+  const look = createShortageWatch(warn);
+  const looking = setInterval(() => look(readFills(files.map(dirname))), shortageSeconds * 1000).unref();
   const { url, drain } = await server.listen(ending.signal);
   process.stdout.write(`${url}\n`);
   if (process.stderr.isTTY) {
@@ -87,6 +94,25 @@ async function serve(options: ServeOptions): Promise<void> {
   }
   await ended(ending.signal);
   await drain(AbortSignal.timeout(drainSeconds * 1000));
+  clearInterval(looking);
+}
+
+/** So often memory and disks are looked at. */
+const shortageSeconds = 30;
+
+/** What OpenTelemetry's own variables say counts where ours say nothing. */
+function tracesOf(
+  { otlpEndpoint }: ServeOptions,
+  environment: NodeJS.ProcessEnv,
+  onFailure: (message: string) => void,
+): TraceOptions | undefined {
+  const endpoint = otlpEndpoint ?? environment.OTEL_EXPORTER_OTLP_ENDPOINT;
+  if (!endpoint) return undefined;
+  const pairs = (environment.OTEL_EXPORTER_OTLP_HEADERS ?? "").split(",").flatMap((pair) => {
+    const [, name, value] = /^\s*([^=\s]+)\s*=(.*)$/.exec(pair) ?? [];
+    return name === undefined || value === undefined ? [] : [[name, decodeURIComponent(value.trim())] as const];
+  });
+  return { endpoint, headers: Object.fromEntries(pairs), onFailure };
 }
 
 /** Where the page is that is built with the program. */
