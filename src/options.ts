@@ -27,13 +27,14 @@ export function withDefaults<O extends object, K extends keyof O>(
   return { ...defaults, ...Object.fromEntries(given) } as O & Required<Pick<O, K>>;
 }
 
-function nearestName(name: string, known: readonly string[]): string {
+/** Of known names the one that takes the fewest changes. */
+export function nearestName(name: string, known: readonly string[]): string {
   const distances = known.map((other) => countEdits(name.toLowerCase(), other.toLowerCase()));
   return known[distances.indexOf(Math.min(...distances))]!;
 }
 
 /** Characters to insert, delete or replace to make `b` of `a` (Levenshtein 1965). */
-function countEdits(a: string, b: string): number {
+export function countEdits(a: string, b: string): number {
   let above = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

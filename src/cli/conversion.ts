@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { partialName } from "../bytes/resumable-write.ts";
 import type { ConversionPlan, ConvertProgress, ConvertResult } from "../convert/convert.ts";
+import { counted } from "../errors.ts";
 import { catchInterrupt } from "./interrupt.ts";
 import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument, table } from "./terminal.ts";
 
@@ -32,7 +33,7 @@ export function renderPlan({ source, kind, tensors, storedBytes, bytes }: Conver
     from === undefined ? stored : `${stored}, in ${escapeLine(from)}`,
   ]);
   return `${table([["tensor", "shape", "written as", "size", "stored as"], ...rows], [3])}
-${escapeLine(source)} is ${kind}: ${tensors.length} tensors, ${formatBytes(storedBytes)} to read, a file of ${formatBytes(bytes)} to write
+${escapeLine(source)} is ${kind}: ${counted(tensors.length, "tensor")}, ${formatBytes(storedBytes)} to read, a file of ${formatBytes(bytes)} to write
 `;
 }
 
@@ -75,5 +76,5 @@ export async function runConversion<R extends object>(
 /** `OUT: 12 tensors, 3 of them by an earlier run, 1.2 GB` */
 export function renderWritten({ out, tensors, bytes, kept }: ConvertResult): string {
   const before = kept > 0 ? `, ${kept} of them by an earlier run` : "";
-  return `${escapeLine(out)}: ${tensors.length} tensors${before}, ${formatBytes(bytes)}`;
+  return `${escapeLine(out)}: ${counted(tensors.length, "tensor")}${before}, ${formatBytes(bytes)}`;
 }

@@ -1,3 +1,5 @@
+import { counted } from "../errors.ts";
+
 /** The texts of the chat and of the first run, in the languages that they come in. */
 
 export type Language = "en" | "es";
@@ -26,7 +28,7 @@ const english = {
   grok1 --help         all commands
 `,
   welcome: (model: string, context: number) =>
-    `${model}, ${context} tokens of context. /help for help, /exit to leave.`,
+    `${model}, ${counted(context, "token")} of context. /help for help, /exit to leave.`,
   packagedModel:
     "This is the package's own small model: ask it for a story, in English. -m FILE talks with another one.",
   plainTemplate: "This model has no chat template: it may not be made for conversation.",
@@ -55,18 +57,18 @@ const english = {
   noAdapters: "The model was loaded without adapters: --lora FILE loads one.",
   adapterOff: "off",
   adapterUnknown: (name: string, known: string) => `There is no adapter ${name}. Adapters: ${known}.`,
-  saved: (path: string, count: number) => `${count} messages written to ${path}.`,
+  saved: (path: string, count: number) => `${counted(count, "message")} written to ${path}.`,
   overwrites: (path: string) => `${path} is there already. Overwrite it? (y/n)`,
   yes: ["y", "yes"],
   no: ["", "n", "no"],
   notDone: "It stays as it is.",
-  reading: (done: number, total: number) => `reading: ${done} of ${total} tokens`,
-  loaded: (path: string, count: number) => `${count} messages read from ${path}.`,
+  reading: (done: number, total: number) => `reading: ${done} of ${counted(total, "token")}`,
+  loaded: (path: string, count: number) => `${counted(count, "message")} read from ${path}.`,
   needsFile: (command: string) => `${command} needs a file name.`,
   nothingToRetry: "There is nothing to answer again.",
   unknownCommand: (command: string, near: string | undefined) =>
     `There is no command ${command}.${near ? ` Did you mean ${near}?` : ""} /help lists them.`,
-  stats: (tokens: number, rate: string) => `${tokens} tokens, ${rate} tokens/s`,
+  stats: (tokens: number, rate: string) => `${counted(tokens, "token")}, ${rate} tokens/s`,
   stopped: "stopped",
   reachedLength: "cut at the greatest length (--max-tokens)",
   contextFull: "The context is full: /clear begins anew, and --context N makes room for more.",
@@ -98,7 +100,8 @@ const spanish: typeof english = {
   grok1 inspect ARCHIVO   qué hay en un archivo       grok1 doctor   si este ordenador está bien preparado
   grok1 --help            todas las órdenes
 `,
-  welcome: (model, context) => `${model}, ${context} tokens de contexto. /help muestra la ayuda, /exit termina.`,
+  welcome: (model, context) =>
+    `${model}, ${counted(context, "token")} de contexto. /help muestra la ayuda, /exit termina.`,
   packagedModel:
     "Este es el pequeño modelo del propio paquete: pídale un cuento, mejor en inglés. Con -m ARCHIVO se habla con otro.",
   plainTemplate: "Este modelo no trae plantilla de conversación: quizá no esté hecho para conversar.",
@@ -132,13 +135,13 @@ const spanish: typeof english = {
   yes: ["s", "si", "sí", "y"],
   no: ["", "n", "no"],
   notDone: "Queda como está.",
-  reading: (done, total) => `leyendo: ${done} de ${total} tokens`,
+  reading: (done, total) => `leyendo: ${done} de ${counted(total, "token")}`,
   loaded: (path, count) => `${count} mensajes leídos de ${path}.`,
   needsFile: (command) => `${command} necesita un nombre de archivo.`,
   nothingToRetry: "No hay nada que responder otra vez.",
   unknownCommand: (command, near) =>
     `No hay orden ${command}.${near ? ` ¿Quiso decir ${near}?` : ""} /help las muestra todas.`,
-  stats: (tokens, rate) => `${tokens} tokens, ${rate} tokens/s`,
+  stats: (tokens, rate) => `${counted(tokens, "token")}, ${rate} tokens/s`,
   stopped: "detenida",
   reachedLength: "cortada en la longitud máxima (--max-tokens)",
   contextFull: "El contexto está lleno: /clear empieza de nuevo, y --context N da más lugar.",

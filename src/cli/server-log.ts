@@ -1,3 +1,4 @@
+import { counted } from "../errors.ts";
 import type { LogEntry } from "../server/log-entry.ts";
 import { escapeLine } from "./terminal.ts";
 
@@ -36,7 +37,7 @@ function lineOf(time: string, entry: LogEntry): string {
   const parts = [
     ...[time, requestId, method, escapeLine(path), status, `${(seconds * 1000).toFixed(0)} ms`],
     ...(key === undefined ? [] : [`key ${escapeLine(key)}`]),
-    ...(model === undefined ? [] : [`${escapeLine(model)}: ${promptTokens} + ${completionTokens} tokens`]),
+    ...(model === undefined ? [] : [`${escapeLine(model)}: ${promptTokens} + ${counted(completionTokens, "token")}`]),
     ...(error === undefined ? [] : [escapeLine(error)]),
     ...(entry.said === undefined ? [] : [escapeLine(JSON.stringify(entry.said))]),
   ];

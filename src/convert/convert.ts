@@ -139,6 +139,9 @@ export async function writeConversion(
   recipe: Recipe,
   { out, signal, onProgress, threads, importance, rounding }: WriteOptions,
 ): Promise<ConvertResult> {
+  if (out === "-") {
+    throw new GrokError("argument", "-: a model is written at many places, expected a file's name", { path: out });
+  }
   refuseOwnFiles(out, source.files, "a file of the source");
   const encoder = createRowEncoder(threads === undefined ? {} : { threads });
   try {

@@ -1,5 +1,6 @@
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
+import { checkIsModel } from "../model/kind.ts";
 import { decodeRow } from "../tensor/decode.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes } from "../tensor/types.ts";
@@ -13,11 +14,12 @@ const written = /^(split\.|general\.(file_type|quantization_version|alignment)$)
 export function openGgufSource(path: string): ModelSource {
   const file = openGguf(path);
   try {
+    checkIsModel(file);
     checkKnown(file);
     const keys = [...file.metadata.keys()].filter((key) => !written.test(key));
     return {
       path,
-      kind: file.paths.length > 1 ? `a GGUF model in ${file.paths.length} files` : "a GGUF file",
+      kind: file.paths.length > 1 ? `a GGUF model in ${counted(file.paths.length, "file")}` : "a GGUF file",
       metadata: keys.map((key) => [key, file.metadata.encoded(key)] as const),
       tensors: [...file.tensors.values()].map(sourceTensor),
       files: file.paths,

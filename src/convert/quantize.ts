@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import { checkNames, checkText } from "../options.ts";
 import { type TensorType, tensorTypes } from "../tensor/types.ts";
 import {
@@ -179,10 +179,13 @@ function warningsOf(
     warnings.push(`${low.type} without importance loses much: make some with grok1 imatrix, or --calibrate by a text`);
   }
   if (missing.length > 0) {
-    warnings.push(`${importance!.path} says nothing of ${missing.length} matrices, ${missing[0]} among them`);
+    warnings.push(
+      `${importance!.path} says nothing of ${counted(missing.length, "matrix", "matrices")}, ${missing[0]} among them`,
+    );
   }
   const other = tensors.filter(({ shape, type }) => isMatrix(shape) && type === "f16").length;
   const most = tensors.filter(({ shape }) => isMatrix(shape)).length;
-  if (other > 0 && 2 * other < most) warnings.push(`rows of ${other} matrices fill no blocks: these are f16`);
+  if (other > 0 && 2 * other < most)
+    warnings.push(`rows of ${counted(other, "matrix", "matrices")} fill no blocks: these are f16`);
   return warnings;
 }

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import type { XaiTensor } from "../formats/xai/checkpoint.ts";
 import { grok1Config, type XaiConfig } from "../formats/xai/config.ts";
 
@@ -67,7 +67,7 @@ export function readMeasures(tensors: ReadonlyMap<string, XaiTensor>, config: Xa
   }
   const settings = { ...grok1Config, ...config };
   if (settings.num_selected_experts > experts) {
-    throw disagree("num_selected_experts", settings.num_selected_experts, `there are ${experts} experts`);
+    throw disagree("num_selected_experts", settings.num_selected_experts, `there are ${counted(experts, "expert")}`);
   }
   return {
     ...{ layers, width, vocab, heads, kvHeads, headSize, experts, hidden },

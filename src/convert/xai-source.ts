@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { readWhole } from "../bytes/whole-file.ts";
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import { fileBytes, isCheckpoint, openCheckpoint, type XaiTensor } from "../formats/xai/checkpoint.ts";
 import { readXaiConfig } from "../formats/xai/config.ts";
 import type { PickledArray } from "../formats/xai/pickle-values.ts";
@@ -53,7 +53,7 @@ export function openXaiSource(path: string): ModelSource {
   const tokenizer = tokenizerPath === undefined ? [] : readTokenizer(tokenizerPath, measures);
   return {
     path,
-    kind: `a checkpoint as xAI released it, ${measures.layers} layers`,
+    kind: `a checkpoint as xAI released it, ${counted(measures.layers, "layer")}`,
     metadata: [...modelMetadata(measures, config.name ?? "Grok-1"), ...tokenizer],
     tensors: ggufOrder(measures.layers).map(([name, own]) => sourceTensor(name, byName.get(own)!)),
     files: [...found.map((tensor) => tensor.path), configPath, tokenizerPath].filter((file) => file !== undefined),
@@ -64,9 +64,13 @@ export function openXaiSource(path: string): ModelSource {
 function readTokenizer(path: string, { vocab }: XaiMeasures): Metadata {
   const model = readSentencePieceModel(readWhole(path, maxModelBytes), path);
   if (model.pieces.count > vocab) {
-    throw new GrokError("shape", `${path}: ${model.pieces.count} pieces, and the embedding has ${vocab} rows`, {
-      path,
-    });
+    throw new GrokError(
+      "shape",
+      `${path}: ${counted(model.pieces.count, "piece")}, and the embedding has ${vocab} rows`,
+      {
+        path,
+      },
+    );
   }
   // xAI's code puts nothing before a prompt.
   return tokenizerMetadata(model, vocab, false);

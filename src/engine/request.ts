@@ -1,4 +1,4 @@
-import { describeValue, GrokError } from "../errors.ts";
+import { counted, describeValue, GrokError } from "../errors.ts";
 import { checkWhole, withDefaults } from "../options.ts";
 import { type BeamSearch, defaultBeamOptions, startBeams } from "../sampling/beam.ts";
 import { defaultSamplingOptions, type SamplingOptions } from "../sampling/options.ts";
@@ -154,7 +154,7 @@ export function checkRequest(
   if (room < (maxTokens === 0 ? 0 : 1)) {
     throw new GrokError(
       "capacity",
-      `the prompt has ${tokens.length} tokens, but prompt and answer together must fit into a context of ${contextLength}`,
+      `the prompt has ${counted(tokens.length, "token")}, but prompt and answer together must fit into a context of ${contextLength}`,
       { promptTokens: tokens.length, contextLength },
     );
   }
@@ -195,7 +195,7 @@ function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
 export function checkLength(tokens: ArrayLike<number>, vocab: number, contextLength: number): void {
   checkTokens(tokens, vocab);
   if (tokens.length <= contextLength) return;
-  throw new GrokError("capacity", `${tokens.length} tokens do not fit into a context of ${contextLength}`, {
+  throw new GrokError("capacity", `${counted(tokens.length, "token")} do not fit into a context of ${contextLength}`, {
     tokens: tokens.length,
     contextLength,
   });

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { loadAddon } from "../addon.ts";
 import type { MatrixRounding, Rounding } from "../convert/convert.ts";
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 import { createNative } from "../kernels/native/native.ts";
 import type { Batch, KvCache, Matrix, Ops } from "../kernels/ops.ts";
@@ -112,7 +112,7 @@ export function openCalibration(path: string, text: string, options: Calibration
     if (count < 1) {
       throw new GrokError(
         "argument",
-        `calibration: the text has ${ids.length} tokens, expected at least ${context}, and better ${most * context}`,
+        `calibration: the text has ${counted(ids.length, "token")}, expected at least ${context}, and better ${most * context}`,
         { tokens: ids.length, context },
       );
     }

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 export const defaultChunkTokens = 512;
@@ -27,7 +27,7 @@ export function cutChunks(
   if (tokens.length < least * context) {
     throw new GrokError(
       "argument",
-      `${what}: the text has ${tokens.length} tokens; chunks of ${context} need at least ${least * context}`,
+      `${what}: the text has ${counted(tokens.length, "token")}; chunks of ${context} need at least ${least * context}`,
       { tokens: tokens.length, context },
     );
   }

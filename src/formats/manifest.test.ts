@@ -40,7 +40,7 @@ describe("a manifest", () => {
       (m) => ({ ...m, file: "../x.gguf" }),
       /file is "\.\.\/x.gguf", expected a name without a folder/,
     ],
-    ["a drive", (m) => ({ ...m, file: "..\\x" }), /without a folder/],
+    ["a drive", (m) => ({ ...m, file: "C:\\x" }), /without a folder/],
     ["a negative size", (m) => ({ ...m, size: -1 }), /size is -1/],
     ["a short hash", (m) => ({ ...m, sha256: "abc" }), /sha256 is "abc", expected 64/],
     ["no tensors", (m) => ({ ...m, tensors: {} }), /tensors is an object, expected a list/],

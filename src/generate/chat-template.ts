@@ -1,4 +1,5 @@
 import { GrokError } from "../errors.ts";
+import type { ModelFile } from "../model/model.ts";
 import { createTemplate, type Rendering, type Template } from "../template/template.ts";
 import type { ChatMessage } from "./types.ts";
 
@@ -28,11 +29,23 @@ const roles: ReadonlySet<string> = new Set([
 /** Longest template taken from a file: real ones have up to some 40,000 characters. */
 export const longestTemplate = 131_072;
 
+/** The source of a model's own template; an empty one is none. @throws GrokError `format` where it is no text. */
+export function templateOf({ path, metadata }: Pick<ModelFile, "path" | "metadata">): string | undefined {
+  const own = metadata.get("tokenizer.chat_template");
+  if (own !== undefined && typeof own !== "string") {
+    throw new GrokError("format", `${path}: tokenizer.chat_template is not a text`, { path });
+  }
+  return own?.trim() === "" ? undefined : own;
+}
+
 /**
  * A Jinja template, as model files carry it. It is a program that somebody else wrote: it sees only the messages and the
  * variables given, and what it does is bounded. Parsed at the first use.
  */
 export function createJinjaTemplate(source: string, path: string): ChatTemplate {
+  if (source.trim() === "") {
+    throw new GrokError("argument", "chatTemplate is empty, expected a Jinja template", { option: "chatTemplate" });
+  }
   if (source.length > longestTemplate) {
     throw new GrokError(
       "format",

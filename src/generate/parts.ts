@@ -1,10 +1,9 @@
-import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { describeModel, type ModelDescription } from "../model/describe.ts";
 import { checkIsModel } from "../model/kind.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type ChatTemplate, createJinjaTemplate, plainTemplate } from "./chat-template.ts";
+import { type ChatTemplate, createJinjaTemplate, plainTemplate, templateOf } from "./chat-template.ts";
 
 /** What a caller's thread reads of a model file. */
 export interface ModelParts {
@@ -24,11 +23,7 @@ export function readParts(path: string, chatTemplate: string | undefined): Model
   const file = openGguf(path);
   try {
     checkIsModel(file);
-    const own = file.metadata.get("tokenizer.chat_template");
-    if (own !== undefined && typeof own !== "string") {
-      throw new GrokError("format", `${path}: tokenizer.chat_template is not a text`, { path });
-    }
-    const source = chatTemplate ?? own;
+    const source = chatTemplate ?? templateOf(file);
     return {
       description: describeModel(file),
       tokenizer: tokenizerFromGguf(file.metadata, path),

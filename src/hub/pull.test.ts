@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Asked, gitSha1, type HubServer, sha256, startHub } from "../../test/support/hub-server.ts";
 import { type PullOptions, pull } from "./pull.ts";
 import type { Web } from "./request.ts";
@@ -300,9 +300,29 @@ describe("pull", () => {
     await expect(bring()).rejects.toMatchObject({ code: "io", message: expect.stringMatching(/HF_TOKEN/) });
     expect(asked).toBe(1);
     await expect(pull("me/model@none", { ...web(), into: { folder } })).rejects.toMatchObject({ code: "io" });
-    for (const wrong of ["a/b/c", "../x", "a b", "me/model@../x", "me/model@a b", "@main", ""]) {
+    for (const wrong of ["model", "a/b/c", "../x", "a b", "me/model@../x", "me/model@a b", "@main", ""]) {
       await expect(pull(wrong, { ...web(), into: { folder } })).rejects.toMatchObject({ code: "argument" });
     }
+  });
+
+  it("is told at once where nobody can be reached, but by a download that is under way", async () => {
+    const online = globalThis.fetch;
+    let asked = 0;
+    const offline = async () => {
+      asked++;
+      throw new TypeError("fetch failed", { cause: Object.assign(new Error("none"), { code: "ENOTFOUND" }) });
+    };
+    const told = { code: "io", message: expect.stringMatching(/127\.0\.0\.1 cannot be reached .*online\?$/) };
+    vi.stubGlobal("fetch", offline);
+    await expect(bring()).rejects.toMatchObject(told);
+    expect(asked).toBe(1);
+    // Twice in the middle.
+    vi.stubGlobal("fetch", (...request: Parameters<typeof fetch>) =>
+      String(request[0]).includes("/resolve/") && asked++ % 2 === 1 && asked < 6 ? offline() : online(...request),
+    );
+    await bring();
+    expectWhole();
+    vi.unstubAllGlobals();
   });
 
   it("asks for space before the first byte, and keeps what was there when the disk is full", async () => {

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 
 /** How to reach a hub. */
 export interface Web {
@@ -83,20 +83,20 @@ export async function request(web: Web, url: string, headers: Readonly<Record<st
   }
 }
 
-/** Repeats what fails for a moment. `progressed`: whether it brought something since it was last asked. */
-export async function withRetries<T>(
-  web: Web,
-  attempt: () => Promise<T>,
-  progressed: () => boolean = () => false,
-): Promise<T> {
+/**
+ * Repeats what fails for a moment. Who cannot be reached at all is told so at once, but by a download that is under way: a connection may
+ * come back.
+ * @param progressed of a download: whether it brought something since it was last asked.
+ */
+export async function withRetries<T>(web: Web, attempt: () => Promise<T>, progressed?: () => boolean): Promise<T> {
   for (let failures = 0; ; ) {
     try {
       return await attempt();
     } catch (error) {
-      if (!isTransient(error)) throw error;
-      failures = progressed() ? 1 : failures + 1;
+      if (!isTransient(error) || (error.details.unreachable && progressed === undefined)) throw error;
+      failures = progressed?.() ? 1 : failures + 1;
       if (failures >= web.attempts) {
-        const message = `${error.message} (${failures} attempts)`;
+        const message = `${error.message} (${counted(failures, "attempt")})`;
         throw new GrokError("io", message, { url: error.details.url ?? null, attempts: failures }, error);
       }
       const own = Math.min(30, web.pauseSeconds * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
@@ -123,6 +123,9 @@ function sleep(seconds: number, signal: AbortSignal | undefined): Promise<void> 
 function cancelled(signal: AbortSignal | undefined): GrokError {
   return new GrokError("cancelled", "the download was cancelled", {}, signal?.reason);
 }
+
+/** No name server or no way, as a computer has it that is offline. */
+const unreachable = /^(ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ENETDOWN)$/;
 
 /** Ends a request when its caller cancels, or when nothing comes for too long. */
 function createWatch(web: Web, url: string) {
@@ -156,6 +159,11 @@ function createWatch(web: Web, url: string) {
       if (web.signal?.aborted) return cancelled(web.signal);
       if (stalled) return transient(`${url}: nothing came for ${web.stallSeconds} s`, { url });
       const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+      if (unreachable.test(code ?? "")) {
+        const message = `${url}: ${new URL(url).hostname} cannot be reached (${code}): is this computer online?`;
+        return new GrokError("io", message, { url, transient: true, unreachable: true });
+      }
       return transient(`${url}: the connection failed: ${cause instanceof Error ? cause.message : cause}`, { url });
     },
   };

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import type { ModelConfig, ModelFile } from "./model.ts";
 
 /** A file's metadata under its architecture's prefix. */
@@ -94,13 +94,21 @@ export function readConfig(file: ModelFile): ModelConfig {
   const experts = settings.count("expert_count", { least: 0, most: most.experts }, 0);
   const used = settings.count("expert_used_count", { least: 0, most: most.experts }, 0);
   if (used > experts || (experts > 0 && used === 0)) {
-    throw new GrokError("format", `${path}: ${used} of ${experts} experts used a token`, { path, experts, used });
+    throw new GrokError("format", `${path}: ${used} of ${counted(experts, "expert")} used a token`, {
+      path,
+      experts,
+      used,
+    });
   }
   const layers = settings.count("block_count", upTo(most.layers));
   if (layers * experts > most.matrices) {
-    throw new GrokError("format", `${path}: ${experts} experts in each of ${layers} layers, expected fewer`, {
-      ...{ path, experts, layers },
-    });
+    throw new GrokError(
+      "format",
+      `${path}: ${counted(experts, "expert")} in each of ${counted(layers, "layer")}, expected fewer`,
+      {
+        ...{ path, experts, layers },
+      },
+    );
   }
   const hidden = settings.count("feed_forward_length", upTo(most.hidden));
   const context = settings.count("context_length", upTo(most.context));

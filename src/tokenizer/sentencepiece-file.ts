@@ -1,7 +1,7 @@
 /** SentencePiece's `tokenizer.model`: a protocol buffer, ModelProto of sentencepiece_model.proto. */
 
 import { fromUtf8 } from "../bytes/utf8.ts";
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import { type Pieces, pieceBytes, pieceText } from "./pieces.ts";
 import { type Field, readFields } from "./protobuf.ts";
 import { createSentencePiece } from "./sentencepiece.ts";
@@ -132,7 +132,9 @@ export function readSentencePieceModel(file: Uint8Array, source: string): Senten
       controls.set(pieceText(pieces, i), i);
   }
   if (unknowns.length !== 1) {
-    throw new GrokError("format", `${source}: ${unknowns.length} pieces of the type unknown, expected one`, { source });
+    throw new GrokError("format", `${source}: ${counted(unknowns.length, "piece")} of the type unknown, expected one`, {
+      source,
+    });
   }
   const eos = controls.get(trainer.names.eos);
   return {

@@ -5,7 +5,7 @@ import { decodeText } from "../bytes/text.ts";
 import { readTextBytes } from "../bytes/text-file.ts";
 import { readWhole } from "../bytes/whole-file.ts";
 import { tokenizerMetadata } from "../convert/tokenizer-metadata.ts";
-import { GrokError } from "../errors.ts";
+import { counted, GrokError } from "../errors.ts";
 import type { GgufValue } from "../formats/gguf/encode.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { createJinjaTemplate } from "../generate/chat-template.ts";
@@ -98,7 +98,7 @@ function openTokenizer(config: TrainConfig, bytes: Buffer) {
     if (vocabulary < pieces) {
       throw new GrokError(
         "argument",
-        `${config.path}: model.vocabulary is ${vocabulary}, and the tokenizer has ${pieces} pieces`,
+        `${config.path}: model.vocabulary is ${vocabulary}, and the tokenizer has ${counted(pieces, "piece")}`,
         { path: config.path },
       );
     }

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
+import { counted } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { type FileManifest, manifestPath, readManifest, type TensorRecord } from "../formats/manifest.ts";
 import { dtypes } from "../formats/safetensors/dtypes.ts";
@@ -69,8 +70,8 @@ function readPlaces(path: string): ModelFile[] {
 export async function checkModelFile(path: string, pool: Pool, quick: boolean): Promise<Check[]> {
   const files = readPlaces(path);
   const count = files.reduce((sum, { tensors }) => sum + tensors.length, 0);
-  const parts = files.length > 1 ? ` in ${files.length} files` : "";
-  const readable: Check = { path, check: "readable", verdict: "ok", detail: `${count} tensors${parts}` };
+  const parts = files.length > 1 ? ` in ${counted(files.length, "file")}` : "";
+  const readable: Check = { path, check: "readable", verdict: "ok", detail: `${counted(count, "tensor")}${parts}` };
   if (quick) return [readable];
   const checks = await Promise.all(
     files.map(async (file) => {
@@ -189,7 +190,9 @@ function checkHealth({ path, tensors }: ModelFile, scans: readonly (ScanResult |
   });
   const unknown = tensors.filter((_, i) => scans[i] === undefined && tensors[i]!.bytes > 0);
   if (unknown.length > 0)
-    notes.push(`${unknown.length} tensors not looked at: ${listSome([...new Set(unknown.map(({ type }) => type))])}`);
+    notes.push(
+      `${counted(unknown.length, "tensor")} not looked at: ${listSome([...new Set(unknown.map(({ type }) => type))])}`,
+    );
   const health = (verdict: Check["verdict"], detail: string): Check => ({ path, check: "health", verdict, detail });
   if (problems.length > 0) return health("failed", problems.slice(0, 5).join("; ") + more(problems.length - 5));
   return notes.length > 0

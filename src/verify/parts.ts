@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { readHead } from "../bytes/head.ts";
 import { openRegular } from "../bytes/regular-file.ts";
 import { readJsonObject } from "../bytes/whole-file.ts";
+import { counted } from "../errors.ts";
 import { layerTensors, outerTensors } from "../formats/xai/checkpoint.ts";
 import { type Check, listSome } from "./report.ts";
 
@@ -85,7 +86,10 @@ export function checkCheckpoint(folder: string, names: readonly string[]): Check
   if (odd.length > 0) return complete("failed", `of another size than in most layers: ${listSome(odd)}`);
   const broken = numbers.sort((a, b) => a - b).filter((n) => !isWholePickle(join(folder, nameOf(n))));
   if (broken.length > 0) return complete("failed", `not a whole pickle: ${listSome(broken.map(nameOf))}`);
-  return complete("ok", `all ${count} files are there: ${layers} layers${release ? ", Grok-1's release" : ""}`);
+  return complete(
+    "ok",
+    `all ${count} files are there: ${counted(layers, "layer")}${release ? ", Grok-1's release" : ""}`,
+  );
 }
 
 function mostFrequent(values: readonly number[]): number {

@@ -83,7 +83,35 @@ describe("lists of checksums", () => {
   });
 });
 
+describe("where nothing can be checked", () => {
+  it("a file, an empty one, and a folder fail, each with why", async () => {
+    const folder = newFolder({ "t.txt": "hello", empty: "", SHA256SUMS: "" });
+    for (const name of ["t.txt", "empty", "SHA256SUMS"]) {
+      expect((await look(join(folder, name))).failed.join()).toMatch(/nothing to check it against: .*no .*\.sha256/);
+    }
+    expect((await look(newFolder({ "t.txt": "x" }))).failed.join()).toMatch(/nothing in it that is known/);
+  });
+
+  it("a list of checksums is quickly looked at by the names in it", async () => {
+    const folder = newFolder({ a: "1", b: "2" });
+    await writeSums([folder], { threads });
+    const list = join(folder, "SHA256SUMS");
+    expect((await look(list, { quick: true })).passed).toEqual(["complete : all 2 files are there"]);
+    rmSync(join(folder, "b"));
+    expect((await look(list, { quick: true })).failed).toEqual(["complete : 1 of 2 files are missing: b"]);
+    await writeSums([join(folder, "a")], { threads });
+    expect(await look(join(folder, "a"), { quick: true })).toMatchObject({ ok: true, noted: { length: 1 } });
+  });
+});
+
 describe("a model file", () => {
+  it.skipIf(process.platform === "win32")("may have a backslash in its name", async () => {
+    const path = join(newFolder(), "m\\n.gguf");
+    cpSync(join(vectors, "models/mixtral.gguf"), path);
+    await writeSums([path], { threads });
+    expect(await look(path)).toMatchObject({ ok: true, passed: { length: 4 } });
+  });
+
   it("has a manifest that says which tensor is damaged", async () => {
     const path = newModel();
     expect(await look(path)).toMatchObject({ ok: true, passed: { length: 2 } });

@@ -13,7 +13,7 @@ import { checkSignature, type PublicKey, readPublicKey, readSignature, signature
 import { checkModelFile, isModelFile, makeManifests } from "./model-file.ts";
 import { checkCheckpoint, checkIndex, checkNumbered } from "./parts.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
-import type { Check, Report } from "./report.ts";
+import { type Check, listSome, type Report } from "./report.ts";
 
 export interface VerifyOptions extends PoolOptions {
   /** Only headers and names: what can be told without reading whole files. */
@@ -106,14 +106,20 @@ async function checkFile(path: string, pool: Pool, options: FileOptions): Promis
     if (isModelFile(path)) {
       return [...(await checkModelFile(path, pool, options.quick)), ...(await checkOwnSum(path, pool, options))];
     }
-    if (isSums(path)) return options.quick ? [] : checkSums(path, pool);
+    if (isSums(path)) return options.quick ? [checkListed(path)] : checkSums(path, pool);
     return checkOwnSum(path, pool, options);
   };
   const checks = [...signature, ...(await failing(path, content))];
   if (checks.length > 0 || !options.named) return checks;
-  const detail = options.quick ? "nothing to look at without reading it" : "nothing to check it against";
-  return [{ path, check: "sha256", verdict: "note", detail }];
+  if (options.quick && existsSync(sumsOf(path))) {
+    return [{ path, check: "sha256", verdict: "note", detail: "nothing to look at without reading it" }];
+  }
+  const detail = `nothing to check it against: it is no model, and there is no ${basename(sumsOf(path))}`;
+  return [{ path, check: "sha256", verdict: "failed", detail }];
 }
+
+/** The list of a file's own. */
+const sumsOf = (path: string): string => `${path}.sha256`;
 
 /** What is wrong with a file itself is a finding. */
 async function failing(path: string, check: () => Promise<Check[]>): Promise<Check[]> {
@@ -149,9 +155,18 @@ async function checkSums(path: string, pool: Pool): Promise<Check[]> {
   );
 }
 
+/** Whether all files of a list are there. */
+function checkListed(path: string): Check {
+  const lines = readChecksums(path);
+  const missing = lines.map(({ name }) => name).filter((name) => !existsSync(join(dirname(path), name)));
+  const complete = (verdict: Check["verdict"], detail: string): Check => ({ path, check: "complete", verdict, detail });
+  if (missing.length === 0) return complete("ok", `all ${lines.length} files are there`);
+  return complete("failed", `${missing.length} of ${lines.length} files are missing: ${listSome(missing)}`);
+}
+
 /** A file that has a list of its own, `NAME.sha256`. */
 async function checkOwnSum(path: string, pool: Pool, { quick }: FileOptions): Promise<Check[]> {
-  const sums = `${path}.sha256`;
+  const sums = sumsOf(path);
   return quick || !existsSync(sums) ? [] : checkSums(sums, pool);
 }
 
@@ -208,7 +223,7 @@ async function checkFolder(folder: string, pool: Pool, options: Look): Promise<C
   checks.push(...(await Promise.all(files)).flat());
   for (const one of inner) checks.push(...(await checkFolder(one, pool, options)));
   if (checks.length > 0) return checks;
-  return [{ path: folder, check: "complete", verdict: "note", detail: "nothing in it that is known how to check" }];
+  return [{ path: folder, check: "complete", verdict: "failed", detail: "nothing in it that is known how to check" }];
 }
 
 /**

@@ -1,8 +1,12 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { partialName } from "../../src/bytes/resumable-write.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
-import { folder, grok1, models } from "./grok1.ts";
+import { writeGguf } from "../../src/formats/gguf/write.ts";
+import { encodeRow } from "../../src/tensor/decode.ts";
+import { finished, folder, grok1, models, start } from "./grok1.ts";
 
 const baby = join(models, "grok-1.gguf");
 
@@ -35,6 +39,31 @@ describe("convert", () => {
     file.close();
   });
 
+  it("stops at Ctrl-C and says that it goes on, which the same command does, to the same bytes", async () => {
+    const source = join(folder, "source.gguf");
+    const names = Array.from({ length: 12 }, (_, i) => `blk.${i}.ffn_up.weight`);
+    const data = encodeRow(
+      "f32",
+      Float32Array.from({ length: 2 ** 20 }, (_, i) => Math.sin(i)),
+    );
+    const tensors = names.map((name) => ({ name, type: "f32" as const, shape: [1024, 1024], data: () => [data] }));
+    await writeGguf(source, { metadata: [["general.architecture", { type: "string", value: "llama" }]], tensors });
+    const [out, whole] = [join(folder, "stopped.gguf"), join(folder, "whole.gguf")];
+    const command = ["convert", source, out, "--type", "q4_k"];
+    const child = start(command);
+    const ended = finished(child);
+    while ((statSync(partialName(out), { throwIfNoEntry: false })?.size ?? 0) < 2 ** 20) await setTimeout(1);
+    child.kill("SIGINT");
+    expect(await ended).toEqual({
+      ...{ status: 130, stdout: "", stderr: "grok1: stopped; the same command goes on from here\n" },
+    });
+    expect([existsSync(out), existsSync(partialName(out))]).toEqual([false, true]);
+    expect(await grok1(command)).toMatchObject({ status: 0, stderr: "" });
+    expect(existsSync(partialName(out))).toBe(false);
+    await grok1(["convert", source, whole, "--type", "q4_k"]);
+    expect(readFileSync(out).equals(readFileSync(whole))).toBe(true);
+  });
+
   it("says what is wrong", async () => {
     const out = join(folder, "wrong.gguf");
     const type = await grok1(["convert", baby, out, "--type", "q9"]);
@@ -43,6 +72,22 @@ describe("convert", () => {
     expect([same.status, same.stderr]).toEqual([2, expect.stringMatching(/is a file of the source/)]);
     const none = await grok1(["convert", join(folder, "none"), out, "--type", "q8_0"]);
     expect([none.status, none.stderr]).toEqual([1, expect.stringMatching(/none: cannot open: no such file/)]);
+    const empty = mkdtempSync(join(folder, "empty-"));
+    const nothing = await grok1(["convert", empty, out, "--type", "q8_0"]);
+    expect([nothing.status, nothing.stderr]).toEqual([1, expect.stringMatching(/neither ckpt-0 .* nor config\.json/)]);
+    for (const [from, to] of [
+      ["-", out],
+      [baby, "-"],
+    ] as const) {
+      const piped = await grok1(["convert", from, to, "--type", "q8_0"]);
+      expect([piped.status, piped.stderr]).toEqual([2, expect.stringMatching(/^grok1: -: a model is /)]);
+    }
+    const importance = join(folder, "importance.gguf");
+    await writeGguf(importance, { metadata: [["general.type", { type: "string", value: "imatrix" }]], tensors: [] });
+    for (const name of ["convert", "quantize"]) {
+      const other = await grok1([name, importance, out, "--type", "q8_0"]);
+      expect([other.status, other.stderr]).toEqual([1, expect.stringMatching(/an importance matrix, .* no model/)]);
+    }
     expect(existsSync(out)).toBe(false);
   });
 });

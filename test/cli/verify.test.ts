@@ -14,7 +14,7 @@ it("verify says what is right and what is not, in a table, as JSON, by its exit 
   const good = await grok1(["verify", "weights"]);
   expect(good).toMatchObject({ status: 0, stderr: "" });
   expect(good.stdout).toMatch(/^ok +sha256 +weights\/m\.gguf +as SHA256SUMS says$/m);
-  expect(good.stdout).toMatch(/^all 6 checks passed, .* read in .*\/s\)$/m);
+  expect(good.stdout).toMatch(/^\d checks passed, none failed, .* read in .*\/s\)$/m);
 
   const bytes = readFileSync(model);
   bytes[bytes.length - 40]! ^= 1;

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { GrokError } from "../../errors.ts";
+import { counted, GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
@@ -40,7 +40,9 @@ async function bench(options: BenchCommandOptions): Promise<void> {
   const asked = options.prompt === undefined ? undefined : Math.max(8, options.prompt + options.generate);
   const context = options.context ?? asked;
   const refuse = (prefill: number, most: number) =>
-    usageError(`--prompt ${prefill} and --generate ${options.generate} do not fit into a context of ${most} tokens`);
+    usageError(
+      `--prompt ${prefill} and --generate ${options.generate} do not fit into a context of ${counted(most, "token")}`,
+    );
   await using model = await openModel(path, { ...options, ...(context !== undefined && { context }) }).catch(
     (error) => {
       // Nobody asked for this context by name.
@@ -68,9 +70,9 @@ async function bench(options: BenchCommandOptions): Promise<void> {
   }
   const rows = [
     ["load", `${result.loadSeconds.toFixed(3)} s`, ""],
-    ["prefill", `${result.prefillTokensPerSecond.toFixed(1)} tokens/s`, `${result.prefillTokens} tokens`],
-    ["decode", `${result.decodeTokensPerSecond.toFixed(1)} tokens/s`, `${result.decodeTokens} tokens`],
-    ["kernels", result.isa ?? `the ${result.backend} backend`, `${result.threads} threads`],
+    ["prefill", `${result.prefillTokensPerSecond.toFixed(1)} tokens/s`, `${counted(result.prefillTokens, "token")}`],
+    ["decode", `${result.decodeTokensPerSecond.toFixed(1)} tokens/s`, `${counted(result.decodeTokens, "token")}`],
+    ["kernels", result.isa ?? `the ${result.backend} backend`, `${counted(result.threads, "thread")}`],
     ["bytes per token", formatBytes(result.bytesPerToken), "weights read to decode one token"],
     [
       "memory",

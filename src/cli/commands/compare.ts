@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
+import { counted } from "../../errors.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { type Comparison, compareModels } from "../../eval/compare.ts";
 import { drawComparison } from "../../eval/comparison-chart.ts";
@@ -94,7 +95,7 @@ function render(a: string, b: string, result: Comparison): string {
   const heads = ["layer", "error", ...(routers.length > 0 ? ["same experts"] : [])];
   return `A  ${escapeLine(a)}
 B  ${escapeLine(b)}
-${result.scored} tokens in ${result.chunks} chunks of ${result.context}
+${counted(result.scored, "token")} in ${counted(result.chunks, "chunk")} of ${result.context}
 
 ${table(rows, [])}
 ${layers.length > 0 ? table([heads, ...byLayer], [0, 1, 2].slice(0, heads.length)) : ""}`;

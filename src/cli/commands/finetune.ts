@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
+import { counted } from "../../errors.ts";
 import { loraTargets } from "../../model/lora/modules.ts";
 import { type DataFormat, dataFormats, type OverlongPolicy } from "../../train/data/source.ts";
 import { finetune } from "../../train/lora/finetune.ts";
@@ -134,7 +135,7 @@ function createDisplay(progress: ReturnType<typeof createProgress>, quiet: boole
       const { recompute, batchTokens, accumulation, estimate, bound } = event.memory;
       if (event.fallbackReason) say(`the reference backend computes, slowly: ${event.fallbackReason}`);
       say(
-        `${formatCount(event.trainable)} parameters to train, ${(100 * event.frozenShare).toFixed(2)} % frozen; ${event.documents} documents, ${event.heldOut} held out${describePassedOver(event)}, ${formatCount(event.epochTokens)} tokens an epoch, ${steps} steps of ${accumulation} x ${batchTokens}`,
+        `${formatCount(event.trainable)} parameters to train, ${(100 * event.frozenShare).toFixed(2)} % frozen; ${event.documents} documents, ${event.heldOut} held out${describePassedOver(event)}, ${formatCount(event.epochTokens)} tokens an epoch, ${counted(steps, "step")} of ${accumulation} x ${batchTokens}`,
       );
       say(
         `memory: about ${formatBytes(estimate)} of ${formatBytes(bound)}, activations ${recompute ? "computed again layer by layer" : "kept"}; the model file is mapped beside that`,
@@ -155,7 +156,7 @@ function createDisplay(progress: ReturnType<typeof createProgress>, quiet: boole
 function describe(result: FinetuneResult): string {
   const { adapter, step, finished, loss, heldOutBefore, heldOutAfter, estimate, peakMemory, peakResident } = result;
   const lines = [
-    `${escapeLine(adapter)}: ${finished ? "done" : "interrupted, to be resumed"} after ${step} steps${loss === undefined ? "" : `, loss ${loss.toFixed(4)}`}`,
+    `${escapeLine(adapter)}: ${finished ? "done" : "interrupted, to be resumed"} after ${counted(step, "step")}${loss === undefined ? "" : `, loss ${loss.toFixed(4)}`}`,
     ...(heldOutBefore !== undefined && heldOutAfter !== undefined
       ? [`held-out loss ${heldOutBefore.toFixed(4)} before, ${heldOutAfter.toFixed(4)} after`]
       : []),
@@ -169,7 +170,7 @@ const hardly = 0.1;
 
 function warnOfLittle({ finished, step, loss }: FinetuneResult, firstLoss: number | undefined): string | undefined {
   if (!finished || loss === undefined || firstLoss === undefined || loss <= (1 - hardly) * firstLoss) return undefined;
-  return `the adapter has hardly learned: the loss was ${firstLoss.toFixed(2)} at first and is ${loss.toFixed(2)} after ${step} steps; more data, more --epochs or a higher --rate teach more`;
+  return `the adapter has hardly learned: the loss was ${firstLoss.toFixed(2)} at first and is ${loss.toFixed(2)} after ${counted(step, "step")}; more data, more --epochs or a higher --rate teach more`;
 }
 
 function targetList(): Reader<string[]> {

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { writeImportance } from "../../convert/importance.ts";
+import { counted } from "../../errors.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { measureImportance, type SeldomSeen } from "../../eval/importance.ts";
 import { catchInterrupt } from "../interrupt.ts";
@@ -59,7 +60,7 @@ async function run(options: ImatrixCommandOptions): Promise<void> {
     process.stdout.write(
       json
         ? `${jsonDocument({ model, file, out, matrices: matrices.size, chunks, context, hardlySeen, seconds })}\n`
-        : `${escapeLine(out)}: ${matrices.size} matrices, ${chunks} chunks of ${context} tokens, in ${formatSeconds(seconds)}\n`,
+        : `${escapeLine(out)}: ${counted(matrices.size, "matrix", "matrices")}, ${counted(chunks, "chunk")} of ${counted(context, "token")}, in ${formatSeconds(seconds)}\n`,
     );
   } finally {
     progress.clear();
@@ -71,9 +72,11 @@ function warnings(hardlySeen: readonly SeldomSeen[]): string[] {
   const layers = [...new Set(hardlySeen.map(({ tensor }) => tensor.split(".")[1]!))];
   const lines = layers.map((layer) => {
     const experts = hardlySeen.filter(({ tensor }) => tensor.startsWith(`blk.${layer}.`));
-    const said = experts.map(({ expert, tokens }) => `${expert} (${tokens} tokens)`).join(", ");
+    const said = experts.map(({ expert, tokens }) => `${expert} (${counted(tokens, "token")})`).join(", ");
     return `layer ${layer}: experts hardly seen: ${said}; more text, or of more kinds, would show what they need`;
   });
   const shown = 8;
-  return lines.length <= shown ? lines : [...lines.slice(0, shown), `${lines.length - shown} more layers like these`];
+  return lines.length <= shown
+    ? lines
+    : [...lines.slice(0, shown), `${counted(lines.length - shown, "more layer")} like these`];
 }

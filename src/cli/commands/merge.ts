@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { type MergedTensor, mergeTypes } from "../../convert/merge.ts";
+import { counted } from "../../errors.ts";
 import type { TensorType } from "../../tensor/types.ts";
 import { type DataFormat, dataFormats } from "../../train/data/source.ts";
 import { type MergeLoss, merge } from "../../train/lora/measured-merge.ts";
@@ -71,7 +72,7 @@ async function run(options: MergeCommandOptions, command: Command): Promise<void
       ...(data !== undefined && {
         ...pick(options, ["data", "format", "backend", "threads"]),
         chatTemplate: chatTemplate && readTextFile(chatTemplate),
-        onScored: (done, texts) => progress.show(`measuring: ${done} of ${texts} texts`),
+        onScored: (done, texts) => progress.show(`measuring: ${done} of ${counted(texts, "text")}`),
       }),
     });
     progress.clear();
@@ -79,11 +80,11 @@ async function run(options: MergeCommandOptions, command: Command): Promise<void
     const warnings = loss === undefined ? describeLosses(changed) : describeCost(loss, type);
     for (const line of warnings) process.stderr.write(`grok1: warning: ${line}\n`);
     const lines = [
-      `${escapeLine(out)}: ${describeChanged(changed)}, ${copied} tensors copied, ${formatBytes(bytes)}`,
+      `${escapeLine(out)}: ${describeChanged(changed)}, ${counted(copied, "tensor")} copied, ${formatBytes(bytes)}`,
       ...(loss === undefined
         ? []
         : [
-            `loss of the answers: ${nats(loss.adapter)} with the adapter, ${nats(loss.merged)} merged (nats a token, ${loss.tokens} tokens)`,
+            `loss of the answers: ${nats(loss.adapter)} with the adapter, ${nats(loss.merged)} merged (nats a token, ${counted(loss.tokens, "token")})`,
           ]),
     ];
     process.stdout.write(
@@ -103,7 +104,7 @@ function describeChanged(changed: readonly MergedTensor[]): string {
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
   const counts = [...kinds].map(([kind, count]) => `${count} ${kind}`).join(", ");
-  return `${changed.length} matrices merged (${counts}; ${describeKept(changed)})`;
+  return `${counted(changed.length, "matrix", "matrices")} merged (${counts}; ${describeKept(changed)})`;
 }
 
 function describeKept(changed: readonly MergedTensor[]): string {
@@ -127,7 +128,7 @@ function describeCost({ adapter, merged, tokens }: MergeLoss, type: TensorType |
       ? "--type f32 keeps what can be kept"
       : "without --type each matrix gets a type that holds the adapter";
   return [
-    `merging loses ${nats(merged - adapter)} nats a token: the loss of the answers is ${nats(merged)} merged and ${nats(adapter)} with the adapter (${tokens} tokens); ${advice}`,
+    `merging loses ${nats(merged - adapter)} nats a token: the loss of the answers is ${nats(merged)} merged and ${nats(adapter)} with the adapter (${counted(tokens, "token")}); ${advice}`,
   ];
 }
 
@@ -139,7 +140,7 @@ function describeLosses(changed: readonly MergedTensor[]): string[] {
     const worst = bad.reduce((a, b) => (b.kept.update < a.kept.update ? b : a));
     const error = Math.max(...bad.map(({ kept }) => kept.error));
     return [
-      `${type} does not hold the adapter in ${bad.length} of ${changed.length} matrices: rounding keeps as little as ${percent(worst.kept.update)} of the update (${escapeLine(worst.name)}) and moves weights by up to ${percent(error)}; without --type each matrix gets a type that holds it; --data FILE measures what the answers in a file lose`,
+      `${type} does not hold the adapter in ${bad.length} of ${counted(changed.length, "matrix", "matrices")}: rounding keeps as little as ${percent(worst.kept.update)} of the update (${escapeLine(worst.name)}) and moves weights by up to ${percent(error)}; without --type each matrix gets a type that holds it; --data FILE measures what the answers in a file lose`,
     ];
   });
 }

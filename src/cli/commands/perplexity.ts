@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
+import { counted } from "../../errors.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { measurePerplexity } from "../../eval/perplexity.ts";
 import { readStandardInput } from "../files.ts";
@@ -60,7 +61,7 @@ async function perplexity(options: PerplexityCommandOptions): Promise<void> {
       process.stdout.write(`${jsonDocument({ model: modelFile, file: options.file, ...result, seconds })}\n`);
     } else {
       process.stdout.write(
-        `perplexity ${result.perplexity.toFixed(4)} ± ${result.error.toFixed(4)}  (${result.scored} tokens scored in ${result.chunks} chunks of ${result.context}, ${formatSeconds(seconds)})\n`,
+        `perplexity ${result.perplexity.toFixed(4)} ± ${result.error.toFixed(4)}  (${counted(result.scored, "token")} scored in ${counted(result.chunks, "chunk")} of ${result.context}, ${formatSeconds(seconds)})\n`,
       );
     }
   } finally {

@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { type Command, Option } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
 import type { FinishReason } from "../../engine/request.ts";
+import { counted } from "../../errors.ts";
 import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
@@ -72,7 +73,7 @@ async function run(options: RunOptions): Promise<number> {
   const generate: GenerateOptions = {
     ...pick(options, shared),
     signal: interrupt.signal,
-    onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${total} tokens`),
+    onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${counted(total, "token")}`),
   };
   if (options.chat && options.system && model.foldsSystem) {
     process.stderr.write(`${messagesFor(undefined, process.env).systemFolded}\n`);
@@ -133,7 +134,7 @@ function documentOf(model: string, prompt: string, result: GenerateResult, token
 
 function summaryOf({ usage, timings, finishReason }: GenerateResult): string {
   const line = [
-    `${usage.promptTokens} tokens read at ${timings.prefillTokensPerSecond.toFixed(1)}/s`,
+    `${counted(usage.promptTokens, "token")} read at ${timings.prefillTokensPerSecond.toFixed(1)}/s`,
     `${usage.completionTokens} written at ${timings.decodeTokensPerSecond.toFixed(1)}/s`,
     finishReason,
   ].join(", ");

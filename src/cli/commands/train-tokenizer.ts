@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextLines } from "../../bytes/text-file.ts";
-import { GrokError } from "../../errors.ts";
+import { counted, GrokError } from "../../errors.ts";
 import { createTokenizerTrainer, defaultTokenizerTraining } from "../../tokenizer/train.ts";
 import { createProgress, formatSeconds, jsonDocument } from "../terminal.ts";
 import { integer, number, path, type Reader, repeated, text } from "../values.ts";
@@ -77,7 +77,7 @@ async function trainTokenizer(files: readonly string[], options: TrainTokenizerO
     process.stdout.write(
       options.json
         ? `${jsonDocument({ out: options.out, vocabSize, characters, learned, words, bytes, seconds })}\n`
-        : `${options.out}: ${vocabSize} pieces, ${learned} learned from ${words} different words, ${characters} characters (${formatSeconds(seconds)})\n`,
+        : `${options.out}: ${counted(vocabSize, "piece")}, ${learned} learned from ${counted(words, "different word")}, ${counted(characters, "character")} (${formatSeconds(seconds)})\n`,
     );
   } finally {
     progress.clear();

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { type ExportType, exportTypes } from "../../convert/export.ts";
 import type { BackendChoice } from "../../engine/options.ts";
+import { counted } from "../../errors.ts";
 import type { Budget } from "../../train/budget.ts";
 import type { TrainConfig } from "../../train/config.ts";
 import type { EvaluationReport, StepReport } from "../../train/log.ts";
@@ -124,7 +125,7 @@ function createDisplay(config: TrainConfig, path: string) {
             `grok1: warning: the compiled addon is missing (${event.fallbackReason}); the reference backend is slow. See grok1 doctor.`,
           );
         }
-        const from = event.step > 0 ? `from step ${event.step} on` : `${config.steps} steps`;
+        const from = event.step > 0 ? `from step ${event.step} on` : `${counted(config.steps, "step")}`;
         say(
           `${escapeLine(path)}: ${formatCount(all)} parameters, ${formatCount(used)} used by a token; ${from}${describePassedOver(event)}, into ${escapeLine(config.out)}`,
         );
@@ -172,7 +173,7 @@ function describeResult(result: TrainResult, config: TrainConfig, path: string):
   const scores = (result.heldOut ?? []).map(
     ({ name, bitsPerByte }) => `${escapeLine(name)}: ${bitsPerByte.toFixed(4)} bits per byte, held out\n`,
   );
-  return `${escapeLine(result.model!)}: ${step} steps, ${done}\n${scores.join("")}`;
+  return `${escapeLine(result.model!)}: ${counted(step, "step")}, ${done}\n${scores.join("")}`;
 }
 
 function describeBudget(budget: Budget, seconds: number, experts: number): string {
@@ -184,12 +185,12 @@ function describeBudget(budget: Budget, seconds: number, experts: number): strin
     ["speed here", `${budget.tokensPerSecond.toFixed(0)} tokens/s, ${budget.secondsAStep.toFixed(2)} s a step`],
     [
       "this configuration",
-      `${budget.steps} steps, ${formatCount(Math.round(budget.tokens))} tokens: ${formatSeconds(budget.seconds)}`,
+      `${counted(budget.steps, "step")}, ${formatCount(Math.round(budget.tokens))} tokens: ${formatSeconds(budget.seconds)}`,
     ],
     [`in ${formatSeconds(seconds)}`, `${budget.stepsInBudget} of its steps`],
     [
       "compute-optimal",
-      `${size(optimal)} (at ${experts} experts, as here), on ${formatCount(Math.round(optimal.tokens))} tokens: 20 a used parameter`,
+      `${size(optimal)} (at ${counted(experts, "expert")}, as here), on ${formatCount(Math.round(optimal.tokens))} tokens: 20 a used parameter`,
     ],
   ]);
 }

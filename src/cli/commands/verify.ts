@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { counted } from "../../errors.ts";
 import type { Report } from "../../verify/report.ts";
 import { sumsName, verify, writeSums } from "../../verify/verify.ts";
 import { usageError } from "../exit.ts";
@@ -67,6 +68,7 @@ function render({ ok, checks, bytes, seconds }: Report): string {
   const failed = checks.filter(({ verdict }) => verdict === "failed").length;
   const read =
     bytes > 0 ? `, ${formatBytes(bytes)} read in ${formatSeconds(seconds)} (${rate(bytes, 1000 * seconds)})` : "";
-  const verdict = ok ? `all ${checks.length} checks passed` : `${failed} of ${checks.length} checks failed`;
+  const all = counted(checks.filter(({ verdict }) => verdict !== "note").length, "check");
+  const verdict = ok ? `${all} passed, none failed` : `${failed} of ${all} failed`;
   return `${table(rows)}${verdict}${read}\n`;
 }

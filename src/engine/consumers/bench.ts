@@ -1,4 +1,4 @@
-import { GrokError } from "../../errors.ts";
+import { counted, GrokError } from "../../errors.ts";
 import { checkWhole } from "../../options.ts";
 import { type PagePool, truncate } from "../pages.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
@@ -43,7 +43,7 @@ export function createBench(
   checkWhole("decode", decode, 0, contextLength);
   checkWhole("repeats", repeats, 1, 10_000);
   if (prefill + decode > contextLength) {
-    const message = `prefill ${prefill} and decode ${decode} do not fit into a context of ${contextLength} tokens`;
+    const message = `prefill ${prefill} and decode ${decode} do not fit into a context of ${counted(contextLength, "token")}`;
     throw new GrokError("capacity", message, { prefill, decode, contextLength });
   }
   let state = 1;

@@ -1,6 +1,6 @@
 import { basename, dirname, join } from "node:path";
 import { type DataFile, openDataFile } from "../../bytes/data-file.ts";
-import { GrokError } from "../../errors.ts";
+import { counted, GrokError } from "../../errors.ts";
 import type { Place } from "../../tensor/tensor.ts";
 import { type FileTensor, fileTensor } from "../file-tensor.ts";
 import { refuseFolder } from "./foreign.ts";
@@ -157,7 +157,7 @@ function assemble(path: string, shards: readonly Shard[], close: () => void): Gg
   const found = tensors.size + opaque.size;
   const expected = metadata.number("split.tensors.count", found);
   if (found !== expected) {
-    const message = `${path}: ${found} tensors in ${shards.length} files, expected ${expected} (split.tensors.count)`;
+    const message = `${path}: ${counted(found, "tensor")} in ${counted(shards.length, "file")}, expected ${expected} (split.tensors.count)`;
     throw new GrokError("format", message, { path, found, expected });
   }
 

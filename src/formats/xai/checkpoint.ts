@@ -6,7 +6,7 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type DataFile, openDataFile } from "../../bytes/data-file.ts";
 import { ioError } from "../../bytes/io-error.ts";
-import { GrokError } from "../../errors.ts";
+import { counted, GrokError } from "../../errors.ts";
 import { readPickle } from "./pickle.ts";
 import type { PickledArray } from "./pickle-values.ts";
 
@@ -69,7 +69,7 @@ export function openCheckpoint(folder: string): XaiTensor[] {
   if (!(Number.isInteger(layers) && layers > 0)) {
     throw new GrokError(
       "format",
-      `${folder}: ${paths.length} tensor files, expected ${outerTensors.length} and ${layerTensors.length} for each layer`,
+      `${folder}: ${counted(paths.length, "tensor file")}, expected ${outerTensors.length} and ${layerTensors.length} for each layer`,
       { path: folder, files: paths.length },
     );
   }

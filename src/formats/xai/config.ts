@@ -1,5 +1,6 @@
 import { readJsonObject } from "../../bytes/whole-file.ts";
 import { GrokError, shown } from "../../errors.ts";
+import { countEdits, nearestName } from "../../options.ts";
 
 /**
  * What tensors do not tell of a model, in xAI's names (`LanguageModelConfig` and `TransformerConfig` of xai-org/grok-1, model.py), and what
@@ -41,12 +42,34 @@ const numbers = [
   ...["widening_factor", "embedding_multiplier_scale", "output_multiplier_scale", "attn_output_multiplier"],
 ] as const;
 
+/** All members of both classes. */
+const members = [
+  ...[...counts, ...numbers, "name", "model", "pad_token", "eos_token", "embedding_init_scale", "fprop_dtype"],
+  ...["model_type", "init_scale_override", "shard_embeddings", "capacity_factor", "init_scale", "shard_activations"],
+  ...["data_axis", "model_axis"],
+];
+
+/** By what transformers calls them. */
+const otherNames: Readonly<Record<string, string>> = {
+  ...{ head_dim: "key_size", num_attention_heads: "num_q_heads", num_key_value_heads: "num_kv_heads" },
+  ...{ num_hidden_layers: "num_layers", hidden_size: "emb_size", max_position_embeddings: "sequence_len" },
+  ...{ num_local_experts: "num_experts", num_experts_per_tok: "num_selected_experts" },
+};
+
+/** A name that is nearly a member's, or another program's for it: to pass it over would leave Grok-1's value in its place. */
+function meantBy(key: string): string | undefined {
+  if (members.includes(key)) return undefined;
+  if (Object.hasOwn(otherNames, key)) return otherNames[key];
+  const nearest = nearestName(key, members);
+  return countEdits(key.toLowerCase(), nearest) <= 2 ? nearest : undefined;
+}
+
 const mostConfigBytes = 2 ** 20;
 
 /**
  * Reads a `config.json`: the members of both classes, side by side or with the transformer's under `model`, as in xAI's code. Members that
- * are not needed here are passed over.
- * @throws GrokError `io`, `format` naming the member.
+ * are not needed here are passed over, and what is none of either.
+ * @throws GrokError `io`, `format` naming the member, also one that is misspelt or has the name of another program.
  */
 export function readXaiConfig(path: string): XaiConfig {
   const outer = readJsonObject(path, mostConfigBytes);
@@ -55,16 +78,21 @@ export function readXaiConfig(path: string): XaiConfig {
   };
   const inner = outer.model ?? {};
   if (typeof inner !== "object" || inner === null || Array.isArray(inner)) fail("model", inner, "an object");
-  const members = new Map<string, unknown>(Object.entries(inner as object));
+  const given = new Map<string, unknown>(Object.entries(inner as object));
   for (const [key, value] of Object.entries(outer)) {
     if (key === "model") continue;
-    const known = members.get(key);
+    const known = given.get(key);
     if (known !== undefined && known !== null && known !== value) fail(key, value, `${shown(known)} as in model`);
-    members.set(key, value);
+    given.set(key, value);
+  }
+  for (const key of given.keys()) {
+    const meant = meantBy(key);
+    if (meant === undefined) continue;
+    throw new GrokError("format", `${path}: ${key} is no name of xAI's, whose own is ${meant}`, { path, key, meant });
   }
   const config: Record<string, number | string> = {};
   for (const key of [...counts, ...numbers]) {
-    const value = members.get(key);
+    const value = given.get(key);
     // Python's None: not said.
     if (value === undefined || value === null) continue;
     if ((counts as readonly string[]).includes(key)) {
@@ -76,7 +104,7 @@ export function readXaiConfig(path: string): XaiConfig {
     }
     config[key] = value as number;
   }
-  const name = members.get("name");
+  const name = given.get("name");
   if (typeof name === "string" && name !== "") config.name = name;
   return config;
 }

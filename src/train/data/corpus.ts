@@ -5,7 +5,7 @@ import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { makeFolder } from "../../bytes/folder.ts";
 import { readTextBytes } from "../../bytes/text-file.ts";
 import { readWhole } from "../../bytes/whole-file.ts";
-import { GrokError } from "../../errors.ts";
+import { counted, GrokError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { Document } from "./document.ts";
 import { readDocuments } from "./documents.ts";
@@ -214,7 +214,7 @@ function countBytes({ ids, learned }: EncodedDocument, length: number, tokenizer
 function failOverlong({ file, line }: Document, tokens: number, context: number): never {
   throw new GrokError(
     "format",
-    `${file}, line ${line}: ${tokens} tokens, but the context holds ${context}: shorten it, or set overlong to "truncate" or "skip"`,
+    `${file}, line ${line}: ${counted(tokens, "token")}, but the context holds ${context}: shorten it, or set overlong to "truncate" or "skip"`,
     { file, line, tokens, context },
   );
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { GgufFile } from "../../formats/gguf/file.ts";
-import { createJinjaTemplate, plainTemplate } from "../../generate/chat-template.ts";
+import { createJinjaTemplate, plainTemplate, templateOf } from "../../generate/chat-template.ts";
 import { tokenizerFromGguf } from "../../tokenizer/gguf.ts";
 import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import type { FinetuneEvent, SettledOptions } from "./options.ts";
@@ -17,7 +17,7 @@ export async function loadData(
   emit: (event: FinetuneEvent) => void,
 ): Promise<Corpus[]> {
   const tokenizer = tokenizerFromGguf(file.metadata, file.path);
-  const own = given.chatTemplate ?? file.metadata.string("tokenizer.chat_template", undefined);
+  const own = given.chatTemplate ?? templateOf(file);
   const template = own === undefined ? undefined : createJinjaTemplate(own, file.path);
   const encodingKey = createHash("sha256")
     .update(identify(file))
