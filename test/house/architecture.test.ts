@@ -18,6 +18,7 @@ const flow = [
   "tensor",
   "formats",
   "tokenizer",
+  "grammar",
   "kernels",
   "model",
   "convert",
