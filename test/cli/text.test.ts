@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { checkRoom } from "../../src/cli/commands/tokenize.ts";
 import { folder, formats, grok1, models } from "./grok1.ts";
 
 // Every way that text takes into the program is held to UTF-8.
@@ -150,3 +151,11 @@ it.skipIf(process.platform !== "linux")(
     expect((await grok1(["run", ...quick, "-p", "a\ufffd"])).status).toBe(0);
   },
 );
+
+it("is refused before it is tokenized where its tokens have no room", () => {
+  const [text, free] = [{ length: 3e8 }, 8e9];
+  expect(() => checkRoom(text, { kind: "byte-bpe" }, free)).not.toThrow();
+  expect(() => checkRoom(text, { kind: "sentencepiece-bpe" }, free)).toThrow(
+    expect.objectContaining({ code: "capacity", message: expect.stringMatching(/300000000 characters.*--jsonl/) }),
+  );
+});

@@ -3,13 +3,14 @@ import { type Command, Option } from "commander";
 import { parseJson } from "../../bytes/json.ts";
 import { readStreamLines } from "../../bytes/text-file.ts";
 import { GrokError } from "../../errors.ts";
+import { availableMemory } from "../../machine/limits.ts";
 import { openTokenizer } from "../../tokenizer/open.ts";
 import type { EncodeOptions, Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { usageError } from "../exit.ts";
 import { readStandardInput, standardInput } from "../files.ts";
 import { findModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
-import { escapeLine } from "../terminal.ts";
+import { escapeLine, formatBytes } from "../terminal.ts";
 import { anyText, path } from "../values.ts";
 
 interface TokenizeOptions {
@@ -78,8 +79,24 @@ function textOf(line: string, number: number): string {
   throw new GrokError("format", `${standardInput}, line ${number}: expected an object with "text"`, { line: number });
 }
 
+/** Of memory for each character of a text, measured with texts of 5 to 40 MB: byte-level BPE cuts texts into words first. */
+const bytesPerCharacter = (kind: Tokenizer["kind"]): number => (kind === "byte-bpe" ? 13 : 40);
+
+/** @throws GrokError `capacity` for a text whose tokens would take more memory than there is. */
+export function checkRoom(
+  { length }: Pick<string, "length">,
+  { kind }: Pick<Tokenizer, "kind">,
+  free = availableMemory(),
+): void {
+  const needed = length * bytesPerCharacter(kind);
+  if (needed <= free) return;
+  const message = `the text has ${length} characters, and tokenizing it at once takes up to ${formatBytes(needed)} of memory, of which ${formatBytes(free)} are there: give it in parts, such as line by line (--jsonl)`;
+  throw new GrokError("capacity", message, { length, needed, free });
+}
+
 /** For people: one token a line, its id and its piece. */
 async function showTokens(tokenizer: Tokenizer, content: string, encoding: EncodeOptions): Promise<void> {
+  checkRoom(content, tokenizer);
   let output = "";
   for (const id of tokenizer.encode(content, encoding)) {
     output += `${String(id).padStart(7)}  ${escapeLine(tokenizer.piece(id))}\n`;
