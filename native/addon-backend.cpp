@@ -226,6 +226,30 @@ napi_value copy(napi_env env, napi_callback_info info) {
   });
 }
 
+// readPage(cache, page, bytes: Uint8Array)
+napi_value readPage(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<3> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [data, length] = elements<uint8_t>(env, args.values[2], napi_uint8_array, "expected a Uint8Array");
+    // The caller's own memory, to be written to.
+    auto* bytes = const_cast<uint8_t*>(data);
+    backend.readPage(fromJs<int32_t>(env, args.values[0]), fromJs<int32_t>(env, args.values[1]), bytes, length);
+    return nullptr;
+  });
+}
+
+// writePage(cache, page, bytes: Uint8Array)
+napi_value writePage(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Arguments<3> args(env, info);
+    Backend& backend = static_cast<BackendHandle*>(args.state)->open();
+    const auto [data, length] = elements<uint8_t>(env, args.values[2], napi_uint8_array, "expected a Uint8Array");
+    backend.writePage(fromJs<int32_t>(env, args.values[0]), fromJs<int32_t>(env, args.values[1]), data, length);
+    return nullptr;
+  });
+}
+
 // weight(ggmlType, rows, cols, digits, places: Float64Array of source and offset for each matrix)
 napi_value weight(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
@@ -336,6 +360,9 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"cache", Method<&Inference::addCache>::call},
         {"freeCache", Method<&Inference::freeCache>::call},
         {"copyPage", Method<&Inference::copyPage>::call},
+        {"pageBytes", Method<&Inference::pageBytes>::call},
+        {"readPage", readPage},
+        {"writePage", writePage},
         {"store", Method<&Inference::store>::call},
         {"attention", Method<&Inference::attention>::call},
         {"embed", Method<&Inference::embed>::call},

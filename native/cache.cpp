@@ -82,6 +82,34 @@ void Inference::copyPage(int32_t id, int32_t from, int32_t to) {
   }
 }
 
+double Inference::pageBytes(int32_t id) {
+  const Cache& c = cache(id);
+  return double(c.first.pageBytes) * c.layers;
+}
+
+uint8_t* Inference::pageAt(int32_t id, int32_t page, size_t length) {
+  const Cache& c = cache(id);
+  if (page < 0 || page >= c.pages) misuse("no such page");
+  if (double(length) != pageBytes(id)) misuse("bytes that are not a page's");
+  return c.first.base + page * c.first.pageBytes;
+}
+
+void Inference::readPage(int32_t id, int32_t page, uint8_t* bytes, size_t length) {
+  const uint8_t* from = pageAt(id, page, length);
+  const Cache& c = cache(id);
+  for (int32_t layer = 0; layer < c.layers; layer++, from += c.layerBytes, bytes += c.first.pageBytes) {
+    std::memcpy(bytes, from, size_t(c.first.pageBytes));
+  }
+}
+
+void Inference::writePage(int32_t id, int32_t page, const uint8_t* bytes, size_t length) {
+  uint8_t* to = pageAt(id, page, length);
+  const Cache& c = cache(id);
+  for (int32_t layer = 0; layer < c.layers; layer++, to += c.layerBytes, bytes += c.first.pageBytes) {
+    std::memcpy(to, bytes, size_t(c.first.pageBytes));
+  }
+}
+
 KvLayer Inference::layerOf(int32_t id, int32_t layer) {
   const Cache& c = cache(id);
   if (layer < 0 || layer >= c.layers) misuse("no layer " + std::to_string(layer) + " in the cache");

@@ -53,6 +53,10 @@ class Inference : public Store {
   int32_t addCache(int32_t layers, int32_t kvHeads, int32_t headSize, int32_t pages, int32_t pageTokens, int32_t type);
   void freeCache(int32_t cache);
   void copyPage(int32_t cache, int32_t from, int32_t to);
+  double pageBytes(int32_t cache);
+  // Contents of a page, of all layers one after another, into `length` bytes or from them.
+  void readPage(int32_t cache, int32_t page, uint8_t* bytes, size_t length);
+  void writePage(int32_t cache, int32_t page, const uint8_t* bytes, size_t length);
 
   void embed(int32_t out, int32_t table, int64_t n, double scale);
   void rows(int32_t out, int32_t x, int64_t xRows, int64_t cols, int64_t n);  // control: indices[n]
@@ -142,6 +146,8 @@ class Inference : public Store {
   ExpertRefs mixture(int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down, int32_t terms);
   Cache& cache(int32_t id);
   KvLayer layerOf(int32_t cache, int32_t layer);
+  // Of a page in the first layer, whose contents in all layers are `length` bytes.
+  uint8_t* pageAt(int32_t cache, int32_t page, size_t length);
   // Checks, once a cache, that it has every page that the batch's rows reach.
   void fitBatch(int32_t cache, int64_t n);
   const float* turn(RopeTable& table, int32_t position);

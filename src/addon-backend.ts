@@ -104,6 +104,10 @@ interface AddonInference {
   cache(layers: number, kvHeads: number, headSize: number, pages: number, pageTokens: number, type: number): number;
   freeCache(cache: number): void;
   copyPage(cache: number, from: number, to: number): void;
+  pageBytes(cache: number): number;
+  /** Fills the bytes, as many as `pageBytes` says, with a page's contents. */
+  readPage(cache: number, page: number, bytes: Uint8Array): void;
+  writePage(cache: number, page: number, bytes: Uint8Array): void;
   embed(out: number, table: number, n: number, scale: number): void;
   /** Control: indices. */
   rows(out: number, x: number, xRows: number, cols: number, n: number): void;

@@ -216,6 +216,27 @@ export function attentionConformance(get: () => Ops, budgets: Budgets): void {
       }
       ops.freeKvCache(cache);
     });
+
+    it("goes on in another cache, to the bit, from the contents of its pages", async () => {
+      const ops = get();
+      const random = createRandom(9);
+      const caches = [cacheFor(ops, shape, 4), cacheFor(ops, shape, 5)] as const;
+      const timeline: Timeline = { pages: Int32Array.of(2, 0), keys: [], values: [] };
+      const whole = grow(random, shape, [[timeline, 11]]);
+      await run(ops, shape, caches[0], slice(whole, 0, 10, timeline.pages));
+      const contents = [2, 0].map((page) => ops.readPage(caches[0], page));
+      for (const [i, page] of [1, 4].entries()) ops.writePage(caches[1], page, contents[i]!);
+      expect([1, 4].map((page) => ops.readPage(caches[1], page))).toEqual(contents);
+      const last = (pages: Int32Array) => slice(whole, 10, 11, pages);
+      const expected = await run(ops, shape, caches[0], last(timeline.pages));
+      expect(await run(ops, shape, caches[1], last(Int32Array.of(1, 4)))).toEqual(expected);
+      const short = contents[0]!.subarray(1);
+      expect(() => ops.writePage(caches[1], 1, short)).toThrow(GrokError);
+      expect(() => ops.writePage(caches[1], 5, contents[0]!)).toThrow(GrokError);
+      expect(() => ops.readPage(caches[1], -1)).toThrow(GrokError);
+      for (const cache of caches) ops.freeKvCache(cache);
+      expect(() => ops.readPage(caches[0], 0)).toThrow(GrokError);
+    });
   });
 
   it("keeps layers apart", async () => {

@@ -87,6 +87,13 @@ export interface Ops {
   freeKvCache(cache: KvCache): void;
   /** Copies page `from` over page `to`, in all layers: how a session that forks gets its own last page. */
   copyPage(cache: KvCache, from: number, to: number): void;
+  /**
+   * A copy of a page's contents, of all layers. The bytes mean something to the same build of the same backend alone, in a cache of the
+   * same layers, heads, page size and type.
+   */
+  readPage(cache: KvCache, page: number): Uint8Array;
+  /** Gives a page the contents that `readPage` gave. @throws GrokError `argument` for as many bytes as no page of this cache has */
+  writePage(cache: KvCache, page: number, bytes: Uint8Array): void;
   /** Stores k and v [n, kvHeads * headSize] of a layer at the batch's positions in its sequences' pages. */
   store(cache: KvCache, layer: number, k: Matrix, v: Matrix): void;
 

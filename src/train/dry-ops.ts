@@ -53,6 +53,8 @@ export function createDryOps(): DryOps {
     kvCache: (spec) => ({ spec }),
     freeKvCache() {},
     copyPage() {},
+    readPage: refuse,
+    writePage() {},
     store() {},
     attention: alike,
     add: alike,

@@ -177,9 +177,7 @@ export function createTape(gradOps: GradOps, options: TapeOptions = {}): Tape {
     addLowRank() {
       throw new GrokError("unsupported", "adapters in training are parameters, not terms beside products");
     },
-    copyPage() {
-      throw new GrokError("unsupported", "in training sequences have no pages to copy");
-    },
+    ...{ copyPage: withoutPages, readPage: withoutPages, writePage: withoutPages },
     store(_cache, index, k, v) {
       stored.set(index, { k, v, batch });
     },
@@ -359,4 +357,8 @@ function storedAt<T extends object>(
     }
   }
   return found;
+}
+
+function withoutPages(): never {
+  throw new GrokError("unsupported", "in training sequences have no pages");
 }

@@ -208,6 +208,15 @@ export function openNative(
     copyPage(cache, from, to) {
       native.copyPage(cacheOf(cache).id, from, to);
     },
+    readPage(cache, page) {
+      const { id } = cacheOf(cache);
+      const bytes = new Uint8Array(native.pageBytes(id));
+      native.readPage(id, page, bytes);
+      return bytes;
+    },
+    writePage(cache, page, bytes) {
+      native.writePage(cacheOf(cache).id, page, bytes);
+    },
     store(cache, layer, k, v) {
       const { id, spec } = cacheOf(cache);
       for (const x of [k, v]) {

@@ -100,3 +100,27 @@ export function copyCachePage(cache: ReferenceKvCache, from: number, to: number)
     memory.copyWithin(to * size, from * size, (from + 1) * size);
   }
 }
+
+/** Keys, then values of a page, each of all layers: float32. */
+export function readCachePage(cache: ReferenceKvCache, page: number): Uint8Array {
+  const parts = pageParts(cache, page);
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  for (const [i, part] of parts.entries()) bytes.set(part, i * part.length);
+  return bytes;
+}
+
+export function writeCachePage(cache: ReferenceKvCache, page: number, bytes: Uint8Array): void {
+  const parts = pageParts(cache, page);
+  const expected = parts.reduce((sum, { length }) => sum + length, 0);
+  if (bytes.length !== expected) {
+    throw new GrokError("argument", `a page of ${bytes.length} bytes, expected ${expected}`, { bytes: bytes.length });
+  }
+  for (const [i, part] of parts.entries()) part.set(bytes.subarray(i * part.length, (i + 1) * part.length));
+}
+
+function pageParts({ spec, keys, values }: ReferenceKvCache, page: number): Uint8Array[] {
+  const { pages, pageTokens, kvHeads, headSize } = spec;
+  if (!(page >= 0 && page < pages)) throw new GrokError("argument", `no page ${page} in a cache of ${pages}`, { page });
+  const size = pageTokens * kvHeads * headSize * 4;
+  return [...keys, ...values].map((memory) => new Uint8Array(memory.buffer, memory.byteOffset + page * size, size));
+}

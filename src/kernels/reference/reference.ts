@@ -5,7 +5,7 @@ import type { Batch, LowRank, Matrix, Ops } from "../ops.ts";
 import { attend } from "./attention.ts";
 import { addInto, gate, normalize, scaleInto, softcapInto } from "./elementwise.ts";
 import { addLowRankTerm, mixExperts, type ReferenceTerms } from "./experts.ts";
-import { boundCache, copyCachePage, createKvCache, storeRows } from "./kv-cache.ts";
+import { boundCache, copyCachePage, createKvCache, readCachePage, storeRows, writeCachePage } from "./kv-cache.ts";
 import { multiply } from "./matmul.ts";
 import { createScratch, valuesOf } from "./matrix.ts";
 import { rotate } from "./rope.ts";
@@ -120,6 +120,10 @@ export function createReference(options: ReferenceOptions = {}): Ops {
     },
     copyPage(kv, from, to) {
       copyCachePage(boundCache(kv), from, to);
+    },
+    readPage: (kv, page) => readCachePage(boundCache(kv), page),
+    writePage(kv, page, bytes) {
+      writeCachePage(boundCache(kv), page, bytes);
     },
     store(kv, layer, k, v) {
       const bound = boundCache(kv);
