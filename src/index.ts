@@ -38,7 +38,7 @@ export type { BenchOptions, BenchResult } from "./engine/consumers/bench.ts";
 export type { LogitsOptions, LogitsResult, NamedArray } from "./engine/consumers/logits.ts";
 export type { LogprobsOptions, ScoreOptions, ScoreText } from "./engine/consumers/score.ts";
 export type { EngineInfo, EngineStatus } from "./engine/engine.ts";
-export type { BackendChoice, EngineOptions } from "./engine/options.ts";
+export type { BackendChoice, EngineOptions, PromptCacheOptions } from "./engine/options.ts";
 export type { ExpertChoice, FinishReason, TokenLogprob } from "./engine/request.ts";
 export { type ErrorCode, type ErrorDetails, GrokError } from "./errors.ts";
 export { type Calibration, type CalibrationOptions, openCalibration } from "./eval/calibration.ts";

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { readTextFile } from "../bytes/text-file.ts";
 import type { AdapterSource } from "../engine/adapters.ts";
-import type { BackendChoice } from "../engine/options.ts";
+import type { BackendChoice, PromptCacheOptions } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import type { LanguageModel } from "../generate/types.ts";
@@ -31,13 +31,14 @@ export interface ModelOptions {
   readonly speculation?: boolean;
   readonly chatTemplate?: string;
   readonly lora?: readonly AdapterSource[];
+  readonly promptCache?: PromptCacheOptions;
 }
 
 /** Where a model that the package ships, or that somebody put there, is found without being named. */
 export const defaultModelFolder = fileURLToPath(new URL("../../models", import.meta.url));
 
 /** The model named, or the first in the package's own folder. */
-export function findModel(options: ModelOptions): string | undefined {
+export function findModel(options: Pick<ModelOptions, "model">): string | undefined {
   if (options.model !== undefined) return options.model;
   let names: string[];
   try {
@@ -62,7 +63,7 @@ export function modelFiles(path: string): readonly string[] {
 }
 
 /** @throws GrokError `argument` when no model is named and none is there by default. */
-export function requireModel(options: ModelOptions): string {
+export function requireModel(options: Pick<ModelOptions, "model">): string {
   const path = findModel(options);
   if (path === undefined) throw usageError("no model file: name one with -m FILE, GROK1_MODEL or the config file");
   return path;
@@ -80,6 +81,7 @@ export async function openModel(file: string, options: ModelOptions): Promise<La
       return await loadModel(file, {
         ...pick(options, ["backend", "threads", "isa", "memory"]),
         ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora },
+        promptCache: options.promptCache,
         chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),
       });
     } catch (error) {

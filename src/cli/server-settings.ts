@@ -128,6 +128,18 @@ export const serverSettings = {
     read: integer(1, 2 ** 31 / 1000),
     usually: "never",
   },
+  promptCache: {
+    flags: "--prompt-cache <folder>",
+    description: "keep the beginnings of prompts here, so that they are not computed again after a restart",
+    read: path(),
+    usually: "in memory alone",
+  },
+  promptCacheSize: {
+    flags: "--prompt-cache-size <size>",
+    description: "most that is kept there; what was longest unused goes",
+    read: size(),
+    usually: "8G",
+  },
   log: {
     flags: "--log <form>",
     description: "a line for each request on standard error: text, json, or none",

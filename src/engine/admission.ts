@@ -39,7 +39,7 @@ const leastFollowed = 16;
 
 export function createAdmission(memory: KvMemory, options: AdmissionOptions): Admission {
   const { batchTokens } = options;
-  const { pool, prefixes } = memory;
+  const { pool, prefixes, saved } = memory;
   const running: Run[] = [];
   /** Older than all of `waiting`, for they began once; oldest first. */
   const preempted: Run[] = [];
@@ -118,11 +118,22 @@ export function createAdmission(memory: KvMemory, options: AdmissionOptions): Ad
     }
   }
 
-  /** Takes pages for all tokens of a sequence that are known. */
+  /** Takes pages for all tokens of a sequence that are known, and has files fill those that they can. */
   function take(run: Run, sequence: Sequence): void {
     if (sequence.follows !== undefined) return;
-    if (run.computed === 0 && run.cached === 0) run.cached = sequence.timeline.length;
-    memory.extend(sequence.timeline, pendingOf(sequence));
+    const { timeline, tokens, wanted } = sequence;
+    const names = run.prefixes === undefined ? [] : (saved?.find(run.prefixes, tokens, wanted) ?? []);
+    // A page is read faster than it is computed, but not than a few tokens.
+    const arriving = names.length * pool.pageTokens > timeline.length + leastFollowed;
+    if (arriving) truncate(pool, timeline, timeline.length - (timeline.length % pool.pageTokens));
+    memory.extend(timeline, pendingOf(sequence));
+    if (arriving) saved?.load(sequence, names, () => note(run, sequence));
+    else note(run, sequence);
+  }
+
+  /** How much of its beginning a run did not compute. */
+  function note(run: Run, { timeline }: Sequence): void {
+    if (run.computed === 0 && run.cached === 0) run.cached = timeline.length;
   }
 
   /** It has places in passes from now on. */

@@ -22,6 +22,7 @@ import { createPace } from "./pace.ts";
 import { createPasses, type Interrupt, uninterrupted } from "./pass.ts";
 import { checkLength, checkRequest, type EngineRequest, type EngineResult, type GenerationOptions } from "./request.ts";
 import { type Consumer, createSequence, type Ending, type Run, release, type Sequence } from "./run.ts";
+import type { SavedPrefixesOptions } from "./saved/saved-prefixes.ts";
 import { createSessions } from "./sessions.ts";
 import { createStep } from "./step.ts";
 
@@ -62,6 +63,8 @@ export interface CoreParts {
   readonly source?: string;
   /** Absent: requests have none to choose from. The model given follows them. */
   readonly adapters?: AdapterSet | undefined;
+  /** Where the beginnings of prompts are kept over restarts, and what their values follow from beside the tokens. Absent: nowhere. */
+  readonly saved?: Pick<SavedPrefixesOptions, "files" | "identity"> | undefined;
   /** The way out of a pass that nobody wants any more. */
   readonly interrupt?: Interrupt;
   /** What streaming has done; absent: nothing is streamed. */
@@ -79,6 +82,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     tokens: Math.max(cacheTokens, contextLength),
     pageTokens: parts.pageTokens ?? defaultPageTokens,
     type: kvType,
+    files: parts.saved && { ...parts.saved, arrived: () => wake() },
   });
   const { pool } = memory;
   const { interrupt = uninterrupted } = parts;
@@ -102,6 +106,13 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   let looping: Promise<void> | undefined;
   let closed = false;
 
+  /** Ends the wait for what comes from files. */
+  let wake = () => {};
+  const woken = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+
   const nextId = () => ++lastId;
   const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -111,7 +122,10 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       for (const run of cancelled) end(run, "cancelled");
       if (runs.size === 0) break;
       admission.admit();
-      await step();
+      const wait = woken();
+      if (await step()) continue;
+      // Nothing can be computed before more of a prompt has come.
+      if (admission.running.some(({ sequences }) => sequences.some(({ arriving }) => arriving))) await wait;
     }
     looping = undefined;
   }
@@ -130,6 +144,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     const { session } = run;
     admission.leave(run);
     release(run, memory);
+    memory.saved?.save();
     run.state = "over";
     interrupt.cancelled(run.id);
     runs.delete(run.id);
@@ -146,6 +161,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     run.state = "waiting";
     run.order = nextId();
     admission.enter(run);
+    wake();
     looping ??= loop();
   }
 
@@ -246,19 +262,24 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       // One that waits ends here; one that runs, before the next pass.
       if (run.state !== "running") end(run, "cancelled");
       else cancelled.add(run);
+      wake();
     },
     status() {
       const { pages, pageTokens, idle } = pool;
       const freePages = memory.available;
       const experts = parts.experts?.();
-      return { sessions: sessions.size, requests: runs.size, pages, freePages, keptPages: idle, pageTokens, experts };
+      const { files } = parts.saved ?? {};
+      const saved = files && { pages: files.pages, bytes: files.bytes, problem: files.problem };
+      const memoryStatus = { pages, freePages, keptPages: idle, pageTokens };
+      return { sessions: sessions.size, requests: runs.size, ...memoryStatus, saved, experts };
     },
     async close() {
       closed = true;
       const error = new GrokError("cancelled", "the model was closed");
       for (const run of [...runs.values()].reverse()) fail(run, error);
+      wake();
       await looping;
-      memory.close();
+      await memory.close();
     },
   };
 }

@@ -83,8 +83,18 @@ export interface EngineStatus {
   /** Of these, how many hold beginnings that requests had, for others that begin alike. */
   readonly keptPages: number;
   readonly pageTokens: number;
+  /** Where the beginnings of prompts are kept over restarts. */
+  readonly saved: SavedStatus | undefined;
   /** Where experts are read as they are needed. */
   readonly experts: ExpertStatus | undefined;
+}
+
+/** What a folder of prompts' beginnings holds, of all models. */
+export interface SavedStatus {
+  readonly pages: number;
+  readonly bytes: number;
+  /** Why the last page could not be written. */
+  readonly problem: string | undefined;
 }
 
 /** What was done to have the experts that a model's layers asked for, since it was loaded. */

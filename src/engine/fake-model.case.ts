@@ -67,6 +67,13 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
       const size = cache.spec.pageTokens;
       (cache as Fake).slots.copyWithin(to * size, from * size, (from + 1) * size);
     },
+    readPage(cache: KvCache, page: number) {
+      const size = cache.spec.pageTokens;
+      return new Uint8Array((cache as Fake).slots.slice(page * size, (page + 1) * size).buffer);
+    },
+    writePage(cache: KvCache, page: number, bytes: Uint8Array) {
+      (cache as Fake).slots.set(new Int32Array(bytes.slice().buffer), page * cache.spec.pageTokens);
+    },
     freeKvCache(cache: KvCache) {
       caches.freed++;
       (cache as Fake).slots.fill(-2);

@@ -1,7 +1,8 @@
 import type { KvCache, KvType, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import { createPagePool, fork, type PagePool, pagesFor, reserve, roomFor, type Timeline } from "./pages.ts";
-import { createPrefixTree, type PrefixTree } from "./prefix-tree.ts";
+import { createPrefixTree, type PrefixPage, type PrefixTree } from "./prefix-tree.ts";
+import { createSavedPrefixes, type SavedPrefixes, type SavedPrefixesOptions } from "./saved/saved-prefixes.ts";
 
 /**
  * The key/value memory of one engine: pages, the backend's cache behind them, which is made at the first need, and what stays in them
@@ -10,6 +11,8 @@ import { createPrefixTree, type PrefixTree } from "./prefix-tree.ts";
 export interface KvMemory {
   readonly pool: PagePool;
   readonly prefixes: Pick<PrefixTree, "find" | "keep">;
+  /** What of it is in files; absent: nothing is. */
+  readonly saved: SavedPrefixes | undefined;
   /** Pages that a request can have: free ones, and those that are only kept. */
   readonly available: number;
   cache(): KvCache;
@@ -22,25 +25,29 @@ export interface KvMemory {
    * of the last one, if there is memory for it.
    */
   branch(timeline: Timeline, length: number): Timeline;
-  close(): void;
+  close(): Promise<void>;
 }
 
 export interface KvMemoryOptions {
   readonly tokens: number;
   readonly pageTokens: number;
   readonly type: KvType;
+  readonly files?: Pick<SavedPrefixesOptions, "files" | "identity" | "arrived"> | undefined;
 }
 
 export function createKvMemory(ops: Ops, model: Model, options: KvMemoryOptions): KvMemory {
   const { pageTokens, type } = options;
   const pages = Math.ceil(options.tokens / pageTokens);
   const pool = createPagePool(pages, pageTokens);
-  const prefixes = createPrefixTree(pool);
+  const fresh = options.files && new Set<PrefixPage>();
+  const prefixes = createPrefixTree(pool, fresh);
   let cache: KvCache | undefined;
   const current = () => {
     cache ??= model.kvCache({ pages, pageTokens, type });
     return cache;
   };
+  const saved = fresh && createSavedPrefixes({ ops, cache: current, pageTokens, fresh, ...options.files! });
+
   function extend(timeline: Timeline, count: number): number {
     while (roomFor(pool, timeline) < count && prefixes.evict());
     const possible = Math.min(count, roomFor(pool, timeline));
@@ -50,6 +57,7 @@ export function createKvMemory(ops: Ops, model: Model, options: KvMemoryOptions)
   return {
     pool,
     prefixes,
+    saved,
     get available() {
       return pool.free + pool.idle;
     },
@@ -65,7 +73,8 @@ export function createKvMemory(ops: Ops, model: Model, options: KvMemoryOptions)
       }
       return branch;
     },
-    close() {
+    async close() {
+      await saved?.close();
       if (cache !== undefined) ops.freeKvCache(cache);
       cache = undefined;
     },

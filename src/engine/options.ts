@@ -2,7 +2,7 @@ import { describeValue, GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
 import type { ModelConfig } from "../model/model.ts";
-import { checkNames, checkWhole, withDefaults } from "../options.ts";
+import { checkNames, checkText, checkWhole, withDefaults } from "../options.ts";
 import { encodedBytes, tensorTypes } from "../tensor/types.ts";
 import type { AdapterSource } from "./adapters.ts";
 import { mostDraftTokens, type SpeculationOptions } from "./speculation.ts";
@@ -64,7 +64,21 @@ export interface EngineOptions {
    * those that the model has chosen itself. The same text, sooner where it repeats. Default true: wherever it pays.
    */
   readonly speculate?: boolean | SpeculationOptions;
+  /** Where the beginnings of prompts are kept, so that they are not computed again after a restart. Default: in memory alone. */
+  readonly promptCache?: PromptCacheOptions;
 }
+
+/**
+ * Keys and values of tokens, in full pages. Who can read them and has the model can tell from them what was said: the folder is made for its
+ * owner alone. Models, and processes, can share it.
+ */
+export interface PromptCacheOptions {
+  readonly folder: string;
+  /** Most bytes of all files; what was longest unused goes. Default 8 GiB. */
+  readonly bytes?: number;
+}
+
+export const defaultPromptCacheBytes = 8 * 2 ** 30;
 
 /** The context that is reserved when nobody asks for more. */
 export const defaultContextLimit = 8192;
@@ -74,7 +88,7 @@ export const defaultEngineOptions = { backend: "auto", batchTokens: 512, specula
 
 export const engineOptionNames = Object.keys({
   ...{ ...defaultEngineOptions, isa: true, threads: true, contextLength: true, cacheTokens: true, kvType: true },
-  ...{ memory: true, adapters: true },
+  ...{ memory: true, adapters: true, promptCache: true },
 } satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
 
 /** Those options that depend on the model or bound its work, with their defaults filled in. */
@@ -101,6 +115,7 @@ export function settleEngineOptions(
   checkWhole("batchTokens", batchTokens, 1, 65_536);
   if (options.memory !== undefined) checkWhole("memory", options.memory, 1, 2 ** 50);
   checkSpeculation(speculate);
+  if (options.promptCache !== undefined) checkPromptCache(options.promptCache);
   const tokenBytes = 2 * config.layers * encodedBytes(kvType, config.kvHeads * config.headSize);
   // What nobody asked for takes at most half of the memory: the other half is the model's.
   const fitting = Math.max(512, Math.floor(memory / 2 / tokenBytes));
@@ -133,6 +148,17 @@ function checkKvType(kvType: KvType, { headSize }: ModelConfig, path: string): v
     { option: "kvType", path, headSize },
   );
 }
+
+function checkPromptCache(promptCache: PromptCacheOptions): void {
+  checkNames("promptCache", promptCache, promptCacheNames);
+  checkText("promptCache.folder", promptCache.folder);
+  if (promptCache.bytes !== undefined) checkWhole("promptCache.bytes", promptCache.bytes, 1, 2 ** 53 - 1);
+}
+
+const promptCacheNames = Object.keys({
+  folder: true,
+  bytes: true,
+} satisfies Record<keyof PromptCacheOptions, true>);
 
 function checkSpeculation(speculate: unknown): void {
   if (typeof speculate === "boolean") return;

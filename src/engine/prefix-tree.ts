@@ -20,7 +20,18 @@ export interface PrefixTree {
   evict(): boolean;
 }
 
-interface Node {
+/** A page with its place: what its contents follow from. */
+export interface PrefixPage {
+  readonly root: string;
+  /** The page before it; absent: it is the root, which has none. */
+  readonly parent: PrefixPage | undefined;
+  /** Pages before it. */
+  readonly depth: number;
+  readonly page: number;
+  readonly tokens: Int32Array;
+}
+
+interface Node extends PrefixPage {
   readonly parent: Node | undefined;
   page: number;
   tokens: Int32Array;
@@ -30,14 +41,15 @@ interface Node {
   used: number;
 }
 
-export function createPrefixTree(pool: PagePool): PrefixTree {
+/** `fresh`: has full pages from when they come in to when they are given up, as long as nobody takes them out. */
+export function createPrefixTree(pool: PagePool, fresh?: Set<PrefixPage>): PrefixTree {
   const { pageTokens } = pool;
   const roots = new Map<string, Node>();
   const leaves = new Set<Node>();
   let uses = 0;
 
-  const createNode = (parent: Node | undefined, page: number, tokens: Int32Array): Node => {
-    return { parent, page, tokens, children: new Map(), used: uses };
+  const createRoot = (root: string): Node => {
+    return { root, parent: undefined, depth: -1, page: -1, tokens: new Int32Array(0), children: new Map(), used: 0 };
   };
 
   /** The child that has most in common with some tokens, and how many. */
@@ -55,13 +67,15 @@ export function createPrefixTree(pool: PagePool): PrefixTree {
   }
 
   function add(parent: Node, page: number, tokens: Int32Array): Node {
-    const node = createNode(parent, page, tokens);
+    const { root, depth } = parent;
+    const node: Node = { root, parent, depth: depth + 1, page, tokens, children: new Map(), used: uses };
     const siblings = parent.children.get(tokens[0]!);
     if (siblings === undefined) parent.children.set(tokens[0]!, [node]);
     else siblings.push(node);
     leaves.delete(parent);
     leaves.add(node);
     pool.keep(page);
+    if (tokens.length === pageTokens) fresh?.add(node);
     return node;
   }
 
@@ -74,8 +88,9 @@ export function createPrefixTree(pool: PagePool): PrefixTree {
     leaves.delete(node);
     if (parent.children.size === 0) {
       if (parent.parent !== undefined) leaves.add(parent);
-      else for (const [key, root] of roots) if (root === parent) roots.delete(key);
+      else roots.delete(parent.root);
     }
+    fresh?.delete(node);
     pool.unkeep(page);
   }
 
@@ -103,7 +118,7 @@ export function createPrefixTree(pool: PagePool): PrefixTree {
       const end = Math.min(length, timeline.length);
       if (end <= 0) return;
       uses++;
-      let node = roots.get(key) ?? createNode(undefined, -1, new Int32Array(0));
+      let node = roots.get(key) ?? createRoot(key);
       roots.set(key, node);
       for (let start = 0; start < end; start += pageTokens) {
         const page = timeline.pages[start / pageTokens]!;
@@ -122,6 +137,7 @@ export function createPrefixTree(pool: PagePool): PrefixTree {
             pool.unkeep(child.page);
             child.page = page;
           }
+          if (own.length === pageTokens) fresh?.add(child);
         }
         node = child;
       }

@@ -55,6 +55,8 @@ export interface Sequence {
   wanted: number;
   /** Who computes its beginning, of so many tokens: it waits for these, and shares them. */
   follows: { readonly sequence: Sequence; readonly length: number } | undefined;
+  /** Its beginning is being read from files, one page after the other. */
+  arriving: object | undefined;
   /** Passes since it last had a place in one. */
   waited: number;
   /** Most tokens that others will have which go on from it, beyond its own; 0: nothing goes on from it. */
@@ -97,7 +99,12 @@ export function createSequence(
   timeline = createTimeline(),
   further = 0,
 ): Sequence {
-  return { id, timeline, tokens, wanted, follows: undefined, waited: 0, further };
+  return { id, timeline, tokens, wanted, follows: undefined, arriving: undefined, waited: 0, further };
+}
+
+/** It has no place in passes: its beginning comes from elsewhere. */
+export function isHeld({ follows, arriving }: Sequence): boolean {
+  return follows !== undefined || arriving !== undefined;
 }
 
 /** Tokens that are known but not computed. */
@@ -117,6 +124,7 @@ export function release(run: Run, { pool, prefixes }: KvMemory): void {
   for (const sequence of [...run.sequences, ...run.waiting]) {
     const { tokens, timeline } = sequence;
     sequence.follows = undefined;
+    sequence.arriving = undefined;
     if (run.prefixes !== undefined) prefixes.keep(run.prefixes, tokens, timeline);
     truncate(pool, timeline, 0);
   }

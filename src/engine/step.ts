@@ -5,7 +5,7 @@ import { isInterruption } from "./failures.ts";
 import type { Pace } from "./pace.ts";
 import { type PagePool, truncate } from "./pages.ts";
 import { type Passes, type PassRows, type Place, placeOf } from "./pass.ts";
-import { type Ending, pendingOf, type Run, type Sequence } from "./run.ts";
+import { type Ending, isHeld, pendingOf, type Run, type Sequence } from "./run.ts";
 import { nextBatch, type Work } from "./scheduler.ts";
 
 export interface StepParts {
@@ -27,8 +27,8 @@ export interface StepParts {
 /** Most bytes of logits in a pass, drafts aside. */
 const mostLogitBytes = 2 ** 26;
 
-/** One pass over what the scheduler chose of the runs that have begun; then each consumer takes its rows. */
-export function createStep(parts: StepParts): () => Promise<void> {
+/** One pass over what the scheduler chose of the runs that have begun; then each consumer takes its rows. Says whether there was any. */
+export function createStep(parts: StepParts): () => Promise<boolean> {
   const { vocab, batchTokens, pool, admission, passes, pace, drafting } = parts;
   const mostRows = Math.max(2, Math.floor(mostLogitBytes / 4 / vocab));
   const isUnderWay = (run: Run) => run.state === "running";
@@ -40,7 +40,7 @@ export function createStep(parts: StepParts): () => Promise<void> {
     for (const run of admission.running) {
       let left = company ? run.passTokens : Number.POSITIVE_INFINITY;
       for (const sequence of run.sequences) {
-        const pending = sequence.follows === undefined ? Math.min(pendingOf(sequence), left) : 0;
+        const pending = isHeld(sequence) ? 0 : Math.min(pendingOf(sequence), left);
         if (pending <= 0) continue;
         left -= pending;
         const quiet = Math.max(0, sequence.wanted - sequence.timeline.length);
@@ -119,7 +119,7 @@ export function createStep(parts: StepParts): () => Promise<void> {
 
   return async () => {
     const undrafted = choosePlaces();
-    if (undrafted.length === 0) return;
+    if (undrafted.length === 0) return false;
     try {
       const places = drafting?.addDrafts(undrafted, batchTokens) ?? undrafted;
       const began = performance.now();
@@ -147,9 +147,11 @@ export function createStep(parts: StepParts): () => Promise<void> {
       learnPace(places, (performance.now() - began) / 1000);
     } catch (error) {
       // A pass that was interrupted on purpose is simply run again, without who cancelled.
-      if (isInterruption(error)) return;
-      for (const run of new Set(undrafted.map((place) => place.run))) parts.fail(run, error);
+      if (!isInterruption(error)) {
+        for (const run of new Set(undrafted.map((place) => place.run))) parts.fail(run, error);
+      }
     }
+    return true;
   };
 
   /** Of passes without prompts: they tell what decode steps take, and what background work adds. */

@@ -1,7 +1,7 @@
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { finished, folder, grok1, models, start } from "./grok1.ts";
 
 /** Starts a server at a free port; its address is the first line that it prints. */
@@ -34,6 +34,35 @@ describe("serve", () => {
     expect(status).toBe(0);
     expect(stderr).toMatch(/POST {2}\/v1\/chat\/completions {2}200 .* llama: \d+ \+ 60 tokens/);
     expect(stderr).not.toContain("What of it");
+  });
+
+  it("finds a prompt's beginning again after it was killed, for the same file alone", async () => {
+    const home = join(folder, "keeping");
+    mkdirSync(home);
+    const [model, kept] = [join(home, "kept.gguf"), join(home, "kept")];
+    copyFileSync(join(models, "llama.gguf"), model);
+    const args = ["-m", model, "--prompt-cache", kept, "--prompt-cache-size", "1M", "--log", "none"];
+    const messages = [{ role: "user", content: "What of it? ".repeat(5) }];
+    const begin = async () => {
+      const { child, url, outcome } = await serve(args);
+      const answer = await (await ask(url, { messages, max_tokens: 20, temperature: 0, ignore_eos: true })).json();
+      const { choices, usage } = answer as { choices: object; usage: Record<string, unknown> };
+      return { child, outcome, choices, cached: usage.prompt_tokens_details };
+    };
+    const first = await begin();
+    expect(first.cached).toEqual({ cached_tokens: 0 });
+    await vi.waitFor(() => expect(readdirSync(kept).filter((name) => /^\w+\.kv$/.test(name))).toHaveLength(1), 5000);
+    first.child.kill("SIGKILL");
+    await first.outcome;
+    const second = await begin();
+    expect([second.cached, second.choices]).toEqual([{ cached_tokens: 64 }, first.choices]);
+    second.child.kill("SIGTERM");
+    expect(await second.outcome).toMatchObject({ status: 0, stderr: "" });
+    utimesSync(model, 1e9, 1e9);
+    const other = await begin();
+    expect([other.cached, other.choices]).toEqual([{ cached_tokens: 0 }, first.choices]);
+    other.child.kill("SIGTERM");
+    await other.outcome;
   });
 
   it("serves a folder of models by their names", async () => {

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { ioError } from "../../bytes/io-error.ts";
+import type { PromptCacheOptions } from "../../engine/options.ts";
 import type { GenerateOptions } from "../../generate/types.ts";
 import type { Quota } from "../../server/quota.ts";
 import { createServer } from "../../server/server.ts";
@@ -17,7 +18,10 @@ import { addSettings, engineSettings, pick, type SettingName, samplingSettings }
 import { escapeLine } from "../terminal.ts";
 import { adapterList, text } from "../values.ts";
 
-interface ServeOptions extends ModelOptions, Quota, Pick<GenerateOptions, (typeof samplingSettings)[number]> {
+interface ServeOptions
+  extends Omit<ModelOptions, "promptCache">,
+    Quota,
+    Pick<GenerateOptions, (typeof samplingSettings)[number]> {
   readonly models?: string;
   readonly host?: string;
   readonly port?: number;
@@ -37,6 +41,8 @@ interface ServeOptions extends ModelOptions, Quota, Pick<GenerateOptions, (typeo
   readonly keyHash?: readonly KeyEntry[];
   readonly outputLimit?: number;
   readonly idle?: number;
+  readonly promptCache?: string;
+  readonly promptCacheSize?: number;
   readonly newKey?: string;
 }
 
@@ -62,6 +68,7 @@ export function addServe(program: Command): void {
 
 async function serve(options: ServeOptions): Promise<void> {
   const { drain: drainSeconds = usualDrain, log = usualLog, keyHash: keys = [] } = options;
+  const promptCache = promptCacheOf(options);
   using ending = catchEnding();
   const files = filesOf(options);
   const { write, warn } = createLog(log);
@@ -69,7 +76,7 @@ async function serve(options: ServeOptions): Promise<void> {
     models: files.map((file) => ({
       file,
       load: async () => {
-        const model = await openModel(file, options);
+        const model = await openModel(file, { ...options, promptCache });
         warnOfModel(model);
         return model;
       },
@@ -158,6 +165,12 @@ function filesOf(options: ServeOptions): readonly string[] {
   }
   if (names.length === 0) throw usageError(`${folder}: no GGUF file in this folder`);
   return names.map((name) => join(folder, name));
+}
+
+function promptCacheOf({ promptCache: folder, promptCacheSize: bytes }: ServeOptions): PromptCacheOptions | undefined {
+  if (folder !== undefined) return { folder, ...(bytes !== undefined && { bytes }) };
+  if (bytes !== undefined) throw usageError("--prompt-cache-size goes with --prompt-cache FOLDER");
+  return undefined;
 }
 
 function byName<T>(keys: readonly KeyEntry[], value: (key: KeyEntry) => T): Record<string, T> {

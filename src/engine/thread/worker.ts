@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
+import { loadAddon } from "../../addon.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import type { Streaming } from "../../kernels/native/slot-store.ts";
 import { createExpertCache } from "../../memory/expert-cache.ts";
@@ -11,7 +13,14 @@ import { openAdapters } from "../adapters.ts";
 import { openBackend } from "../backend.ts";
 import { createCore } from "../core.ts";
 import { expertLayer, planModelMemory, yieldMemory } from "../memory.ts";
-import { type EngineOptions, settleEngineOptions } from "../options.ts";
+import {
+  defaultPromptCacheBytes,
+  type EngineOptions,
+  type SettledEngineOptions,
+  settleEngineOptions,
+} from "../options.ts";
+import { createIdentity } from "../saved/identity.ts";
+import { openPageFiles } from "../saved/page-files.ts";
 import { answerMessages } from "./answer.ts";
 import { createCancellations, makeInterruptible } from "./interrupt.ts";
 import { errorToData, type FromEngine, type WorkerStart } from "./protocol.ts";
@@ -36,7 +45,8 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
   const { slots } = backend;
   const experts = slots && (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, ...slots.counters }));
-  const core = createCore(ops, model, settled, { interrupt, adapters, source: path, bindObserved, experts });
+  const saved = await openSaved(file, options, { ...settled, backend: ops.backend, isa: backend.isa });
+  const core = createCore(ops, model, settled, { interrupt, adapters, source: path, saved, bindObserved, experts });
 
   // Also while nobody asks for anything.
   const governing = slots && setInterval(() => slots.govern(), 200);
@@ -67,6 +77,23 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       expertBytes: slots?.cache.bytes,
     },
   });
+}
+
+/** Pages that this program, with these kernels and these files, has left. */
+async function openSaved(file: GgufFile, options: EngineOptions, { kvType, backend, isa }: PageMakers) {
+  const { promptCache, adapters = [] } = options;
+  if (promptCache === undefined) return undefined;
+  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  const how = { version, kernels: loadAddon().addon?.sources, backend, isa, kvType };
+  return {
+    files: await openPageFiles({ bytes: defaultPromptCacheBytes, ...promptCache }),
+    identity: createIdentity({ model: file.paths, adapters, how }),
+  };
+}
+
+interface PageMakers extends Pick<SettledEngineOptions, "kvType"> {
+  readonly backend: string;
+  readonly isa: string | undefined;
 }
 
 /** What is decided on memory, before anything is bound. */

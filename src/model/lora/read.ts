@@ -34,6 +34,12 @@ const otherFiles: Readonly<Record<string, string>> = {
   "adapter_model.pt": "an adapter as a Python pickle: load it with peft and save it again, which writes safetensors",
 };
 
+/** The files that `readAdapter` reads of this path. @throws GrokError as that */
+export function adapterFiles(path: string): string[] {
+  const file = findAdapter(path);
+  return isGguf(file) ? [file] : [file, join(dirname(file), adapterConfigFile)];
+}
+
 function findAdapter(path: string): string {
   const other = (file: string, what: string) => new GrokError("unsupported", `${file}: ${what}`, { path: file });
   const known = otherFiles[basename(path)];
