@@ -140,6 +140,13 @@ export const serverSettings = {
     read: size(),
     usually: "8G",
   },
+  responses: {
+    flags: "--responses <folder>",
+    description:
+      "keep responses that can be gone on from there, the latest 1000 and 64 MiB of them, so that they outlive the server",
+    read: path(),
+    usually: "in memory",
+  },
   log: {
     flags: "--log <form>",
     description: "a line for each request on standard error: text, json, or none",

@@ -18,6 +18,8 @@ import { openAi } from "./openai/dialect.ts";
 import { overseeModel } from "./overseen-model.ts";
 import type { Page } from "./page.ts";
 import { createQuotas, type Quota } from "./quota.ts";
+import { responses } from "./responses/dialect.ts";
+import { createResponseStore, type ResponseStore } from "./responses/store.ts";
 
 export interface AppOptions extends GuardOptions {
   readonly models: ModelHost;
@@ -28,6 +30,8 @@ export interface AppOptions extends GuardOptions {
   readonly quota?: Quota;
   /** The same, of keys that have their own, by name. */
   readonly quotas?: Readonly<Record<string, Quota>>;
+  /** Keeps responses that can be gone on from. Default: in memory. */
+  readonly responses?: ResponseStore;
   /** What a browser is shown; absent: nothing. */
   readonly page?: Page | undefined;
   /** Whether the log has what was asked and answered. Default: false. */
@@ -57,7 +61,7 @@ export interface App {
 }
 
 /** The last one owns what nobody else does. */
-const dialects = [anthropic, ollama, llamaCpp, grok1, openAi];
+const dialects = [anthropic, ollama, llamaCpp, grok1, responses, openAi];
 
 const dialectOf = (path: string): Dialect => dialects.find((dialect) => dialect.owns(path))!;
 
@@ -70,6 +74,7 @@ export function createApp(options: AppOptions): App {
   const quotas = createQuotas(options.quota ?? {}, options.quotas ?? {});
   const gate = createGate(limits);
   const measures = createMeasures(gate, models);
+  const { responses: stored = createResponseStore() } = options;
   const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
   const oversee = (model: LanguageModel, entry: Draft) =>
     overseeModel(model, {
@@ -105,14 +110,9 @@ export function createApp(options: AppOptions): App {
     };
     let held: Disposable | undefined = use;
     try {
-      const reply = asked.reply({
-        id: entry.id,
-        name: use.name,
-        model: oversee(use.model, entry),
-        signal,
-        preferred,
-        report,
-      });
+      const { id } = entry;
+      const model = oversee(use.model, entry);
+      const reply = asked.reply({ id, name: use.name, model, signal, preferred, responses: stored, report });
       const pieces = asked.stream ? reply.pieces?.() : undefined;
       if (pieces === undefined) return Response.json(await reply.whole());
       held = undefined;
@@ -151,7 +151,10 @@ export function createApp(options: AppOptions): App {
         entry.route = path;
         const param = (name: string) => req.param(name as never) ?? "";
         return Response.json(
-          await look({ models, load: gate, preferred, request: req.raw, bodyBytes: limits.bodyBytes, param }),
+          await look({
+            ...{ models, responses: stored, load: gate, preferred },
+            ...{ request: req.raw, bodyBytes: limits.bodyBytes, param },
+          }),
         );
       });
     }

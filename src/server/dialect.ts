@@ -5,6 +5,7 @@ import type { Failure } from "./failure.ts";
 import type { Gate } from "./gate.ts";
 import type { ModelHost } from "./models.ts";
 import { readBody } from "./request.ts";
+import type { ResponseStore } from "./responses/store.ts";
 
 /** An API that clients speak. */
 export interface Dialect {
@@ -24,6 +25,7 @@ export interface Dialect {
 
 export interface Lookup {
   readonly models: ModelHost;
+  readonly responses: ResponseStore;
   /** Requests that are computed, and that wait. */
   readonly load: Pick<Gate, "running" | "waiting">;
   /** What whoever runs the server wants where a request says nothing. */
@@ -59,6 +61,8 @@ export interface Served {
   readonly signal: AbortSignal;
   /** What whoever runs the server wants where a request says nothing. */
   readonly preferred: GenerateOptions;
+  /** Those that can be gone on from. */
+  readonly responses: ResponseStore;
   /** Told of what was generated. */
   report(results: readonly GenerateResult[]): void;
 }

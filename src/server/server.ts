@@ -47,6 +47,8 @@ export interface ServerOptions {
   readonly idleSeconds?: number | undefined;
   /** Sampling where a request says nothing, in place of a dialect's own defaults. */
   readonly preferred?: GenerateOptions | undefined;
+  /** Folder that keeps responses which can be gone on from. Default: they are kept in memory. */
+  readonly responses?: string | undefined;
   /** Folder of a page that browsers are shown. Default: none. */
   readonly page?: string | undefined;
   /** Where requests are sent to as spans of OpenTelemetry's. Default: nowhere. */
@@ -82,14 +84,14 @@ const optionNames = Object.keys({
   ...{ models: true, host: true, port: true, hosts: true, origins: true, keys: true, atOnce: true, waiting: true },
   ...{ bodyBytes: true, loaded: true, idleSeconds: true, preferred: true, onRequest: true, quota: true, quotas: true },
   ...{ outputTokens: true, connections: true, stalledSeconds: true, behindProxy: true, traces: true, logsText: true },
-  ...{ page: true },
+  ...{ page: true, responses: true },
 } satisfies Record<keyof ServerOptions, true>);
 
 /** @throws GrokError `argument`. */
 export async function createServer(options: ServerOptions): Promise<ModelServer> {
   checkNames("createServer", options, optionNames);
   const { hosts = [], origins = [], keys = {}, onRequest, quota = {}, quotas = {} } = options;
-  const { idleSeconds, preferred = {}, outputTokens, behindProxy = false, page } = options;
+  const { idleSeconds, preferred = {}, outputTokens, behindProxy = false, page, responses } = options;
   const { host, port, atOnce, waiting, bodyBytes, loaded, connections, stalledSeconds } = withDefaults<
     ServerOptions,
     keyof typeof defaultServerOptions
@@ -102,6 +104,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     const message = `traces: ${describeValue(options.traces.endpoint)} is no address, expected http:// or https://`;
     throw new GrokError("argument", message, { option: "traces" });
   }
+  if (responses !== undefined) checkText("responses", responses);
   checkTexts("hosts", hosts);
   checkTexts("origins", origins);
   for (const [name, hash] of Object.entries(keys)) {
@@ -114,8 +117,9 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   const numbers = { atOnce, waiting, bodyBytes, loaded, connections, stalledSeconds, outputTokens: outputTokens ?? 1 };
   for (const [name, value] of Object.entries(numbers)) checkWhole(name, value, name === "waiting" ? 0 : 1, 2 ** 40);
   // Only now: who serves nothing starts without it.
-  const [{ createApp }, { createModelHost }, { listen }, { readPage }] = await Promise.all([
+  const [{ createApp }, { createModelHost }, { listen }, { readPage }, { createResponseStore }] = await Promise.all([
     ...([import("./app.ts"), import("./models.ts"), import("./listen.ts"), import("./page.ts")] as const),
+    import("./responses/store.ts"),
   ]);
   const models = createModelHost({
     models: options.models.map(({ file, name = basename(file).replace(/\.gguf$/i, ""), load }) => ({
@@ -128,6 +132,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     ...{ models, preferred, keys, origins, quota, quotas, hosts: namesOf(options) },
     ...{ limits: { atOnce, waiting, bodyBytes, outputTokens }, logsText: options.logsText === true },
     page: page === undefined ? undefined : readPage(page),
+    responses: createResponseStore({ folder: responses }),
     log(entry) {
       tracer?.record(entry);
       onRequest?.(entry);

@@ -43,6 +43,7 @@ interface ServeOptions
   readonly idle?: number;
   readonly promptCache?: string;
   readonly promptCacheSize?: number;
+  readonly responses?: string;
   readonly newKey?: string;
 }
 
@@ -82,7 +83,7 @@ async function serve(options: ServeOptions): Promise<void> {
       },
     })),
     ...pick(options, ["host", "port", "atOnce", "waiting", "connections", "loaded", "behindProxy"]),
-    ...{ idleSeconds: options.idle, stalledSeconds: options.stalled },
+    ...{ idleSeconds: options.idle, stalledSeconds: options.stalled, responses: options.responses },
     ...{ bodyBytes: options.bodyLimit, outputTokens: options.outputLimit },
     ...{ hosts: options.allowHost, origins: options.allowOrigin },
     ...{ keys: byName(keys, ({ hash }) => hash), quotas: byName(keys, ({ quota }) => quota) },

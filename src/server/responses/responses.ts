@@ -1,0 +1,259 @@
+import { z } from "zod";
+import { GrokError } from "../../errors.ts";
+import type { AnswerMessage, AnswerPart } from "../../generate/answer/parts.ts";
+import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel, ToolDefinition } from "../../generate/types.ts";
+import { type Answers, startAnswers } from "../answers.ts";
+import type { Reply, Served } from "../dialect.ts";
+import { eventOf } from "../events.ts";
+import { generationFields, optionsOf, seconds } from "../openai/fields.ts";
+import { endOf, messageOf, thinkingVariables, toolOf } from "../tools.ts";
+import { type Item, item, messagesOf } from "./items.ts";
+import { createOutput, type OutputOptions } from "./output.ts";
+import type { ResponseStore } from "./store.ts";
+
+const functionTool = z.looseObject({
+  type: z.literal("function"),
+  name: z.string().min(1).max(128),
+  description: z.string().nullish(),
+  parameters: z.record(z.string(), z.unknown()).nullish(),
+  strict: z.boolean().nullish(),
+});
+
+const customTool = z.looseObject({
+  type: z.literal("custom"),
+  name: z.string().min(1).max(128),
+  description: z.string().nullish(),
+});
+
+/** Clients offer it unasked: a model that is not told of it answers without. */
+const webSearch = z.looseObject({
+  type: z.enum(["web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"]),
+});
+
+const tool = z.discriminatedUnion("type", [functionTool, customTool, webSearch], {
+  error: ({ input }) => {
+    const { type } = (input ?? {}) as { readonly type?: unknown };
+    return `is ${JSON.stringify(type)}: only functions and custom tools of the caller's own can be called here`;
+  },
+});
+
+const { temperature, top_p, top_k, min_p, seed, stop, user, metadata, service_tier, safety_identifier } =
+  generationFields;
+
+/** What a conversation consists of. */
+const conversation = {
+  model: z.string().optional(),
+  input: z.union([z.string(), z.array(item).max(10_000)]).nullish(),
+  instructions: z.string().nullish(),
+  previous_response_id: z.string().nullish(),
+  tools: z.array(tool).max(512).nullish(),
+  tool_choice: z.enum(["none", "auto"], "is to be none or auto: the model cannot be made to call").nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  reasoning: z
+    .looseObject({ effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish() })
+    .nullish(),
+  text: z
+    .strictObject({
+      format: z.strictObject({ type: z.literal("text", "only text is given here") }).nullish(),
+      verbosity: z.string().nullish(),
+    })
+    .nullish(),
+  truncation: z.enum(["auto", "disabled"]).nullish(),
+};
+
+export const countRequest = z.strictObject(conversation);
+
+export const responseRequest = z.strictObject({
+  ...conversation,
+  ...{ temperature, top_p, top_k, min_p, seed, stop },
+  max_output_tokens: z.int().min(1).nullish(),
+  store: z.boolean().nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z.strictObject({ include_obfuscation: z.boolean().nullish() }).nullish(),
+  include: z.array(z.string()).nullish(),
+  background: z.literal(false, "a response is given to who waits for it").nullish(),
+  top_logprobs: z.literal(0, "log-probabilities are given by chat completions").nullish(),
+  // What changes no answer here.
+  ...{ user, metadata, service_tier, safety_identifier },
+  prompt_cache_key: z.string().nullish(),
+  prompt_cache_retention: z.string().nullish(),
+  client_metadata: z.record(z.string(), z.unknown()).nullish(),
+  max_tool_calls: z.int().min(1).nullish(),
+});
+
+export type ResponseRequest = z.infer<typeof responseRequest>;
+type Conversation = z.infer<typeof countRequest>;
+
+/** `POST /v1/responses` */
+export function replyToResponse(request: ResponseRequest, served: Served, store: ResponseStore): Reply {
+  const id = `resp_${served.id}`;
+  const created = seconds();
+  const input = itemsOf(request.input);
+  const custom = new Set(request.tools?.flatMap((tool) => (tool.type === "custom" ? tool.name : [])));
+  const seals = request.include?.includes("reasoning.encrypted_content") === true;
+  const outputTo = (emit: OutputOptions["emit"]) => createOutput({ id: served.id, custom, seals, emit });
+  const describe = (state: object) => ({ ...describeResponse(request, served, id, created), ...state });
+
+  async function finish(result: GenerateResult, output: readonly object[]) {
+    const length = endOf(result.finishReason, 0) === "length";
+    const response = describe({
+      status: length ? "incomplete" : "completed",
+      ...{ ...(!length && { completed_at: seconds() }), output, usage: usageOf(result, served.model) },
+      incomplete_details: length ? { reason: "max_output_tokens" } : null,
+    });
+    const previous = request.previous_response_id ?? undefined;
+    if (request.store !== false) await store.put({ response: { ...response, id, output }, input, previous });
+    return response;
+  }
+
+  const start = (): Answers => {
+    const messages = conversationOf(request, input, store);
+    return startAnswers(served, 1, optionsFor(request, served), (model, more) => model.chat(messages, more));
+  };
+
+  return {
+    async whole() {
+      await using answer = start();
+      const result = (await answer.results())[0]!;
+      const output = outputTo(() => undefined);
+      for (const part of partsOf(messageOf(result))) output.push(part);
+      return await finish(result, output.end());
+    },
+
+    async *pieces() {
+      await using answer = start();
+      const pieces = answer.pieces();
+      // What fails at once is answered with a status of its own: nothing is said before something has come.
+      let piece = await pieces.next();
+      let events: string[] = [];
+      let number = 0;
+      const emit = (type: string, data: object) =>
+        events.push(eventOf({ type, sequence_number: number++, ...data }, type));
+      const output = outputTo(emit);
+      const begun = describe({ status: "in_progress", output: [], usage: null });
+      emit("response.created", { response: begun });
+      emit("response.in_progress", { response: begun });
+      for (; !piece.done; piece = await pieces.next()) {
+        for (const part of piece.value.chunk?.parts ?? []) output.push(part);
+        yield* events;
+        events = [];
+      }
+      const items = output.end();
+      const response = await finish((await answer.results())[0]!, items);
+      emit(`response.${response.status}`, { response });
+      yield* events;
+    },
+  };
+}
+
+/** `POST /v1/responses/input_tokens` */
+export function countInput(request: Conversation, model: LanguageModel, store: ResponseStore) {
+  const messages = conversationOf(request, itemsOf(request.input), store);
+  const { tools, templateVariables } = toldWith(request);
+  const tokens = model.encodeChat(messages, { templateVariables: templateVariables ?? {}, ...(tools && { tools }) });
+  return { object: "response.input_tokens", input_tokens: tokens.length };
+}
+
+function itemsOf(input: Conversation["input"]): readonly Item[] {
+  return typeof input === "string" ? [{ type: "message", role: "user", content: input }] : (input ?? []);
+}
+
+/** What a response goes on from, the first first: what was asked with each and what it answered. */
+function pastOf(id: string | null | undefined, store: ResponseStore): readonly Item[] {
+  const turns: (readonly Item[])[] = [];
+  for (let at = id ?? undefined; at !== undefined; ) {
+    const found = store.get(at);
+    if (found === undefined) {
+      const message = `there is no response ${JSON.stringify(at)} here, or no more`;
+      throw new GrokError("not-found", message, { option: "previous_response_id" });
+    }
+    turns.push([...found.input, ...(found.response.output as readonly Item[])]);
+    at = found.previous;
+  }
+  return turns.reverse().flat();
+}
+
+/** Instructions are those of the request alone: they are not taken over from what it goes on from. */
+function conversationOf(request: Conversation, input: readonly Item[], store: ResponseStore): readonly ChatMessage[] {
+  const messages = messagesOf([...pastOf(request.previous_response_id, store), ...input]);
+  if (messages.length === 0) {
+    throw new GrokError("argument", "input: nothing is asked", { option: "input" });
+  }
+  const { instructions } = request;
+  return instructions ? [{ role: "system", content: instructions }, ...messages] : messages;
+}
+
+/** What reaches the chat template beside messages. */
+function toldWith({
+  tools,
+  tool_choice: choice,
+  reasoning,
+}: Conversation): Pick<ChatOptions, "tools" | "templateVariables"> {
+  const offered = choice === "none" ? [] : (tools ?? []).flatMap(toolIn);
+  const effort = reasoning?.effort;
+  const thinks = effort == null ? undefined : effort !== "none" && effort !== "minimal";
+  return {
+    templateVariables: { ...thinkingVariables(thinks), ...(effort != null && { reasoning_effort: effort }) },
+    ...(offered.length > 0 && { tools: offered }),
+  };
+}
+
+function toolIn(given: z.infer<typeof tool>): readonly ToolDefinition[] {
+  if (given.type === "function") return [toolOf(given)];
+  if (given.type !== "custom") return [];
+  const parameters = { type: "object", properties: { input: { type: "string" } }, required: ["input"] };
+  return [toolOf({ name: given.name, description: given.description, parameters })];
+}
+
+function optionsFor(request: ResponseRequest, { preferred }: Served): ChatOptions {
+  const { max_output_tokens: most, parallel_tool_calls: parallel, truncation } = request;
+  return {
+    ...optionsOf({ ...request, max_tokens: most, store: false, stream_options: null }, preferred),
+    ...{ ...toldWith(request), parts: true },
+    ...(parallel != null && { parallelToolCalls: parallel }),
+    ...(truncation === "auto" && { fit: true }),
+  };
+}
+
+function* partsOf({ reasoning, text, calls }: AnswerMessage): Generator<AnswerPart> {
+  if (reasoning !== "") yield { type: "reasoning", text: reasoning };
+  if (text !== "") yield { type: "text", text };
+  for (const [index, { name, arguments: args }] of calls.entries()) {
+    yield { type: "call", index, name };
+    yield { type: "arguments", index, text: args };
+    yield { type: "called", index };
+  }
+}
+
+function describeResponse(request: ResponseRequest, { name }: Served, id: string, created: number) {
+  return {
+    ...{ id, object: "response", created_at: created, model: name, background: false },
+    ...{
+      error: null,
+      incomplete_details: null as object | null,
+      output: [] as readonly object[],
+      status: "in_progress",
+    },
+    ...{ instructions: request.instructions ?? null, previous_response_id: request.previous_response_id ?? null },
+    ...{ max_output_tokens: request.max_output_tokens ?? null, max_tool_calls: request.max_tool_calls ?? null },
+    ...{ metadata: request.metadata ?? {}, parallel_tool_calls: request.parallel_tool_calls ?? true },
+    reasoning: { effort: request.reasoning?.effort ?? null, summary: null },
+    ...{ store: request.store ?? true, temperature: request.temperature ?? 1, top_p: request.top_p ?? 1 },
+    text: { format: { type: "text" }, ...(request.text?.verbosity && { verbosity: request.text.verbosity }) },
+    ...{ tool_choice: request.tool_choice ?? "auto", tools: request.tools ?? [], top_logprobs: 0 },
+    ...{ truncation: request.truncation ?? "disabled", user: request.user ?? null },
+    ...(request.prompt_cache_key != null && { prompt_cache_key: request.prompt_cache_key }),
+  };
+}
+
+function usageOf(result: GenerateResult, { tokenizer }: LanguageModel) {
+  const { promptTokens, cachedTokens, completionTokens } = result.usage;
+  const { reasoning } = messageOf(result);
+  return {
+    ...{ input_tokens: promptTokens, input_tokens_details: { cached_tokens: cachedTokens } },
+    output_tokens: completionTokens,
+    // Of their text, without the marks around it.
+    output_tokens_details: { reasoning_tokens: reasoning === "" ? 0 : tokenizer.encode(reasoning).length },
+    total_tokens: promptTokens + completionTokens,
+  };
+}
