@@ -18,8 +18,10 @@ export interface Answering {
 
 export const answering = signal<Answering | undefined>(undefined);
 
-/** Its text so far. */
-export const answerText = signal("");
+/** What it says so far, and what was thought before. */
+export const answerText = signal({ text: "", thoughts: "" });
+
+const nothing = { text: "", thoughts: "" };
 
 /** Tokens a second: of the answer that comes, and then of the last one. */
 export const speed = signal<number | undefined>(undefined);
@@ -48,7 +50,7 @@ export async function answer(conversation: string): Promise<void> {
   const under: Answering = { conversation, id: crypto.randomUUID(), model: modelName.value, stop: () => gone.abort() };
   batch(() => {
     failure.value = undefined;
-    answerText.value = "";
+    answerText.value = nothing;
     answering.value = under;
   });
   if (settings.value.live) watch(under.id);
@@ -64,7 +66,7 @@ export async function answer(conversation: string): Promise<void> {
         finish = piece.finish;
         progress.end(piece.tokens);
       } else {
-        progress.add(piece.text);
+        progress.add(piece.text, piece.thought);
         if (piece.tokens.length > 0) see(under.id, piece.tokens);
         announce(piece.text);
       }
@@ -78,13 +80,14 @@ export async function answer(conversation: string): Promise<void> {
       failure.value = { conversation, trouble, message: error instanceof Error ? error.message : String(error) };
     }
   }
-  const { text, ...measured } = progress.result();
+  const { text, thoughts, ...measured } = progress.result();
   const info: AnswerInfo = { model: under.model, ...measured, finish, ...(leftOut !== undefined && { leftOut }) };
   batch(() => {
-    const said: Message = { id: under.id, role: "assistant", content: text, answer: info };
-    if (text !== "") setMessages(conversation, [...messagesOf(conversation), said]);
+    const more = thoughts !== "" && { thoughts };
+    const said: Message = { id: under.id, role: "assistant", content: text, ...more, answer: info };
+    if (text + thoughts !== "") setMessages(conversation, [...messagesOf(conversation), said]);
     answering.value = undefined;
-    answerText.value = "";
+    answerText.value = nothing;
   });
   void look();
   const { language } = settings.value;
@@ -118,6 +121,7 @@ function questionOf(model: string, asked: readonly Message[]): Question {
 function createProgress() {
   const began = performance.now();
   let text = "";
+  let thoughts = "";
   let pieces = 0;
   let tokens: number | undefined;
   let first: number | undefined;
@@ -127,15 +131,16 @@ function createProgress() {
     first === undefined || last <= first ? undefined : ((count - 1) / (last - first)) * 1000;
   const draw = () => {
     drawn = undefined;
-    answerText.value = text;
+    answerText.value = { text, thoughts };
     speed.value = rate(pieces) ?? speed.value;
   };
   return {
-    add(piece: string) {
+    add(piece: string, thought: string) {
       last = performance.now();
       first ??= last;
       pieces++;
       text += piece;
+      thoughts += thought;
       drawn ??= requestAnimationFrame(draw);
     },
     end(count: number) {
@@ -145,7 +150,7 @@ function createProgress() {
     result() {
       if (drawn !== undefined) cancelAnimationFrame(drawn);
       const firstSeconds = ((first ?? last) - began) / 1000;
-      return { text, tokens: tokens ?? pieces, firstSeconds, seconds: (last - (first ?? last)) / 1000 };
+      return { text, thoughts, tokens: tokens ?? pieces, firstSeconds, seconds: (last - (first ?? last)) / 1000 };
     },
   };
 }

@@ -45,6 +45,8 @@ it("reads back what it wrote, and of anything else nothing", () => {
     ],
     JSON.stringify([{ ...good, messages: [{ id: "1", role: "system", content: "x" }] }]),
     JSON.stringify([{ ...good, messages: [{ id: "1", role: "user", content: 1 }] }]),
+    JSON.stringify([{ ...good, messages: [{ id: "1", role: "assistant", content: "x", answer: { model: "m" } }] }]),
+    JSON.stringify([{ ...good, messages: [{ id: "1", role: "assistant", content: "x", thoughts: {} }] }]),
   ]) {
     expect(readConversations(wrong)).toEqual([]);
   }

@@ -10,6 +10,8 @@ export interface Message {
   readonly id: string;
   readonly role: "user" | "assistant";
   readonly content: string;
+  /** What was thought before it was said; no model is told of it again. */
+  readonly thoughts?: string;
   readonly answer?: AnswerInfo;
 }
 
@@ -79,9 +81,22 @@ function isConversation(value: unknown): value is Conversation {
 }
 
 function isMessage(value: unknown): value is Message {
-  const { id, role, content, answer } = (value ?? {}) as Partial<Record<keyof Message, unknown>>;
-  const known = answer === undefined || (typeof answer === "object" && answer !== null);
-  return typeof id === "string" && (role === "user" || role === "assistant") && typeof content === "string" && known;
+  const { id, role, content, thoughts = "", answer } = (value ?? {}) as Partial<Record<keyof Message, unknown>>;
+  const texts = [id, content, thoughts].every((text) => typeof text === "string");
+  return texts && (role === "user" || role === "assistant") && (answer === undefined || isAnswer(answer));
+}
+
+function isAnswer(value: unknown): value is AnswerInfo {
+  const {
+    model,
+    tokens,
+    firstSeconds,
+    seconds,
+    finish,
+    leftOut = 0,
+  } = (value ?? {}) as Partial<Record<keyof AnswerInfo, unknown>>;
+  const numbers = [tokens, firstSeconds, seconds, leftOut].every((number) => Number.isFinite(number));
+  return typeof model === "string" && numbers && ["stop", "length", "stopped"].includes(finish as string);
 }
 
 export interface Exported {
@@ -91,11 +106,7 @@ export interface Exported {
 }
 
 export function exportJson(conversation: Conversation, system: string): Exported {
-  const messages = conversation.messages.map(({ role, content, answer }) => ({
-    role,
-    content,
-    ...(answer && { answer }),
-  }));
+  const messages = conversation.messages.map(({ id: _, ...message }) => message);
   const { created, updated } = conversation;
   const value = { created, updated, messages: [...(system ? [{ role: "system", content: system }] : []), ...messages] };
   return {

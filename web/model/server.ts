@@ -69,7 +69,7 @@ export interface Question extends Partial<Sampling> {
 
 /** A piece of an answer. */
 export type Piece =
-  | { readonly type: "text"; readonly text: string; readonly tokens: readonly LiveToken[] }
+  | { readonly type: "tokens"; readonly text: string; readonly thought: string; readonly tokens: readonly LiveToken[] }
   | { readonly type: "left-out"; readonly messages: number }
   /** The last one. */
   | { readonly type: "end"; readonly finish: "stop" | "length"; readonly tokens: number };
@@ -119,8 +119,10 @@ export function createServer(key: () => string | undefined) {
         if (choice?.grok1?.left_out) yield { type: "left-out", messages: choice.grok1.left_out };
         finish = choice?.finish_reason ?? finish;
         const given = readTokens(choice?.logprobs?.content ?? [], choice?.grok1?.experts ?? []);
-        const text = choice?.delta?.content ?? "";
-        if (text !== "" || given.length > 0) yield { type: "text", text, tokens: given };
+        const { content, reasoning_content: reasoning } = choice?.delta ?? {};
+        if (content || reasoning || given.length > 0) {
+          yield { type: "tokens", text: content ?? "", thought: reasoning ?? "", tokens: given };
+        }
       }
       if (finish === undefined) throw failed("gone", "the answer broke off");
       yield { type: "end", finish, tokens };
@@ -132,7 +134,7 @@ export function createServer(key: () => string | undefined) {
 interface Chunk {
   readonly error?: { readonly message: string };
   readonly choices?: readonly {
-    readonly delta?: { readonly content?: string };
+    readonly delta?: { readonly content?: string; readonly reasoning_content?: string };
     readonly finish_reason?: "stop" | "length" | null;
     readonly logprobs?: { readonly content?: Parameters<typeof readTokens>[0] } | null;
     readonly grok1?: { readonly experts?: Parameters<typeof readTokens>[1]; readonly left_out?: number };

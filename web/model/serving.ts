@@ -1,4 +1,4 @@
-import { computed, effect, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import { createServer, isServerError, type ModelDetails, type Status } from "./server.ts";
 import { settings } from "./settings.ts";
 
@@ -38,27 +38,42 @@ export const connected = signal<boolean | undefined>(undefined);
 export const details = signal<ModelDetails | undefined>(undefined);
 
 /** The model that is talked with: the one chosen, where the server has it. */
-export const modelName = computed(() => {
-  const names = status.value?.models.map(({ name }) => name) ?? [];
+export const modelName = computed(() => nameIn(status.value));
+
+function nameIn(found: Status | undefined): string | undefined {
+  const names = found?.models.map(({ name }) => name) ?? [];
   return names.find((name) => name === settings.value.model) ?? names[0];
-});
+}
 
 /** Sees how the server does. */
 export async function look(): Promise<void> {
   try {
-    status.value = await server.status();
-    connected.value = true;
-    const name = modelName.value;
-    if (name === undefined) return;
-    // What a model runs on is known once it is loaded.
-    const loaded = status.value.models.some((model) => model.name === name && model.loaded);
-    if (details.value?.name !== name || (loaded && details.value.engine === undefined)) {
-      details.value = await server.details(name);
-    }
+    const found = await server.status();
+    const described = await describe(found);
+    batch(() => {
+      status.value = found;
+      details.value = described;
+      connected.value = true;
+    });
   } catch (error) {
     if (isServerError(error) && error.trouble === "key") {
       key.value = { wanted: true, wrong: key.value.secret !== undefined };
     } else connected.value = false;
+  }
+}
+
+/** The model that is talked with; what it runs on is known once it is loaded. */
+async function describe(found: Status): Promise<ModelDetails | undefined> {
+  const name = nameIn(found);
+  const known = details.value?.name === name ? details.value : undefined;
+  const loaded = found.models.some((model) => model.name === name && model.loaded);
+  if (name === undefined || (known !== undefined && (known.engine !== undefined || !loaded))) return known;
+  try {
+    return await server.details(name);
+  } catch (error) {
+    // A file can be damaged: what is wrong with it is said to who asks it something.
+    if (isServerError(error) && error.trouble === "other") return known;
+    throw error;
   }
 }
 

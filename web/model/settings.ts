@@ -23,6 +23,8 @@ export const wide = matchMedia("(min-width: 68rem)");
 
 const place = "grok1.settings";
 
+const numbers = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "seed"] as const;
+
 export const settings = signal<Settings>({
   ...{
     language: preferredLanguage(navigator.languages),
@@ -46,25 +48,26 @@ effect(() => {
   store(place, JSON.stringify(settings.value));
 });
 
-const numbers = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "seed"] as const;
-
+/** What was stored, read without trust. */
 function read(text: string | null): Partial<Settings> {
+  let found: Record<string, unknown>;
   try {
-    const value = JSON.parse(text ?? "{}") as Record<string, unknown>;
-    const given = Object.fromEntries(
-      numbers.filter((name) => typeof value[name] === "number").map((name) => [name, value[name]]),
-    );
-    return {
-      ...given,
-      ...(languages.includes(value.language as Language) && { language: value.language as Language }),
-      ...(["system", "light", "dark"].includes(value.theme as string) && { theme: value.theme as Theme }),
-      ...(typeof value.system === "string" && { system: value.system }),
-      ...(typeof value.model === "string" && { model: value.model }),
-      ...(typeof value.live === "boolean" && { live: value.live }),
-      ...(typeof value.adapters === "object" &&
-        value.adapters !== null && { adapters: value.adapters as Record<string, number> }),
-    };
+    found = Object(JSON.parse(text ?? "{}"));
   } catch {
     return {};
   }
+  const { language, theme, system, model, live, adapters } = found;
+  return {
+    ...Object.fromEntries(numbers.filter((name) => typeof found[name] === "number").map((name) => [name, found[name]])),
+    ...(languages.includes(language as Language) && { language: language as Language }),
+    ...(["system", "light", "dark"].includes(theme as string) && { theme: theme as Theme }),
+    ...(typeof system === "string" && { system }),
+    ...(typeof model === "string" && { model }),
+    ...(typeof live === "boolean" && { live }),
+    ...(typeof adapters === "object" && adapters !== null && { adapters: strengthsOf(adapters) }),
+  };
+}
+
+function strengthsOf(value: object): Record<string, number> {
+  return Object.fromEntries(Object.entries(value).filter(([, strength]) => typeof strength === "number"));
 }

@@ -2,6 +2,8 @@ import { signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { announced } from "../model/announcements.ts";
 import { answering, stop } from "../model/answering.ts";
+import { titleOf } from "../model/conversation.ts";
+import { current } from "../model/conversations.ts";
 import { key } from "../model/serving.ts";
 import { change, settings, wide } from "../model/settings.ts";
 import { Composer } from "./composer.tsx";
@@ -30,6 +32,11 @@ export function App() {
   const close = () => {
     opened.value = undefined;
   };
+
+  const title = titleOf(current.value);
+  useEffect(() => {
+    document.title = title === undefined ? "grok1" : `${title} · grok1`;
+  }, [title]);
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {

@@ -6,7 +6,7 @@ import { connected, details, modelName } from "../model/serving.ts";
 import type { Table } from "../text/strings.ts";
 import { Icon } from "./icons.tsx";
 import { Markdown } from "./markdown.tsx";
-import { MessageView } from "./message.tsx";
+import { MessageView, Thoughts } from "./message.tsx";
 import { t } from "./say.ts";
 
 /** The messages, and what comes. Whoever has not scrolled up follows it. */
@@ -15,11 +15,11 @@ export function ConversationView() {
   const follows = useRef(true);
   const { id, messages } = current.value;
   const under = answering.value?.conversation === id ? answering.value : undefined;
-  const text = under && answerText.value;
+  const coming = under && answerText.value;
 
   useEffect(() => {
     if (follows.current) box.current!.scrollTop = box.current!.scrollHeight;
-  }, [id, messages, text]);
+  }, [id, messages, coming]);
   useEffect(() => {
     follows.current = true;
   }, [id, messages.length]);
@@ -49,7 +49,9 @@ export function ConversationView() {
         ))}
         {under && (
           <article class="message assistant coming" aria-busy="true" aria-label={under.model}>
-            {text === "" ? <p class="thinking">{t("thinking")}</p> : <Markdown text={text!} />}
+            {coming!.thoughts !== "" && <Thoughts text={coming!.thoughts} open={coming!.text === ""} />}
+            {coming!.text !== "" && <Markdown text={coming!.text} />}
+            {coming!.text + coming!.thoughts === "" && <p class="thinking">{t("reading")}</p>}
           </article>
         )}
         {failed && <Failed {...failed} />}

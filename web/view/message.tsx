@@ -30,6 +30,7 @@ export const MessageView = memo(({ conversation, message, isLast, isFree }: Mess
   }
   return (
     <article class={`message ${role}`} aria-label={role === "user" ? t("you") : (info?.model ?? t("model"))}>
+      {message.thoughts && <Thoughts text={message.thoughts} open={false} />}
       {role === "user" ? <p class="said">{content}</p> : <Markdown text={content} />}
       {info && <Notes info={info} />}
       <div class="actions">
@@ -57,6 +58,15 @@ export const MessageView = memo(({ conversation, message, isLast, isFree }: Mess
     </article>
   );
 });
+
+export function Thoughts({ text, open }: { readonly text: string; readonly open: boolean }) {
+  return (
+    <details class="thoughts" open={open}>
+      <summary>{t("thoughts")}</summary>
+      <Markdown text={text} />
+    </details>
+  );
+}
 
 function Notes({ info: { finish, leftOut } }: { readonly info: AnswerInfo }) {
   return (
