@@ -26,7 +26,10 @@ let browser: Browser | undefined;
 beforeAll(async () => {
   if (executablePath === undefined) return;
   // As root, and in most containers, Chromium cannot build its sandbox; what it loads here is ours.
-  browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  browser = await chromium.launch({
+    executablePath,
+    args: ["--no-sandbox", "--host-resolver-rules=MAP grok1.test 127.0.0.1"],
+  });
 });
 afterAll(async () => browser?.close());
 

@@ -1,7 +1,7 @@
 import { batch, signal } from "@preact/signals";
 import { say, sayNumber } from "../text/strings.ts";
 import { announce, beginAnnouncing } from "./announcements.ts";
-import type { AnswerInfo, Finish, Message } from "./conversation.ts";
+import { type AnswerInfo, type Finish, type Message, newId } from "./conversation.ts";
 import { messagesOf, setMessages } from "./conversations.ts";
 import { see, watch } from "./live.ts";
 import { isServerError, type Question, type Trouble } from "./server.ts";
@@ -35,7 +35,7 @@ export const failure = signal<
 export function send(conversation: string, text: string, from?: string): Promise<void> {
   const before = messagesOf(conversation);
   const at = from === undefined ? before.length : before.findIndex(({ id }) => id === from);
-  setMessages(conversation, [...before.slice(0, at), { id: crypto.randomUUID(), role: "user", content: text }]);
+  setMessages(conversation, [...before.slice(0, at), { id: newId(), role: "user", content: text }]);
   return answer(conversation);
 }
 
@@ -47,7 +47,7 @@ export async function answer(conversation: string): Promise<void> {
   if (asked.length === 0) return;
   setMessages(conversation, asked);
   const gone = new AbortController();
-  const under: Answering = { conversation, id: crypto.randomUUID(), model: modelName.value, stop: () => gone.abort() };
+  const under: Answering = { conversation, id: newId(), model: modelName.value, stop: () => gone.abort() };
   batch(() => {
     failure.value = undefined;
     answerText.value = nothing;

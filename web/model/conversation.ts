@@ -29,6 +29,11 @@ export interface AnswerInfo {
 
 export type Finish = "stop" | "length" | "stopped";
 
+/** Browsers have names of their own for it, but not for pages that came without encryption from another computer. */
+export function newId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 const titleLength = 60;
 
 /** The beginning of the first question; undefined before one was asked. */

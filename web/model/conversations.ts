@@ -1,5 +1,5 @@
-import { computed, signal } from "@preact/signals";
-import { type Conversation, fitConversations, type Message, readConversations } from "./conversation.ts";
+import { computed, effect, signal } from "@preact/signals";
+import { type Conversation, fitConversations, type Message, newId, readConversations } from "./conversation.ts";
 import { recall, store } from "./storage.ts";
 
 /** The conversations that this browser keeps, newest first. */
@@ -8,13 +8,18 @@ const place = "grok1.conversations";
 
 export const conversations = signal<readonly Conversation[]>(fitConversations(readConversations(recall(place))));
 
-/** The one that is shown; a new one is kept once something is said. */
-export const currentId = signal<string>(crypto.randomUUID());
+/** The one that is shown, which the page's address names too; a new one is kept once something is said. */
+export const currentId = signal<string>(location.hash.slice(1) || newId());
 
 export const current = computed<Conversation>(() => {
   const found = conversations.value.find(({ id }) => id === currentId.value);
   const now = new Date().toISOString();
   return found ?? { id: currentId.value, created: now, updated: now, messages: [] };
+});
+
+effect(() => {
+  const { id, messages } = current.value;
+  history.replaceState(null, "", messages.length === 0 ? location.pathname + location.search : `#${id}`);
 });
 
 function keep(all: readonly Conversation[]): void {
@@ -35,7 +40,7 @@ export const messagesOf = (id: string): readonly Message[] =>
   conversations.value.find((conversation) => conversation.id === id)?.messages ?? [];
 
 export function begin(): void {
-  if (current.value.messages.length > 0) currentId.value = crypto.randomUUID();
+  if (current.value.messages.length > 0) currentId.value = newId();
 }
 
 export function remove(conversation: Conversation): void {
