@@ -1,8 +1,10 @@
+import { basename } from "node:path";
 import { InvalidArgumentError } from "commander";
+import type { AdapterSource } from "../engine/adapters.ts";
 import { defaultServerOptions as usual } from "../server/defaults.ts";
 import type { Quota } from "../server/quota.ts";
 import type { Setting } from "./setting.ts";
-import { choice, integer, path, type Reader, size, text } from "./values.ts";
+import { adapterList, choice, integer, path, type Reader, size, text } from "./values.ts";
 
 export const usualLog = "text";
 /** Seconds. */
@@ -16,6 +18,14 @@ export const serverSettings = {
     description: "serve every GGUF file of a folder, by its name; loaded when first asked for",
     read: path(),
     usually: "one model",
+  },
+  lora: {
+    flags: "--lora <name=file[:scale]>",
+    description:
+      "low-rank adapter that requests can call as a model, or as MODEL:NAME; its file's name where none is given; can be given several times",
+    read: namedAdapter(),
+    between: /,(?=[^,=]+=)/,
+    usually: "none",
   },
   host: {
     flags: "--host <address>",
@@ -166,6 +176,16 @@ export const serverSettings = {
     usually: "none",
   },
 } as const satisfies Record<string, Setting>;
+
+/** `NAME=FILE[:SCALE]`: an adapter as models are called. */
+function namedAdapter(): Reader<AdapterSource> {
+  const one = adapterList();
+  return (entry) => {
+    const [, name, rest] = /^([^=/\\]+)=(.+)$/.exec(entry) ?? [undefined, undefined, entry];
+    const [adapter] = one(rest, undefined);
+    return { ...adapter!, name: name ?? basename(adapter!.path).replace(/\.(gguf|safetensors)$/i, "") };
+  };
+}
 
 export interface KeyEntry {
   readonly name: string;

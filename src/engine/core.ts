@@ -224,10 +224,11 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
         });
       });
     },
-    async score(id, texts, { passTokens, top = 0, onScored: emit = () => undefined } = {}) {
+    async score(id, texts, { passTokens, top = 0, adapters: choice, onScored: emit = () => undefined } = {}) {
       requireOpen();
       if (passTokens !== undefined) checkWhole("passTokens", passTokens, 1, Number.MAX_SAFE_INTEGER);
       checkWhole("top", top, 0, 100);
+      const adapters = selectAdapters(parts.adapters, choice);
       return await new Promise((resolve, reject) => {
         const settle = { resolve, reject };
         const { consumer, sequences } = createScoring(
@@ -235,7 +236,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
           settle,
         );
         if (sequences.length === 0) return resolve(texts.map(() => new Float64Array(0)));
-        begin(id, consumer, sequences, { background: true, ...(passTokens !== undefined && { passTokens }) });
+        begin(id, consumer, sequences, { background: true, adapters, ...(passTokens !== undefined && { passTokens }) });
       });
     },
     async logits(id, tokens, layers) {

@@ -149,6 +149,12 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
 
 const encodeKinds = { special: "flag", bos: "flag" } as const;
 const logitsKinds: OptionKinds<LogitsOptions> = { layers: "flag", signal: "signal" };
-const scoreKinds: OptionKinds<ScoreOptions> = { passTokens: "any", top: "any", onScored: "function", signal: "signal" };
+const scoreKinds: OptionKinds<ScoreOptions> = {
+  passTokens: "any",
+  top: "any",
+  adapters: "any",
+  onScored: "function",
+  signal: "signal",
+};
 const logprobsKinds: OptionKinds<LogprobsOptions> = { from: "any", signal: "signal" };
 const benchKinds: OptionKinds<BenchOptions> = { prefill: "any", decode: "any", repeats: "any", signal: "signal" };

@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { Hono } from "hono";
 import { GrokError } from "../errors.ts";
-import type { GenerateOptions, LanguageModel } from "../generate/types.ts";
+import type { GenerateOptions } from "../generate/types.ts";
 import { anthropic } from "./anthropic/dialect.ts";
 import type { Asked, Dialect, Served } from "./dialect.ts";
 import { isStream, streamResponse } from "./events.ts";
@@ -76,8 +76,8 @@ export function createApp(options: AppOptions): App {
   const measures = createMeasures(gate, models);
   const { responses: stored = createResponseStore() } = options;
   const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
-  const oversee = (model: LanguageModel, entry: Draft) =>
-    overseeModel(model, {
+  const oversee = ({ model, adapters }: ModelUse, entry: Draft) =>
+    overseeModel(model, adapters, {
       settle: (given) => (most < (given.maxTokens ?? Number.POSITIVE_INFINITY) ? { ...given, maxTokens: most } : given),
       asked(what) {
         if (options.logsText) entry.said = { asked: [...(entry.said?.asked ?? []), what], answered: [] };
@@ -111,7 +111,7 @@ export function createApp(options: AppOptions): App {
     let held: Disposable | undefined = use;
     try {
       const { id } = entry;
-      const model = oversee(use.model, entry);
+      const model = oversee(use, entry);
       const reply = asked.reply({ id, name: use.name, model, signal, preferred, responses: stored, report });
       const pieces = asked.stream ? reply.pieces?.() : undefined;
       if (pieces === undefined) return Response.json(await reply.whole());

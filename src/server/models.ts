@@ -1,7 +1,11 @@
+import type { AdapterChoice } from "../engine/adapters.ts";
 import { GrokError } from "../errors.ts";
 import type { LanguageModel } from "../generate/types.ts";
 
-/** Models by the names that requests call them by: loaded at first use, given back when nobody uses them. */
+/**
+ * Models by the names that requests call them by: loaded at first use, given back when nobody uses them. An adapter is a name too, of its
+ * model with it.
+ */
 export interface ModelHost {
   readonly names: readonly string[];
   /** The file of a model. @throws GrokError `not-found` */
@@ -19,11 +23,15 @@ export interface ModelHost {
 export interface ModelUse extends Disposable {
   readonly name: string;
   readonly model: LanguageModel;
+  /** What of its adapters the name stands for; undefined where it has none. */
+  readonly adapters?: readonly AdapterChoice[] | undefined;
 }
 
 export interface ServedModel {
   readonly name: string;
   readonly file: string;
+  /** Names of the adapters that it is loaded with: each is called by its own, or as MODEL:ADAPTER. */
+  readonly adapters?: readonly string[] | undefined;
   readonly load: () => Promise<LanguageModel>;
 }
 
@@ -46,6 +54,7 @@ interface Held {
 
 export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOptions): ModelHost {
   const byName = new Map(models.map((model) => [model.name, model]));
+  const callable = new Map(models.flatMap(namesOf));
   const held = new Map<string, Held>();
   const closing = new Set<Promise<void>>();
   let waiting: (() => void)[] = [];
@@ -58,8 +67,8 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
   };
 
   /** Ollama's clients name a version where nobody asked for one. */
-  function find(asked: string): ServedModel {
-    const found = byName.get(asked) ?? byName.get(asked.replace(/:latest$/, ""));
+  function find(asked: string): Named {
+    const found = callable.get(asked) ?? callable.get(asked.replace(/:latest$/, ""));
     if (found !== undefined) return found;
     throw new GrokError("not-found", `there is no model ${JSON.stringify(asked)} here`, { option: "model" });
   }
@@ -130,19 +139,19 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
   }
 
   return {
-    names: models.map(({ name }) => name),
-    file: (name) => find(name).file,
+    names: models.flatMap(({ name, adapters = [] }) => [name, ...adapters]),
+    file: (name) => find(name).model.file,
     loaded: () => [...held.values()].flatMap(({ name, model, users }) => (model ? [{ name, model, users }] : [])),
     async use(asked, signal) {
-      const { name } = asked === undefined ? models[0]! : find(asked);
-      const entry = await take(name, signal);
+      const { name, model, adapters } = find(asked ?? models[0]!.name);
+      const entry = await take(model.name, signal);
       let used = true;
       const done = () => {
         if (used) release(entry);
         used = false;
       };
       try {
-        return { name, model: await entry.loading, [Symbol.dispose]: done };
+        return { name, model: await entry.loading, adapters, [Symbol.dispose]: done };
       } catch (error) {
         done();
         throw error;
@@ -155,4 +164,23 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
       await Promise.all(closing);
     },
   };
+}
+
+/** What a name stands for. */
+interface Named {
+  readonly name: string;
+  readonly model: ServedModel;
+  readonly adapters: readonly AdapterChoice[] | undefined;
+}
+
+/** A model that is loaded with adapters is itself without them. */
+function namesOf(model: ServedModel): (readonly [string, Named])[] {
+  const { name, adapters } = model;
+  return [
+    [name, { name, model, adapters: adapters && [] }] as const,
+    ...(adapters ?? []).flatMap((adapter) => {
+      const named = { name: adapter, model, adapters: [{ name: adapter }] };
+      return [[adapter, named] as const, [`${name}:${adapter}`, named] as const];
+    }),
+  ];
 }

@@ -1,3 +1,5 @@
+import type { AdapterChoice } from "../engine/adapters.ts";
+import type { ScoreOptions } from "../engine/consumers/score.ts";
 import { GrokError } from "../errors.ts";
 import type { ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "../generate/types.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -14,10 +16,17 @@ export interface Oversight {
 const mostCharactersPerToken = 32;
 const leastBound = 2 ** 16;
 
-/** A model, all of whose generations are overseen, and whose tokenizer is kept from texts that are far too long. */
-export function overseeModel(model: LanguageModel, { settle, asked }: Oversight): LanguageModel {
+/** A model, all of whose generations are overseen and have its name's adapters where they ask for none, and whose tokenizer is kept from texts that are far too long. */
+export function overseeModel(
+  model: LanguageModel,
+  adapters: readonly AdapterChoice[] | undefined,
+  { settle: bound, asked }: Oversight,
+): LanguageModel {
   type Place = Pick<Session, "generate" | "chat">;
   const { contextLength } = model.info;
+  const settle = <T extends GenerateOptions>(given: T): T => bound(withAdapters(given));
+  const withAdapters = <T extends { readonly adapters?: readonly AdapterChoice[] }>(given: T): T =>
+    given.adapters === undefined && adapters !== undefined ? { ...given, adapters } : given;
   const most = Math.max(leastBound, mostCharactersPerToken * contextLength);
   function check(...values: readonly unknown[]): void {
     const characters = values.reduce<number>((sum, value) => sum + countCharacters(value), 0);
@@ -57,6 +66,8 @@ export function overseeModel(model: LanguageModel, { settle, asked }: Oversight)
   return Object.assign(Object.create(model) as LanguageModel, overseen(model), {
     session: () => overseenSession(model.session()),
     tokenizer,
+    score: (texts: Parameters<LanguageModel["score"]>[0], options: ScoreOptions = {}) =>
+      model.score(texts, withAdapters(options)),
     encode(...[text, options]: Parameters<LanguageModel["encode"]>) {
       check(text);
       return model.encode(text, options);

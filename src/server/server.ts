@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { basename } from "node:path";
+import type { AdapterSource } from "../engine/adapters.ts";
 import { describeValue, GrokError } from "../errors.ts";
 import { loadModel } from "../generate/load.ts";
 import type { GenerateOptions, LanguageModel } from "../generate/types.ts";
@@ -63,7 +64,9 @@ export interface ModelToServe {
   readonly file: string;
   /** What requests call it. Default: the file's name without `.gguf`. */
   readonly name?: string | undefined;
-  /** Default: `loadModel(file)`. */
+  /** Adapters that are loaded with it: requests call it with one by the adapter's name (default: its path), or as MODEL:ADAPTER. */
+  readonly adapters?: readonly AdapterSource[] | undefined;
+  /** Default: `loadModel(file, { adapters })`. */
   readonly load?: (() => Promise<LanguageModel>) | undefined;
 }
 
@@ -121,10 +124,13 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     ...([import("./app.ts"), import("./models.ts"), import("./listen.ts"), import("./page.ts")] as const),
     import("./responses/store.ts"),
   ]);
+  const served = options.models.map(({ file, name = basename(file).replace(/\.gguf$/i, ""), load, adapters }) => ({
+    ...{ file, name, load: load ?? (() => loadModel(file, adapters ? { adapters } : {})) },
+    adapters: adapters?.map((adapter) => adapter.name ?? adapter.path),
+  }));
+  checkDistinct(served.flatMap(({ name, adapters = [] }) => [name, ...adapters]));
   const models = createModelHost({
-    models: options.models.map(({ file, name = basename(file).replace(/\.gguf$/i, ""), load }) => ({
-      ...{ file, name, load: load ?? (() => loadModel(file)) },
-    })),
+    models: served,
     ...{ atOnce: loaded, idleSeconds },
   });
   const tracer = options.traces && createTracer(options.traces);
@@ -169,9 +175,15 @@ async function listenAt(
 }
 
 function checkModel(model: ModelToServe): void {
-  checkNames("models", model, ["file", "name", "load"]);
+  checkNames("models", model, ["file", "name", "load", "adapters"]);
   checkText("file", model.file);
   if (model.name !== undefined) checkText("name", model.name);
+}
+
+function checkDistinct(names: readonly string[]): void {
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice === undefined) return;
+  throw new GrokError("argument", `models: two are called ${twice}`, { option: "models" });
 }
 
 function checkQuota(quota: Quota): void {

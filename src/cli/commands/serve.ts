@@ -16,7 +16,7 @@ import { createLog, type LogForm } from "../server-log.ts";
 import { type KeyEntry, serverSettings, usualDrain, usualLog } from "../server-settings.ts";
 import { addSettings, engineSettings, pick, type SettingName, samplingSettings } from "../settings.ts";
 import { escapeLine } from "../terminal.ts";
-import { adapterList, text } from "../values.ts";
+import { text } from "../values.ts";
 
 interface ServeOptions
   extends Omit<ModelOptions, "promptCache">,
@@ -53,13 +53,11 @@ export function addServe(program: Command): void {
     .description(
       "Answer the clients of OpenAI's, Anthropic's and Ollama's APIs, on this computer alone unless told otherwise.",
     );
-  addSettings(addModel(command), Object.keys(serverSettings) as SettingName[])
-    .option(
-      "--new-key <name>",
-      "print a new key, which nobody keeps, and the --key-hash that it opens; serve nothing",
-      text(),
-    )
-    .option("--lora <file[:scale]>", "low-rank adapter to use; can be given several times", adapterList());
+  addSettings(addModel(command), Object.keys(serverSettings) as SettingName[]).option(
+    "--new-key <name>",
+    "print a new key, which nobody keeps, and the --key-hash that it opens; serve nothing",
+    text(),
+  );
   addSettings(command, [...samplingSettings, ...engineSettings, "speculation", "chatTemplate"]);
   command.action(async (_, options: ServeOptions) => {
     if (options.newKey === undefined) await serve(options);
@@ -75,7 +73,7 @@ async function serve(options: ServeOptions): Promise<void> {
   const { write, warn } = createLog(log);
   await using server = await createServer({
     models: files.map((file) => ({
-      file,
+      ...{ file, adapters: options.lora },
       load: async () => {
         const model = await openModel(file, { ...options, promptCache });
         warnOfModel(model);
@@ -156,6 +154,7 @@ function ended(signal: AbortSignal): Promise<void> {
 function filesOf(options: ServeOptions): readonly string[] {
   const { models: folder } = options;
   if (folder === undefined) return [requireModel(options)];
+  if (options.lora !== undefined) throw usageError("--lora does not go with --models: an adapter is one model's");
   let names: string[];
   try {
     names = readdirSync(folder)

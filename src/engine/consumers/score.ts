@@ -1,5 +1,6 @@
 import { checkWhole } from "../../options.ts";
 import { logSumExp, type TokenLogprob, topLogprobs } from "../../sampling/logprobs.ts";
+import type { AdapterChoice } from "../adapters.ts";
 import type { KvMemory } from "../kv-memory.ts";
 import { fork, truncate } from "../pages.ts";
 import { checkLength } from "../request.ts";
@@ -21,6 +22,8 @@ export interface ScoreOptions {
   readonly passTokens?: number;
   /** So many of the most probable tokens at each place are given to `onScored`, 0 to 100. Default 0. */
   readonly top?: number;
+  /** As in a generation: those adapters that are beside the model. Default: all, as they were loaded. */
+  readonly adapters?: readonly AdapterChoice[];
   readonly onScored?: OnScored;
   readonly signal?: AbortSignal;
 }

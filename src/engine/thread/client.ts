@@ -109,7 +109,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
   }
 
   async function score(texts: readonly ScoreText[], options: ScoreOptions = {}): Promise<Float64Array[]> {
-    const { passTokens, top, onScored, signal } = options;
+    const { passTokens, top, adapters, onScored, signal } = options;
     if (!Array.isArray(texts)) {
       throw new GrokError("argument", `score: the texts are ${describeValue(texts)}, expected a list of them`);
     }
@@ -119,7 +119,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
       throw new GrokError("argument", message, { index });
     });
     return await askFor<Float64Array[]>(
-      { type: "score", texts: sent, options: { passTokens, top } },
+      { type: "score", texts: sent, options: { passTokens, top, adapters } },
       signal,
       (part) => {
         if (part.type === "scored") onScored?.(...part.scored);

@@ -31,7 +31,7 @@ export type ToEngine =
       readonly type: "score";
       readonly id: number;
       readonly texts: readonly { readonly tokens: Int32Array; readonly from: number }[];
-      readonly options: Pick<ScoreOptions, "passTokens" | "top">;
+      readonly options: Pick<ScoreOptions, "passTokens" | "top" | "adapters">;
     }
   | { readonly type: "bench"; readonly id: number; readonly options: BenchOptions }
   | { readonly type: "status"; readonly id: number }
