@@ -65,6 +65,14 @@ std::vector<float> importanceOf(const float* factor, const int32_t* order, int64
   return out;
 }
 
+// A block's scales are searched for before errors of its own columns come into those behind them: what is rounded is a little larger, or as it
+// happens smaller. Where codes are few that counts, so scales of these factors are tried, and those kept that lose least.
+struct Factors {
+  int count;
+  float values[4];
+};
+constexpr Factors kAsFound = {1, {1}}, kAround = {4, {1, 0.96f, 1.04f, 1.08f}};
+
 // One tile of rows after the other.
 struct Tile {
   const CompensateKernels& kernels;
@@ -72,20 +80,23 @@ struct Tile {
   const LatticeKernels* const lattice;
   const int type, block, blockBytes;
   const GridRange range = gridRange(type);
+  const Factors& factors = lattice != nullptr || range.high - range.low < 8 ? kAround : kAsFound;
   const int64_t cols;
   const float *factor, *importance;
   const int32_t* order;
-  std::vector<float> w, row, values, steps, bases, v, errors, scratch;
+  std::vector<float> w, row, left, values, steps, bases, v, errors, tried, scratch;
+  std::vector<uint8_t> bytes;
+  LatticeBlock found[kTileRows];
 
   Tile(Isa isa, int to, int64_t cols, const float* factor, const float* importance, const int32_t* order)
       : kernels(kernelsOf(isa)), encode(encodeRowOf(isa, to)), lattice(latticeOf(isa, to)), type(to), block(blockSize(to).elements),
         blockBytes(blockSize(to).bytes), cols(cols), factor(factor), importance(importance), order(order), w(size_t(cols * kTileRows)),
-        row(size_t(cols)), values(size_t(3 * block)), steps(size_t(block * kTileRows)), bases(steps), v(steps), errors(steps),
-        scratch(size_t(kEncodeScratch)) {}
+        row(size_t(cols)), left(size_t(block * kTileRows)), values(size_t(3 * block)), steps(left), bases(left), v(left), errors(left),
+        tried(left), scratch(size_t(kEncodeScratch)), bytes(size_t(kTileRows * blockBytes)) {}
 
   // Row r of the tile; the place of a value that cannot be, or -1.
-  int64_t take(int r, int from, const uint8_t* bytes) {
-    dequantizeRow(from, bytes, row.data(), cols);
+  int64_t take(int r, int from, const uint8_t* source) {
+    dequantizeRow(from, source, row.data(), cols);
     for (int64_t i = 0; i < cols; i++) {
       if (!(std::fabs(row[size_t(i)]) <= kLargest)) return i;
     }
@@ -97,29 +108,43 @@ struct Tile {
   void encodeRows(int rows, int64_t rowBytes, uint8_t* out, double* losses) {
     std::fill(losses, losses + rows, 0);
     for (int64_t at = 0; at < cols; at += block) {
+      float* const here = w.data() + at * kTileRows;
       uint8_t* const blocks = out + order[at] / block * blockBytes;
-      lattice != nullptr ? roundPoints(at, rows, rowBytes, blocks) : roundCodes(at, rows, rowBytes, blocks);
-      for (int r = 0; r < rows; r++) {
-        for (int i = 0; i < block; i++) losses[r] += double(errors[size_t(i * kTileRows + r)]) * double(errors[size_t(i * kTileRows + r)]);
+      std::copy(here, here + block * kTileRows, left.begin());
+      double least[kTileRows];
+      for (int t = 0; t < factors.count; t++) {
+        if (t > 0) std::copy(left.begin(), left.end(), here);
+        lattice != nullptr ? roundPoints(at, rows, factors.values[t], t == 0) : roundCodes(at, rows, factors.values[t]);
+        for (int r = 0; r < rows; r++) {
+          double loss = 0;
+          for (int i = r; i < block * kTileRows; i += kTileRows) loss += double(tried[size_t(i)]) * double(tried[size_t(i)]);
+          if (t > 0 && !(loss < least[r])) continue;
+          least[r] = loss;
+          for (int i = r; i < block * kTileRows; i += kTileRows) errors[size_t(i)] = tried[size_t(i)];
+          std::copy_n(bytes.data() + r * blockBytes, blockBytes, blocks + r * rowBytes);
+        }
       }
-      kernels.spread(w.data() + (at + block) * kTileRows, factor + at * cols + at + block, cols, block, errors.data(), cols - at - block);
+      for (int r = 0; r < rows; r++) losses[r] += least[r];
+      kernels.spread(here + block * kTileRows, factor + at * cols + at + block, cols, block, errors.data(), cols - at - block);
     }
   }
 
  private:
-  // What is left of row r of the block at `at`, as it lies.
-  void gather(int64_t at, int r, float* y) const {
+  // What is left of row r of the block at `at`, as it lies, times `scale`.
+  void gather(int64_t at, int r, float scale, float* y) const {
     const int64_t start = order[at] / block * block;
-    for (int i = 0; i < block; i++) y[order[at + i] - start] = std::clamp(w[size_t((at + i) * kTileRows + r)], -kLargest, kLargest);
+    for (int i = 0; i < block; i++) y[order[at + i] - start] = std::clamp(left[size_t(i * kTileRows + r)], -kLargest, kLargest) * scale;
   }
 
-  void roundCodes(int64_t at, int rows, int64_t rowBytes, uint8_t* blocks) {
+  // Both leave the block's errors in `tried` and its bytes in `bytes`.
+  void roundCodes(int64_t at, int rows, float scale) {
     const int64_t start = order[at] / block * block;
     float* const y = values.data();
     for (int r = 0; r < rows; r++) {
-      gather(at, r, y);
-      encode(y, importance + start, block, scratch.data(), blocks + r * rowBytes);
-      readGrid(type, blocks + r * rowBytes, y + block, y + 2 * block);
+      uint8_t* const to = bytes.data() + r * blockBytes;
+      gather(at, r, scale, y);
+      encode(y, importance + start, block, scratch.data(), to);
+      readGrid(type, to, y + block, y + 2 * block);
       for (int i = 0; i < block; i++) {
         steps[size_t(i * kTileRows + r)] = y[block + order[at + i] - start];
         bases[size_t(i * kTileRows + r)] = y[2 * block + order[at + i] - start];
@@ -127,32 +152,36 @@ struct Tile {
     }
     const auto round = range.uneven ? kernels.roundUneven : kernels.round;
     round(w.data() + at * kTileRows, factor + at * cols + at, cols, block, steps.data(), bases.data(), range.low, range.high, v.data(),
-          errors.data());
+          tried.data());
     for (int r = 0; r < rows; r++) {
       for (int i = 0; i < block; i++) y[order[at + i] - start] = v[size_t(i * kTileRows + r)];
-      writeCodes(type, y, blocks + r * rowBytes);
+      writeCodes(type, y, bytes.data() + r * blockBytes);
     }
   }
 
-  void roundPoints(int64_t at, int rows, int64_t rowBytes, uint8_t* blocks) {
+  void roundPoints(int64_t at, int rows, float scale, bool first) {
     const int64_t start = order[at] / block * block;
     LatticeBlock chosen[kTileRows];
     for (int r = 0; r < rows; r++) {
-      gather(at, r, values.data());
-      lattice->fit(values.data(), importance + start, scratch.data(), &chosen[r]);
+      if (first) {
+        gather(at, r, 1, values.data());
+        lattice->fit(values.data(), importance + start, scratch.data(), &found[r]);
+      }
+      chosen[r] = found[r];
+      if (scale != 1) lattice->scale(&chosen[r], scale);
     }
     for (int i = 0; i < block; i += kLatticeGroup) {
       const int64_t column = order[at + i];
+      float* const here = w.data() + (at + i) * kTileRows;
       for (int r = 0; r < rows; r++) {
         float x[kLatticeGroup], point[kLatticeGroup];
-        for (int c = 0; c < kLatticeGroup; c++) x[c] = w[size_t((at + i + c) * kTileRows + r)];
+        for (int c = 0; c < kLatticeGroup; c++) x[c] = here[c * kTileRows + r];
         lattice->choose(x, importance + column, int(column - start) / kLatticeGroup, &chosen[r], point);
         for (int c = 0; c < kLatticeGroup; c++) v[size_t(c * kTileRows + r)] = point[c];
       }
-      kernels.settle(w.data() + (at + i) * kTileRows, factor + (at + i) * (cols + 1), cols, kLatticeGroup, block - i - kLatticeGroup, v.data(),
-                     errors.data() + i * kTileRows);
+      kernels.settle(here, factor + (at + i) * (cols + 1), cols, kLatticeGroup, block - i - kLatticeGroup, v.data(), tried.data() + i * kTileRows);
     }
-    for (int r = 0; r < rows; r++) lattice->put(chosen[r], blocks + r * rowBytes);
+    for (int r = 0; r < rows; r++) lattice->put(chosen[r], bytes.data() + r * blockBytes);
   }
 };
 

@@ -23,7 +23,8 @@ int compensatedGroup(int type);
 // Rows [rows, cols] of ggml type `from` in type `to`, as encodeRows (encode.h): in the given order of columns, in which each block of `to`
 // stays together, and each group in its own order. A block's scales are searched for when its turn comes, by what is left of its columns, each
 // of the importance that an error in it alone has once all behind its group have made up for it: 1 / U[j][j]² where columns come one at a
-// time. Then groups are rounded one after the other on that grid. `losses` [rows]: E H Eᵀ of a row's error E, with H as it was damped.
+// time. Then groups are rounded one after the other on that grid; where codes are few, on grids a little larger and smaller as well, of which
+// the best is kept. `losses` [rows]: E H Eᵀ of a row's error E, with H as it was damped.
 int64_t compensateRows(ThreadPool& pool, Isa isa, int from, const uint8_t* bytes, int to, int64_t rows, int64_t cols, const float* factor,
                        const int32_t* order, uint8_t* out, double* losses);
 

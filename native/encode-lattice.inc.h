@@ -267,9 +267,14 @@ static void choosePoint(const float* x, const float* w, int group, LatticeBlock*
   }
 }
 
+static void scaleLattice(LatticeBlock* block, float factor) {
+  const float d = halfToFloat(floatToHalf(block->d * factor));
+  if (d <= 65504) block->d = d;
+}
+
 template <class Type>
 static const LatticeKernels* latticeKernels() {
-  static const LatticeKernels kernels = {fitLattice<Type>, choosePoint<Type>, Type::put};
+  static const LatticeKernels kernels = {fitLattice<Type>, choosePoint<Type>, Type::put, scaleLattice};
   return &kernels;
 }
 

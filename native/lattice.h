@@ -25,6 +25,8 @@ struct LatticeKernels {
   // Chooses the point of group `group` again, with the scales that are there: that of the least error weighed by w [8]. `values` [8]: the point.
   void (*choose)(const float* x, const float* w, int group, LatticeBlock* block, float* values);
   void (*put)(const LatticeBlock& block, uint8_t* out);
+  // The scale of all times `factor`.
+  void (*scale)(LatticeBlock* block, float factor);
 };
 
 // Null for all other types.

@@ -157,7 +157,7 @@ export function openCalibration(path: string, text: string, options: Calibration
     return {
       ...{ path, sha256, tokens, chunksLeft, file, ops, model: walk.model, encoder, roundingOf },
       inputsOf: walk.inputsOf,
-      rounding: { id: `compensated ${sha256} ${memory} ${damping} ${lookedUpDamping}`, of: roundingOf },
+      rounding: { id: `compensated 2 ${sha256} ${memory} ${damping} ${lookedUpDamping}`, of: roundingOf },
       close,
       [Symbol.dispose]: close,
     };
