@@ -15,6 +15,7 @@ import { createMeasures } from "./measures.ts";
 import type { ModelHost, ModelUse } from "./models.ts";
 import { ollama } from "./ollama/dialect.ts";
 import { openAi } from "./openai/dialect.ts";
+import { describeApi } from "./openapi.ts";
 import { overseeModel } from "./overseen-model.ts";
 import type { Page } from "./page.ts";
 import { createQuotas, type Quota } from "./quota.ts";
@@ -167,6 +168,11 @@ export function createApp(options: AppOptions): App {
       waiting: gate.waiting,
       loaded: models.loaded().map(({ name }) => name),
     });
+  });
+
+  app.get("/openapi.json", ({ json, env: { entry } }) => {
+    entry.route = "/openapi.json";
+    return json(describeApi(dialects));
   });
 
   app.get("/metrics", async ({ text, env: { entry } }) => {

@@ -20,7 +20,13 @@ export interface Dialect {
   /** By the address that is posted to. */
   readonly endpoints: Readonly<Record<string, Endpoint>>;
   /** What can be said without a model: by method and address, `GET /v1/models/:name`. */
-  readonly lookups: Readonly<Record<string, (lookup: Lookup) => object | Promise<object>>>;
+  readonly lookups: Readonly<Record<string, Look>>;
+}
+
+export interface Look {
+  (lookup: Lookup): object | Promise<object>;
+  /** Of its body, where it reads one. */
+  readonly schema?: z.ZodType;
 }
 
 export interface Lookup {
@@ -39,6 +45,8 @@ export interface Lookup {
 
 /** What a model answers to. */
 export interface Endpoint {
+  /** Of its body. */
+  readonly schema: z.ZodType;
   /** @throws GrokError as {@link readBody} */
   read(request: Request, mostBytes: number): Promise<Asked>;
 }
@@ -84,6 +92,7 @@ export function endpoint<T extends Common>(
   computes = true,
 ): Endpoint {
   return {
+    schema,
     async read(request, mostBytes) {
       const body = await readBody(request, schema, mostBytes);
       return { model: body.model, stream: body.stream === true, computes, reply: (served) => replyTo(body, served) };
@@ -97,4 +106,10 @@ export function immediate<T extends Common>(
   say: (request: T, model: LanguageModel) => object,
 ): Endpoint {
   return endpoint(schema, (request, { model }) => ({ whole: async () => say(request, model) }), false);
+}
+
+/** A lookup that is asked with a body. */
+export function lookWith<T>(schema: z.ZodType<T>, look: (body: T, lookup: Lookup) => object): Look {
+  const read = async (lookup: Lookup) => look(await readBody(lookup.request, schema, lookup.bodyBytes), lookup);
+  return Object.assign(read, { schema });
 }

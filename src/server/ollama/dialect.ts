@@ -1,7 +1,6 @@
-import { type Dialect, endpoint } from "../dialect.ts";
+import { type Dialect, endpoint, lookWith } from "../dialect.ts";
 import { lineOf } from "../events.ts";
 import type { Failure } from "../failure.ts";
-import { readBody } from "../request.ts";
 import { chatRequest, fieldNames, generateRequest, replyToChat, replyToGenerate } from "./answers.ts";
 import { listLoaded, listModels, showModel, showRequest } from "./models.ts";
 
@@ -25,9 +24,6 @@ export const ollama: Dialect = {
     "GET /api/tags": ({ models }) => listModels(models),
     "GET /api/ps": ({ models }) => listLoaded(models),
     "GET /api/version": () => ({ version }),
-    "POST /api/show": async ({ models, request, bodyBytes }) => {
-      const { model } = await readBody(request, showRequest, bodyBytes);
-      return showModel(models, model);
-    },
+    "POST /api/show": lookWith(showRequest, ({ model }, { models }) => showModel(models, model)),
   },
 };
