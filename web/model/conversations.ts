@@ -22,6 +22,11 @@ effect(() => {
   history.replaceState(null, "", messages.length === 0 ? location.pathname + location.search : `#${id}`);
 });
 
+// The same page in another tab.
+addEventListener("storage", ({ key, newValue }) => {
+  if (key === place) conversations.value = fitConversations(readConversations(newValue));
+});
+
 function keep(all: readonly Conversation[]): void {
   let fitting = fitConversations(all);
   conversations.value = fitting;

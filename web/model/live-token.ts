@@ -55,13 +55,45 @@ export function showToken(text: string): string {
 
 export const nameOf = ({ text, bytes }: LiveToken) => (text === undefined ? showBytes(bytes) : showToken(text));
 
-/** How often each expert of each layer was chosen: [layer][expert]. */
-export function countExperts(tokens: readonly LiveToken[], layers: number, experts: number): number[][] {
-  const counts = Array.from({ length: layers }, () => new Array<number>(experts).fill(0));
-  for (const token of tokens) addToCounts(counts, token);
-  return counts;
+/**
+ * What a token of an answer shows among the others. A character that is spelled by several stands where it becomes whole, with a dot
+ * for each part before.
+ */
+export function spellToken(tokens: readonly LiveToken[], at: number): string {
+  const { text } = tokens[at]!;
+  if (text !== undefined) return text;
+  let first = at;
+  while (first > 0 && at - first < 3 && tokens[first - 1]!.text === undefined) first--;
+  for (; first <= at; first++) {
+    const bytes = tokens.slice(first, at + 1).flatMap((token) => token.bytes);
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+    } catch {
+      // The bytes before it may be another character's.
+    }
+  }
+  return "·";
 }
 
-export function addToCounts(counts: readonly number[][], { experts }: LiveToken): void {
-  for (const { layer, experts: chosen } of experts) for (const expert of chosen) counts[layer]![expert]!++;
+/**
+ * Counts how often each expert of each layer was chosen for an answer's tokens up to one of them: [layer][expert]. As tokens come one
+ * after another, only what is new is counted.
+ */
+export function createExpertCounter(layers: number, experts: number) {
+  let counted: readonly LiveToken[] | undefined;
+  let next = 0;
+  let counts: number[][] = [];
+  return (tokens: readonly LiveToken[], at: number): readonly (readonly number[])[] => {
+    if (tokens !== counted || at + 1 < next) {
+      counted = tokens;
+      next = 0;
+      counts = Array.from({ length: layers }, () => new Array<number>(experts).fill(0));
+    }
+    for (; next <= at; next++) {
+      for (const { layer, experts: chosen } of tokens[next]!.experts) {
+        for (const expert of chosen) counts[layer]![expert]!++;
+      }
+    }
+    return counts;
+  };
 }

@@ -104,7 +104,7 @@ export const en = {
   systemHelp: "Said to the model before every conversation.",
   sampling: "Sampling",
   temperature: "Temperature",
-  temperatureHelp: "0 always takes the likeliest token.",
+  temperatureHelp: "At temperature 0 it always takes the likeliest token.",
   topP: "Top p",
   topK: "Top k",
   minP: "Min p",

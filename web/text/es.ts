@@ -105,7 +105,7 @@ export const es: Table = {
   systemHelp: "Se le dice al modelo antes de cada conversación.",
   sampling: "Muestreo",
   temperature: "Temperatura",
-  temperatureHelp: "Con 0 se toma siempre el token más probable.",
+  temperatureHelp: "Con temperatura 0 se toma siempre el token más probable.",
   topP: "Top p",
   topK: "Top k",
   minP: "Min p",

@@ -55,6 +55,7 @@ export function ConversationView() {
           </article>
         )}
         {failed && <Failed {...failed} />}
+        {!failed && answering.value === undefined && messages.at(-1)?.role === "user" && <TryAgain conversation={id} />}
       </div>
     </section>
   );
@@ -103,11 +104,17 @@ function Failed({ conversation, trouble, message }: FailedProps) {
           {t("newConversation")}
         </button>
       ) : (
-        <button type="button" class="quiet" onClick={() => void answer(conversation)}>
-          <Icon name="retry" />
-          {t("tryAgain")}
-        </button>
+        <TryAgain conversation={conversation} />
       )}
     </div>
+  );
+}
+
+function TryAgain({ conversation }: { readonly conversation: string }) {
+  return (
+    <button type="button" class="quiet" onClick={() => void answer(conversation)}>
+      <Icon name="retry" />
+      {t("tryAgain")}
+    </button>
   );
 }

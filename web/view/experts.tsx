@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { countExperts, type LiveToken, nameOf } from "../model/live-token.ts";
+import { createExpertCounter, type LiveToken, nameOf } from "../model/live-token.ts";
 import { settings } from "../model/settings.ts";
 import { sayNumber, sayShare } from "../text/strings.ts";
 import { cellAt, drawMap, layOut } from "./map.ts";
@@ -20,7 +20,8 @@ export function Experts({ layers, experts, tokens, at, follows }: ExpertsProps) 
   const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(canvas);
   const [hovered, setHovered] = useState<{ readonly layer: number; readonly expert: number }>();
-  const counts = useMemo(() => countExperts(tokens.slice(0, at + 1), layers, experts), [tokens, at, layers, experts]);
+  const count = useMemo(() => createExpertCounter(layers, experts), [layers, experts]);
+  const counts = count(tokens, at);
   const layout = layOut(width, layers, experts);
   const { theme } = settings.value;
   const dark = useDark();
@@ -28,7 +29,7 @@ export function Experts({ layers, experts, tokens, at, follows }: ExpertsProps) 
   useEffect(() => {
     if (width > 0)
       drawMap(canvas.current!, layout, { counts, recent: tokens.slice(Math.max(0, follows ? at - 3 : at), at + 1) });
-  }, [width, counts, tokens, at, follows, theme, dark]);
+  }, [width, count, tokens, at, follows, theme, dark]);
 
   const token = tokens[at];
   const { language } = settings.value;

@@ -1,7 +1,7 @@
 import { memo } from "preact/compat";
 import { useEffect, useRef } from "preact/hooks";
 import { watch } from "../model/live.ts";
-import { type LiveToken, nameOf, showBytes } from "../model/live-token.ts";
+import { type LiveToken, nameOf, spellToken } from "../model/live-token.ts";
 import { settings } from "../model/settings.ts";
 import { sayShare } from "../text/strings.ts";
 import { t } from "./say.ts";
@@ -91,7 +91,7 @@ const TokenBlock = memo(({ tokens, from, count, here }: BlockProps) => (
   <span>
     {tokens.slice(from, from + count).map((token, i) => (
       <span key={i} class={`token t${tintOf(token.probability)}${i === here ? " at" : ""}`} data-at={from + i}>
-        {token.text ?? showBytes(token.bytes)}
+        {spellToken(tokens, from + i)}
       </span>
     ))}
   </span>
