@@ -8,6 +8,8 @@ import type { LanguageModel } from "../generate/types.ts";
  */
 export interface ModelHost {
   readonly names: readonly string[];
+  /** Those of them that are models themselves. */
+  readonly bases: readonly string[];
   /** The file of a model. @throws GrokError `not-found` */
   file(name: string): string;
   /** What is loaded at this moment. */
@@ -140,6 +142,7 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
 
   return {
     names: models.flatMap(({ name, adapters = [] }) => [name, ...adapters]),
+    bases: models.map(({ name }) => name),
     file: (name) => find(name).model.file,
     loaded: () => [...held.values()].flatMap(({ name, model, users }) => (model ? [{ name, model, users }] : [])),
     async use(asked, signal) {

@@ -6,7 +6,7 @@ import { messagesOf, setMessages } from "./conversations.ts";
 import { see, watch } from "./live.ts";
 import { isServerError, type Question, type Trouble } from "./server.ts";
 import { connected, details, key, look, modelName, server } from "./serving.ts";
-import { settings } from "./settings.ts";
+import { adapterStrengths, settings } from "./settings.ts";
 
 /** An answer that comes. */
 export interface Answering {
@@ -97,13 +97,10 @@ export async function answer(conversation: string): Promise<void> {
 export const stop = () => answering.value?.stop();
 
 function questionOf(model: string, asked: readonly Message[]): Question {
-  const { system, max_tokens, seed, live, adapters: strengths } = settings.value;
+  const { system, max_tokens, seed, live } = settings.value;
   const { sampling, adapters } = details.value ?? {};
   const { temperature, top_p, top_k, min_p, repetition_penalty } = { ...sampling, ...settings.value };
-  const chosen = adapters?.flatMap(({ name, scale }) => {
-    const strength = strengths[name] ?? scale;
-    return strength === 0 ? [] : [{ name, scale: strength }];
-  });
+  const chosen = adapters && adapterStrengths(adapters).filter(({ scale }) => scale !== 0);
   const given = { temperature, top_p, top_k, min_p, repetition_penalty, max_tokens, seed };
   return {
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

@@ -39,7 +39,7 @@ export interface ModelDetails {
   readonly vocab?: number;
   readonly context?: number;
   readonly sampling: Sampling;
-  readonly adapters?: readonly { readonly name: string; readonly scale: number }[];
+  readonly adapters?: readonly Adapter[];
   readonly engine?: {
     readonly backend: string;
     readonly isa?: string;
@@ -47,6 +47,11 @@ export interface ModelDetails {
     readonly kv_type: string;
     readonly kv_bytes: number;
   };
+}
+
+export interface Adapter {
+  readonly name: string;
+  readonly scale: number;
 }
 
 export interface Sampling {
@@ -64,7 +69,7 @@ export interface Question extends Partial<Sampling> {
   readonly seed?: number;
   /** Whether probabilities, and of a mixture its experts, are wanted with each token. */
   readonly watched: boolean;
-  readonly adapters?: readonly { readonly name: string; readonly scale: number }[];
+  readonly adapters?: readonly Adapter[];
 }
 
 /** A piece of an answer. */

@@ -1,6 +1,6 @@
 import { effect, signal } from "@preact/signals";
 import { type Language, languages, preferredLanguage } from "../text/strings.ts";
-import type { Sampling } from "./server.ts";
+import type { Adapter, Sampling } from "./server.ts";
 import { recall, store } from "./storage.ts";
 
 export type Theme = "system" | "light" | "dark";
@@ -35,6 +35,15 @@ export const settings = signal<Settings>({
   },
   ...read(recall(place)),
 });
+
+/**
+ * The adapters of a model, each as strong as it was chosen to be; 0 is off. Where nothing was chosen the only one is as it was loaded,
+ * and of several none: each was made for a use of its own.
+ */
+export function adapterStrengths(adapters: readonly Adapter[]): Adapter[] {
+  const usual = (scale: number) => (adapters.length === 1 ? scale : 0);
+  return adapters.map(({ name, scale }) => ({ name, scale: settings.value.adapters[name] ?? usual(scale) }));
+}
 
 export function change(changes: { readonly [K in keyof Settings]?: Settings[K] | undefined }): void {
   const kept = Object.entries({ ...settings.value, ...changes }).filter(([, value]) => value !== undefined);

@@ -1,7 +1,7 @@
 import type { Sampling } from "../model/server.ts";
 import { details } from "../model/serving.ts";
-import { change, type Settings, settings, type Theme } from "../model/settings.ts";
-import { type Language, languages, say } from "../text/strings.ts";
+import { adapterStrengths, change, type Settings, settings, type Theme } from "../model/settings.ts";
+import { type Language, languages, say, sayNumber } from "../text/strings.ts";
 import { Dialog } from "./dialog.tsx";
 import { t } from "./say.ts";
 
@@ -127,33 +127,31 @@ function NumberField({ name, label, placeholder, min, max, step }: NumberFieldPr
 
 function Adapters() {
   const adapters = details.value?.adapters ?? [];
-  const strengths = settings.value.adapters;
   return (
     <fieldset>
       <legend>{t("adapters")}</legend>
       {adapters.length === 0 && <p class="hint">{t("noAdapters")}</p>}
-      {adapters.map(({ name, scale }) => {
-        const strength = strengths[name] ?? scale;
-        const set = (value: number) => change({ adapters: { ...strengths, [name]: value } });
+      {adapterStrengths(adapters).map(({ name, scale }, i) => {
+        const set = (value: number) => change({ adapters: { ...settings.value.adapters, [name]: value } });
         const label = name.split(/[\\/]/).at(-1)!;
         return (
           <div key={name} class="adapter">
             <label class="check">
               <input
                 type="checkbox"
-                checked={strength !== 0}
-                onChange={(event) => set(event.currentTarget.checked ? scale || 1 : 0)}
+                checked={scale !== 0}
+                onChange={(event) => set(event.currentTarget.checked ? adapters[i]!.scale || 1 : 0)}
               />
               <span title={name}>{label}</span>
             </label>
             <input
               type="range"
-              {...{ min: 0, max: 2, step: 0.05 }}
-              value={strength}
+              {...{ min: Math.min(0, scale), max: Math.max(2, scale), step: 0.05 }}
+              value={scale}
               aria-label={t("adapterStrength", { name: label })}
               onInput={(event) => set(event.currentTarget.valueAsNumber)}
             />
-            <output>{strength}</output>
+            <output>{sayNumber(settings.value.language, scale, 2)}</output>
           </div>
         );
       })}

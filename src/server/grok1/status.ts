@@ -6,13 +6,13 @@ import type { Lookup } from "../dialect.ts";
 import type { ModelHost } from "../models.ts";
 
 /** `GET /grok1/status`: requests, memory, and the cache of each model that is loaded. */
-export async function statusOf({ names, loaded }: ModelHost, { running, waiting }: Lookup["load"]) {
+export async function statusOf({ bases, loaded }: ModelHost, { running, waiting }: Lookup["load"]) {
   const held = new Map(loaded().map(({ name, model, users }) => [name, { model, users }]));
   return {
     ...{ running, waiting },
     memory: { used_bytes: process.memoryUsage.rss(), limit_bytes: memoryLimit() },
     models: await Promise.all(
-      names.map(async (name) => {
+      bases.map(async (name) => {
         const entry = held.get(name);
         if (entry === undefined) return { name, loaded: false };
         const { pages, freePages, pageTokens } = await entry.model.status();
