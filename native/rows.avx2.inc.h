@@ -37,19 +37,7 @@ struct KeptCodes {
   }
 };
 
-// Keeps v where it is computed: compilers would compute it later, or add sums up as a tree, for which there are not registers enough.
-GROK1_INLINE __m256i keep(__m256i v) {
-#if defined(__GNUC__)
-  asm("" : "+x"(v));
-#endif
-  return v;
-}
-
 static constexpr int shiftOf(int offset) { return offset == 1 ? 0 : offset == 4 ? 2 : offset == 8 ? 3 : offset == 16 ? 4 : offset == 32 ? 5 : 7; }
-
-GROK1_INLINE __m256i addPairs(__m256i v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
-// Sums of neighbours, of `a` before those of `b`; packed where they fit 16 bits, which takes fewer instructions.
-GROK1_INLINE __m256i addNeighbours(__m256i a, __m256i b) { return addPairs(_mm256_packs_epi32(a, b)); }
 
 // Codes of blocks P and P + 4 of K rows, then their products: each row's wait for one another, but not for the other rows', and the
 // processor looks no further ahead than a row and a half.
@@ -65,7 +53,7 @@ GROK1_INLINE void eachRow(const C* codes, F f) {
   for (int r = 0; r < K; r++) f(r, w[r]);
 }
 
-// Four sums of a block. Signed codes get an offset for VNNI, which wants them unsigned.
+// Of blocks p and p + 4 eight words each, or four doublewords where codes are signed or with VNNI, which wants signed ones with an offset.
 template <class Q>
 GROK1_INLINE __m256i dotTwo(const Codes& w, const ActGroup& a, int p) {
   const __m256i a0 = activations(a, p, 0), a1 = activations(a, p, 1);
@@ -80,14 +68,14 @@ GROK1_INLINE __m256i dotTwo(const Codes& w, const ActGroup& a, int p) {
     return _mm256_add_epi32(addPairs(x0), addPairs(x1));
   }
   // Five bits at most: 4 products of 31 * 127 fit 16 bits.
-  return addPairs(_mm256_add_epi16(_mm256_maddubs_epi16(w.half[0], a0), _mm256_maddubs_epi16(w.half[1], a1)));
+  return _mm256_add_epi16(_mm256_maddubs_epi16(w.half[0], a0), _mm256_maddubs_epi16(w.half[1], a1));
 #endif
 }
 
 // Activations with the signs of sizes, of half H.
 GROK1_INLINE __m256i signedActs(const SplitCodes& w, __m256i x, int h) { return _mm256_sub_epi8(_mm256_xor_si256(x, w.minus[h]), w.minus[h]); }
 
-// The same for sizes that stand apart from signs.
+// The same for sizes that stand apart from signs: words but for VNNI.
 template <class Q>
 GROK1_INLINE __m256i dotTwo(const SplitCodes& w, const ActGroup& a, int p) {
   const __m256i a0 = signedActs(w, activations(a, p, 0), 0), a1 = signedActs(w, activations(a, p, 1), 1);
@@ -95,15 +83,25 @@ GROK1_INLINE __m256i dotTwo(const SplitCodes& w, const ActGroup& a, int p) {
   return _mm256_dpbusd_avx_epi32(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[0], a0), w.half[1], a1);
 #else
   // 4 products of 62 * 127 fit 16 bits.
-  return addPairs(_mm256_add_epi16(_mm256_maddubs_epi16(w.half[0], a0), _mm256_maddubs_epi16(w.half[1], a1)));
+  return _mm256_add_epi16(_mm256_maddubs_epi16(w.half[0], a0), _mm256_maddubs_epi16(w.half[1], a1));
 #endif
 }
 
 // Whole-number sums of each of eight blocks of K rows and N tokens, offset taken off.
 template <class Q, int K, int N, class C>
 GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t g, __m256i* sums) {
+  constexpr int max = Q::kRowMax;
+  constexpr bool words = !kVnni && (Q::kSplit || !Q::kSigned);  // what dotTwo gives
   // Sums of 8 products of 31 * 127, or of 16 of 16 * 127, fit 16 bits.
-  const auto add = [](__m256i a, __m256i b) { return Q::kSigned || (Q::kSplit && Q::kRowMax > 16) ? _mm256_hadd_epi32(a, b) : addNeighbours(a, b); };
+  const auto add = [](__m256i a, __m256i b) {
+    if constexpr (words) return max <= 31 ? addHalves16(a, b) : addEvenOdd(addPairs(a), addPairs(b));
+    return Q::kSigned || (Q::kSplit && max > 16) ? addEvenOdd(a, b) : addNeighbours(a, b);
+  };
+  const auto addLast = [](__m256i a, __m256i b) {
+    if constexpr (words && max <= 16) return addPairs(addEvenOdd16(a, b));
+    if constexpr (words && max <= 31) return addEvenOdd(addPairs(a), addPairs(b));
+    return max <= 16 ? addNeighbours(a, b) : addEvenOdd(a, b);
+  };
   __m256i low[K * N], high[K * N];
   const auto each = [&](auto p, auto f) {
     constexpr int P = decltype(p)::value;
@@ -120,35 +118,10 @@ GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t
   constexpr int offset = Q::kSplit || finished || (Q::kSigned && !kVnni) ? 0 : Q::kTraits.offset;
   GROK1_UNROLL
   for (int i = 0; i < K * N; i++) {
-    sums[i] = Q::kRowMax <= 16 ? addNeighbours(low[i], high[i]) : _mm256_hadd_epi32(low[i], high[i]);
+    sums[i] = addLast(low[i], high[i]);
     const __m256i acted = _mm256_load_si256((const __m256i*)acts[i % N][g].sums);
     if constexpr (finished) sums[i] = Q::finish(codes[i / N].row, sums[i], acted);
     if (offset > 0) sums[i] = _mm256_sub_epi32(sums[i], _mm256_slli_epi32(acted, shiftOf(offset)));
-  }
-}
-
-// The same of TQ1_0, whose blocks lie in order.
-template <class Q, int K, int N>
-GROK1_INLINE void dotThrees(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256i* sums) {
-  GROK1_UNROLL
-  for (int r = 0; r < K; r++) {
-    __m256i values[8];
-    Q::values(rows[r], values);
-    GROK1_UNROLL
-    for (int t = 0; t < N; t++) {
-      const ActGroup& a = acts[t][g];
-      const auto dot = [&](int b) {
-        const __m256i x = pair((const uint8_t*)a.codes[b % 4][0] + b / 4 * 16, (const uint8_t*)a.codes[b % 4][1] + b / 4 * 16);
-        return _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_sign_epi8(x, values[b]));
-      };
-      // Neighbours' sums fit 16 bits until those of halves are added.
-      const auto four = [&](int b) {
-        const __m256i low = _mm256_hadd_epi16(dot(b), dot(b + 1)), high = _mm256_hadd_epi16(dot(b + 2), dot(b + 3));
-        return addPairs(_mm256_hadd_epi16(low, high));
-      };
-      const __m256i first = four(0), second = four(4);
-      sums[r * N + t] = _mm256_add_epi32(_mm256_permute2x128_si256(first, second, 0x20), _mm256_permute2x128_si256(first, second, 0x31));
-    }
   }
 }
 
@@ -162,16 +135,18 @@ GROK1_INLINE __m256i subsOf(__m256i subs) {
 // The same with half blocks multiplied by their scales: 8 * |sub| * 63 * 127 * 4 fits 32 bits by far.
 template <class Q, int K, class C>
 GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup& a, __m256i* sums) {
-  // Four sums of a half block: of 4 products of 63 * 127, which fit 16 bits.
+  // Of a half block, eight words or, with VNNI, four doublewords.
   const auto dot = [&](const auto& w, int p, int h) {
     __m256i x = activations(a, p, h);
     if constexpr (Q::kSplit) x = signedActs(w, x, h);
 #if defined(__AVXVNNI__)
     return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[h], x);
 #else
-    return addPairs(_mm256_maddubs_epi16(w.half[h], x));
+    return _mm256_maddubs_epi16(w.half[h], x);
 #endif
   };
+  // To four words of each of two half blocks: 4 products of 63 * 127 fit them.
+  const auto join = [](__m256i a, __m256i b) { return kVnni ? _mm256_packs_epi32(a, b) : addHalves16(a, b); };
   __m256i even[K], odd[K], first[K], second[K];
   const auto two = [&](auto p) {  // of blocks p and p + 1: to first and second halves' sums
     constexpr int P = decltype(p)::value;
@@ -180,27 +155,27 @@ GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup&
       second[r] = keep(dot(w, P, 1));
     });
     eachRow<P + 1, K>(codes, [&](int r, const auto& w) {
-      first[r] = keep(_mm256_packs_epi32(first[r], dot(w, P + 1, 0)));
-      second[r] = keep(_mm256_packs_epi32(second[r], dot(w, P + 1, 1)));
+      first[r] = keep(join(first[r], dot(w, P + 1, 0)));
+      second[r] = keep(join(second[r], dot(w, P + 1, 1)));
     });
   };
   constexpr bool small = Q::kTraits.maxCode <= 7;  // 8 products of 7 * 127 fit 16 bits too: scales are left for the end
   two(Constant<0>());
   GROK1_UNROLL
   for (int r = 0; r < K; r++) {
-    even[r] = small ? addPairs(first[r]) : _mm256_madd_epi16(first[r], subsOf<0, 0, 4>(subs[r]));
-    odd[r] = small ? addPairs(second[r]) : _mm256_madd_epi16(second[r], subsOf<0, 1, 4>(subs[r]));
+    even[r] = small ? first[r] : _mm256_madd_epi16(first[r], subsOf<0, 0, 4>(subs[r]));
+    odd[r] = small ? second[r] : _mm256_madd_epi16(second[r], subsOf<0, 1, 4>(subs[r]));
   }
   two(Constant<2>());
   GROK1_UNROLL
   for (int r = 0; r < K; r++) {
     if constexpr (small) {
-      even[r] = _mm256_packs_epi32(even[r], addPairs(first[r]));
-      odd[r] = _mm256_packs_epi32(odd[r], addPairs(second[r]));
+      even[r] = addEvenOdd16(even[r], first[r]);
+      odd[r] = addEvenOdd16(odd[r], second[r]);
       sums[r] = _mm256_add_epi32(_mm256_madd_epi16(even[r], subsOf<0, 0, 2>(subs[r])), _mm256_madd_epi16(odd[r], subsOf<0, 1, 2>(subs[r])));
     } else {
       const __m256i last = _mm256_add_epi32(_mm256_madd_epi16(first[r], subsOf<2, 0, 4>(subs[r])), _mm256_madd_epi16(second[r], subsOf<2, 1, 4>(subs[r])));
-      sums[r] = _mm256_hadd_epi32(_mm256_add_epi32(even[r], odd[r]), last);
+      sums[r] = addEvenOdd(_mm256_add_epi32(even[r], odd[r]), last);
     }
     if constexpr (Q::kTraits.offset > 0 && !Q::kSplit) {
       const __m256i offsets = _mm256_madd_epi16(subs[r], _mm256_load_si256((const __m256i*)a.sums16));
@@ -239,8 +214,6 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
       GROK1_UNROLL
       for (int r = 0; r < K; r++) subs[r] = Q::subs(rows[r]);
       dotHalves<Q, K>(rowCodes, subs, acts[0][g], sums);
-    } else if constexpr (Q::kType == TQ1_0) {
-      dotThrees<Q, K, N>(rows, acts, g, sums);
     } else {
       dotBlocks<Q, K, N>(rowCodes, acts, g, sums);
     }

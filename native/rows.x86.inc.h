@@ -19,6 +19,7 @@ constexpr bool kVnni = false;
 #else
 #include "rows.avx2.inc.h"
 #endif
+#include "rows-ternary.x86.inc.h"
 
 namespace grok1::GROK1_ISA {
 
@@ -122,7 +123,9 @@ static void floatRows(const RowsCall& call, int firstRow) {
 
 template <int TYPE, int N>
 GROK1_INLINE void rowsFor(const RowsCall& call) {
-  if constexpr (traitsOf(TYPE).kind != Kind::f32) {
+  if constexpr (kTernary<TYPE>) {
+    ternaryRows<TYPE, N>(call);
+  } else if constexpr (traitsOf(TYPE).kind != Kind::f32) {
     quantRowsFor<TYPE, N>(call);
   } else if (N == 1 && call.rows == 4) {
     floatRows<TYPE, 4, 1>(call, 0);
@@ -176,7 +179,7 @@ GROK1_INLINE void withType(int type, F f) {
 static void rows(int type, const RowsCall& call) {
   withType(type, [&](auto constant) {
     constexpr int TYPE = decltype(constant)::value;
-    if constexpr (kWide && isSmall(TYPE)) {
+    if constexpr (kWide && isSmall(TYPE) && !kTernary<TYPE>) {
       avx2Products().rows(TYPE, call);
     } else {
       rowsOf<TYPE>(call);

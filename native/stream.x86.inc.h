@@ -38,6 +38,29 @@ struct Constant {
   static constexpr int value = VALUE;
 };
 
+// Keeps v where it is computed: compilers would compute it later, or add sums up as a tree, for which there are not registers enough.
+GROK1_INLINE __m256i keep(__m256i v) {
+#if defined(__GNUC__)
+  asm("" : "+x"(v));
+#endif
+  return v;
+}
+
+GROK1_INLINE __m256i addPairs(__m256i v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
+// Sums of neighbours, of `a` before those of `b`; packed where they fit 16 bits, which takes fewer instructions.
+GROK1_INLINE __m256i addNeighbours(__m256i a, __m256i b) { return addPairs(_mm256_packs_epi32(a, b)); }
+GROK1_INLINE __m256i evenDoublewords(__m256i a, __m256i b) {
+  return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
+}
+GROK1_INLINE __m256i oddDoublewords(__m256i a, __m256i b) {
+  return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xdd));
+}
+// The same where they do not fit; the instruction that does it all takes longer.
+GROK1_INLINE __m256i addEvenOdd(__m256i a, __m256i b) { return _mm256_add_epi32(evenDoublewords(a, b), oddDoublewords(a, b)); }
+// The same of words: those of quadwords next to each other, or of doublewords.
+GROK1_INLINE __m256i addHalves16(__m256i a, __m256i b) { return _mm256_add_epi16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)); }
+GROK1_INLINE __m256i addEvenOdd16(__m256i a, __m256i b) { return _mm256_add_epi16(evenDoublewords(a, b), oddDoublewords(a, b)); }
+
 // totals[i] += lanes[i][0], then [1], and so on: four at a time side by side.
 template <int COUNT>
 GROK1_INLINE void addLanes(const __m256* lanes, float* totals) {

@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, fdatasyncSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DataFile, openDataFile } from "../bytes/data-file.ts";
@@ -39,13 +39,15 @@ export interface MeasureOptions {
 /**
  * Times a backend's operations in the sizes that a model has, each kind once: products with weights that lie, as a model's do, in a
  * file that is mapped, and all else of a layer. Without a file it makes one that is a hole: it takes no disk, and zeros are multiplied
- * as fast as other numbers.
+ * as fast as other numbers. Only MXFP4's zeros are scales of 2^-128, which processors multiply slowly: before these the hole is filled.
  *
  * @throws GrokError `io` where no file can be made.
  */
 export function measureKernels(ops: Ops, { modelBytes, file: own, signal }: MeasureOptions): MeasuredKernels {
   const folder = own ? undefined : mkdtempSync(join(tmpdir(), "grok1-plan-"));
-  const file = own ?? makeHole(join(folder!, "weights"), Math.min(mostPoolBytes, Math.max(sampleBytes, modelBytes)));
+  const path = folder && join(folder, "weights");
+  const file = own ?? makeHole(path!, Math.min(mostPoolBytes, Math.max(sampleBytes, modelBytes)));
+  let hole = own === undefined;
   const size = Math.min(mostPoolBytes, file.size);
   const seconds = new Map<string, number | undefined>();
   const once = async (key: string, measure: () => Promise<number>): Promise<number | undefined> => {
@@ -59,8 +61,13 @@ export function measureKernels(ops: Ops, { modelBytes, file: own, signal }: Meas
     const offset = Math.floor((i * (file.size - bytes)) / Math.max(1, count));
     return { file, offset: offset - (offset % 64), bytes };
   };
-  const weightOf = (type: TensorType, shape: readonly number[], places: Tensor["places"], fine: boolean) =>
-    ops.weight({ name: `plan.${names++}`, type, shape, source: file.path, places }, { fine });
+  const weightOf = (type: TensorType, shape: readonly number[], places: Tensor["places"], fine: boolean) => {
+    if (hole && type === "mxfp4") {
+      fill(path!, file.size);
+      hole = false;
+    }
+    return ops.weight({ name: `plan.${names++}`, type, shape, source: file.path, places }, { fine });
+  };
 
   const gainOf = ({ config: { width } }: ModelShape) => weightOf("f32", [width], [spread(0, 1, 4 * width)], false);
   /** Products of one row, a fifth of a layer's weights at a time, each time others. */
@@ -191,17 +198,30 @@ export function measureKernels(ops: Ops, { modelBytes, file: own, signal }: Meas
 }
 
 function makeHole(path: string, size: number) {
+  write(path, "w", (fd) => ftruncateSync(fd, size));
+  return openDataFile(path);
+}
+
+/** With bytes that are ordinary numbers in every type. */
+function fill(path: string, size: number): void {
+  const bytes = Buffer.alloc(4 << 20, 0x3c);
+  write(path, "r+", (fd) => {
+    for (let at = 0; at < size; ) at += writeSync(fd, bytes, 0, Math.min(bytes.length, size - at), at);
+    fdatasyncSync(fd); // or the system would write while products are timed
+  });
+}
+
+function write(path: string, flags: string, change: (fd: number) => void): void {
   try {
-    const fd = openSync(path, "w");
+    const fd = openSync(path, flags);
     try {
-      ftruncateSync(fd, size);
+      change(fd);
     } finally {
       closeSync(fd);
     }
   } catch (error) {
     throw ioError("write", path, error);
   }
-  return openDataFile(path);
 }
 
 async function unlessUnsupported(measure: () => Promise<number>): Promise<number | undefined> {
