@@ -1,0 +1,301 @@
+// What a server of grok1 gives many at once, measured over HTTP: streams beside one alone and beside llama.cpp's; how soon an answer begins
+// whose prompt begins as another did, before and after a restart, and in an agent's turns; that answers under load are those
+// given alone; and that 1,000 requests, many of them left in the middle, leave nothing behind.
+//
+// usage: node bench/serving.mjs [--model FILE] [--smollm FILE] [--threads 2] [--streams 16] [--tokens 128] [--repeat 3] [--requests 1000]
+//          [--no-peer] [--only streams|prefixes|agent|soak] [--write]
+// Streams are measured with both models, what needs a long context with SmolLM2 alone. --write puts the table into docs/performance.md.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { optional, readOptions } from "./options.mjs";
+import { installPeer, peerVersion } from "./peers/ask.mjs";
+import { median } from "./tokens.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const options = readOptions(import.meta.url, {
+  model: join(root, "models/grok1-stories-q8_0.gguf"),
+  smollm: join(root, "bench/files/smollm2-135m-instruct-q4_1.gguf"),
+  threads: Math.min(availableParallelism(), 64),
+  streams: 16,
+  tokens: 128,
+  repeat: 3,
+  requests: 1000,
+  "no-peer": false,
+  only: optional,
+  write: false,
+});
+const { streams, tokens, threads } = options;
+const scratch = mkdtempSync(join(tmpdir(), "grok1-serving-"));
+const lines = [];
+const row = (what, value, bar) => {
+  lines.push(`| ${what} | ${value} | ${bar} |`);
+  console.error(`${what}: ${value} (${bar})`);
+};
+const ratio = (value) => `${value.toFixed(value < 1 ? 3 : 2)} x`;
+const seconds = (value) => `${value.toFixed(3)} s`;
+
+try {
+  const files = [options.model, options.smollm].filter((file) => existsSync(file));
+  for (const file of files) await measure("streams", measureStreams, file);
+  if (files.includes(options.smollm)) {
+    await measure("prefixes", measurePrefixes, options.smollm);
+    await measure("agent", measureAgent, options.smollm);
+  } else console.error(`left out, there is no ${options.smollm} (bench/README.md says how to get it)`);
+  await measure("soak", soak, options.model);
+} finally {
+  rmSync(scratch, { recursive: true });
+}
+const head = `Measured ${new Date().toISOString().slice(0, 10)}: ${cpus()[0].model.trim()}, ${threads} threads; the peer is llama.cpp ${peerVersion()}.`;
+const table = [head, "", "| what | measured | asked for |", "|---|---:|---:|", ...lines].join("\n");
+console.log(table);
+if (options.write) publish();
+
+async function measure(name, of, file) {
+  if (options.only === undefined || options.only === name) await of(file);
+}
+
+async function measureStreams(file) {
+  const name = basename(file, ".gguf");
+  const server = await serve(file, ["--no-speculation"]);
+  const questions = Array.from({ length: streams }, (_, i) => `${words(5, i + 1)} and then`);
+  const body = (prompt) => ({ prompt, max_tokens: tokens, temperature: 0, ignore_eos: true });
+  const rate = async (prompts) => {
+    const began = performance.now();
+    const texts = await Promise.all(
+      prompts.map(async (prompt) => (await server.stream("completions", body(prompt))).text),
+    );
+    return { rate: (prompts.length * tokens * 1000) / (performance.now() - began), texts };
+  };
+  await rate(questions.slice(0, 1));
+  // In turn, so that what else the machine does meets both.
+  const [alone, together, peers] = [[], [], []];
+  let same = true;
+  for (let i = 0; i < options.repeat; i++) {
+    alone.push((await rate([questions[i % streams]])).rate);
+    together.push((await rate(questions)).rate);
+    if (!options["no-peer"]) peers.push(await peerRate(file));
+  }
+  const { texts } = await rate(questions);
+  for (const [i, question] of questions.entries()) same &&= (await rate([question])).texts[0] === texts[i];
+  await server.end();
+  const [one, all] = [median(alone), median(together)];
+  row(`${name}: one stream, tokens/s`, one.toFixed(0), "");
+  row(`${name}: ${streams} streams, tokens/s`, `${all.toFixed(0)} (${ratio(all / one)})`, "≥ 3 x one");
+  if (peers.length > 0) {
+    row(`${name}: llama.cpp, ${streams} sequences, tokens/s`, median(peers).toFixed(0), "");
+    row(`${name}: ours to llama.cpp's`, ratio(median(together.map((rate, i) => rate / peers[i]))), "≥ 1.5 x");
+  }
+  row(`${name}: greedy answers under load as alone`, same ? "all the same" : "DIFFERENT", "all the same");
+}
+
+async function peerRate(file) {
+  installPeer();
+  const { stdout, status } = spawnSync(
+    process.execPath,
+    [
+      join(root, "bench/peers/llama-cpp-streams.mjs"),
+      ...["--model", file, "--streams", String(streams), "--prompt", "8", "--tokens", String(tokens)],
+      ...["--threads", String(threads), "--repeat", "1"],
+    ],
+    { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
+  );
+  if (status !== 0) throw new Error(`llama.cpp ended with status ${status}`);
+  return JSON.parse(stdout).tokensPerSecond;
+}
+
+async function measurePrefixes(file) {
+  const folder = join(scratch, "prompts");
+  const args = ["--prompt-cache", folder];
+  let server = await serve(file, args);
+  await server.stream("completions", { prompt: "warm", max_tokens: 2 });
+  const system = await textOf(server, 1500);
+  const ask = (question) =>
+    server.stream("chat/completions", {
+      messages: [
+        { role: "system", content: system },
+        { role: "user", content: question },
+      ],
+      ...{ max_tokens: 8, temperature: 0, ignore_eos: true },
+    });
+  const first = await ask("Who is meant?");
+  const later = [];
+  for (let i = 1; i < 20; i++) later.push((await ask(`What of the ${words(4, i)}?`)).first);
+  row("a prompt of 1,500 tokens, time to first token", seconds(first.first), "");
+  row(
+    "19 others that begin alike, median",
+    `${seconds(median(later))} (${ratio(median(later) / first.first)})`,
+    "≤ 0.15 x",
+  );
+  await server.end();
+  server = await serve(file, args);
+  await server.stream("completions", { prompt: "warm", max_tokens: 2 });
+  const after = await ask("And who else?");
+  row("the next one after a restart", `${seconds(after.first)} (${ratio(after.first / first.first)})`, "≤ 0.3 x");
+  await server.end();
+
+  // Nothing kept: one computes what all of them begin with.
+  server = await serve(file, []);
+  await server.stream("completions", { prompt: "warm", max_tokens: 2 });
+  const began = await Promise.all(Array.from({ length: 16 }, (_, i) => ask(`What of the ${words(4, i)}?`)));
+  const last = Math.max(...began.map(({ first }) => first));
+  row("16 that begin alike at once, the last one's first token", `${seconds(last)} (${ratio(last / first.first)})`, "");
+  await server.end();
+}
+
+/** A coding agent's shape: long instructions, and turns that each add an answer and a result. */
+async function measureAgent(file) {
+  const server = await serve(file, []);
+  await server.stream("completions", { prompt: "warm", max_tokens: 2 });
+  const system = await textOf(server, 4000);
+  const messages = [{ role: "user", content: "List the files." }];
+  const firsts = [];
+  for (let turn = 0; turn < 8; turn++) {
+    const body = { model: "any", system, messages, max_tokens: 24, temperature: 0, stream: true };
+    const { first, text } = await server.stream("messages", body);
+    firsts.push(first);
+    messages.push(
+      { role: "assistant", content: text || "Yes." },
+      { role: "user", content: `Result: ${words(40, turn)}` },
+    );
+  }
+  await server.end();
+  const next = median(firsts.slice(1));
+  row("an agent's first turn, 4,000 tokens, time to first token", seconds(firsts[0]), "");
+  row("its next turns, median", `${seconds(next)} (${ratio(next / firsts[0])})`, "≤ 0.1 x");
+}
+
+/** Requests of all kinds, up to 200 at once, a third of which are left in the middle. */
+async function soak(file) {
+  const server = await serve(file, ["--at-once", "16", "--waiting", "256"]);
+  await server.stream("completions", { prompt: "warm", max_tokens: 2 });
+  const before = server.memory();
+  const counts = { whole: 0, left: 0, refused: 0, failed: 0 };
+  let next = 0;
+  const worker = async () => {
+    for (let i = next++; i < options.requests; i = next++) {
+      const leaving = i % 3 === 0;
+      const body = { prompt: `${words(3 + (i % 40), i % 50)}`, max_tokens: 1 + (i % 60), temperature: 1, seed: i };
+      try {
+        const signal = leaving ? AbortSignal.timeout(5 + ((i * 37) % 400)) : undefined;
+        await server.stream("completions", i % 97 === 0 ? { prompt: 7, max_tokens: {} } : body, signal);
+        counts.whole++;
+      } catch (error) {
+        if (error.name === "TimeoutError" || error.name === "AbortError") counts.left++;
+        else if (error.status === 400) counts.refused++;
+        else counts.failed++;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 200 }, worker));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const used = await server.pagesUsed();
+  const after = server.memory();
+  await server.end();
+  const { whole, left, refused, failed } = counts;
+  row(
+    `${options.requests} requests, 200 at once`,
+    `${whole} answered, ${left} left, ${refused} malformed ones refused, ${failed} lost`,
+    "none lost",
+  );
+  row("pages held after them", String(used), "0");
+  if (before !== undefined) row("memory before and after, MB", `${before.toFixed(0)}, ${after.toFixed(0)}`, "");
+}
+
+async function serve(file, args) {
+  const child = spawn(
+    process.execPath,
+    [
+      join(root, "dist/cli/main.js"),
+      ...["serve", "-m", file, "-t", String(threads), "--port", "0", "--log", "none", ...args],
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const ended = new Promise((resolve) => child.on("close", resolve));
+  const [url] = await Promise.race([
+    new Promise((resolve) => createInterface({ input: child.stdout }).once("line", (line) => resolve([line]))),
+    ended.then((status) => {
+      throw new Error(`the server ended with status ${status}`);
+    }),
+  ]);
+  const post = async (path, body, signal) => {
+    const response = await fetch(`${url}/${path}`, {
+      ...{ method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
+      ...(signal && { signal }),
+    });
+    if (!response.ok) throw Object.assign(new Error(await response.text()), { status: response.status });
+    return response;
+  };
+  return {
+    /** The text, and seconds until its first piece. */
+    async stream(path, body, signal) {
+      const began = performance.now();
+      const response = await post(`v1/${path}`, { ...body, stream: true }, signal);
+      let [first, text, rest] = [undefined, "", ""];
+      for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+        const events = (rest + chunk).split("\n");
+        rest = events.pop();
+        for (const event of events) {
+          if (!event.startsWith("data: {")) continue;
+          const { choices, delta } = JSON.parse(event.slice(6));
+          const piece = choices?.[0]?.text ?? choices?.[0]?.delta?.content ?? delta?.text ?? "";
+          if (piece !== "") first ??= (performance.now() - began) / 1000;
+          text += piece;
+        }
+      }
+      return { first: first ?? (performance.now() - began) / 1000, text };
+    },
+    tokenize: async (content) => (await (await post("tokenize", { content })).json()).tokens,
+    async pagesUsed() {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      return Number(/^grok1_cache_pages_used\S* (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
+    },
+    /** Megabytes; undefined where nobody says. */
+    memory() {
+      const status = process.platform === "linux" ? readFileSync(`/proc/${child.pid}/status`, "utf8") : "";
+      const found = /^VmRSS:\s+(\d+) kB$/m.exec(status);
+      return found === null ? undefined : Number(found[1]) / 1000;
+    },
+    async end() {
+      child.kill("SIGTERM");
+      await ended;
+    },
+  };
+}
+
+/** A text of about so many tokens. */
+async function textOf(server, count) {
+  let text = words(count, 7);
+  const many = (await server.tokenize(text)).length;
+  text = text
+    .split(" ")
+    .slice(0, Math.floor((count / many) * count))
+    .join(" ");
+  return text;
+}
+
+function words(count, seed) {
+  const list =
+    "red fox house river stone light small green walk under table paper cold bird open song night tree wide sea".split(
+      " ",
+    );
+  let state = seed * 7919 + 1;
+  return Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return list[(state >>> 8) % list.length];
+  }).join(" ");
+}
+
+function publish() {
+  const page = join(root, "docs/performance.md");
+  const text = readFileSync(page, "utf8");
+  const marked = /(<!-- serving:begin -->\n)[\s\S]*(<!-- serving:end -->)/;
+  const section = `\n## Many at once\n\n\`node bench/serving.mjs\`, over HTTP:\n\n<!-- serving:begin -->\n${table}\n<!-- serving:end -->\n`;
+  writeFileSync(
+    page,
+    marked.test(text) ? text.replace(marked, (_, begin, end) => `${begin}${table}\n${end}`) : text + section,
+  );
+}
