@@ -25,6 +25,8 @@ export type ErrorCode =
   | "too-large"
   /** Too many others are being served. */
   | "busy"
+  /** A server's moderation refuses what was asked or answered. */
+  | "refused"
   /** A server's client has asked for more than its share. */
   | "limited"
   /** The caller cancelled. */

@@ -16,6 +16,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   "too-large": 1,
   busy: 1,
   limited: 1,
+  refused: 1,
   argument: 2,
   cancelled: 130,
 };

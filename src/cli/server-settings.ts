@@ -157,6 +157,30 @@ export const serverSettings = {
     read: path(),
     usually: "in memory",
   },
+  moderationRules: {
+    flags: "--moderation-rules <file>",
+    description: "rules that what is asked and answered is held to (JSON)",
+    read: path(),
+    usually: "none",
+  },
+  moderationJudge: {
+    flags: "--moderation-judge <file>",
+    description: "a model that judges what is asked and answered, such as Llama Guard (GGUF)",
+    read: path(),
+    usually: "none",
+  },
+  moderationUrl: {
+    flags: "--moderation-url <url>",
+    description: "a service that judges, asked as OpenAI's moderations are, or Perspective's comments:analyze",
+    read: text(),
+    usually: "none",
+  },
+  moderationKey: {
+    flags: "--moderation-key <key>",
+    description: "the service's key",
+    read: text(),
+    usually: "none",
+  },
   log: {
     flags: "--log <form>",
     description: "a line for each request on standard error: text, json, or none",

@@ -13,6 +13,7 @@ import { llamaCpp } from "./llama-cpp/dialect.ts";
 import { addResults, type Draft, draftEntry, type LogEntry } from "./log-entry.ts";
 import { createMeasures } from "./measures.ts";
 import type { ModelHost, ModelUse } from "./models.ts";
+import { type Moderator, moderate } from "./moderation/moderator.ts";
 import { ollama } from "./ollama/dialect.ts";
 import { openAi } from "./openai/dialect.ts";
 import { describeApi } from "./openapi.ts";
@@ -37,6 +38,8 @@ export interface AppOptions extends GuardOptions {
   readonly page?: Page | undefined;
   /** Whether the log has what was asked and answered. Default: false. */
   readonly logsText?: boolean;
+  /** Who looks at what is asked and answered. */
+  readonly moderators?: readonly Moderator[];
   /** Told of every request that ended. */
   readonly log: (entry: LogEntry) => void;
 }
@@ -69,7 +72,7 @@ const dialectOf = (path: string): Dialect => dialects.find((dialect) => dialect.
 type Bindings = { Bindings: { entry: Draft } };
 
 export function createApp(options: AppOptions): App {
-  const { models, preferred, limits, page, log } = options;
+  const { models, moderators = [], preferred, limits, page, log } = options;
   const guard = createGuard(options);
   const hasKeys = Object.keys(options.keys).length > 0;
   const quotas = createQuotas(options.quota ?? {}, options.quotas ?? {});
@@ -82,6 +85,13 @@ export function createApp(options: AppOptions): App {
       settle: (given) => (most < (given.maxTokens ?? Number.POSITIVE_INFINITY) ? { ...given, maxTokens: most } : given),
       asked(what) {
         if (options.logsText) entry.said = { asked: [...(entry.said?.asked ?? []), what], answered: [] };
+      },
+      allowed(text, signal, begin) {
+        if (moderators.length === 0) return begin();
+        const onRefused = (rule: string) => {
+          entry.rule = rule;
+        };
+        return moderate(moderators, text(), signal, onRefused, begin);
       },
     });
   const app = new Hono<Bindings>();

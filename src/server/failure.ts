@@ -10,6 +10,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
     "not-found": 404,
     "too-large": 413,
     limited: 429,
+    refused: 400,
     busy: 503,
   },
   ...{ cancelled: 499, io: 500, format: 500, unsupported: 500, shape: 500, internal: 500 },

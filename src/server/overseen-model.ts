@@ -10,6 +10,8 @@ export interface Oversight {
   settle<T extends GenerateOptions | ChatOptions>(options: T): T;
   /** Told of what is asked: a prompt, or messages. */
   asked(what: unknown): void;
+  /** Begins what is asked with this text, where that and the answer are allowed. */
+  allowed(text: () => string, signal: AbortSignal | undefined, begin: () => Generation): Generation;
 }
 
 /** Texts are turned into tokens beside everybody's requests: what cannot fit into the context is not worth the time. */
@@ -20,7 +22,7 @@ const leastBound = 2 ** 16;
 export function overseeModel(
   model: LanguageModel,
   adapters: readonly AdapterChoice[] | undefined,
-  { settle: bound, asked }: Oversight,
+  { settle: bound, asked, allowed }: Oversight,
 ): LanguageModel {
   type Place = Pick<Session, "generate" | "chat">;
   const { contextLength } = model.info;
@@ -42,13 +44,15 @@ export function overseeModel(
     generate(prompt, options = {}): Generation {
       if (typeof prompt === "string") check(prompt);
       asked(prompt);
-      return place.generate(prompt, settle(options));
+      const text = () => (typeof prompt === "string" ? prompt : model.tokenizer.decode(prompt, { special: true }));
+      return allowed(text, options.signal, () => place.generate(prompt, settle(options)));
     },
     chat(messages, options = {}): Generation {
       const { templateVariables, tools } = options as ChatOptions;
       check(messages, templateVariables, tools);
       asked(messages);
-      return place.chat(messages, settle(options));
+      const text = () => textsIn(messages).join("\n");
+      return allowed(text, options.signal, () => place.chat(messages, settle(options)));
     },
   });
   const tokenizer: Tokenizer = Object.assign(Object.create(model.tokenizer), {
@@ -80,19 +84,19 @@ export function overseeModel(
 }
 
 /** Of all texts in a value that was JSON. */
-function countCharacters(value: unknown): number {
-  let characters = 0;
+const countCharacters = (value: unknown) => textsIn(value).reduce((sum, text) => sum + text.length, 0);
+
+/** All texts in a value that was JSON, in their order, names of fields too. */
+function textsIn(value: unknown): string[] {
+  const texts: string[] = [];
   const waiting = [value];
   while (waiting.length > 0) {
     const one = waiting.pop();
-    if (typeof one === "string") characters += one.length;
-    else if (Array.isArray(one)) for (const inner of one as unknown[]) waiting.push(inner);
+    if (typeof one === "string") texts.push(one);
+    else if (Array.isArray(one)) for (let i = one.length - 1; i >= 0; i--) waiting.push(one[i]);
     else if (typeof one === "object" && one !== null) {
-      for (const [key, inner] of Object.entries(one)) {
-        characters += key.length;
-        waiting.push(inner);
-      }
+      for (const [key, inner] of Object.entries(one).reverse()) waiting.push(inner, key);
     }
   }
-  return characters;
+  return texts;
 }

@@ -8,6 +8,7 @@ import { checkList, checkNames, checkText, checkTexts, checkWhole, withDefaults 
 import { defaultServerOptions } from "./defaults.ts";
 import type { Listening } from "./listen.ts";
 import type { LogEntry } from "./log-entry.ts";
+import type { Moderator } from "./moderation/moderator.ts";
 import { type Quota, quotaNames } from "./quota.ts";
 import { createTracer, type TraceOptions } from "./spans.ts";
 
@@ -56,6 +57,8 @@ export interface ServerOptions {
   readonly traces?: TraceOptions | undefined;
   /** Whether `onRequest` is told what was asked and answered. Default: false. */
   readonly logsText?: boolean | undefined;
+  /** Who looks at what is asked and answered, one after the other. Default: nobody. */
+  readonly moderators?: readonly Moderator[] | undefined;
   /** Told of every request that ended. */
   readonly onRequest?: ((entry: LogEntry) => void) | undefined;
 }
@@ -86,7 +89,15 @@ export interface ModelServer extends AsyncDisposable {
 const optionNames = Object.keys({
   ...{ models: true, host: true, port: true, hosts: true, origins: true, keys: true, atOnce: true, waiting: true },
   ...{ bodyBytes: true, loaded: true, idleSeconds: true, preferred: true, onRequest: true, quota: true, quotas: true },
-  ...{ outputTokens: true, connections: true, stalledSeconds: true, behindProxy: true, traces: true, logsText: true },
+  ...{
+    outputTokens: true,
+    connections: true,
+    stalledSeconds: true,
+    behindProxy: true,
+    traces: true,
+    logsText: true,
+    moderators: true,
+  },
   ...{ page: true, responses: true },
 } satisfies Record<keyof ServerOptions, true>);
 
@@ -139,6 +150,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     ...{ limits: { atOnce, waiting, bodyBytes, outputTokens }, logsText: options.logsText === true },
     page: page === undefined ? undefined : readPage(page),
     responses: createResponseStore({ folder: responses }),
+    moderators: options.moderators ?? [],
     log(entry) {
       tracer?.record(entry);
       onRequest?.(entry);
@@ -146,6 +158,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   });
   const close = async () => {
     await models.close();
+    await Promise.all((options.moderators ?? []).map((moderator) => moderator.close()));
     await tracer?.close();
   };
   return {

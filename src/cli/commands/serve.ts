@@ -4,8 +4,13 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { ioError } from "../../bytes/io-error.ts";
+import { readTextFile } from "../../bytes/text-file.ts";
 import type { PromptCacheOptions } from "../../engine/options.ts";
 import type { GenerateOptions } from "../../generate/types.ts";
+import { createJudge } from "../../server/moderation/judge.ts";
+import type { Moderator } from "../../server/moderation/moderator.ts";
+import { readRules } from "../../server/moderation/rules.ts";
+import { createService } from "../../server/moderation/service.ts";
 import type { Quota } from "../../server/quota.ts";
 import { createServer } from "../../server/server.ts";
 import { createShortageWatch, readFills } from "../../server/shortage.ts";
@@ -33,6 +38,10 @@ interface ServeOptions
   readonly stalled?: number;
   readonly drain?: number;
   readonly log?: LogForm;
+  readonly moderationRules?: string;
+  readonly moderationJudge?: string;
+  readonly moderationUrl?: string;
+  readonly moderationKey?: string;
   readonly logText?: boolean;
   readonly otlpEndpoint?: string;
   readonly allowHost?: readonly string[];
@@ -88,6 +97,7 @@ async function serve(options: ServeOptions): Promise<void> {
     quota: pick<Quota, keyof Quota>(options, ["requestsPerMinute", "tokensPerMinute", "tokensPerDay"]),
     preferred: pick(options, samplingSettings),
     ...(existsSync(pageFolder) && { page: pageFolder }),
+    moderators: moderatorsOf(options),
     ...{ onRequest: write, logsText: options.logText, traces: tracesOf(options, process.env, warn) },
   });
   const look = createShortageWatch(warn);
@@ -101,6 +111,18 @@ async function serve(options: ServeOptions): Promise<void> {
   await ended(ending.signal);
   await drain(AbortSignal.timeout(drainSeconds * 1000));
   clearInterval(looking);
+}
+
+function moderatorsOf(options: ServeOptions): readonly Moderator[] {
+  const { moderationRules: rules, moderationJudge: judge, moderationUrl: url, moderationKey: key } = options;
+  if (url !== undefined && !/^https?:\/\//.test(url))
+    throw usageError(`--moderation-url: ${url}: expected http:// or https://`);
+  return [
+    // What costs least comes first.
+    ...(rules === undefined ? [] : [readRules(readTextFile(rules), rules)]),
+    ...(judge === undefined ? [] : [createJudge(() => openModel(judge, pick(options, ["backend", "threads", "isa"])))]),
+    ...(url === undefined ? [] : [createService({ url, key })]),
+  ];
 }
 
 /** So often memory and disks are looked at. */

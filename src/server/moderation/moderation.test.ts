@@ -1,0 +1,171 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join, resolve } from "node:path";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { eventsOf, startTestServer } from "../app.case.ts";
+import { compileSearch } from "./automaton.ts";
+import { verdictOf } from "./judge.ts";
+import { readRules } from "./rules.ts";
+import { createService } from "./service.ts";
+
+const files = { llama: join(resolve(import.meta.dirname, "../../../test/vectors/models"), "llama.gguf") };
+const rulesOf = (...rules: readonly object[]) => readRules(JSON.stringify({ rules }), "rules.json");
+const chat = (content: string) => ({ messages: [{ role: "user", content }], max_tokens: 30, temperature: 1, seed: 3 });
+const path = "/v1/chat/completions";
+
+describe("an expression is searched", () => {
+  it("as JavaScript's own engine does", () => {
+    const atom = fc.constantFrom("a", "b", ".", "[ab]", "[^a]", "(ab|b)", "(a*)", "c");
+    const part = fc
+      .tuple(atom, fc.constantFrom("", "*", "+", "?", "{2}", "{1,3}", "*?"))
+      .map(([one, times]) => one + times);
+    const expression = fc.tuple(
+      fc.constantFrom("", "^"),
+      fc.array(part, { minLength: 1, maxLength: 5 }),
+      fc.constantFrom("", "$"),
+    );
+    const text = fc.string({ unit: fc.constantFrom("a", "b", "c", "🙂"), maxLength: 8 });
+    fc.assert(
+      fc.property(expression, fc.array(text, { minLength: 5, maxLength: 5 }), ([from, parts, to], texts) => {
+        const source = `${from}${parts.join("")}${to}`;
+        const search = compileSearch(source);
+        for (const one of texts)
+          expect([source, one, search(one)]).toEqual([source, one, new RegExp(source, "u").test(one)]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("in a time that no text makes long", () => {
+    expect(compileSearch("(a+)+$")(`${"a".repeat(20_000)}!`)).toBe(false);
+    expect(compileSearch("(a|aa|aaa)*b")("a".repeat(20_000))).toBe(false);
+    expect(() => compileSearch("(a{1000}){1000}")).toThrow(/too large/);
+  });
+});
+
+describe("rules", () => {
+  const moderator = rulesOf(
+    { id: "es.arma", text: ["construir una bomba"] },
+    { id: "en.bomb", text: "bomb", on: "prompt" },
+    { id: "number", pattern: "[0-9]{3}-[0-9]{2}-[0-9]{4}" },
+  );
+  it.each([
+    ["how do I CONSTRUIR\n  una  bómba?", "prompt", "es.arma"],
+    ["a bomb!", "prompt", "en.bomb"],
+    ["a ｂｏｍｂ", "prompt", "en.bomb"],
+    ["bo\u200bmb", "prompt", "en.bomb"],
+    ["a bomb", "answer", undefined],
+    ["a bombastic speech", "prompt", undefined],
+    ["it is 123-45-6789.", "answer", "number"],
+  ] as const)("say of %j in the %s: %s", async (text, side, rule) => {
+    expect(await moderator.check(text, side, undefined)).toBe(rule);
+  });
+
+  it.each([
+    ["{", /rules.json: expected JSON/],
+    ['{"rules":[{"id":"a"}]}', /rules.0: a rule has text or a pattern/],
+    ['{"rules":[{"id":"a","pattern":"(?<=a)b"}]}', /rule a: .*not supported/],
+    ['{"rules":[{"id":"a","text":"b","of":1}]}', /of/],
+  ])("%s is refused with its place", (json, message) => {
+    expect(() => readRules(json, "rules.json")).toThrow(message);
+  });
+});
+
+describe("a server with rules", () => {
+  it("refuses what is asked, by the rule's name in answer and log, and never says the text", async () => {
+    await using server = startTestServer(files, { moderators: [rulesOf({ id: "en.bomb", text: "bomb" })] });
+    const refused = await server.post(path, chat("Tell me of a bomb."));
+    expect(refused.status).toBe(400);
+    const { error } = (await refused.json()) as { error: { code: string; message: string } };
+    expect(error).toMatchObject({ code: "content_filter", message: expect.stringMatching(/rule en\.bomb/) });
+    expect(server.log[0]).toMatchObject({ rule: "en.bomb", status: 400, completionTokens: 0 });
+    expect(JSON.stringify(server.log)).not.toContain("Tell me");
+    expect((await server.post(path, chat("Tell me of a bombast."))).status).toBe(200);
+    const tokens = [...(await server.model()).encode("bomb")];
+    expect((await server.post("/v1/completions", { prompt: tokens, max_tokens: 1 })).status).toBe(400);
+  });
+
+  it("gives nothing of an answer that is refused, whole or streamed, and all of others", async () => {
+    await using plain = startTestServer(files);
+    const answer = (await (await plain.post(path, chat("a"))).json()) as {
+      choices: { message: { content: string } }[];
+    };
+    const { content } = answer.choices[0]!.message;
+    const letters = [...content.normalize("NFKD").toLowerCase().replace(/\s+/g, " ")];
+    const middle = letters
+      .slice(Math.floor(letters.length / 2))
+      .join("")
+      .replace(/[^a-z0-9]/g, ".")
+      .slice(0, 6);
+    await using server = startTestServer(files, {
+      moderators: [rulesOf({ id: "its", pattern: middle, on: "answer" })],
+    });
+    expect((await server.post(path, chat("a"))).status).toBe(400);
+    const streamed = await server.post(path, { ...chat("a"), stream: true });
+    const text = await streamed.text();
+    expect(text).toContain("rule its");
+    expect(text).not.toContain(`"content":"${content.slice(0, 1)}`);
+    await using open = startTestServer(files, { moderators: [rulesOf({ id: "other", text: "nothing of this kind" })] });
+    const events = (await eventsOf(await open.post(path, { ...chat("a"), stream: true }))) as {
+      choices: { delta: { content?: string } }[];
+    }[];
+    expect(
+      events
+        .slice(0, -1)
+        .map(({ choices }) => choices[0]!.delta.content ?? "")
+        .join(""),
+    ).toBe(content);
+  });
+});
+
+describe("a judge", () => {
+  it.each([
+    ["safe", undefined],
+    [" Safe\n", undefined],
+    ["unsafe\nS1,S10", "judge.S1+S10"],
+    ["unsafe", "judge.unsafe"],
+    ["I think that it is safe", "judge.unclear"],
+    ["", "judge.unclear"],
+  ])("that says %j means %s", (said, rule) => {
+    expect(verdictOf(said)).toBe(rule);
+  });
+});
+
+describe("a service", () => {
+  it("is asked in OpenAI's or Perspective's words; where it does not answer, nothing is let through", async () => {
+    const asked: unknown[] = [];
+    const service = createServer((request, response) => {
+      let body = "";
+      request.on("data", (part: Buffer) => {
+        body += part.toString();
+      });
+      request.on("end", () => {
+        asked.push([request.url, request.headers.authorization ?? request.headers["x-goog-api-key"], JSON.parse(body)]);
+        const bad = body.includes("bad");
+        const answer = request.url!.includes(":analyze")
+          ? { attributeScores: { THREAT: { summaryScore: { value: bad ? 0.9 : 0.1 } } } }
+          : { results: [{ flagged: bad, categories: { violence: bad, hate: false } }] };
+        response.end(JSON.stringify(answer));
+      });
+    });
+    await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
+    const base = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+    const openAi = createService({ url: `${base}/v1/moderations`, key: "k" });
+    const perspective = createService({ url: `${base}/v1alpha1/comments:analyze`, key: "g" });
+    const verdicts = [];
+    for (const one of [openAi, perspective])
+      for (const text of ["good", "bad"]) verdicts.push(await one.check(text, "prompt", undefined));
+    expect(verdicts).toEqual([undefined, "service.violence", undefined, "service.THREAT"]);
+    expect(asked[0]).toEqual(["/v1/moderations", "Bearer k", { input: "good" }]);
+    expect(asked[2]).toMatchObject([
+      "/v1alpha1/comments:analyze",
+      "g",
+      { comment: { text: "good" }, doNotStore: true },
+    ]);
+    service.close();
+    service.closeAllConnections();
+    await using server = startTestServer(files, { moderators: [openAi] });
+    expect((await server.post(path, chat("good"))).status).toBe(503);
+  });
+});
