@@ -24,6 +24,7 @@ import {
   expectedDivergence,
   fitTypes,
   measureSensitivity,
+  steadySensitivities,
   type TensorSensitivity,
 } from "./sensitivity.ts";
 
@@ -107,7 +108,8 @@ export async function fitModel(options: FitOptions): Promise<FitResult> {
           options.onMeasured?.(each, done, of);
         },
       });
-      const choices = chooseTypes(source, found, options);
+      const isMixture = source.tensors.some(({ shape }) => shape.length === 3);
+      const choices = chooseTypes(source, isMixture ? steadySensitivities(found) : found, options);
       const types = new Map(choices.map(({ tensor, type }) => [tensor, type]));
       const recipe = fitRecipe(source, types);
       const write = { out, signal, threads, onProgress, rounding: calibration.rounding };

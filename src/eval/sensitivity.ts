@@ -53,7 +53,7 @@ export const fitTypes: readonly TensorType[] = [...new Set([...superblocks, ...b
 
 /**
  * The divergence that a type is expected to cost. Of small errors it is in proportion to the squared error of products; large ones cost less
- * than that, so from the finer of the types that were measured on it is taken as a power of it.
+ * than that, so between the two types that were measured it is taken as a power of it.
  */
 export function expectedDivergence({ probes, losses }: TensorSensitivity, type: TensorType): number {
   const points = probes.map((probe) => ({ loss: losses[probe.type]!, divergence: probe.divergence }));
@@ -62,8 +62,33 @@ export function expectedDivergence({ probes, losses }: TensorSensitivity, type: 
   const loss = losses[type]!;
   if (!(fine.loss > 0)) return loss > 0 ? coarse.divergence * (loss / coarse.loss) : 0;
   if (loss <= fine.loss || !(coarse.divergence > fine.divergence)) return fine.divergence * (loss / fine.loss);
+  if (loss >= coarse.loss) return coarse.divergence * (loss / coarse.loss);
   const power = Math.log(coarse.divergence / Math.max(fine.divergence, 1e-12)) / Math.log(coarse.loss / fine.loss);
   return fine.divergence * (loss / fine.loss) ** Math.min(1, power);
+}
+
+/**
+ * Of a mixture, what one tensor was measured to cost says little: a few tokens whose experts change make up most of it. So it is moved half of
+ * the way, as a factor, to what tensors of its kind cost in all layers.
+ */
+export function steadySensitivities(found: readonly TensorSensitivity[]): TensorSensitivity[] {
+  const kindOf = (tensor: string, type: TensorType) => `${tensor.replace(/^blk\.\d+\./, "")} ${type}`;
+  const logarithms = new Map<string, number[]>();
+  for (const { tensor, probes } of found) {
+    for (const { type, divergence } of probes) {
+      const own = logarithms.get(kindOf(tensor, type)) ?? [];
+      own.push(Math.log(Math.max(divergence, 1e-12)));
+      logarithms.set(kindOf(tensor, type), own);
+    }
+  }
+  return found.map(({ tensor, probes, losses }) => ({
+    ...{ tensor, losses },
+    probes: probes.map(({ type, divergence }) => {
+      const all = logarithms.get(kindOf(tensor, type))!;
+      const mean = all.reduce((sum, value) => sum + value, 0) / all.length;
+      return { type, divergence: Math.sqrt(Math.max(divergence, 1e-12) * Math.exp(mean)) };
+    }),
+  }));
 }
 
 /** Elements of a matrix, or of an expert's, that other types than the probe are tried on. */
