@@ -74,6 +74,7 @@ export type {
   ToolDefinition,
   Usage,
 } from "./generate/types.ts";
+export type { Grammar } from "./grammar/grammar.ts";
 export { type Pulled, type PulledFile, type PullOptions, type PullProgress, pull } from "./hub/pull.ts";
 export type { KvType } from "./kernels/ops.ts";
 export type { ModelDescription } from "./model/describe.ts";

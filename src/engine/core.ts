@@ -1,4 +1,5 @@
 import { GrokError } from "../errors.ts";
+import { createGrammars } from "../grammar/prepared.ts";
 import type { Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import type { Observer } from "../model/observe.ts";
@@ -102,6 +103,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     requests: () => runs.size,
     noNumbers: ({ adapters }) => noNumbers(adapters.adapters.length > 0, parts.source),
   });
+  const grammars = createGrammars(vocab);
   let lastId = 0;
   let looping: Promise<void> | undefined;
   let closed = false;
@@ -204,12 +206,14 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       // Adapters and sampling options are checked before anything is taken.
       const adapters = selectAdapters(parts.adapters, options.adapters);
       const sampler = createSampler(options);
+      const { grammar, endTokens = [] } = request;
+      const matcher = grammar && grammars.begin(grammar, endTokens, grammar.afterText);
       for (let i = 0; i < request.tokens.length; i++) sampler.read(request.tokens[i]!);
       const session = sessionId === undefined ? undefined : sessions.require(sessionId);
       return await new Promise<EngineResult>((resolve, reject) => {
         const outcome = createOutcome(request.tokens.length, resolve, reject);
         const tokens = Array.from(request.tokens);
-        const given = { ends: new Set(request.endTokens), limit, limitReason, emit };
+        const given = { ends: new Set(endTokens), matcher, limit, limitReason, emit };
         const answering = search
           ? createBeamRun(outcome, { ...given, search, logprobs: options.logprobs, memory, nextId })
           : createSampling(outcome, { ...given, sampler, tokens, experts: options.experts });

@@ -1,4 +1,5 @@
 import { counted, describeValue, GrokError } from "../errors.ts";
+import type { PreparedGrammar } from "../grammar/prepared.ts";
 import { checkWhole, withDefaults } from "../options.ts";
 import { type BeamSearch, defaultBeamOptions, startBeams } from "../sampling/beam.ts";
 import { defaultSamplingOptions, type SamplingOptions } from "../sampling/options.ts";
@@ -97,7 +98,14 @@ export interface EngineRequest {
   readonly tokens: ArrayLike<number>;
   /** Tokens that end the generation; they are not given. */
   readonly endTokens?: readonly number[];
+  /** What the answer has to be. */
+  readonly grammar?: RequestGrammar | undefined;
   readonly options?: GenerationOptions;
+}
+
+export interface RequestGrammar extends PreparedGrammar {
+  /** Whether the answer goes on in the middle of a text, so that its first token keeps a leading space. */
+  readonly afterText: boolean;
 }
 
 export interface EngineResult {
@@ -123,7 +131,7 @@ export interface CheckedRequest {
  * @throws GrokError `argument` for a value out of its range, `capacity` when the prompt leaves no room in the context.
  */
 export function checkRequest(
-  { tokens, endTokens, options = {} }: EngineRequest,
+  { tokens, endTokens = [], grammar, options = {} }: EngineRequest,
   {
     vocab,
     contextLength,
@@ -140,6 +148,9 @@ export function checkRequest(
   checkWhole("logprobs", logprobs, 0, 100);
   checkWhole("beams", beams, 1, Math.min(256, batchTokens, vocab));
   if (beams > 1) refuseSampling(options);
+  if (beams > 1 && grammar !== undefined && endTokens.length === 0) {
+    throw new GrokError("argument", "a beam search by a grammar needs an end token to end with", { option: "beams" });
+  }
   for (const option of ["speculate", "experts"] as const) {
     if (typeof settled[option] === "boolean") continue;
     const found = describeValue(settled[option]);

@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import type { Engine } from "../engine/engine.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { startGeneration } from "./generation.ts";
+import { createGrammarCompiler } from "./grammars.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 
@@ -24,7 +25,14 @@ function place(pieces: readonly Uint8Array[]) {
       return { result: Promise.resolve({ finishReason: "length", ...counts, timings }), cancel: () => undefined };
     },
   } as Partial<Engine> as Engine;
-  return { engine, tokenizer, session: undefined, loadSeconds: 0, continuation: false };
+  return {
+    engine,
+    tokenizer,
+    grammars: createGrammarCompiler(tokenizer),
+    session: undefined,
+    loadSeconds: 0,
+    continuation: false,
+  };
 }
 
 it("gives whole characters, the same text however it is cut into tokens, and tokens that match it", async () => {

@@ -10,6 +10,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { AnswerReader } from "./answer/answer-reader.ts";
 import { type AnswerPart, joinParts } from "./answer/parts.ts";
 import { anyKinds, type OptionKinds } from "./arguments.ts";
+import type { GrammarCompiler } from "./grammars.ts";
 import { createStopMatcher } from "./stop-strings.ts";
 import type { ChatOptions, GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
 
@@ -17,6 +18,7 @@ import type { ChatOptions, GenerateChunk, GenerateOptions, GenerateResult, Gener
 export interface GenerationPlace {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
+  readonly grammars: GrammarCompiler;
   readonly session: number | undefined;
   readonly loadSeconds: number;
   /** Whether the answer goes on in the middle of a text, so that its leading space counts. */
@@ -62,14 +64,16 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
   async function run(): Promise<GenerateResult> {
     const { tokens, options: all, reading } = prepare();
     // What is text, and what cannot cross to the engine; the rest goes to it as it is.
-    const { stop = [], ignoreEnd, special: _, bos: __, signal, onProgress, ...options } = all;
+    const { stop = [], ignoreEnd, special: _, bos: __, signal, onProgress, grammar: given, ...options } = all;
     const asked = { logprobs: options.logprobs !== undefined, experts: options.experts === true };
     const emit = (chunk: GenerateChunk) => {
       chunks.push(chunk);
       notify();
     };
     const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, reading, emit);
-    if (signal?.aborted) {
+    // Without a grammar nothing is waited for: requests reach the engine in the order in which they were made.
+    const grammar = given && { ...(await place.grammars.prepare(given)), afterText: place.continuation };
+    if (signal?.aborted || cancelled) {
       const none = { ...nothing, promptTokens: tokens.length };
       return resultOf(writer, "cancelled", none, asked);
     }
@@ -87,7 +91,7 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
     signal?.addEventListener("abort", cancel);
     const endTokens = ignoreEnd ? [] : [...place.tokenizer.endOfGeneration];
     running = place.engine.generate(
-      { tokens, endTokens, options },
+      { tokens, endTokens, grammar, options },
       {
         session: place.session,
         onTokens(given, logprobs, experts) {
@@ -207,7 +211,7 @@ function rate(tokens: number, seconds: number): number {
 
 /** The options of a generation. What is "any" here, the engine or the stop strings check. */
 export const generateKinds: OptionKinds<GenerateOptions> = {
-  ...anyKinds([...generationOptionNames, "stop"]),
+  ...anyKinds([...generationOptionNames, "stop", "grammar"]),
   ...{ ignoreEnd: "flag", special: "flag", bos: "flag", signal: "signal", onProgress: "function" },
 };
 

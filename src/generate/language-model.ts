@@ -10,6 +10,7 @@ import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.
 import { encodeChat, endNames, readMessages } from "./chat-prompt.ts";
 import { fitConversation } from "./fit.ts";
 import { chatKinds, generateKinds, startGeneration } from "./generation.ts";
+import { createGrammarCompiler } from "./grammars.ts";
 import type { ModelParts } from "./parts.ts";
 import { refusesSystem } from "./system-role.ts";
 import { readTools, toolUseOf } from "./tool-use.ts";
@@ -32,6 +33,8 @@ export interface LanguageModelParts extends ModelParts {
 
 export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   const { engine, tokenizer, template, loadSeconds } = parts;
+  const grammars = createGrammarCompiler(tokenizer);
+  const place = { engine, tokenizer, grammars, loadSeconds };
 
   function encode(text: string, options: Pick<GenerateOptions, "special" | "bos">): Int32Array {
     const { special = false, bos = tokenizer.addBos } = options;
@@ -42,7 +45,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
 
   function generate(prompt: string | ArrayLike<number>, options: GenerateOptions, session?: number): Generation {
     const continuation = prompt !== "";
-    return startGeneration({ engine, tokenizer, session, loadSeconds, continuation }, () => {
+    return startGeneration({ ...place, session, continuation }, () => {
       const read = readOptions("generate", options, generateKinds);
       return {
         tokens: typeof prompt === "string" ? encode(readText("generate: the prompt", prompt), read) : tokensIn(prompt),
@@ -58,7 +61,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   }
 
   function chat(messages: readonly ChatMessage[], options: ChatOptions, session?: number): Generation {
-    return startGeneration({ engine, tokenizer, session, loadSeconds, continuation: false }, () => {
+    return startGeneration({ ...place, session, continuation: false }, () => {
       const read = readOptions("chat", options, chatKinds);
       const { templateVariables, fit, onNotice, stop = [], tools: given, parts: apart, ...others } = read;
       const { parallelToolCalls: parallel = true, ...rest } = others;
@@ -119,7 +122,9 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   }
 
   const foldsSystem = () => refusesSystem(template, endNames(tokenizer));
-  const close = () => engine.close();
+  const close = async () => {
+    await Promise.all([engine.close(), grammars.close()]);
+  };
   return {
     ...{ path: parts.path, description: parts.description, chatTemplate: parts.chatTemplate },
     ...{ tokenizer, loadSeconds, info: engine.info, close },

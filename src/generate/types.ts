@@ -4,6 +4,7 @@
 import type { Engine } from "../engine/engine.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ExpertChoice, FinishReason, GenerationOptions, TokenLogprob } from "../engine/request.ts";
+import type { Grammar } from "../grammar/grammar.ts";
 import type { ModelDescription } from "../model/describe.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { AnswerMessage, AnswerPart } from "./answer/parts.ts";
@@ -17,6 +18,8 @@ export interface LoadOptions extends EngineOptions {
 export interface GenerateOptions extends GenerationOptions {
   /** Text that ends the generation; it is not part of the text given. It may begin and end inside tokens. */
   readonly stop?: string | readonly string[];
+  /** What the answer has to be, such as JSON that a schema allows. Whatever the sampling, no token comes that it does not allow. */
+  readonly grammar?: Grammar;
   /** Go on past end-of-generation tokens. Default false. */
   readonly ignoreEnd?: boolean;
   /** In a text prompt, read control tokens such as `<|im_start|>` as such. Default false. */

@@ -78,12 +78,11 @@ export function compileGrammar(grammar: Grammar): Rules {
         return sequence(...listIn(part, form).map(inner));
       case "choice":
         return choice(...listIn(part, form).map(inner));
-      default:
-        return repeat(
-          inner(valueIn(part, form) as Grammar),
-          countIn(part, "min", 0),
-          countIn(part, "max", Number.POSITIVE_INFINITY),
-        );
+      default: {
+        const [min, max] = [countIn(part, "min", 0), countIn(part, "max", Number.POSITIVE_INFINITY)];
+        if (min <= max) return repeat(inner(valueIn(part, form) as Grammar), min, max);
+        throw new GrokError("argument", `grammar: a repetition of min ${min} and max ${max}`, { option: "min" });
+      }
     }
   }
 

@@ -42,11 +42,17 @@ interface Beginnings {
   readonly edges: readonly number[];
 }
 
-/** Steps that deciding whether two conditions can be met together may take. */
+/** Lists, and pairs of ways on, that are looked at to find out whether conditions can be met together. */
 const mostSearched = 4096;
+const mostPairs = 1 << 18;
 
 /** Rules that may begin with each other, one in the other. */
 const deepest = 1000;
+
+function tooEntangled(): never {
+  const message = "the grammar has conditions on one text that are too entangled to be met together";
+  throw new GrokError("unsupported", message);
+}
 
 /** @throws GrokError (from any function) `unsupported` for a rule that begins with itself, or conditions that are too entangled */
 export function createDerivatives({ bodies, names }: Rules): Derivatives {
@@ -62,6 +68,7 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
   const ofLists: (Beginnings | undefined)[] = [{ mayBeEmpty: true, edges: [] }];
   const ruleBodies: (number | undefined)[] = [];
   const canEnd = new Map<number, boolean>();
+  let pairs = 0;
 
   function setOf(words: Uint32Array): number {
     const key = words.join();
@@ -246,6 +253,8 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
 
   function edgesOfBoth(a: readonly number[], b: readonly number[]): number[] {
     const edges: number[] = [];
+    pairs += a.length * b.length;
+    if (pairs > mostPairs) tooEntangled();
     for (let i = 0; i < a.length; i += 2) {
       for (let j = 0; j < b.length; j += 2) {
         const common = sets[a[i]!]!.map((word, at) => word & sets[b[j]!]![at]!);
@@ -285,6 +294,7 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
   function search(list: number): boolean {
     const known = canEnd.get(list);
     if (known !== undefined) return known;
+    pairs = 0;
     const came = new Map<number, number>([[list, -1]]);
     const open = [list];
     for (let at = open.pop(); at !== undefined; at = open.pop()) {
@@ -302,12 +312,7 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
         came.set(edges[i]!, at);
         open.push(edges[i]!);
       }
-      if (came.size > mostSearched) {
-        throw new GrokError(
-          "unsupported",
-          "the grammar has conditions on one text that are too entangled to be met together",
-        );
-      }
+      if (came.size > mostSearched) tooEntangled();
     }
     for (const list of came.keys()) canEnd.set(list, false);
     return false;

@@ -13,7 +13,7 @@ export interface TokenGrammar {
 /** How far one text has come. */
 export interface Matcher {
   /**
-   * A bit for each token that may come, in words of 32, the lowest first; good until the next call of any matcher of the grammar.
+   * A bit for each token that may come, in words of 32, the lowest first; not to be changed.
    * @throws GrokError `unsupported` where no token says what has to come, or the grammar can be read in too many ways
    */
   allowed(): Uint32Array;
@@ -129,9 +129,8 @@ export function createTokenGrammar(
     age++;
   }
 
-  function createMatcher(afterText: boolean, before: readonly number[]): Matcher {
-    const tokens: number[] = [];
-    let { state, readAt } = { state: automaton.start, readAt: age };
+  /** @param state what a machine of the age `readAt` had come to after the tokens */
+  function createMatcher(afterText: boolean, tokens: number[], state: number, readAt: number): Matcher {
     const isFirst = () => tokens.length === 0 && !afterText && trie.losesSpace;
 
     function read(token: number): void {
@@ -150,7 +149,6 @@ export function createTokenGrammar(
       for (const token of tokens.splice(0)) read(token);
     }
 
-    for (const token of before) read(token);
     return {
       allowed() {
         catchUp();
@@ -161,9 +159,9 @@ export function createTokenGrammar(
         read(token);
         return automaton.mustEnd(state);
       },
-      fork: () => createMatcher(afterText, tokens),
+      fork: () => createMatcher(afterText, [...tokens], state, readAt),
     };
   }
 
-  return { begin: (afterText) => createMatcher(afterText, []) };
+  return { begin: (afterText) => createMatcher(afterText, [], automaton.start, age) };
 }

@@ -1,5 +1,5 @@
 import { describeValue, GrokError } from "../errors.ts";
-import type { Logits } from "./logits.ts";
+import { forbidOthers, type Logits, type TokenMask } from "./logits.ts";
 import { logSumExp } from "./logprobs.ts";
 import { selectLargest } from "./select.ts";
 
@@ -86,9 +86,14 @@ export function beamScore(logprob: number, length: number, lengthPenalty: number
  * the best `beams` that do not end stay open.
  *
  * @param logits one row for each open beam, in order; log-probabilities serve as well.
+ * @param allowed tokens that may continue each open beam; absent: all. Probabilities stay those of the model.
  * @throws GrokError `argument` when rows and open beams differ in number, or for logits that are NaN, +Infinity or all -Infinity.
  */
-export function advanceBeams(search: BeamSearch, logits: readonly Logits[]): BeamSearch {
+export function advanceBeams(
+  search: BeamSearch,
+  logits: readonly Logits[],
+  allowed?: readonly TokenMask[],
+): BeamSearch {
   const { options, open } = search;
   if (logits.length !== open.length) {
     throw new GrokError("argument", `${logits.length} rows of logits for ${open.length} open beams`, {
@@ -105,7 +110,7 @@ export function advanceBeams(search: BeamSearch, logits: readonly Logits[]): Bea
 
   const next: Beam[] = [];
   const parents: number[] = [];
-  for (const [rank, candidate] of rankCandidates(search, logits).entries()) {
+  for (const [rank, candidate] of rankCandidates(search, logits, allowed).entries()) {
     const { parent, token, logprob } = candidate;
     const ends = options.endTokens.has(token);
     if (ends && rank >= options.beams) continue;
@@ -145,15 +150,21 @@ interface Candidate {
 }
 
 /** Enough of the best continuations that `beams` of them do not end, whatever the rest do. */
-function rankCandidates({ options, open }: BeamSearch, logits: readonly Logits[]): Candidate[] {
+function rankCandidates(
+  { options, open }: BeamSearch,
+  logits: readonly Logits[],
+  allowed: readonly TokenMask[] | undefined,
+): Candidate[] {
   const wanted = options.beams * (1 + options.endTokens.size);
   const candidates: Candidate[] = [];
   for (const [parent, row] of logits.entries()) {
     const base = open[parent]!.logprob - logSumExp(row);
     const ids = new Int32Array(Math.min(wanted, row.length));
-    selectLargest(row, wanted, ids);
+    const choices = allowed === undefined ? row : row.slice();
+    if (allowed !== undefined) forbidOthers(choices, allowed[parent]!);
+    selectLargest(choices, wanted, ids);
     for (const token of ids) {
-      if (row[token]! > Number.NEGATIVE_INFINITY) candidates.push({ parent, token, logprob: base + row[token]! });
+      if (choices[token]! > Number.NEGATIVE_INFINITY) candidates.push({ parent, token, logprob: base + row[token]! });
     }
   }
   return candidates.sort((a, b) => b.logprob - a.logprob || a.parent - b.parent || a.token - b.token).slice(0, wanted);

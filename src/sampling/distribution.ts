@@ -1,7 +1,7 @@
 import { GrokError } from "../errors.ts";
 import { expMinus } from "./exponential.ts";
 import type { History } from "./history.ts";
-import { type Logits, largest } from "./logits.ts";
+import { forbidOthers, type Logits, largest, type TokenMask } from "./logits.ts";
 import type { SamplingOptions } from "./options.ts";
 import { selectLargest, selectPrefix } from "./select.ts";
 
@@ -9,7 +9,8 @@ import { selectLargest, selectPrefix } from "./select.ts";
  * From logits to the distribution a token is drawn from. The order is llama.cpp's default chain, so that results are
  * comparable:
  *
- *     logit bias → repetition, frequency, presence penalties → top-k → typical → top-p → min-p → temperature
+ *     logit bias → repetition, frequency, presence penalties → what a grammar allows
+ *                → top-k → typical → top-p → min-p → temperature
  *
  * Temperature comes last: truncation sees the model's own probabilities, and a high temperature cannot let the tail back
  * in. (Other libraries apply it first.) Every truncation sees the survivors of the one before, renormalized, and keeps at
@@ -23,12 +24,17 @@ export interface Distribution {
 }
 
 /**
- * The distribution that options and history make of logits. Greedy (temperature 0) is one token of probability 1.
+ * The distribution that options and history make of logits, and of these of the tokens that are `allowed`, or all. Greedy (temperature 0) is one token of probability 1.
  * @throws GrokError `argument` for a biased token outside the vocabulary, and for logits that are NaN, +Infinity or all
  * -Infinity.
  */
-export function distribution(logits: Logits, options: SamplingOptions, history: History): Distribution {
-  const { tokens, probabilities } = computeDistribution(logits, options, history);
+export function distribution(
+  logits: Logits,
+  options: SamplingOptions,
+  history: History,
+  allowed?: TokenMask,
+): Distribution {
+  const { tokens, probabilities } = computeDistribution(logits, options, history, allowed);
   return { tokens: tokens.slice(), probabilities: probabilities.slice() };
 }
 
@@ -59,11 +65,17 @@ function allocate(size: number): Scratch {
 }
 
 /** As {@link distribution}, but the arrays are views of scratch memory: good until the next call. */
-export function computeDistribution(logits: Logits, options: SamplingOptions, history: History): Distribution {
+export function computeDistribution(
+  logits: Logits,
+  options: SamplingOptions,
+  history: History,
+  allowed?: TokenMask,
+): Distribution {
   if (logits.length > scratch.work.length) scratch = allocate(logits.length);
   const work = scratch.work.subarray(0, logits.length);
   work.set(logits);
   adjust(work, options, history);
+  if (allowed !== undefined) forbidOthers(work, allowed);
   if (options.temperature === 0 || options.topK === 1) return only(largest(work));
 
   let count = options.topK > 0 ? takeTopK(work, options.topK) : takeAll(work);

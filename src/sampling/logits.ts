@@ -26,6 +26,23 @@ export function largest(logits: Logits): number {
   return found;
 }
 
+/** A bit for each token that may be chosen, in words of 32, the lowest first; tokens beyond its end may not. */
+export type TokenMask = Uint32Array;
+
+/** Makes the logits of all other tokens -Infinity. */
+export function forbidOthers(logits: Logits, allowed: TokenMask): void {
+  const { length } = logits;
+  const most = Math.min(length, 32 * allowed.length);
+  for (let word = 0, from = 0; from < most; word++, from += 32) {
+    const bits = allowed[word]!;
+    if (bits === 0xffffffff) continue;
+    const to = Math.min(from + 32, most);
+    if (bits === 0) logits.fill(Number.NEGATIVE_INFINITY, from, to);
+    else for (let i = from; i < to; i++) if (((bits >>> (i - from)) & 1) === 0) logits[i] = Number.NEGATIVE_INFINITY;
+  }
+  logits.fill(Number.NEGATIVE_INFINITY, most, length);
+}
+
 /** Whether a token can be chosen by these logits: none is NaN or +Infinity, and not all are -Infinity. */
 export function canChoose(logits: Logits): boolean {
   let most = Number.NEGATIVE_INFINITY;

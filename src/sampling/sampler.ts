@@ -1,6 +1,6 @@
 import { computeDistribution, type Distribution, distribution, isBent } from "./distribution.ts";
 import { createHistory } from "./history.ts";
-import { type Logits, largest } from "./logits.ts";
+import { type Logits, largest, type TokenMask } from "./logits.ts";
 import { logSumExp, type TokenLogprob, topLogprobs } from "./logprobs.ts";
 import { resolveSamplingOptions, type SamplingOptions } from "./options.ts";
 import { createRandom } from "./random.ts";
@@ -24,14 +24,14 @@ export interface Sampler {
   readonly seed: number;
   /** Whether it takes the largest logit, whatever the others are: nothing bends them, and nobody asks for probabilities. */
   readonly plain: boolean;
-  /** Chooses a token. Takes one number from the stream unless greedy. Does not accept the token. */
-  sample(logits: Logits): Sample;
+  /** Chooses a token, of those `allowed` or of all. Takes one number from the stream unless greedy. Does not accept the token. */
+  sample(logits: Logits, allowed?: TokenMask): Sample;
   /** Tells the sampler of a token of the prompt, which the repetition penalty looks at. */
   read(token: number): void;
   /** Tells the sampler of a token that was chosen, which all penalties look at. No prompt comes after it. */
   accept(token: number): void;
   /** What {@link Sampler.sample} would draw from now; takes nothing from the stream. */
-  distribution(logits: Logits): Distribution;
+  distribution(logits: Logits, allowed?: TokenMask): Distribution;
 }
 
 /**
@@ -52,10 +52,10 @@ export function createSampler(options: Partial<SamplingOptions> = {}): Sampler {
     plain,
     read: history.read,
     accept: history.accept,
-    distribution: (logits) => distribution(logits, resolved, history),
-    sample(logits) {
-      if (plain) return { token: largest(logits) };
-      const choices = computeDistribution(logits, resolved, history);
+    distribution: (logits, allowed) => distribution(logits, resolved, history, allowed),
+    sample(logits, allowed) {
+      if (plain && allowed === undefined) return { token: largest(logits) };
+      const choices = computeDistribution(logits, resolved, history, allowed);
       const token = greedy ? choices.tokens[0]! : draw(choices, random.uniform());
       if (resolved.logprobs === undefined) return { token };
       const normalizer = logSumExp(logits);

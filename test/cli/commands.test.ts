@@ -54,6 +54,20 @@ describe("run", () => {
     expect(fromInput.stdout).toBe(text.stdout);
   });
 
+  it("answers by a schema, a regular expression or a grammar", async () => {
+    const [schema, gbnf] = [join(folder, "schema.json"), join(folder, "list.gbnf")];
+    writeFileSync(schema, '{"type": "array", "items": {"enum": [1, null]}, "minItems": 2, "maxItems": 3}');
+    writeFileSync(gbnf, 'root ::= ("- " [ab]+ "!"){2}');
+    const [json, regex, list] = await Promise.all([
+      run("-p", "abc", "--json-schema", schema),
+      run("-p", "abc", "--regex", "x[0-9]{3}y"),
+      run("-p", "abc", "--grammar", gbnf, "-n", "100"),
+    ]);
+    expect(json.stdout).toMatch(/^\[\s*(1|null)(,\s*(1|null)){1,2}\s*\]$/);
+    expect(regex.stdout).toMatch(/^x[0-9]{3}y$/);
+    expect(list.stdout).toMatch(/^(- [ab]+!){2}$/);
+  });
+
   it("stop strings and biases have their effect", async () => {
     const greedy = ["-p", "abc", "-n", "16", "--temperature", "0", "--ignore-end", "--json"];
     const free = JSON.parse((await run(...greedy)).stdout);

@@ -17,6 +17,7 @@ import { type ChatInput, openPipeInput, openTerminalInput } from "../chat/input.
 import { isSlash, runSlash } from "../chat/slash.ts";
 import { configPath, historyPath } from "../config.ts";
 import { interruptedStatus } from "../exit.ts";
+import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { type Language, type Messages, messagesFor } from "../messages.ts";
 import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel } from "../open-model.ts";
 import { addSettings, engineSettings, pick, samplingSettings } from "../settings.ts";
@@ -27,7 +28,7 @@ import { createWrapper, wrapText } from "../wrap.ts";
 /** Options that are the library's own. */
 const shared = [...samplingSettings, "maxTokens", "stop"] as const;
 
-interface ChatCommandOptions extends ModelOptions, Pick<ChatOptions, (typeof shared)[number]> {
+interface ChatCommandOptions extends ModelOptions, GrammarFlags, Pick<ChatOptions, (typeof shared)[number]> {
   readonly system?: string;
   readonly lang?: Language;
   readonly history: boolean;
@@ -57,6 +58,7 @@ export function addChat(program: Command): void {
     "end answers where this text would appear; can be given several times",
     repeated(text()),
   );
+  addGrammar(command);
   command.option("--load <file>", "go on with a conversation that /save wrote", path());
   command.option(
     "--lora <file[:scale]>",
@@ -76,9 +78,11 @@ async function chat(options: ChatCommandOptions): Promise<number> {
     return 0;
   }
   const adapters = nameAdapters(options.lora ?? []);
+  const grammar = readGrammar(options);
   await using model = await openModel(file, { ...options, lora: adapters });
   await using chat = await openChat(model, {
     ...pick(options, shared),
+    ...(grammar && { grammar }),
     system: options.system || undefined,
     onNotice: (notice) => notify(noticeText(notice, messages)),
   });

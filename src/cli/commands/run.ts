@@ -7,6 +7,7 @@ import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { readStandardInput } from "../files.ts";
+import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { messagesFor } from "../messages.ts";
 import { addModel, describeDefault, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
@@ -15,7 +16,7 @@ import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../t
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
 import { createWrapper } from "../wrap.ts";
 
-interface RunOptions extends ModelOptions, Pick<GenerateOptions, (typeof shared)[number]> {
+interface RunOptions extends ModelOptions, GrammarFlags, Pick<GenerateOptions, (typeof shared)[number]> {
   readonly prompt?: string;
   readonly file?: string;
   readonly chat?: true;
@@ -53,6 +54,7 @@ export function addRun(program: Command): void {
     .option("--ignore-end", "go on past end-of-text tokens")
     .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
+  addGrammar(command);
   addSettings(command, [...engineSettings, "speculation", "chatTemplate"]);
   command.action(async (_, options: RunOptions) => {
     process.exitCode = await run(options);
@@ -62,6 +64,7 @@ export function addRun(program: Command): void {
 async function run(options: RunOptions): Promise<number> {
   const file = requireModel(options);
   const prompt = await readPrompt(options);
+  const grammar = readGrammar(options);
   using interrupt = catchInterrupt();
   await using model = await openModel(file, options);
   warnOfModel(model);
@@ -72,6 +75,7 @@ async function run(options: RunOptions): Promise<number> {
   const progress = createProgress(process.stderr, process.env);
   const generate: GenerateOptions = {
     ...pick(options, shared),
+    ...(grammar && { grammar }),
     signal: interrupt.signal,
     onProgress: ({ done, total }) => progress.show(`reading the prompt: ${done} of ${counted(total, "token")}`),
   };

@@ -1,3 +1,4 @@
+import type { Matcher } from "../../grammar/matcher.ts";
 import { advanceBeams, type Beam, type BeamSearch, finishBeams } from "../../sampling/beam.ts";
 import { type Logits, largest } from "../../sampling/logits.ts";
 import { logSumExp, topLogprobs } from "../../sampling/logprobs.ts";
@@ -22,10 +23,12 @@ type Paths = Map<Beam, readonly TokenLogprob[]>;
 
 /** Waits for the rows of all beams; then takes a step of the search, and forks the beams that go on. */
 export function createBeamRun(outcome: Outcome, options: BeamRunOptions): Consumer {
-  const { ends, limit, limitReason, emit, logprobs, memory, nextId } = options;
+  const { ends, limit, limitReason, emit, logprobs, memory, nextId, matcher } = options;
   const { pool, prefixes } = memory;
   let { search } = options;
   const rows = new Map<Sequence, Logits>();
+  /** Of each open beam, where there is a grammar. */
+  let matchers = matcher && [matcher];
   let paths: Paths | undefined = logprobs === undefined ? undefined : new Map(search.open.map((beam) => [beam, []]));
 
   function giveBest(finished: readonly Beam[], reason: FinishReason): FinishReason {
@@ -44,7 +47,13 @@ export function createBeamRun(outcome: Outcome, options: BeamRunOptions): Consum
     const { sequences } = run;
     const taken = sequences.map((sequence) => rows.get(sequence)!);
     rows.clear();
-    search = advanceBeams(before, taken);
+    search = advanceBeams(
+      before,
+      taken,
+      matchers?.map((one) => one.allowed()),
+    );
+    const parents = matchers;
+    matchers = parents && search.open.map(({ tokens }, i) => followed(parents[search.parents[i]!]!, tokens.at(-1)!));
     if (paths !== undefined) paths = growPaths(paths, before, search, taken, logprobs!);
     run.sequences = search.open.map(({ tokens }, i) => {
       const { timeline, tokens: known } = sequences[search.parents[i]!]!;
@@ -73,6 +82,12 @@ export function createBeamRun(outcome: Outcome, options: BeamRunOptions): Consum
     end: outcome.end,
     fail: outcome.fail,
   };
+}
+
+function followed(parent: Matcher, token: number): Matcher {
+  const matcher = parent.fork();
+  matcher.accept(token);
+  return matcher;
 }
 
 /** Log-probabilities along the open beams, and along the texts that this step finished. */

@@ -1,3 +1,4 @@
+import type { Matcher } from "../../grammar/matcher.ts";
 import type { Sampler } from "../../sampling/sampler.ts";
 import type { ExpertChoice, FinishReason, TokenLogprob } from "../request.ts";
 import type { Consumer } from "../run.ts";
@@ -6,6 +7,8 @@ import type { Outcome } from "./outcome.ts";
 
 export interface SampleOptions {
   readonly sampler: Sampler;
+  /** Says which tokens may come; absent: all. */
+  readonly matcher: Matcher | undefined;
   /** The sequence's tokens, which grow. */
   readonly tokens: number[];
   readonly ends: ReadonlySet<number>;
@@ -26,14 +29,16 @@ export type Emit = (
 
 /** Takes the row after the last token, and chooses the next one from it. */
 export function createSampling(outcome: Outcome, options: SampleOptions): Consumer {
-  const { sampler, tokens, ends, limit, limitReason, emit } = options;
+  const { sampler, matcher, tokens, ends, limit, limitReason, emit } = options;
   const watch = options.experts ? createExpertWatch() : undefined;
   function accept(token: number, logprobs?: readonly TokenLogprob[]): FinishReason | undefined {
     if (ends.has(token)) return "stop";
     sampler.accept(token);
+    const isWhole = matcher?.accept(token);
     tokens.push(token);
     outcome.generated++;
     emit([token], logprobs, watch && [watch.taken()]);
+    if (isWhole) return "stop";
     return outcome.generated >= limit ? limitReason : undefined;
   }
 
@@ -42,15 +47,16 @@ export function createSampling(outcome: Outcome, options: SampleOptions): Consum
     take(run, _, __, row) {
       outcome.begin(run);
       if (limit === 0) return limitReason;
-      const { token, logprob, top = [] } = sampler.sample(row);
+      const { token, logprob, top = [] } = sampler.sample(row, matcher?.allowed());
       return accept(token, logprob === undefined ? undefined : [{ token, logprob, top }]);
     },
-    ...(sampler.plain && {
-      takeLargest(run, _, __, token) {
-        outcome.begin(run);
-        return limit === 0 ? limitReason : accept(token);
-      },
-    }),
+    ...(sampler.plain &&
+      matcher === undefined && {
+        takeLargest(run, _, __, token) {
+          outcome.begin(run);
+          return limit === 0 ? limitReason : accept(token);
+        },
+      }),
     ...(watch && { observe: watch.observe }),
     starve: () => "context",
     end: outcome.end,
