@@ -73,6 +73,7 @@ const commands = {
   run: async () => (await import("./commands/run.ts")).addRun,
   chat: async () => (await import("./commands/chat.ts")).addChat,
   plan: async () => (await import("./commands/plan.ts")).addPlan,
+  simulate: async () => (await import("./commands/simulate.ts")).addSimulate,
   pull: async () => (await import("./commands/pull.ts")).addPull,
   verify: async () => (await import("./commands/verify.ts")).addVerify,
   inspect: async () => (await import("./commands/inspect.ts")).addInspect,

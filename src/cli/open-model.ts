@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import { refuseOwnFiles } from "../bytes/own-files.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import type { AdapterSource } from "../engine/adapters.ts";
 import type { BackendChoice, PromptCacheOptions } from "../engine/options.ts";
@@ -26,6 +27,7 @@ export interface ModelOptions {
   readonly contextAtMost?: number;
   readonly kvType?: KvType;
   readonly memory?: number;
+  readonly trace?: string;
   /** The same, of a type that a model's heads may not have. */
   readonly kvTypeIfFits?: KvType;
   readonly speculation?: boolean;
@@ -73,13 +75,14 @@ export function requireModel(options: Pick<ModelOptions, "model">): string {
 export async function openModel(file: string, options: ModelOptions): Promise<LanguageModel> {
   // Only now: help, errors of usage and commands that run no model start in half the time without it.
   const { loadModel } = await import("../generate/load.ts");
-  const { contextAtMost, kvTypeIfFits } = options;
+  const { contextAtMost, kvTypeIfFits, trace } = options;
+  if (trace !== undefined) refuseOwnFiles(trace, modelFiles(file), "the model");
   const wishes = { contextLength: options.context ?? contextAtMost, kvType: options.kvType ?? kvTypeIfFits };
   for (;;) {
     const { contextLength, kvType } = wishes;
     try {
       return await loadModel(file, {
-        ...pick(options, ["backend", "threads", "isa", "memory"]),
+        ...pick(options, ["backend", "threads", "isa", "memory", "trace"]),
         ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora },
         promptCache: options.promptCache,
         chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),
@@ -96,6 +99,11 @@ export async function openModel(file: string, options: ModelOptions): Promise<La
       }
     }
   }
+}
+
+/** For commands that run one. */
+export function addTrace(command: Command): Command {
+  return command.option("--trace <file>", "record which experts layers ask for, for grok1 simulate", path());
 }
 
 /** A model is named by `--model`, or by a plain argument. */

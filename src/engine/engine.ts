@@ -102,9 +102,10 @@ export interface ExpertStatus {
   /** Bytes that they may take, and that they take. */
   readonly bytes: number;
   readonly usedBytes: number;
-  /** How often a layer asked for an expert, and how often it was there. */
+  /** How often a layer asked for an expert, how often it was there, and how often on its way. */
   readonly asked: number;
   readonly there: number;
+  readonly coming: number;
   readonly bytesRead: number;
   /** Of them, what was read before a layer asked. */
   readonly bytesReadAhead: number;

@@ -1,7 +1,10 @@
+import { basename } from "node:path";
+import { GrokError } from "../errors.ts";
 import type { Streaming } from "../kernels/native/slot-store.ts";
 import { availableMemory, memoryGroups, memoryLimit, watchAvailableMemory } from "../machine/limits.ts";
 import { type MemoryPlan, planMemory } from "../memory/budget.ts";
 import { governedLimit } from "../memory/governor.ts";
+import type { TraceHead } from "../memory/trace.ts";
 import { describeModel } from "../model/describe.ts";
 import type { ModelFile } from "../model/model.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
@@ -17,6 +20,35 @@ export function expertLayer({ name }: Tensor): number | undefined {
   return layer === undefined ? undefined : Number(layer);
 }
 
+/** Bytes of what every token needs, and of each layer's experts. */
+function weightBytes(file: ModelFile): { kept: number; layers: number[] } {
+  let kept = 0;
+  const layers: number[] = [];
+  for (const tensor of file.tensors.values()) {
+    const bytes = encodedBytes(tensor.type, elementCount(tensor.shape));
+    const layer = expertLayer(tensor);
+    if (layer === undefined) kept += bytes;
+    else layers[layer] = (layers[layer] ?? 0) + bytes;
+  }
+  return { kept, layers };
+}
+
+/** What a routing trace says of a model. @throws GrokError `argument` for one without experts. */
+export function traceHead(file: ModelFile): TraceHead {
+  const { config } = describeModel(file);
+  if (config === undefined || config.experts === 0) {
+    throw new GrokError("argument", `${file.path} has no experts whose use could be recorded`, {
+      option: "trace",
+      path: file.path,
+    });
+  }
+  const { kept, layers } = weightBytes(file);
+  return {
+    ...{ model: basename(file.path), layers: config.layers, experts: config.experts, keptBytes: kept },
+    expertBytes: layers.map((bytes) => Math.round(bytes / config.experts)),
+  };
+}
+
 /**
  * What memory a model may take, and how it is used. What nobody bounds is what can be had now, less a margin, and experts are then
  * streamed only where the model does not fit: the system's page cache has it otherwise.
@@ -28,20 +60,10 @@ export function planModelMemory(file: ModelFile, options: EngineOptions): Memory
   const none = { streamed: false, experts: 0, least: 0, batchTokens: options.batchTokens ?? 512, budget };
   if (config === undefined || config.experts === 0 || options.backend === "reference") return none;
   const settled = settleEngineOptions(options, { kvType: "f16" }, config, { path: file.path });
-  let kept = 0;
-  let experts = 0;
-  const byLayer = new Map<number, number>();
-  for (const tensor of file.tensors.values()) {
-    const bytes = encodedBytes(tensor.type, elementCount(tensor.shape));
-    const layer = expertLayer(tensor);
-    if (layer === undefined) kept += bytes;
-    else {
-      experts += bytes;
-      byLayer.set(layer, (byLayer.get(layer) ?? 0) + bytes);
-    }
-  }
+  const { kept, layers: byLayer } = weightBytes(file);
+  const experts = byLayer.reduce((sum, bytes) => sum + bytes, 0);
   const { width, heads, headSize, layers, kvHeads, used, experts: count, hidden, vocab } = config;
-  const largestLayer = Math.max(0, ...byLayer.values());
+  const largestLayer = Math.max(0, ...byLayer);
   const demand = {
     ...{ path: file.path, kept, experts, used },
     // Matrices are read in whole blocks of the drive.

@@ -57,6 +57,8 @@ export interface EngineOptions {
    * from the file as they are needed. Default: what can be had, less a margin.
    */
   readonly memory?: number;
+  /** A file to record to which experts the model's layers ask for, for `simulate`. Written over. */
+  readonly trace?: string;
   /** Low-rank adapters to hold beside the model. Requests that do not choose use all of them. */
   readonly adapters?: readonly AdapterSource[];
   /**
@@ -88,7 +90,7 @@ export const defaultEngineOptions = { backend: "auto", batchTokens: 512, specula
 
 export const engineOptionNames = Object.keys({
   ...{ ...defaultEngineOptions, isa: true, threads: true, contextLength: true, cacheTokens: true, kvType: true },
-  ...{ memory: true, adapters: true, promptCache: true },
+  ...{ memory: true, trace: true, adapters: true, promptCache: true },
 } satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
 
 /** Those options that depend on the model or bound its work, with their defaults filled in. */

@@ -31,12 +31,14 @@ export interface ExpertCache {
   has(expert: number): boolean;
   /** A layer is asked for these, none twice: what is recent and frequent is counted here. */
   ask(layer: number, experts: readonly number[]): void;
+  /** These are likely to be asked for next; what was said before is over. They are given up after all others, and not for one another. */
+  foretell(experts: readonly number[]): void;
   /** While it is held it is not given up. Held as often as it is let go. */
   hold(expert: number): void;
   letGo(expert: number): void;
   /**
    * Makes room for an expert of `bytes` and counts it in, held. What has to be given up for that, which is out from now on; undefined where
-   * that is not possible as long as so many are held. `ahead`: nothing is given up for it that is likelier to be wanted.
+   * that is not possible as long as so many are held. `ahead`: it was foretold, and what was foretold too is not given up for it.
    */
   admit(expert: number, bytes: number, ahead?: boolean): number[] | undefined;
   /** All that is not held, what is to be given up first first. */
@@ -62,6 +64,7 @@ export function createExpertCache(options: ExpertCacheOptions): ExpertCache {
   const uses = new Float64Array(layers * experts).fill(Number.NEGATIVE_INFINITY);
   const askedAt = new Float64Array(layers * experts);
   const passes = new Float64Array(layers);
+  let foretold = new Set<number>();
   let asked = 0;
   let current = 0;
   let bytes = options.bytes;
@@ -82,12 +85,14 @@ export function createExpertCache(options: ExpertCacheOptions): ExpertCache {
           return far !== 0 ? far > 0 : askedAt[a]! > askedAt[b]!;
         };
 
+  /** Whether `a` is to be given up before `b`, of all. */
+  const before = (a: number, b: number) => (foretold.has(a) === foretold.has(b) ? sooner(a, b) : foretold.has(b));
   /** What is to be given up first, of what is neither held nor in `others`. */
   const first = (others: readonly number[]): number | undefined => {
     let worst: number | undefined;
     for (const [expert, { holds }] of present) {
       if (holds > 0 || others.includes(expert)) continue;
-      if (worst === undefined || sooner(expert, worst)) worst = expert;
+      if (worst === undefined || before(expert, worst)) worst = expert;
     }
     return worst;
   };
@@ -112,7 +117,11 @@ export function createExpertCache(options: ExpertCacheOptions): ExpertCache {
         const [low, high] = uses[expert]! < now ? [uses[expert]!, now] : [now, uses[expert]!];
         uses[expert] = high + Math.log1p(Math.exp(low - high));
         askedAt[expert] = ++asked;
+        foretold.delete(expert);
       }
+    },
+    foretell(some) {
+      foretold = new Set(some);
     },
     hold(expert) {
       present.get(expert)!.holds++;
@@ -125,7 +134,7 @@ export function createExpertCache(options: ExpertCacheOptions): ExpertCache {
       const given: number[] = [];
       for (let free = bytes - used; free < size; ) {
         const next = first(given);
-        if (next === undefined || (ahead && !sooner(next, expert))) return undefined;
+        if (next === undefined || (ahead && foretold.has(next))) return undefined;
         given.push(next);
         free += present.get(next)!.bytes;
       }
@@ -136,7 +145,7 @@ export function createExpertCache(options: ExpertCacheOptions): ExpertCache {
     },
     order() {
       const free = [...present.keys()].filter((expert) => present.get(expert)!.holds === 0);
-      return free.sort((a, b) => (sooner(a, b) ? -1 : sooner(b, a) ? 1 : 0));
+      return free.sort((a, b) => (before(a, b) ? -1 : before(b, a) ? 1 : 0));
     },
     remove,
     limit(next) {

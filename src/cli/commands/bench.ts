@@ -1,9 +1,10 @@
 import type { Command } from "commander";
+import type { ExpertStatus } from "../../engine/engine.ts";
 import { counted, GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addModel, addTrace, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
 import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
 import { integer } from "../values.ts";
@@ -31,6 +32,7 @@ export function addBench(program: Command): void {
     .option("-r, --repeat <n>", "runs, after one to warm up; medians are reported", integer(1, 1000), 5)
     .option("--json", "print one JSON document");
   addSettings(command, engineSettings);
+  addTrace(command);
   command.action((_, options: BenchCommandOptions) => bench(options));
 }
 
@@ -81,5 +83,44 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     ],
     ["decode at", `${(100 * result.decodeFractionOfBandwidth).toFixed(0)} %`, "of what the memory allows"],
   ];
-  process.stdout.write(table(rows));
+  process.stdout.write(table(result.experts ? [...rows, ...expertRows(result.experts)] : rows));
+}
+
+/** What there was to do for experts that are not all in memory. */
+function expertRows(experts: ExpertStatus): string[][] {
+  const {
+    bytes,
+    asked,
+    there,
+    coming,
+    bytesRead,
+    bytesReadAhead,
+    ahead,
+    aheadAsked,
+    foretold,
+    foretoldRight,
+    stalled,
+  } = experts;
+  const percent = (part: number, whole: number) => (whole === 0 ? "none" : `${((100 * part) / whole).toFixed(1)} %`);
+  const seconds = stalled.map((milliseconds) => (milliseconds ?? 0) / 1000);
+  const slowest = seconds.indexOf(Math.max(...seconds));
+  return [
+    ["experts", formatBytes(bytes), "of memory for them; the rest is read as it is needed"],
+    [
+      "hits",
+      percent(there, asked),
+      `of ${asked} that layers asked for, ${percent(coming, asked)} more on their way; in all runs and the one to warm up`,
+    ],
+    ["read", formatBytes(bytesRead), `${formatBytes(bytesReadAhead)} of them ahead`],
+    [
+      "foretold",
+      percent(foretoldRight, foretold),
+      `of what layers asked for; of ${ahead} read ahead ${percent(aheadAsked, ahead)} were used`,
+    ],
+    [
+      "waited",
+      `${seconds.reduce((sum, each) => sum + each, 0).toFixed(2)} s`,
+      seconds.length === 0 ? "" : `most in layer ${slowest}, ${seconds[slowest]!.toFixed(2)} s`,
+    ],
+  ];
 }

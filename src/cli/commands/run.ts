@@ -10,7 +10,15 @@ import { readStandardInput } from "../files.ts";
 import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { messagesFor } from "../messages.ts";
-import { addModel, describeDefault, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import {
+  addModel,
+  addTrace,
+  describeDefault,
+  type ModelOptions,
+  openModel,
+  requireModel,
+  warnOfModel,
+} from "../open-model.ts";
 import { addSettings, engineSettings, pick, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
@@ -56,6 +64,7 @@ export function addRun(program: Command): void {
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
   addGrammar(command);
   addSettings(command, [...engineSettings, "speculation", "chatTemplate"]);
+  addTrace(command);
   command.action(async (_, options: RunOptions) => {
     process.exitCode = await run(options);
   });

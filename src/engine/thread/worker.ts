@@ -12,13 +12,14 @@ import { encodedBytes } from "../../tensor/types.ts";
 import { openAdapters } from "../adapters.ts";
 import { openBackend } from "../backend.ts";
 import { createCore } from "../core.ts";
-import { expertLayer, planModelMemory, yieldMemory } from "../memory.ts";
+import { expertLayer, planModelMemory, traceHead, yieldMemory } from "../memory.ts";
 import {
   defaultPromptCacheBytes,
   type EngineOptions,
   type SettledEngineOptions,
   settleEngineOptions,
 } from "../options.ts";
+import { recordRouting } from "../routing.ts";
 import { createIdentity } from "../saved/identity.ts";
 import { openPageFiles } from "../saved/page-files.ts";
 import { answerMessages } from "./answer.ts";
@@ -36,8 +37,9 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const { streaming, batchTokens } = streamingOf(file, options);
   const backend = await openBackend(options, interrupt, streaming);
   const plain = makeInterruptible(backend.ops, interrupt);
-  const adapted = options.adapters?.length ? adaptOps(plain) : undefined;
-  const ops = adapted?.ops ?? plain;
+  const recorded = options.trace === undefined ? undefined : recordRouting(plain, options.trace, traceHead(file));
+  const adapted = options.adapters?.length ? adaptOps(recorded?.ops ?? plain) : undefined;
+  const ops = adapted?.ops ?? recorded?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const model = bindModel(ops, file);
   await backend.slots?.ready();
@@ -56,6 +58,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
     core,
     onClose: () => {
       clearInterval(governing);
+      recorded?.close();
       ops.close();
       file.close();
       port.close();

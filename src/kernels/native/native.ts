@@ -306,6 +306,7 @@ export function openNative(
       for (const expert of scratch.values(routing.chosen)) if (!picked.includes(expert)) picked.push(expert);
       const absent = store.absent(parts, picked);
       if (absent.length === 0) {
+        store.bringForetold?.();
         if (count > 0) control.list(Int32Array.from(beside));
         try {
           native.experts(out.id, input, n, chosen, weights, used, gate.id, up.id, down.id, kind, count);
@@ -326,12 +327,12 @@ export function openNative(
       });
     },
 
-    ...(store.ahead && {
+    ...(store.foretell && {
       expect(routing, stacks) {
         const counts = new Map<number, number>();
         for (const expert of scratch.values(routing.chosen)) counts.set(expert, (counts.get(expert) ?? 0) + 1);
         const likeliest = [...counts].sort(([, a], [, b]) => b - a).map(([expert]) => expert);
-        store.ahead!(
+        store.foretell!(
           [stacks.gate, stacks.up, stacks.down].map((stack) => boundWeight(native, stack)),
           likeliest,
         );

@@ -22,9 +22,10 @@ export interface Streaming {
 
 /** What a store of slots has done. */
 export interface SlotCounters {
-  /** Experts that a layer asked for, and how many of them were there. */
+  /** Experts that a layer asked for, how many of them were there, and how many of the others were on their way. */
   asked: number;
   there: number;
+  coming: number;
   /** Bytes read of experts, and those of them that were read before a layer asked. */
   bytesRead: number;
   bytesReadAhead: number;
@@ -78,11 +79,23 @@ export function createSlotStore(
   open: (file: DataFile) => number,
 ): SlotStore {
   const counters: SlotCounters = {
-    ...{ asked: 0, there: 0, bytesRead: 0, bytesReadAhead: 0, ahead: 0, aheadAsked: 0, foretold: 0, foretoldRight: 0 },
+    ...{
+      asked: 0,
+      there: 0,
+      coming: 0,
+      bytesRead: 0,
+      bytesReadAhead: 0,
+      ahead: 0,
+      aheadAsked: 0,
+      foretold: 0,
+      foretoldRight: 0,
+    },
     stalled: [],
   };
   /** What was said of the layer that is next, until it asks. */
   const said = new Map<number, readonly number[]>();
+  /** What was foretold and is not on its way yet. */
+  let coming: { readonly stacks: readonly NativeWeight[]; readonly some: readonly number[] } | undefined;
   const layerOf = ({ tensor }: NativeWeight) => layerOfTensor(tensor)!;
   const experts = new Map<number, Expert>();
   const waiting: (() => void)[] = [];
@@ -192,6 +205,7 @@ export function createSlotStore(
         cache.remove(number);
         experts.delete(number);
         native.freeSlot(expert.slot);
+        wake();
         throw error;
       },
     );
@@ -247,6 +261,7 @@ export function createSlotStore(
           expert.ahead = false;
           counters.aheadAsked++;
         }
+        if (expert?.there === false) counters.coming++;
         if (!expert?.there || !hold(numbers[i]!)) return true;
         counters.there++;
         return false;
@@ -275,8 +290,14 @@ export function createSlotStore(
       const layer = layerOf(stacks[0]!);
       counters.stalled[layer] = (counters.stalled[layer] ?? 0) + milliseconds;
     },
-    ahead(stacks, some) {
-      said.set(layerOf(stacks[0]!), [...some]);
+    foretell(stacks, some) {
+      said.set(layerOf(stacks[0]!), some);
+      coming = { stacks, some };
+      cache.foretell(some.map((matrix) => numberOf(stacks, matrix)));
+    },
+    bringForetold() {
+      const { stacks, some } = coming ?? { stacks: [], some: [] };
+      coming = undefined;
       for (const matrix of some) {
         const number = numberOf(stacks, matrix);
         if (experts.has(number)) continue;

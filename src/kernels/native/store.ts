@@ -15,8 +15,10 @@ export interface ExpertStore {
   fetch(stacks: readonly NativeWeight[], expert: number, wanted: () => boolean): Promise<void>;
   /** These were computed with. */
   release(stacks: readonly NativeWeight[], experts: readonly number[]): void;
-  /** These are likely to be asked for soon, the likeliest first. Absent: such a store makes no use of it. */
-  readonly ahead?: (stacks: readonly NativeWeight[], experts: readonly number[]) => void;
+  /** These are likely to be asked for next, the likeliest first. Absent: such a store makes no use of it. */
+  readonly foretell?: (stacks: readonly NativeWeight[], experts: readonly number[]) => void;
+  /** Begins to bring what was foretold: called once what is asked for now is there or on its way. */
+  readonly bringForetold?: () => void;
   /** So many milliseconds nothing could be computed. */
   stalled(stacks: readonly NativeWeight[], milliseconds: number): void;
 }
@@ -118,6 +120,7 @@ export async function computeAsTheyCome(
       return [expert, fetched] as const;
     }),
   );
+  store.bringForetold?.();
   tell("fetch", absent);
   const run = (some: readonly number[]) => {
     tell("compute", some);

@@ -1,0 +1,110 @@
+import { type Command, Option } from "commander";
+import { readTextFile } from "../../bytes/text-file.ts";
+import { keepPolicies } from "../../memory/expert-cache.ts";
+import { type SimulatedMachine, type SimulatedRun, simulate } from "../../memory/simulate.ts";
+import { parseTrace, type RoutingTrace } from "../../memory/trace.ts";
+import { usageError } from "../exit.ts";
+import { formatBytes, jsonDocument, table } from "../terminal.ts";
+import { integer, path, size } from "../values.ts";
+
+interface SimulateOptions {
+  readonly experts?: readonly number[];
+  readonly drive: readonly number[];
+  readonly bandwidth: number;
+  readonly skip?: number;
+  readonly ahead: boolean;
+  readonly json?: true;
+}
+
+const policies: readonly SimulatedMachine["policy"][] = [...keepPolicies, "optimum"];
+
+/** Sizes with commas between them. */
+const sizes = (text: string): number[] => text.split(",").map(size());
+
+export function addSimulate(program: Command): void {
+  program
+    .command("simulate")
+    .description("What keeping experts in memory would gain, by a recorded trace: for any memory, drive and policy.")
+    .argument("<trace>", "a file that --trace wrote", path())
+    .addOption(
+      new Option(
+        "--experts <sizes>",
+        "memory for experts, such as 32GB,64GB (default: from a tenth of them to all)",
+      ).argParser(sizes),
+    )
+    .addOption(
+      new Option("--drive <sizes>", "bytes a second of the drive, such as 3GB,7GB")
+        .argParser(sizes)
+        .default([3e9], "3 GB"),
+    )
+    .addOption(
+      new Option("--bandwidth <size>", "bytes a second at which weights in memory are computed with")
+        .argParser(size())
+        .default(50e9, "50 GB"),
+    )
+    .option("--skip <n>", "passes at the beginning that only fill memory (default: a tenth)", integer(0))
+    .option("--no-ahead", "read nothing before a layer asks for it")
+    .option("--json", "print one JSON document")
+    .action(run);
+}
+
+interface Row extends SimulatedRun {
+  readonly experts: number;
+  readonly drive: number;
+  readonly policy: SimulatedMachine["policy"];
+}
+
+function run(file: string, options: SimulateOptions): void {
+  const trace = parseTrace(readTextFile(file), file);
+  const { drive: drives, bandwidth, ahead, skip = Math.floor(trace.passes.length / 10) } = options;
+  if (skip >= trace.passes.length) {
+    throw usageError(`--skip ${skip} leaves nothing of a trace of ${trace.passes.length} passes`);
+  }
+  const all = trace.expertBytes.reduce((sum, bytes) => sum + bytes, 0) * trace.experts;
+  const memories = options.experts ?? [0.1, 0.25, 0.5, 0.75, 1].map((share) => Math.ceil(share * all));
+  const rows: Row[] = memories.flatMap((experts) =>
+    drives.flatMap((drive) =>
+      policies.map((policy) => {
+        const machine = { bytes: experts, driveBandwidth: drive, memoryBandwidth: bandwidth, policy, ahead };
+        return { experts, drive, policy, ...simulate(trace, machine, skip) };
+      }),
+    ),
+  );
+  process.stdout.write(
+    options.json
+      ? `${jsonDocument({ trace: file, model: trace.model, bandwidth, skip, ahead, runs: rows })}\n`
+      : render(trace, rows, skip),
+  );
+}
+
+function render(trace: RoutingTrace, rows: readonly Row[], skip: number): string {
+  const { model, layers, experts, expertBytes, passes } = trace;
+  const all = expertBytes.reduce((sum, bytes) => sum + bytes, 0) * experts;
+  const head = `${model}: ${layers} layers of ${experts} experts, ${formatBytes(all)}; ${passes.length - skip} of ${passes.length} passes\n\n`;
+  const body = rows.map(
+    ({
+      experts,
+      drive,
+      policy,
+      hitRate,
+      comingRate,
+      bytesRead,
+      bytesWasted,
+      stalledSeconds,
+      seconds,
+      tokensPerSecond,
+    }) => [
+      formatBytes(experts),
+      `${formatBytes(drive)}/s`,
+      policy,
+      `${(100 * hitRate).toFixed(1)} %`,
+      `${(100 * comingRate).toFixed(1)} %`,
+      formatBytes(bytesRead),
+      formatBytes(bytesWasted),
+      `${seconds === 0 ? 0 : ((100 * stalledSeconds) / seconds).toFixed(0)} %`,
+      tokensPerSecond.toPrecision(3),
+    ],
+  );
+  const names = ["memory", "drive", "policy", "hits", "coming", "read", "in vain", "waiting", "tokens/s"];
+  return head + table([names, ...body], [0, 1, 3, 4, 5, 6, 7, 8]);
+}

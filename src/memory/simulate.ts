@@ -1,0 +1,164 @@
+import { createExpertCache, type ExpertCache, type KeepPolicy } from "./expert-cache.ts";
+import type { RoutingTrace } from "./trace.ts";
+
+/** What a trace is replayed on. */
+export interface SimulatedMachine {
+  /** Bytes that experts may take. */
+  readonly bytes: number;
+  /** Bytes a second that the drive reads, and that weights in memory are computed with. */
+  readonly driveBandwidth: number;
+  readonly memoryBandwidth: number;
+  /** `optimum`: what whoever knows the future would keep (Belady 1966), which no policy can surpass by more than rounding of sizes. */
+  readonly policy: KeepPolicy | "optimum";
+  /** Whether what a layer foretells of the next one is read ahead. */
+  readonly ahead: boolean;
+}
+
+export interface SimulatedRun {
+  /** Of the experts that layers asked for, the share that was in memory, and that was on its way. */
+  readonly hitRate: number;
+  readonly comingRate: number;
+  readonly bytesRead: number;
+  /** Of them, what was read ahead and never asked for. */
+  readonly bytesWasted: number;
+  /** Seconds that all passes take, and those of them in which there was nothing to compute. */
+  readonly seconds: number;
+  readonly stalledSeconds: number;
+  readonly tokensPerSecond: number;
+}
+
+/**
+ * Replays a trace. The drive reads one thing after another, what a layer waits for before what is read ahead; what is in memory is computed
+ * meanwhile, as fast as memory gives it, once a pass whatever its tokens; so times are those of decoding, and a prompt's are a lower bound.
+ *
+ * @param skip Passes at the beginning that fill memory and are not counted.
+ */
+export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 0): SimulatedRun {
+  const { layers, experts, expertBytes, keptBytes, passes } = trace;
+  const { bytes, driveBandwidth, memoryBandwidth, policy, ahead } = machine;
+  const keeper: Keeper =
+    policy === "optimum" ? createOptimum(trace, bytes) : createExpertCache({ bytes, layers, experts, policy });
+  /** When each expert that was asked of the drive is there. */
+  const readyAt = new Map<number, number>();
+  /** What was read ahead and nobody has asked for. */
+  const unasked = new Set<number>();
+  const layerSeconds = keptBytes / layers / memoryBandwidth;
+  let now = 0;
+  let driveFree = 0;
+  let began = 0;
+  let sum = { asked: 0, hits: 0, coming: 0, read: 0, wasted: 0, stalled: 0, tokens: 0 };
+
+  /** Reads it in the place of others; false where no room can be made. */
+  const bring = (expert: number, ahead: boolean): boolean => {
+    const size = expertBytes[Math.floor(expert / experts)]!;
+    const given = keeper.admit(expert, size, ahead);
+    if (given === undefined && ahead) return false;
+    for (const each of given ?? []) {
+      if (unasked.delete(each)) sum.wasted += expertBytes[Math.floor(each / experts)]!;
+    }
+    driveFree = Math.max(driveFree, now) + size / driveBandwidth;
+    readyAt.set(expert, driveFree);
+    sum.read += size;
+    return true;
+  };
+  const runLayer = (layer: number, asked: readonly number[], next: readonly number[]) => {
+    now += layerSeconds;
+    const numbers = asked.map((expert) => layer * experts + expert);
+    keeper.ask(layer, numbers);
+    const there = numbers.filter((number) => keeper.has(number));
+    for (const number of there) {
+      if (readyAt.get(number)! > now) sum.coming++;
+      else sum.hits++;
+      keeper.hold(number);
+      unasked.delete(number);
+    }
+    const absent = numbers.filter((number) => !there.includes(number));
+    for (const number of absent) bring(number, false);
+    if (ahead && policy !== "optimum") {
+      const coming = next.map((expert) => (layer + 1) * experts + expert);
+      keeper.foretell(coming);
+      for (const number of coming) {
+        if (keeper.has(number)) continue;
+        if (!bring(number, true)) break;
+        keeper.letGo(number);
+        unasked.add(number);
+      }
+    }
+    const computing = expertBytes[layer]! / memoryBandwidth;
+    for (const ready of numbers.map((number) => readyAt.get(number)!).sort((a, b) => a - b)) {
+      if (ready > now) {
+        sum.stalled += ready - now;
+        now = ready;
+      }
+      now += computing;
+    }
+    for (const number of numbers) keeper.letGo(number);
+    sum.asked += numbers.length;
+  };
+
+  passes.forEach(({ tokens, asked, foretold }, pass) => {
+    if (pass === skip) {
+      sum = { asked: 0, hits: 0, coming: 0, read: 0, wasted: 0, stalled: 0, tokens: 0 };
+      began = now;
+    }
+    sum.tokens += tokens;
+    for (let layer = 0; layer < layers; layer++) runLayer(layer, asked[layer]!, foretold[layer + 1] ?? []);
+  });
+  const seconds = now - began;
+  return {
+    hitRate: sum.asked === 0 ? 1 : sum.hits / sum.asked,
+    comingRate: sum.asked === 0 ? 0 : sum.coming / sum.asked,
+    bytesRead: sum.read,
+    bytesWasted: sum.wasted,
+    seconds,
+    stalledSeconds: sum.stalled,
+    tokensPerSecond: seconds === 0 ? 0 : sum.tokens / seconds,
+  };
+}
+
+type Keeper = Pick<ExpertCache, "has" | "ask" | "foretell" | "hold" | "letGo" | "admit">;
+
+/** Gives up what is asked for last of all, or never again: also what it is told to admit. */
+function createOptimum({ layers, experts, expertBytes, passes }: RoutingTrace, bytes: number): Keeper {
+  /** Of each expert the moments at which it is asked for, the soonest last. */
+  const uses = Array.from({ length: layers * experts }, (): number[] => []);
+  for (let pass = passes.length - 1; pass >= 0; pass--) {
+    for (let layer = layers - 1; layer >= 0; layer--) {
+      for (const expert of passes[pass]!.asked[layer]!) uses[layer * experts + expert]!.push(pass * layers + layer);
+    }
+  }
+  const present = new Set<number>();
+  let used = 0;
+  let moment = -1;
+  const sizeOf = (expert: number) => expertBytes[Math.floor(expert / experts)]!;
+  const nextUse = (expert: number) => {
+    const list = uses[expert]!;
+    while (list.length > 0 && list.at(-1)! <= moment) list.pop();
+    return list.at(-1) ?? Number.POSITIVE_INFINITY;
+  };
+  return {
+    has: (expert) => present.has(expert),
+    ask(layer) {
+      moment += (layer - (moment % layers) + layers) % layers || layers;
+    },
+    foretell() {},
+    hold() {},
+    letGo() {},
+    admit(expert, size) {
+      present.add(expert);
+      used += size;
+      const given: number[] = [];
+      while (used > bytes && present.size > 0) {
+        let [last, when] = [-1, -1];
+        for (const each of present) {
+          const next = nextUse(each);
+          if (next > when) [last, when] = [each, next];
+        }
+        present.delete(last);
+        used -= sizeOf(last);
+        given.push(last);
+      }
+      return given;
+    },
+  };
+}
