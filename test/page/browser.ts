@@ -81,7 +81,7 @@ export async function visit(
   const remembered = JSON.stringify(JSON.stringify({ ...usual, ...settings }));
   await context.addInitScript(`localStorage["grok1.settings"] ??= ${remembered}`);
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(60_000);
   const troubles: string[] = [];
   page.on("pageerror", (error) => troubles.push(error.message));
   // An answer that is an error is told as one too: pages that expect it say so themselves.
