@@ -9,6 +9,7 @@ import { type AdapterSet, noAdapters } from "./adapters.ts";
 import { createAdmission } from "./admission.ts";
 import { createBeamRun } from "./consumers/beam.ts";
 import { type BenchOptions, type BenchResult, createBench } from "./consumers/bench.ts";
+import { createEmbedding, type EmbedOptions } from "./consumers/embed.ts";
 import { createLogitsRun, type LogitsResult } from "./consumers/logits.ts";
 import { createOutcome } from "./consumers/outcome.ts";
 import { createSampling, type Emit } from "./consumers/sample.ts";
@@ -49,6 +50,8 @@ export interface Core {
   score(id: number, texts: readonly ScoreText[], options?: Omit<ScoreOptions, "signal">): Promise<Float64Array[]>;
   /** All logits of a sequence, and on request every layer. */
   logits(id: number, tokens: Int32Array, layers: boolean): Promise<LogitsResult>;
+  /** Of each text a vector of its meaning, [width]. */
+  embed(id: number, texts: readonly Int32Array[], options?: Pick<EmbedOptions, "adapters">): Promise<Float32Array[]>;
   bench(id: number, options: BenchOptions): Promise<BenchResult>;
   /** A generation resolves as far as it came; all others reject with `cancelled`. */
   cancel(id: number): void;
@@ -78,7 +81,7 @@ const defaultPageTokens = 64;
 
 export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions, parts: CoreParts = {}): Core {
   const { contextLength, cacheTokens, batchTokens, kvType, speculate } = settled;
-  const { vocab } = model.config;
+  const { vocab, width } = model.config;
   const memory = createKvMemory(ops, model, {
     tokens: Math.max(cacheTokens, contextLength),
     pageTokens: parts.pageTokens ?? defaultPageTokens,
@@ -95,7 +98,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   /** Those of them that end before the next pass. */
   const cancelled = new Set<Run>();
   const step = createStep({
-    ...{ vocab, batchTokens, pool, admission, drafting, end, fail, pace: createPace() },
+    ...{ vocab, width, batchTokens, pool, admission, drafting, end, fail, pace: createPace() },
     passes: createPasses(ops, model, memory, {
       ...{ batchTokens, interrupt },
       ...{ adapters: parts.adapters, bindObserved: parts.bindObserved },
@@ -249,6 +252,17 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       return await new Promise((resolve, reject) => {
         const consumer = createLogitsRun(tokens.length, vocab, layers, { resolve, reject });
         begin(id, consumer, [createSequence(nextId(), tokens, 0)], { background: true });
+      });
+    },
+    async embed(id, texts, { adapters: choice } = {}) {
+      requireOpen();
+      const adapters = selectAdapters(parts.adapters, choice);
+      for (const tokens of texts) checkLength(tokens, vocab, contextLength);
+      return await new Promise((resolve, reject) => {
+        if (texts.length === 0) return resolve([]);
+        const { consumer, sequences } = createEmbedding({ texts, width, memory, nextId }, { resolve, reject });
+        // Rows that are not computed would be missing in the mean.
+        begin(id, consumer, sequences, { background: true, adapters, prefixes: undefined });
       });
     },
     async bench(id, benchOptions) {

@@ -1,6 +1,7 @@
 import type { KvType } from "../kernels/ops.ts";
 import type { AdapterChoice } from "./adapters.ts";
 import type { BenchOptions, BenchResult } from "./consumers/bench.ts";
+import type { EmbedOptions } from "./consumers/embed.ts";
 import type { LogitsOptions, LogitsResult } from "./consumers/logits.ts";
 import type { Emit } from "./consumers/sample.ts";
 import type { LogprobsOptions, ScoreOptions, ScoreText } from "./consumers/score.ts";
@@ -29,6 +30,11 @@ export interface Engine {
   score(texts: readonly ScoreText[], options?: ScoreOptions): Promise<Float64Array[]>;
   /** Natural log-probability of each token from `from` on, given those before it: [tokens.length - from]. @throws as `logits` */
   logprobs(tokens: ArrayLike<number>, options?: LogprobsOptions): Promise<Float64Array>;
+  /**
+   * Of each text a vector [width]: the mean over its tokens of the hidden state after the last norm, scaled to length 1. Computed beside
+   * conversations as `score` is. @throws as `logits`
+   */
+  embed(texts: readonly ArrayLike<number>[], options?: EmbedOptions): Promise<Float32Array[]>;
   /** Times prefill and decode steps. @throws as `logits` */
   bench(options?: BenchOptions): Promise<BenchResult>;
   /** Sessions, requests and pages of the cache, at this moment. */

@@ -18,6 +18,8 @@ export interface FakeModel {
 
 export interface FakeOptions {
   readonly vocab?: number;
+  /** Of hidden states, which are the logits. */
+  readonly width?: number;
   readonly contextLength?: number;
   /** Spread of the logits; large values make one token near certain. */
   readonly spread?: number;
@@ -43,7 +45,7 @@ export function fakeLogits(
 }
 
 export function createFakeModel(options: FakeOptions = {}): FakeModel {
-  const { vocab = 11, contextLength = 64 } = options;
+  const { vocab = 11, width = 1, contextLength = 64 } = options;
   const batches: FakeModel["batches"] = [];
   const caches = { made: 0, freed: 0 };
   type Fake = KvCache & { slots: Int32Array };
@@ -80,7 +82,7 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
     },
   } as unknown as Ops;
 
-  const measures = { architecture: "fake", layers: 1, width: 1, heads: 1, kvHeads: 1, headSize: 1, hidden: 1 };
+  const measures = { architecture: "fake", layers: 1, width, heads: 1, kvHeads: 1, headSize: 1, hidden: 1 };
   const apart = (): never => {
     throw new GrokError("internal", "a fake model has no parts");
   };
@@ -91,6 +93,9 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
     before: () => undefined,
     model: {
       ...{ bound: { from: 0, to: 1 }, embed: apart, layers: apart, head: apart },
+      // Nothing is between them.
+      hidden: (batch, cache) => fake.model.forward(batch, cache),
+      logits: (x) => x,
       config: { ...measures, vocab, contextLength, experts: 0, used: 0, expertHidden: 0 },
       kvCache({ pages, pageTokens, type }) {
         caches.made++;

@@ -37,6 +37,8 @@ export interface Place {
 export interface PassRows {
   /** [n, vocab]; empty where `largest` is there. */
   readonly logits: Logits;
+  /** [n, width] the hidden states, where a consumer of the pass takes them. */
+  readonly hidden?: Logits | undefined;
   /** [n] the largest logit's token, where all consumers of the pass choose by it alone. */
   readonly largest?: ArrayLike<number> | undefined;
   /** What observers threw. */
@@ -91,6 +93,18 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
     return { logits: await ops.read(logits) };
   }
 
+  /** Who takes hidden states spares nobody else the output matrix, whose rows are those of all. */
+  async function run(chosen: Model, places: readonly Place[], batch: Batch): Promise<Omit<PassRows, "failures">> {
+    const hiding = (place: Place) => place.run.consumer.takesHidden === true;
+    if (!places.some(hiding)) return readRows(places, await chosen.forward(batch, memory.cache()));
+    const x = await chosen.hidden(batch, memory.cache());
+    const hidden = await ops.read(x);
+    if (places.every((place) => hiding(place) || place.rows + place.draft.length === 0)) {
+      return { logits: new Float32Array(0), hidden };
+    }
+    return { ...(await readRows(places, chosen.logits(x))), hidden };
+  }
+
   return {
     async compute(places) {
       const batch = assembleBatch(places);
@@ -102,8 +116,7 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
       if (chosen !== model) observing.begin(places, batch);
       const began = performance.now();
       interrupt.enter([...new Set(places.map(({ run }) => run.id))]);
-      const logits = await chosen.forward(batch, memory.cache()).finally(interrupt.leave);
-      const rows = await readRows(places, logits);
+      const rows = await run(chosen, places, batch).finally(interrupt.leave);
       const tokens = batch.tokens.length;
       if (tokens >= 32) speed = tokens / Math.max(1e-6, (performance.now() - began) / 1000);
       return { ...rows, failures: chosen === model ? none : await observing.settle() };

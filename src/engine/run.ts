@@ -69,7 +69,9 @@ export type Ending = FinishReason | "done";
 /** What takes the rows that a run asked for. */
 export interface Consumer {
   /** What it does, for who treats some differently: drafts are for "sample" alone. */
-  readonly kind: "sample" | "beam" | "score" | "logits" | "bench";
+  readonly kind: "sample" | "beam" | "score" | "logits" | "embed" | "bench";
+  /** Whether the rows that it asks for are hidden states [width], after the last norm, in place of logits. */
+  readonly takesHidden?: boolean;
   /** Whether its sequences are of use only all at once, as beams are. */
   readonly together?: boolean;
   /**

@@ -10,6 +10,7 @@ import { nextBatch, type Work } from "./scheduler.ts";
 
 export interface StepParts {
   readonly vocab: number;
+  readonly width: number;
   readonly batchTokens: number;
   readonly pool: PagePool;
   readonly admission: Admission;
@@ -29,7 +30,7 @@ const mostLogitBytes = 2 ** 26;
 
 /** One pass over what the scheduler chose of the runs that have begun; then each consumer takes its rows. Says whether there was any. */
 export function createStep(parts: StepParts): () => Promise<boolean> {
-  const { vocab, batchTokens, pool, admission, passes, pace, drafting } = parts;
+  const { vocab, width, batchTokens, pool, admission, passes, pace, drafting } = parts;
   const mostRows = Math.max(2, Math.floor(mostLogitBytes / 4 / vocab));
   const isUnderWay = (run: Run) => run.state === "running";
 
@@ -43,7 +44,9 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
         const pending = isHeld(sequence) ? 0 : Math.min(pendingOf(sequence), left);
         if (pending <= 0) continue;
         left -= pending;
-        const quiet = Math.max(0, sequence.wanted - sequence.timeline.length);
+        // Rows of hidden states are small.
+        const { takesHidden = false } = run.consumer;
+        const quiet = takesHidden ? pending : Math.max(0, sequence.wanted - sequence.timeline.length);
         works.push({ id: sequence.id, pending, quiet, background: run.background, waited: sequence.waited++ });
         byId.set(sequence.id, { run, sequence });
       }
@@ -79,8 +82,11 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
    * is drawn from the model's own distribution, in order, as without a draft. What goes wrong in a run's consumer ends that
    * run alone. Returns how many rows were taken.
    */
-  function deliver({ run, sequence, count, rows, draft }: Place, { logits, largest }: PassRows, from: number): number {
+  function deliver({ run, sequence, count, rows, draft }: Place, computed: PassRows, from: number): number {
     const { consumer } = run;
+    const values = consumer.takesHidden ? computed.hidden! : computed.logits;
+    const largest = consumer.takesHidden ? undefined : computed.largest;
+    const size = consumer.takesHidden ? width : vocab;
     const first = sequence.timeline.length - rows;
     const before = sequence.tokens.length;
     let taken = 0;
@@ -91,7 +97,7 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
         const at = from + taken;
         const position = first + taken++;
         sequence.wanted = position + 1;
-        if (largest === undefined) row = logits.subarray(at * vocab, (at + 1) * vocab);
+        if (largest === undefined) row = values.subarray(at * size, (at + 1) * size);
         const ending = row
           ? consumer.take(run, sequence, position, row)
           : consumer.takeLargest!(run, sequence, position, largest![at]!);

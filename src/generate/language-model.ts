@@ -1,4 +1,5 @@
 import type { BenchOptions } from "../engine/consumers/bench.ts";
+import type { EmbedOptions } from "../engine/consumers/embed.ts";
 import type { LogitsOptions } from "../engine/consumers/logits.ts";
 import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -146,6 +147,8 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     score: async (texts, options) =>
       engine.score(readPlain("score: the texts", texts), readOptions("score", options, scoreKinds)),
     logprobs: async (tokens, options) => engine.logprobs(tokens, readOptions("logprobs", options, logprobsKinds)),
+    embed: async (texts, options) =>
+      engine.embed(readPlain("embed: the texts", texts), readOptions("embed", options, embedKinds)),
     bench: async (options) => engine.bench(readOptions("bench", options, benchKinds)),
     status: () => engine.status(),
     [Symbol.asyncDispose]: close,
@@ -154,6 +157,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
 
 const encodeKinds = { special: "flag", bos: "flag" } as const;
 const logitsKinds: OptionKinds<LogitsOptions> = { layers: "flag", signal: "signal" };
+const embedKinds: OptionKinds<EmbedOptions> = { adapters: "any", signal: "signal" };
 const scoreKinds: OptionKinds<ScoreOptions> = {
   passTokens: "any",
   top: "any",

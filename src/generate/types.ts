@@ -182,7 +182,7 @@ export interface Session {
  * model that nobody asks anything does not keep the process alive.
  */
 export interface LanguageModel
-  extends Pick<Engine, "info" | "logits" | "score" | "logprobs" | "bench" | "status" | "close"> {
+  extends Pick<Engine, "info" | "logits" | "score" | "logprobs" | "embed" | "bench" | "status" | "close"> {
   readonly path: string;
   readonly description: ModelDescription;
   readonly tokenizer: Tokenizer;

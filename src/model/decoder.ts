@@ -87,11 +87,14 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
     }
     return h;
   };
-  const logitsOf = (h: Matrix) => {
+  const normOf = (h: Matrix) => {
     if (head === undefined) throw missing("the head");
     ops.at(-1);
-    if (h.rows === 0) return ops.matrix("result_output", 0, vocab);
-    const x = ops.rmsNorm("result_norm", h, head.norm, args.epsilon);
+    return h.rows === 0 ? ops.matrix("result_norm", 0, width) : ops.rmsNorm("result_norm", h, head.norm, args.epsilon);
+  };
+  const logitsOf = (x: Matrix) => {
+    if (head === undefined) throw missing("the head");
+    if (x.rows === 0) return ops.matrix("result_output", 0, vocab);
     let logits = ops.matmul("result_output", x, head.output);
     if (logitScale !== 1) logits = ops.scale("result_output", logits, logitScale);
     return logitCap > 0 ? ops.softcap("result_output", logits, logitCap) : logits;
@@ -103,7 +106,15 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
     kvCache: (options) => ops.kvCache({ layers: layers.length, kvHeads, headSize, ...options }),
     async forward(batch, cache) {
       ops.begin(batch);
-      return logitsOf(await runLayers(embed(), batch, cache, bound.from, bound.to));
+      return logitsOf(normOf(await runLayers(embed(), batch, cache, bound.from, bound.to)));
+    },
+    async hidden(batch, cache) {
+      ops.begin(batch);
+      return normOf(await runLayers(embed(), batch, cache, bound.from, bound.to));
+    },
+    logits(x) {
+      checkHidden(file.path, x, width, [x.rows]);
+      return logitsOf(x);
     },
     embed(batch) {
       ops.begin(batch);
@@ -118,7 +129,7 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
     head(h, batch) {
       checkHidden(file.path, h, width, [batch.outputs.length, batch.tokens.length]);
       ops.begin(batch);
-      return logitsOf(h);
+      return logitsOf(normOf(h));
     },
   };
 }

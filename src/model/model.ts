@@ -84,6 +84,10 @@ export interface Model {
    * `cache` and returns the logits of the rows `batch.outputs`: [batch.outputs.length, vocab], valid until the next pass.
    */
   forward(batch: Batch, cache: KvCache): Promise<Matrix>;
+  /** As `forward`, without the output matrix: the hidden state after the last norm, [batch.outputs.length, width], as long as its logits are. */
+  hidden(batch: Batch, cache: KvCache): Promise<Matrix>;
+  /** Logits of what `hidden` gave, in the same pass. */
+  logits(x: Matrix): Matrix;
   /** The tokens' embeddings: [n, width]. */
   embed(batch: Batch): Matrix;
   /**

@@ -119,11 +119,15 @@ export function createApp(options: AppOptions): App {
       if (said) entry.said = { ...said, answered: [...said.answered, ...results.map(({ text }) => text)] };
       quotas.spend(entry.key, entry.promptTokens + entry.completionTokens - before);
     };
+    const read: Served["read"] = (tokens) => {
+      entry.promptTokens += tokens;
+      quotas.spend(entry.key, tokens);
+    };
     let held: Disposable | undefined = use;
     try {
       const { id } = entry;
       const model = oversee(use, entry);
-      const reply = asked.reply({ id, name: use.name, model, signal, preferred, responses: stored, report });
+      const reply = asked.reply({ id, name: use.name, model, signal, preferred, responses: stored, report, read });
       const pieces = asked.stream ? reply.pieces?.() : undefined;
       if (pieces === undefined) return Response.json(await reply.whole());
       held = undefined;

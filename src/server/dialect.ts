@@ -73,6 +73,8 @@ export interface Served {
   readonly responses: ResponseStore;
   /** Told of what was generated. */
   report(results: readonly GenerateResult[]): void;
+  /** Told of tokens that were read, where nothing was to be generated. */
+  read(tokens: number): void;
 }
 
 /** What a dialect makes of a request: one JSON value, or the pieces of a stream. */

@@ -1,4 +1,5 @@
 import type { AdapterChoice } from "../engine/adapters.ts";
+import type { EmbedOptions } from "../engine/consumers/embed.ts";
 import type { ScoreOptions } from "../engine/consumers/score.ts";
 import { GrokError } from "../errors.ts";
 import type { ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "../generate/types.ts";
@@ -72,6 +73,8 @@ export function overseeModel(
     tokenizer,
     score: (texts: Parameters<LanguageModel["score"]>[0], options: ScoreOptions = {}) =>
       model.score(texts, withAdapters(options)),
+    embed: (texts: Parameters<LanguageModel["embed"]>[0], options: EmbedOptions = {}) =>
+      model.embed(texts, withAdapters(options)),
     encode(...[text, options]: Parameters<LanguageModel["encode"]>) {
       check(text);
       return model.encode(text, options);

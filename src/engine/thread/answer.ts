@@ -41,6 +41,8 @@ export function answerMessages(port: Port, { core, onClose }: AnswerOptions): vo
       }
       case "logits":
         return await core.logits(message.id, message.tokens, message.layers);
+      case "embed":
+        return await core.embed(message.id, message.texts, message.options);
       case "bench":
         return await core.bench(message.id, message.options);
       case "status":

@@ -163,6 +163,12 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
     score,
     logprobs: async (tokens, { from = 1, signal } = {}) =>
       (await score([{ tokens, from }], { ...(signal && { signal }) }))[0]!,
+    async embed(texts, { adapters, signal } = {}) {
+      if (!Array.isArray(texts)) {
+        throw new GrokError("argument", `embed: the texts are ${describeValue(texts)}, expected a list of token lists`);
+      }
+      return await askFor<Float32Array[]>({ type: "embed", texts: texts.map(tokensOf), options: { adapters } }, signal);
+    },
     bench: ({ signal, ...rest } = {}) => askFor<BenchResult>({ type: "bench", options: rest }, signal),
     status: () => askFor<EngineStatus>({ type: "status" }, undefined),
     close() {

@@ -1,5 +1,6 @@
 import { type ErrorCode, type ErrorDetails, GrokError } from "../../errors.ts";
 import type { BenchOptions, BenchResult } from "../consumers/bench.ts";
+import type { EmbedOptions } from "../consumers/embed.ts";
 import type { LogitsResult } from "../consumers/logits.ts";
 import type { OnScored, ScoreOptions } from "../consumers/score.ts";
 import type { EngineInfo, EngineStatus } from "../engine.ts";
@@ -33,11 +34,24 @@ export type ToEngine =
       readonly texts: readonly { readonly tokens: Int32Array; readonly from: number }[];
       readonly options: Pick<ScoreOptions, "passTokens" | "top" | "adapters">;
     }
+  | {
+      readonly type: "embed";
+      readonly id: number;
+      readonly texts: readonly Int32Array[];
+      readonly options: Pick<EmbedOptions, "adapters">;
+    }
   | { readonly type: "bench"; readonly id: number; readonly options: BenchOptions }
   | { readonly type: "status"; readonly id: number }
   | { readonly type: "close"; readonly id: number };
 
-export type EngineValue = EngineResult | LogitsResult | Float64Array[] | BenchResult | EngineStatus | undefined;
+export type EngineValue =
+  | EngineResult
+  | LogitsResult
+  | Float64Array[]
+  | Float32Array[]
+  | BenchResult
+  | EngineStatus
+  | undefined;
 
 /** From the engine to the caller. */
 export type FromEngine =

@@ -2,6 +2,7 @@ import { type Dialect, endpoint, lookWith } from "../dialect.ts";
 import { lineOf } from "../events.ts";
 import type { Failure } from "../failure.ts";
 import { chatRequest, fieldNames, generateRequest, replyToChat, replyToGenerate } from "./answers.ts";
+import { embeddingsRequest, embedRequest, replyToEmbed, replyToEmbeddings } from "./embeddings.ts";
 import { listLoaded, listModels, showModel, showRequest } from "./models.ts";
 
 const ollamaError = ({ message }: Failure) => ({ error: message });
@@ -19,6 +20,8 @@ export const ollama: Dialect = {
   endpoints: {
     "/api/chat": endpoint(chatRequest, replyToChat),
     "/api/generate": endpoint(generateRequest, replyToGenerate),
+    "/api/embed": endpoint(embedRequest, replyToEmbed),
+    "/api/embeddings": endpoint(embeddingsRequest, replyToEmbeddings),
   },
   lookups: {
     "GET /api/tags": ({ models }) => listModels(models),

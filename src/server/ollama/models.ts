@@ -41,7 +41,7 @@ export function showModel({ file }: ModelHost, name: string) {
       modelfile: "",
       parameters: "",
       template: typeof template === "string" ? template : "",
-      capabilities: ["completion", "tools", ...(thinks ? ["thinking"] : [])],
+      capabilities: ["completion", "tools", "embedding", ...(thinks ? ["thinking"] : [])],
     },
     details: detailsOf(file(name)),
     model_info: {

@@ -97,7 +97,7 @@ describe("models", () => {
     const shown = await post("/api/show", { model: "llama" });
     expect(shown).toMatchObject({
       status: 200,
-      capabilities: ["completion", "tools"],
+      capabilities: ["completion", "tools", "embedding"],
       model_info: { "general.architecture": "llama" },
     });
   });

@@ -3,6 +3,7 @@ import { type Dialect, endpoint } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { chatRequest, replyToChat } from "./chat.ts";
 import { completionRequest, replyToCompletion } from "./completions.ts";
+import { embeddingRequest, replyToEmbedding } from "./embeddings.ts";
 import { openAiError } from "./error.ts";
 import { fieldNames, seconds } from "./fields.ts";
 
@@ -19,6 +20,7 @@ export const openAi: Dialect = {
   endpoints: {
     "/v1/chat/completions": endpoint(chatRequest, replyToChat),
     "/v1/completions": endpoint(completionRequest, replyToCompletion),
+    "/v1/embeddings": endpoint(embeddingRequest, replyToEmbedding),
   },
   lookups: {
     "GET /v1/models": ({ models }) => ({ object: "list", data: models.names.map(describe) }),
