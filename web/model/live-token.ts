@@ -46,7 +46,7 @@ function textOf({ token, bytes }: Entry): string | undefined {
 
 const hex = (byte: number) => byte.toString(16).toUpperCase().padStart(2, "0");
 
-export const showBytes = (bytes: readonly number[]) => bytes.map((byte) => `⟨${hex(byte)}⟩`).join("");
+const showBytes = (bytes: readonly number[]) => bytes.map((byte) => `⟨${hex(byte)}⟩`).join("");
 
 /** A token so that its spaces and line breaks can be seen. */
 export function showToken(text: string): string {

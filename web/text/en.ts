@@ -85,7 +85,6 @@ export const en = {
   expertsMap: "Map of {layers} layers by {experts} experts. {now}",
   expertsNow: "Lit for “{token}”: {list}.",
   layer: "Layer",
-  layerN: "Layer {n}",
   chosen: "Experts (weight)",
   expertsTable: "As a table",
   expertUse: "Layer {layer}, expert {expert}: chosen for {share} of the tokens so far",

@@ -86,7 +86,6 @@ export const es: Table = {
   expertsMap: "Mapa de {layers} capas por {experts} expertos. {now}",
   expertsNow: "Encendidos para «{token}»: {list}.",
   layer: "Capa",
-  layerN: "Capa {n}",
   chosen: "Expertos (peso)",
   expertsTable: "Como tabla",
   expertUse: "Capa {layer}, experto {expert}: elegido para el {share} de los tokens hasta ahora",

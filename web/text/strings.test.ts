@@ -15,6 +15,16 @@ it("has every text in every language, with the same places to fill in", () => {
   }
 });
 
+it("has no text that nobody says", () => {
+  const sources = import.meta.glob<string>("../{model,view}/*.{ts,tsx}", {
+    query: "?raw",
+    import: "default",
+    eager: true,
+  });
+  const all = Object.values(sources).join("\n");
+  expect(Object.keys(tables.en).filter((key) => key !== "language" && !all.includes(`"${key}"`))).toEqual([]);
+});
+
 it("says nothing in Spanish that is still English", () => {
   const same = Object.keys(tables.en).filter((key) => {
     const [english, spanish] = [tables.en[key as keyof Table], tables.es[key as keyof Table]];
