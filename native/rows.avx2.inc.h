@@ -39,15 +39,21 @@ struct KeptCodes {
 
 static constexpr int shiftOf(int offset) { return offset == 1 ? 0 : offset == 4 ? 2 : offset == 8 ? 3 : offset == 16 ? 4 : offset == 32 ? 5 : 7; }
 
+// Of IQ3_XXS, which is mostly loads, compilers find a better order by themselves.
+template <class Q>
+GROK1_INLINE __m256i keepOf(__m256i v) {
+  return Q::kType == IQ3_XXS ? v : keep(v);
+}
+
 // Codes of blocks P and P + 4 of K rows, then their products: each row's wait for one another, but not for the other rows', and the
 // processor looks no further ahead than a row and a half.
-template <int P, int K, class C, class F>
+template <class Q, int P, int K, class C, class F>
 GROK1_INLINE void eachRow(const C* codes, F f) {
   typename C::Of w[K];
   GROK1_UNROLL
   for (int r = 0; r < K; r++) {
     w[r] = C::template at<P>(codes[r]);
-    for (__m256i& half : w[r].half) half = keep(half);
+    for (__m256i& half : w[r].half) half = keepOf<Q>(half);
   }
   GROK1_UNROLL
   for (int r = 0; r < K; r++) f(r, w[r]);
@@ -105,15 +111,15 @@ GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t
   __m256i low[K * N], high[K * N];
   const auto each = [&](auto p, auto f) {
     constexpr int P = decltype(p)::value;
-    eachRow<P, K>(codes, [&](int r, const auto& w) {
+    eachRow<Q, P, K>(codes, [&](int r, const auto& w) {
       GROK1_UNROLL
       for (int t = 0; t < N; t++) f(r * N + t, dotTwo<Q>(w, acts[t][g], P));
     });
   };
-  each(Constant<0>(), [&](int i, __m256i dot) { low[i] = keep(dot); });
-  each(Constant<1>(), [&](int i, __m256i dot) { low[i] = keep(add(low[i], dot)); });
-  each(Constant<2>(), [&](int i, __m256i dot) { high[i] = keep(dot); });
-  each(Constant<3>(), [&](int i, __m256i dot) { high[i] = keep(add(high[i], dot)); });
+  each(Constant<0>(), [&](int i, __m256i dot) { low[i] = keepOf<Q>(dot); });
+  each(Constant<1>(), [&](int i, __m256i dot) { low[i] = keepOf<Q>(add(low[i], dot)); });
+  each(Constant<2>(), [&](int i, __m256i dot) { high[i] = keepOf<Q>(dot); });
+  each(Constant<3>(), [&](int i, __m256i dot) { high[i] = keepOf<Q>(add(high[i], dot)); });
   constexpr bool finished = Q::kType == IQ1_S;
   constexpr int offset = Q::kSplit || finished || (Q::kSigned && !kVnni) ? 0 : Q::kTraits.offset;
   GROK1_UNROLL
@@ -150,11 +156,11 @@ GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup&
   __m256i even[K], odd[K], first[K], second[K];
   const auto two = [&](auto p) {  // of blocks p and p + 1: to first and second halves' sums
     constexpr int P = decltype(p)::value;
-    eachRow<P, K>(codes, [&](int r, const auto& w) {
+    eachRow<Q, P, K>(codes, [&](int r, const auto& w) {
       first[r] = keep(dot(w, P, 0));
       second[r] = keep(dot(w, P, 1));
     });
-    eachRow<P + 1, K>(codes, [&](int r, const auto& w) {
+    eachRow<Q, P + 1, K>(codes, [&](int r, const auto& w) {
       first[r] = keep(join(first[r], dot(w, P + 1, 0)));
       second[r] = keep(join(second[r], dot(w, P + 1, 1)));
     });

@@ -92,7 +92,7 @@ GROK1_INLINE __m256i eightBytes(const uint8_t* p) { return _mm256_broadcastq_epi
 
 // Types whose entries come from a grid. begin: of a row; sizes<P, H>: of one register; row<P>: as products by rows take them.
 template <int TYPE, int ROW_MAX>
-struct GridQuant : QuantBase<TYPE, traitsOf(TYPE).offset == 128, TYPE == IQ2_XXS || TYPE == IQ3_XXS ? 2 : 1> {
+struct GridQuant : QuantBase<TYPE, traitsOf(TYPE).offset == 128, TYPE == IQ2_XXS ? 2 : 1> {
   static constexpr bool kGrid = true;
   static constexpr int kRowMax = ROW_MAX;
 };
