@@ -109,7 +109,7 @@ export function createApp(options: AppOptions): App {
     // As many listen as there are answers.
     setMaxListeners(0, signal);
     const came = performance.now();
-    const use = await (asked.computes ? enter(asked.model, signal) : models.use(asked.model, signal));
+    const use = await (asked.computes ? enter(asked, signal) : models.use(asked.model, signal));
     entry.model = use.name;
     entry.waitSeconds = (performance.now() - came) / 1000;
     const report: Served["report"] = (results) => {
@@ -138,10 +138,10 @@ export function createApp(options: AppOptions): App {
   }
 
   /** A place among those that are computed, and then the model. */
-  async function enter(name: string | undefined, signal: AbortSignal): Promise<ModelUse> {
+  async function enter({ model, keepSeconds }: Asked, signal: AbortSignal): Promise<ModelUse> {
     const place = await gate.enter(signal);
     try {
-      const use = await models.use(name, signal);
+      const use = await models.use(model, signal, keepSeconds);
       const dispose = () => {
         use[Symbol.dispose]();
         place[Symbol.dispose]();

@@ -56,6 +56,8 @@ export interface Asked {
   readonly stream: boolean;
   /** Whether the model has to compute for it, and it may have to wait its turn. */
   readonly computes: boolean;
+  /** Seconds without a request after which its model is given back from now on; below 0: never. */
+  readonly keepSeconds: number | undefined;
   reply(served: Served): Reply;
 }
 
@@ -92,12 +94,16 @@ export function endpoint<T extends Common>(
   schema: z.ZodType<T>,
   replyTo: (request: T, served: Served) => Reply,
   computes = true,
+  keepSecondsOf: (request: T) => number | undefined = () => undefined,
 ): Endpoint {
   return {
     schema,
     async read(request, mostBytes) {
       const body = await readBody(request, schema, mostBytes);
-      return { model: body.model, stream: body.stream === true, computes, reply: (served) => replyTo(body, served) };
+      return {
+        ...{ model: body.model, stream: body.stream === true, computes, keepSeconds: keepSecondsOf(body) },
+        reply: (served) => replyTo(body, served),
+      };
     },
   };
 }

@@ -15,10 +15,12 @@ export interface ModelHost {
   /** What is loaded at this moment. */
   loaded(): readonly { readonly name: string; readonly model: LanguageModel; readonly users: number }[];
   /**
-   * The model called `name`, or the first for undefined, until it is disposed of. Waits where another has to be given back first.
+   * The model called `name`, or the first for undefined, until it is disposed of. Waits where another has to be given back first: then all
+   * that come later wait behind it, so that the one that is there is not held for ever. `keepSeconds`: from now on the model is given
+   * back after so many seconds without a request; 0: at once, below 0: never.
    * @throws GrokError `not-found`; what loading throws; `cancelled` by the signal
    */
-  use(name: string | undefined, signal: AbortSignal): Promise<ModelUse>;
+  use(name: string | undefined, signal: AbortSignal, keepSeconds?: number): Promise<ModelUse>;
   close(): Promise<void>;
 }
 
@@ -51,22 +53,38 @@ interface Held {
   model?: LanguageModel;
   users: number;
   usedAt: number;
+  keepSeconds: number;
   idle?: NodeJS.Timeout | undefined;
 }
 
-export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOptions): ModelHost {
+/** Who waits for a model. */
+interface Waiting {
+  readonly name: string;
+  readonly go: (entry: Held) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+const mostTimeout = 2 ** 31 - 1;
+
+export function createModelHost({ models, atOnce, idleSeconds = -1 }: ModelHostOptions): ModelHost {
   const byName = new Map(models.map((model) => [model.name, model]));
   const callable = new Map(models.flatMap(namesOf));
   const held = new Map<string, Held>();
   const closing = new Set<Promise<void>>();
-  let waiting: (() => void)[] = [];
+  /** In the order in which they came. */
+  let waiting: Waiting[] = [];
   let closed = false;
 
-  const wake = () => {
-    const woken = waiting;
-    waiting = [];
-    for (const go of woken) go();
-  };
+  /** The first that waits has its model when that can be; with it all that wait for the same. */
+  function serve(): void {
+    for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
+      const entry = obtain(first.name);
+      if (entry === undefined) return;
+      const served = waiting.filter(({ name }) => name === entry.name);
+      waiting = waiting.filter(({ name }) => name !== entry.name);
+      for (const { go } of served) go(hold(entry));
+    }
+  }
 
   /** Ollama's clients name a version where nobody asked for one. */
   function find(asked: string): Named {
@@ -83,7 +101,7 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
       .catch(() => undefined)
       .finally(() => {
         closing.delete(done);
-        wake();
+        serve();
       });
     closing.add(done);
   }
@@ -98,7 +116,8 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
   }
 
   function load(name: string): Held {
-    const entry: Held = { name, loading: byName.get(name)!.load(), users: 0, usedAt: performance.now() };
+    const loading = byName.get(name)!.load();
+    const entry: Held = { name, loading, users: 0, usedAt: performance.now(), keepSeconds: idleSeconds };
     held.set(name, entry);
     entry.loading.then(
       (model) => {
@@ -106,7 +125,7 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
       },
       () => {
         if (held.get(name) === entry) held.delete(name);
-        wake();
+        serve();
       },
     );
     return entry;
@@ -116,28 +135,52 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
     entry.users--;
     entry.usedAt = performance.now();
     if (entry.users > 0) return;
-    wake();
-    if (idleSeconds === undefined || held.get(entry.name) !== entry) return;
-    entry.idle = setTimeout(() => giveBack(entry), idleSeconds * 1000);
+    serve();
+    // It may be another's by now, or be given back.
+    if (entry.users > 0 || held.get(entry.name) !== entry) return;
+    const milliseconds = entry.keepSeconds * 1000;
+    if (milliseconds === 0) giveBack(entry);
+    if (!(milliseconds > 0 && milliseconds <= mostTimeout)) return;
+    entry.idle = setTimeout(() => giveBack(entry), milliseconds);
     entry.idle.unref();
   }
 
+  /** A model that is there, or can be loaded. */
+  const obtain = (name: string) => held.get(name) ?? (makeRoom() ? load(name) : undefined);
+
   /** What is taken is in use from then on: nobody may give it back between two turns. */
+  function hold(entry: Held): Held {
+    clearTimeout(entry.idle);
+    entry.users++;
+    return entry;
+  }
+
   async function take(name: string, signal: AbortSignal): Promise<Held> {
-    for (;;) {
-      if (closed) throw new GrokError("busy", "the server is closing");
-      signal.throwIfAborted();
-      const entry = held.get(name) ?? (makeRoom() ? load(name) : undefined);
-      if (entry !== undefined) {
-        clearTimeout(entry.idle);
-        entry.users++;
-        return entry;
-      }
-      await new Promise<void>((resolve) => {
-        waiting.push(resolve);
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
+    if (closed) throw isClosing();
+    signal.throwIfAborted();
+    const entry = waiting.length === 0 ? obtain(name) : undefined;
+    if (entry !== undefined) return hold(entry);
+    return await new Promise<Held>((resolve, reject) => {
+      const leave = () => {
+        waiting = waiting.filter((one) => one !== waiter);
+        reject(signal.reason);
+        serve();
+      };
+      const settled = () => signal.removeEventListener("abort", leave);
+      const waiter: Waiting = {
+        name,
+        go(found) {
+          settled();
+          resolve(found);
+        },
+        fail(error) {
+          settled();
+          reject(error);
+        },
+      };
+      waiting.push(waiter);
+      signal.addEventListener("abort", leave, { once: true });
+    });
   }
 
   return {
@@ -145,9 +188,10 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
     bases: models.map(({ name }) => name),
     file: (name) => find(name).model.file,
     loaded: () => [...held.values()].flatMap(({ name, model, users }) => (model ? [{ name, model, users }] : [])),
-    async use(asked, signal) {
+    async use(asked, signal, keepSeconds) {
       const { name, model, adapters } = find(asked ?? models[0]!.name);
       const entry = await take(model.name, signal);
+      if (keepSeconds !== undefined) entry.keepSeconds = keepSeconds;
       let used = true;
       const done = () => {
         if (used) release(entry);
@@ -162,12 +206,14 @@ export function createModelHost({ models, atOnce, idleSeconds }: ModelHostOption
     },
     async close() {
       closed = true;
+      for (const { fail } of waiting.splice(0)) fail(isClosing());
       for (const entry of [...held.values()]) giveBack(entry);
-      wake();
       await Promise.all(closing);
     },
   };
 }
+
+const isClosing = () => new GrokError("busy", "the server is closing");
 
 /** What a name stands for. */
 interface Named {

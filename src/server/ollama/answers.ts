@@ -7,6 +7,7 @@ import type { Reply, Served } from "../dialect.ts";
 import { lineOf } from "../events.ts";
 import { functionTool, messageOf, thinkingVariables, toolOf } from "../tools.ts";
 import { callOut, message, messagesIn } from "./conversation.ts";
+import { keepSecondsOf } from "./keep-alive.ts";
 
 /** Sampling and length by Ollama's names. What is about loading a model is this server's own affair, and changes no answer. */
 const options = z.strictObject({
@@ -95,9 +96,10 @@ type Say = (said: {
 
 const stamp = ({ model }: Common) => ({ model, created_at: new Date().toISOString() });
 
-/** Who asks nothing wants the model loaded, which it is by now. */
+/** Who asks nothing wants the model loaded, which it is by now, or given back, which it is when this is said. */
 function replyLoaded(request: Common, say: Say): Reply {
-  const line = () => ({ ...stamp(request), ...say({}), done: true, done_reason: "load" });
+  const reason = keepSecondsOf(request) === 0 ? "unload" : "load";
+  const line = () => ({ ...stamp(request), ...say({}), done: true, done_reason: reason });
   return {
     whole: async () => line(),
     async *pieces() {

@@ -3,6 +3,7 @@ import { lineOf } from "../events.ts";
 import type { Failure } from "../failure.ts";
 import { chatRequest, fieldNames, generateRequest, replyToChat, replyToGenerate } from "./answers.ts";
 import { embeddingsRequest, embedRequest, replyToEmbed, replyToEmbeddings } from "./embeddings.ts";
+import { keepSecondsOf } from "./keep-alive.ts";
 import { listLoaded, listModels, showModel, showRequest } from "./models.ts";
 
 const ollamaError = ({ message }: Failure) => ({ error: message });
@@ -18,10 +19,10 @@ export const ollama: Dialect = {
   error: ollamaError,
   lateError: (failure) => lineOf(ollamaError(failure)),
   endpoints: {
-    "/api/chat": endpoint(chatRequest, replyToChat),
-    "/api/generate": endpoint(generateRequest, replyToGenerate),
-    "/api/embed": endpoint(embedRequest, replyToEmbed),
-    "/api/embeddings": endpoint(embeddingsRequest, replyToEmbeddings),
+    "/api/chat": endpoint(chatRequest, replyToChat, true, keepSecondsOf),
+    "/api/generate": endpoint(generateRequest, replyToGenerate, true, keepSecondsOf),
+    "/api/embed": endpoint(embedRequest, replyToEmbed, true, keepSecondsOf),
+    "/api/embeddings": endpoint(embeddingsRequest, replyToEmbeddings, true, keepSecondsOf),
   },
   lookups: {
     "GET /api/tags": ({ models }) => listModels(models),

@@ -75,6 +75,20 @@ it("loads a model for who asks nothing", async () => {
   expect(lines.map((line) => JSON.parse(line).done_reason)).toEqual(["load"]);
 });
 
+it("gives a model back when it is told to keep it no longer", async () => {
+  await using other = startTestServer({ llama: files.llama });
+  const ask = async (keep: string | number) => {
+    const body = { model: "llama", stream: false, keep_alive: keep };
+    const { status, done_reason: reason, error } = (await (await other.post("/api/generate", body)).json()) as Any;
+    return status ?? reason ?? error;
+  };
+  expect(await ask("5m")).toBe("load");
+  expect(other.models.loaded()).toHaveLength(1);
+  expect(await ask(0)).toBe("unload");
+  expect(other.models.loaded()).toEqual([]);
+  expect(await ask("soon")).toMatch(/keep_alive/);
+});
+
 describe("models", () => {
   it("are listed without those whose files are none, which say so when they are asked for", async () => {
     const damaged = resolve(import.meta.dirname, "ollama.test.ts");
