@@ -66,6 +66,14 @@ it("adapters are models by their names, each request with its own, also of score
     texts.add(JSON.stringify([...scores!]));
   }
   expect(texts.size).toBe(3);
+  const { data } = (await post("/v1/embeddings", { model: "poet", input: "One day" })) as {
+    data: { embedding: number[] }[];
+  };
+  const [[own], [plain]] = await Promise.all(
+    [[{ name: "poet" }], []].map((adapters) => model.embed([tokens], { adapters })),
+  );
+  expect(data[0]!.embedding).toEqual([...own!]);
+  expect(data[0]!.embedding).not.toEqual([...plain!]);
 });
 
 it("two of one name are refused", async () => {

@@ -180,7 +180,19 @@ function conversationOf(request: Conversation, input: readonly Item[], store: Re
     throw new GrokError("argument", "input: nothing is asked", { option: "input" });
   }
   const { instructions } = request;
-  return instructions ? [{ role: "system", content: instructions }, ...messages] : messages;
+  return joinSystem(instructions ? [{ role: "system", content: instructions }, ...messages] : messages);
+}
+
+/** Instructions and what a developer says before the first question are one message: many templates refuse a second. */
+function joinSystem(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const first = messages.findIndex(({ role }) => role !== "system");
+  const count = first < 0 ? messages.length : first;
+  if (count < 2) return messages;
+  const content = messages
+    .slice(0, count)
+    .map(({ content }) => content)
+    .join("\n\n");
+  return [{ role: "system", content }, ...messages.slice(count)];
 }
 
 /** What reaches the chat template beside messages. */
