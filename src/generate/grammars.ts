@@ -97,7 +97,7 @@ export function createGrammarCompiler(tokenizer: Tokenizer): GrammarCompiler {
       const source = toJson(grammar);
       const making = turn.then(() => rulesOf(source));
       turn = making.catch(() => undefined);
-      const made = await making;
+      const made = await making.catch(aboutGrammar);
       trie ??= createTokenTrie(tokenizer);
       return { ...made, trie: await trie };
     },
@@ -105,6 +105,12 @@ export function createGrammarCompiler(tokenizer: Tokenizer): GrammarCompiler {
       await worker?.terminate();
     },
   };
+}
+
+/** Says of an error what option it is about. */
+function aboutGrammar(error: unknown): never {
+  if (!(error instanceof GrokError) || error.code === "cancelled") throw error;
+  throw new GrokError(error.code, error.message, { ...error.details, option: "grammar" }, error);
 }
 
 function failureOf(error: Error): GrokError {

@@ -5,6 +5,7 @@ import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
 import { describeValue, GrokError } from "../errors.ts";
+import type { Grammar } from "../grammar/grammar.ts";
 import { createAnswerReader } from "./answer/answer-reader.ts";
 import { marksOf } from "./answer/syntax.ts";
 import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
@@ -74,10 +75,15 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
         : { tokens: encode(said), leftOut: 0 };
       if (said[0]!.role === "system" && foldsSystem()) onNotice?.({ type: "system-folded" });
       if (leftOut > 0) onNotice?.({ type: "left-out", messages: leftOut });
+      const reading = (apart ?? given !== undefined) ? readingOf(tokens, given && tools) : undefined;
+      const grammar = rest.grammar && reading?.thought ? afterThought(reading.thought, rest.grammar) : rest.grammar;
       return {
         tokens,
-        options: { ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() },
-        ...((apart ?? given !== undefined) && { reading: { ...readingOf(tokens, given && tools), single: !parallel } }),
+        options: {
+          ...{ ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() },
+          ...(grammar && { grammar }),
+        },
+        ...(reading && { reading: { ...reading, single: !parallel } }),
       };
     });
   }
@@ -97,14 +103,25 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   function readingOf(tokens: Int32Array, tools: readonly ToolDefinition[] | undefined) {
     const { syntax } = toolUse();
     const end = tokenizer.decode(tokens.subarray(-8), { special: true }).trimEnd();
+    const thinks = syntax.reasoning !== undefined && end.endsWith(syntax.reasoning.open);
     return {
+      /** The mark that closes a thought which the prompt has opened. */
+      thought: thinks ? syntax.reasoning!.close : undefined,
       reader: createAnswerReader({
         ...syntax,
-        thinks: syntax.reasoning !== undefined && end.endsWith(syntax.reasoning.open),
+        thinks,
         tools: tools && new Set(tools.map(({ function: { name } }) => name)),
       }),
       marks: new Set(marksOf(syntax).flatMap((mark) => tokenizer.idOf(mark) ?? [])),
     };
+  }
+
+  /** First the thought to its end, in any words; then what was asked for. */
+  function afterThought(mark: string, grammar: Grammar): Grammar {
+    const id = tokenizer.idOf(mark);
+    const isControl = id !== undefined && tokenizer.bytes(id).length === 0;
+    const thought: readonly Grammar[] = isControl ? [{ without: mark }, { control: mark }] : [{ until: mark }];
+    return { sequence: [...thought, { repeat: { text: "\n" }, max: 2 }, grammar] };
   }
 
   function createSession(id: number): Session {

@@ -65,24 +65,34 @@ export function createAutomaton(rules: Rules): Automaton {
       grown.set(table);
       table = grown;
     }
-    const row = table.subarray(256 * state, 256 * (state + 1));
-    const after = new Map<string, number>([["", dead]]);
+    const row = table.subarray(256 * state, 256 * (state + 1)).fill(dead);
     const bySet = new Map<number, number[]>();
     for (let i = 0; i < edges.length; i += 2) {
       const targets = bySet.get(edges[i]!);
       if (targets === undefined) bySet.set(edges[i]!, [edges[i + 1]!]);
       else targets.push(edges[i + 1]!);
     }
-    const classes = new Map<string, number>();
-    const setList = [...bySet.keys()];
+    // Bytes that the same sets take are of one class, whose number is in the row meanwhile: `dead` is that of bytes that none takes.
+    const classes: { readonly from: number; readonly lists: readonly number[] }[] = [];
+    for (const [set, targets] of bySet) {
+      const first = classes.length;
+      for (let byte = 0; byte < 256; byte++) {
+        if (!derivatives.has(set, byte)) continue;
+        const from = row[byte]!;
+        let own = first;
+        while (own < classes.length && classes[own]!.from !== from) own++;
+        if (own === classes.length) classes.push({ from, lists: [...(classes[from]?.lists ?? []), ...targets] });
+        row[byte] = own;
+      }
+    }
+    const after = new Map<number, number>();
     for (let byte = 0; byte < 256; byte++) {
-      let taking = "";
-      for (let i = 0; i < setList.length; i++) if (derivatives.has(setList[i]!, byte)) taking += `${i},`;
-      let target = classes.get(taking);
+      const own = row[byte]!;
+      if (own === dead) continue;
+      let target = after.get(own);
       if (target === undefined) {
-        const lists = setList.filter((set) => derivatives.has(set, byte)).flatMap((set) => bySet.get(set)!);
-        target = after.get(lists.join()) ?? (lists.length === 0 ? dead : stateOf(lists));
-        classes.set(taking, target);
+        target = stateOf(classes[own]!.lists);
+        after.set(own, target);
       }
       row[byte] = target;
     }

@@ -121,41 +121,52 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
     return max === 0 || body === end ? rest : listOf(partOf({ kind: "repeat", body, min, max }), rest);
   }
 
+  /** Of expressions, which rules share, the lists that they become. */
+  const made = new Map<Expression, number>();
+  const byByte: (number | undefined)[] = [];
+
+  function listFor(expression: Expression): number {
+    const before = made.get(expression);
+    if (before !== undefined) return before;
+    const list = prepend(expression, end);
+    made.set(expression, list);
+    return list;
+  }
+
   /** An expression, and behind it a list. */
   function prepend(expression: Expression, rest: number): number {
     switch (expression.kind) {
       case "literal":
         for (let i = expression.bytes.length - 1; i >= 0; i--) {
-          rest = prependBytes([expression.bytes[i]!, expression.bytes[i]!], rest);
+          const byte = expression.bytes[i]!;
+          byByte[byte] ??= partOfBytes([byte, byte]);
+          rest = listOf(byByte[byte], rest);
         }
         return rest;
       case "bytes":
-        return prependBytes(expression.ranges, rest);
+        return listOf(partOfBytes(expression.ranges), rest);
       case "sequence":
         for (let i = expression.items.length - 1; i >= 0; i--) rest = prepend(expression.items[i]!, rest);
         return rest;
       case "choice":
-        return choose(
-          expression.items.map((item) => prepend(item, end)),
-          rest,
-        );
+        return choose(expression.items.map(listFor), rest);
       case "repeat":
-        return repeated(prepend(expression.item, end), expression.min, expression.max, rest);
+        return repeated(listFor(expression.item), expression.min, expression.max, rest);
       case "both":
-        return listOf(bothOf(prepend(expression.first, end), prepend(expression.second, end)), rest);
+        return listOf(bothOf(listFor(expression.first), listFor(expression.second)), rest);
       case "except":
-        return listOf(exceptOf(prepend(expression.item, end), [prepend(expression.excluded, end)]), rest);
+        return listOf(exceptOf(listFor(expression.item), [listFor(expression.excluded)]), rest);
       case "rule":
         return listOf(partOf({ kind: "rule", rule: expression.rule }), rest);
     }
   }
 
-  function prependBytes(ranges: readonly number[], rest: number): number {
+  function partOfBytes(ranges: readonly number[]): number {
     const words = new Uint32Array(8);
     for (let i = 0; i < ranges.length; i += 2) {
       for (let byte = ranges[i]!; byte <= ranges[i + 1]!; byte++) words[byte >> 5]! |= 1 << (byte & 31);
     }
-    return listOf(partOf({ kind: "bytes", set: setOf(words) }), rest);
+    return partOf({ kind: "bytes", set: setOf(words) });
   }
 
   const bothOf = (first: number, second: number) =>

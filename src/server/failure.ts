@@ -46,8 +46,10 @@ export function failureOf(
     defect(error);
     return { status: 500, code: "internal", message: "a defect in the server; its log says more", ...plain };
   }
-  const { code, details } = error;
+  const { details } = error;
   const option = typeof details.option === "string" ? details.option : undefined;
+  // A grammar that is not supported is the client's affair, a model that is not is the server's.
+  const code = error.code === "unsupported" && option === "grammar" ? "argument" : error.code;
   // Of `logitBias[7]` the name in front.
   const name = option?.match(/^\w+/)?.[0];
   const own = name !== undefined && Object.hasOwn(fieldNames, name) ? fieldNames[name] : undefined;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type AnswerPart, createSettler, type SettledPart } from "../../generate/answer/parts.ts";
 import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel } from "../../generate/types.ts";
+import { jsonSchema } from "../answer-format.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
@@ -15,6 +16,9 @@ const tool = z.looseObject({
   /** Whether arguments are wanted as they come: then they may turn out to be no JSON. */
   eager_input_streaming: z.boolean().nullish(),
 });
+
+/** Anthropic's structured output. */
+const outputFormat = z.strictObject({ type: z.literal("json_schema"), schema: jsonSchema });
 
 const parallel = { disable_parallel_tool_use: z.boolean().nullish() };
 
@@ -35,7 +39,7 @@ const conversation = {
   // What changes no answer here.
   cache_control: z.unknown().optional(),
   context_management: z.unknown().optional(),
-  output_config: z.strictObject({ effort: z.string().nullish() }).nullish(),
+  output_config: z.strictObject({ effort: z.string().nullish(), format: outputFormat.nullish() }).nullish(),
 };
 
 export const countRequest = z.strictObject(conversation);
@@ -192,7 +196,8 @@ function conversationOf({ system, messages, tools, tool_choice: choice, thinking
 
 function start(request: MessagesRequest, served: Served): Answers {
   const { max_tokens: maxTokens, stop_sequences: stop, temperature, top_p: topP, top_k: topK, tool_choice } = request;
-  const said = { temperature, topP, topK, stop };
+  const format = request.output_config?.format;
+  const said = { temperature, topP, topK, stop, grammar: format ? { schema: format.schema } : undefined };
   const { messages, options: told } = conversationOf(request);
   const options: ChatOptions = {
     ...{ temperature: 1, topP: 1, topK: 0, minP: 0, ...served.preferred, maxTokens, ...told, parts: true },

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { GrokError } from "../../errors.ts";
 import { createSettler, type ToolCall } from "../../generate/answer/parts.ts";
 import type { ChatOptions, GenerateResult } from "../../generate/types.ts";
+import { jsonSchema } from "../answer-format.ts";
 import { type Answers, type Ask, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { lineOf } from "../events.ts";
@@ -39,7 +40,7 @@ const common = {
   stream: z.boolean().default(true),
   options: options.optional(),
   keep_alive: z.union([z.string(), z.number()]).optional(),
-  format: z.literal("", "only text is given here").optional(),
+  format: z.union([z.enum(["", "json"]), jsonSchema], 'expected "json" or a JSON Schema').nullish(),
   think: z.union([z.boolean(), z.enum(["low", "medium", "high"])]).nullish(),
 };
 
@@ -142,7 +143,7 @@ function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
   };
 }
 
-function optionsOf({ options = {}, think }: Common, { preferred }: Served): ChatOptions {
+function optionsOf({ options = {}, think, format }: Common, { preferred }: Served): ChatOptions {
   const { num_predict: most, seed, stop } = options;
   const said = {
     ...{ temperature: options.temperature, topK: options.top_k, topP: options.top_p, minP: options.min_p, stop },
@@ -152,6 +153,7 @@ function optionsOf({ options = {}, think }: Common, { preferred }: Served): Chat
     maxTokens: most !== undefined && most >= 0 ? most : undefined,
     // A negative seed is a fresh one.
     seed: seed !== undefined && seed >= 0 ? seed : undefined,
+    grammar: format == null || format === "" ? undefined : format === "json" ? { json: true } : { schema: format },
   };
   return {
     ...preferred,

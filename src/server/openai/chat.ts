@@ -39,7 +39,6 @@ export const chatRequest = z.strictObject({
   reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
   grok1: grok1Field,
-  response_format: z.strictObject({ type: z.literal("text", "only text is given here") }).nullish(),
 });
 
 export type ChatRequest = z.infer<typeof chatRequest>;
@@ -146,6 +145,10 @@ function startChat(request: ChatRequest, served: Served, extension: ChatOptions)
     ...toolsOf(request),
     ...extension,
   };
+  if (options.grammar !== undefined && options.tools !== undefined) {
+    const message = "response_format, or a grammar, does not go with tools: the model could not call them";
+    throw new GrokError("argument", message, { option: "response_format" });
+  }
   const messages = request.messages.map(messageIn);
   return startAnswers(served, n ?? 1, options, (model, more) => model.chat(messages, more));
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { FinishReason, TokenLogprob } from "../../engine/request.ts";
 import type { ChatOptions, GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { grammarFields, grammarOf } from "../answer-format.ts";
 
 /** What chat and text completions have in common. Fields beyond OpenAI's are those that other servers know too. */
 export const generationFields = {
@@ -26,6 +27,7 @@ export const generationFields = {
     .strictObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() })
     .nullish(),
   ignore_eos: z.boolean().nullish(),
+  ...grammarFields,
   // What changes no answer here.
   user: z.string().nullish(),
   metadata: z.record(z.string(), z.unknown()).nullish(),
@@ -56,7 +58,7 @@ export function optionsOf(fields: GenerationFields, preferred: GenerateOptions):
     },
     logitBias:
       logit_bias && Object.fromEntries(Object.entries(logit_bias).map(([token, bias]) => [Number(token), bias])),
-    ignoreEnd: ignore_eos,
+    ...{ ignoreEnd: ignore_eos, grammar: grammarOf(fields) },
   };
   const given = Object.entries(said).filter(([, value]) => value !== null && value !== undefined);
   return { ...defaults, ...preferred, ...(Object.fromEntries(given) as GenerateOptions) };

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { GrokError } from "../../errors.ts";
 import type { AnswerMessage, AnswerPart } from "../../generate/answer/parts.ts";
 import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel, ToolDefinition } from "../../generate/types.ts";
+import { grammarOfTextFormat, responseTextFormat } from "../answer-format.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
@@ -54,7 +55,7 @@ const conversation = {
     .nullish(),
   text: z
     .strictObject({
-      format: z.strictObject({ type: z.literal("text", "only text is given here") }).nullish(),
+      format: responseTextFormat.nullish(),
       verbosity: z.string().nullish(),
     })
     .nullish(),
@@ -219,10 +220,12 @@ function toolIn(given: z.infer<typeof tool>): readonly ToolDefinition[] {
 
 function optionsFor(request: ResponseRequest, { preferred }: Served): ChatOptions {
   const { max_output_tokens: most, parallel_tool_calls: parallel, truncation } = request;
+  const grammar = request.text?.format && grammarOfTextFormat(request.text.format);
   return {
     ...optionsOf({ ...request, max_tokens: most, store: false, stream_options: null }, preferred),
     ...{ ...toldWith(request), parts: true },
     ...(parallel != null && { parallelToolCalls: parallel }),
+    ...(grammar && { grammar }),
     ...(truncation === "auto" && { fit: true }),
   };
 }
@@ -251,7 +254,10 @@ function describeResponse(request: ResponseRequest, { name }: Served, id: string
     ...{ metadata: request.metadata ?? {}, parallel_tool_calls: request.parallel_tool_calls ?? true },
     reasoning: { effort: request.reasoning?.effort ?? null, summary: null },
     ...{ store: request.store ?? true, temperature: request.temperature ?? 1, top_p: request.top_p ?? 1 },
-    text: { format: { type: "text" }, ...(request.text?.verbosity && { verbosity: request.text.verbosity }) },
+    text: {
+      format: request.text?.format ?? { type: "text" },
+      ...(request.text?.verbosity && { verbosity: request.text.verbosity }),
+    },
     ...{ tool_choice: request.tool_choice ?? "auto", tools: request.tools ?? [], top_logprobs: 0 },
     ...{ truncation: request.truncation ?? "disabled", user: request.user ?? null },
     ...(request.prompt_cache_key != null && { prompt_cache_key: request.prompt_cache_key }),
