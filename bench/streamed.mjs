@@ -1,0 +1,25 @@
+// One model whose experts are read as they are needed, measured in a process of its own: see memory.mjs. The first runs fill memory, and do not count.
+import { loadModel } from "../dist/index.js";
+
+const { file, memory, threads, prefill, decode, repeats } = JSON.parse(process.argv[2]);
+const model = await loadModel(file, { memory, threads, contextLength: Math.max(512, prefill + decode) });
+const sum = (values) => values.reduce((total, each) => total + (each ?? 0), 0);
+await model.bench({ prefill, decode });
+const { experts: before } = await model.status();
+const began = performance.now();
+const result = await model.bench({ prefill, decode, repeats });
+const seconds = (performance.now() - began) / 1000;
+const { experts: after } = await model.status();
+const gained = (name) => after[name] - before[name];
+console.log(
+  JSON.stringify({
+    ...result,
+    // Its own run to warm up is as the others by now.
+    streamed: before && {
+      runs: repeats + 1,
+      ...{ seconds, bytes: after.bytes, bytesRead: gained("bytesRead"), hitRate: gained("there") / gained("asked") },
+      stalledSeconds: (sum(after.stalled) - sum(before.stalled)) / 1000,
+    },
+  }),
+);
+await model.close();
