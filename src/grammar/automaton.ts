@@ -1,5 +1,5 @@
 import { GrokError } from "../errors.ts";
-import { createDerivatives, type Derivatives } from "./derivatives.ts";
+import { type Allowance, createDerivatives, type Derivatives, spend } from "./derivatives.ts";
 import type { Rules } from "./expression.ts";
 
 /**
@@ -32,9 +32,12 @@ const mostLists = 1024;
 const mostStates = 1 << 15;
 const mostParts = 1 << 19;
 
-/** @throws GrokError (from any function) `unsupported` for a grammar that is read in too many ways at once */
-export function createAutomaton(rules: Rules): Automaton {
-  const derivatives = createDerivatives(rules);
+/**
+ * @param allowance what may be worked out, which the caller changes between calls
+ * @throws GrokError (from any function) `unsupported` for a grammar that is read in too many ways at once, or an allowance that is spent
+ */
+export function createAutomaton(rules: Rules, allowance: Allowance = { left: Infinity }): Automaton {
+  const derivatives = createDerivatives(rules, allowance);
   const numbers = new Map<string, number>();
   const states: (readonly number[])[] = [];
   let table = new Int32Array(256 * 64);
@@ -42,6 +45,7 @@ export function createAutomaton(rules: Rules): Automaton {
   const text: number[] = [];
 
   function stateOf(lists: readonly number[]): number {
+    spend(allowance, lists.length);
     const members = normalize(derivatives, lists);
     const key = members.join();
     let state = numbers.get(key);
@@ -60,6 +64,7 @@ export function createAutomaton(rules: Rules): Automaton {
   /** Fills in what comes after each byte. Bytes that the same edges take are one class. */
   function fillRow(state: number): void {
     const edges = states[state]!.flatMap((list) => derivatives.edges(list) as number[]);
+    spend(allowance, edges.length);
     if (table.length < 256 * (state + 1)) {
       const grown = new Int32Array(Math.max(2 * table.length, 256 * (state + 1)));
       grown.set(table);

@@ -25,6 +25,17 @@ export interface Derivatives {
   join(part: number, lists: readonly number[]): number;
 }
 
+/** What may still be worked out, in edges that are looked at: about half a microsecond each. */
+export interface Allowance {
+  left: number;
+}
+
+/** @throws GrokError `unsupported` where more is asked for than there is */
+export function spend(allowance: Allowance, edges: number): void {
+  allowance.left -= edges;
+  if (allowance.left < 0) throw new GrokError("unsupported", "the grammar takes too long to follow");
+}
+
 /** The list of nothing more. */
 const end = 0;
 
@@ -54,8 +65,12 @@ function tooEntangled(): never {
   throw new GrokError("unsupported", message);
 }
 
-/** @throws GrokError (from any function) `unsupported` for a rule that begins with itself, or conditions that are too entangled */
-export function createDerivatives({ bodies, names }: Rules): Derivatives {
+/**
+ * @param allowance what may be worked out; without end where the caller bounds it in another way
+ * @throws GrokError (from any function) `unsupported` for a rule that begins with itself, conditions that are too entangled, or an
+ * allowance that is spent
+ */
+export function createDerivatives({ bodies, names }: Rules, allowance: Allowance = { left: Infinity }): Derivatives {
   const sets: Uint32Array[] = [];
   const setNumbers = new Map<string, number>();
   const parts: Part[] = [];
@@ -107,6 +122,7 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
     if (rest === end) return list;
     const before: number[] = [];
     for (; list !== end; list = tails[list]!) before.push(heads[list]!);
+    spend(allowance, before.length);
     for (let i = before.length - 1; i >= 0; i--) rest = listOf(before[i]!, rest);
     return rest;
   }
@@ -237,6 +253,7 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
       for (const edge of thenAll(first.edges, rest)) edges.push(edge);
       mayBeEmpty = first.mayBeEmpty;
     }
+    spend(allowance, edges.length);
     const found = { mayBeEmpty, edges: unique(edges) };
     ofLists[list] = found;
     return found;
@@ -265,6 +282,7 @@ export function createDerivatives({ bodies, names }: Rules): Derivatives {
   function edgesOfBoth(a: readonly number[], b: readonly number[]): number[] {
     const edges: number[] = [];
     pairs += a.length * b.length;
+    spend(allowance, a.length * b.length);
     if (pairs > mostPairs) tooEntangled();
     for (let i = 0; i < a.length; i += 2) {
       for (let j = 0; j < b.length; j += 2) {

@@ -14,7 +14,7 @@ export interface TokenGrammar {
 export interface Matcher {
   /**
    * A bit for each token that may come, in words of 32, the lowest first; not to be changed.
-   * @throws GrokError `unsupported` where no token says what has to come, or the grammar can be read in too many ways
+   * @throws GrokError `unsupported` where no token says what has to come, or the grammar can be read in too many ways, or takes too long
    */
   allowed(): Uint32Array;
   /** Takes a token that is allowed. Whether nothing may come after it. */
@@ -25,6 +25,13 @@ export interface Matcher {
 
 /** Bytes of masks that are kept for one grammar. */
 const mostMaskBytes = 2 ** 25;
+/**
+ * What a text may have worked out, in edges of its grammar: so much at first, which is about a second, and for each token a thousandth of
+ * it, up to as much again. Objects of 500 members that may all be left out take most of it, other schemas a hundredth; all other texts
+ * wait for what is worked out.
+ */
+const mostWork = 2 ** 21;
+const workPerToken = mostWork / 1000;
 /** States at which a machine is made anew, and what is left of texts read again. */
 const manyStates = 1 << 13;
 
@@ -37,7 +44,8 @@ export function createTokenGrammar(
   { trie, words, addTexts }: Vocabulary,
   endTokens: readonly number[],
 ): TokenGrammar {
-  let automaton = createAutomaton(rules);
+  const allowance = { left: Infinity };
+  let automaton = createAutomaton(rules, allowance);
   let age = 0;
   const mostMasks = Math.max(16, Math.floor(mostMaskBytes / 4 / words));
   const masks = new Map<number, Uint32Array>();
@@ -124,13 +132,22 @@ export function createTokenGrammar(
   /** A machine that has grown is made anew: texts under way are then read again. */
   function renewWhenLarge(): void {
     if (automaton.size() < manyStates) return;
-    automaton = createAutomaton(rules);
+    automaton = createAutomaton(rules, allowance);
     masks.clear();
     age++;
   }
 
-  /** @param state what a machine of the age `readAt` had come to after the tokens */
-  function createMatcher(afterText: boolean, tokens: number[], state: number, readAt: number): Matcher {
+  /**
+   * @param state what a machine of the age `readAt` had come to after the tokens
+   * @param work what the text may still have worked out
+   */
+  function createMatcher(
+    afterText: boolean,
+    tokens: number[],
+    state: number,
+    readAt: number,
+    work = mostWork,
+  ): Matcher {
     const isFirst = () => tokens.length === 0 && !afterText && trie.losesSpace;
 
     function read(token: number): void {
@@ -149,17 +166,27 @@ export function createTokenGrammar(
       for (const token of tokens.splice(0)) read(token);
     }
 
+    /** What has been read before is read again for nothing: it was paid for. */
+    function paid<T>(act: () => T): T {
+      catchUp();
+      allowance.left = work;
+      try {
+        return act();
+      } finally {
+        work = allowance.left;
+        allowance.left = Infinity;
+      }
+    }
+
     return {
-      allowed() {
-        catchUp();
-        return maskOf(state, isFirst());
-      },
-      accept(token) {
-        catchUp();
-        read(token);
-        return automaton.mustEnd(state);
-      },
-      fork: () => createMatcher(afterText, [...tokens], state, readAt),
+      allowed: () => paid(() => maskOf(state, isFirst())),
+      accept: (token) =>
+        paid(() => {
+          read(token);
+          allowance.left = Math.min(mostWork, allowance.left + workPerToken);
+          return automaton.mustEnd(state);
+        }),
+      fork: () => createMatcher(afterText, [...tokens], state, readAt, work),
     };
   }
 
