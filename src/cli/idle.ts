@@ -56,6 +56,7 @@ const rules: Readonly<Record<string, readonly IdleRule[]>> = {
   tokenize: [beside(["model"], "tokenizer", (tokenizer) => tokenizer !== undefined)],
   logits: [computing],
   perplexity: [computing],
+  eval: [computing],
   bench: [computing],
   train: [beside(["resume", "type"], "budget", (budget) => budget !== undefined), computing],
   finetune: [

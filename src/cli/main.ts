@@ -88,6 +88,7 @@ const commands = {
   imatrix: async () => (await import("./commands/imatrix.ts")).addImatrix,
   compare: async () => (await import("./commands/compare.ts")).addCompare,
   perplexity: async () => (await import("./commands/perplexity.ts")).addPerplexity,
+  eval: async () => (await import("./commands/eval.ts")).addEval,
   serve: async () => (await import("./commands/serve.ts")).addServe,
   bench: async () => (await import("./commands/bench.ts")).addBench,
   doctor: async () => (await import("./commands/doctor.ts")).addDoctor,

@@ -30,6 +30,7 @@ const flow = [
   "verify",
   "plan",
   "train",
+  "tasks",
   "server",
   "index",
   "cli",

@@ -1,0 +1,123 @@
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Command } from "commander";
+import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { counted } from "../../errors.ts";
+import { evaluate, type TaskResult } from "../../tasks/evaluate.ts";
+import type { Figure } from "../../tasks/scores.ts";
+import { listTasks, openTask } from "../../tasks/task.ts";
+import { usageError } from "../exit.ts";
+import { catchInterrupt } from "../interrupt.ts";
+import { type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addSettings, pick } from "../settings.ts";
+import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
+import { integer, path } from "../values.ts";
+
+interface EvalCommandOptions extends ModelOptions {
+  readonly data?: string;
+  readonly shots?: number;
+  readonly limit?: number;
+  readonly records?: string;
+  readonly list?: true;
+  readonly json?: true;
+}
+
+export function addEval(program: Command): void {
+  const command = program
+    .command("eval")
+    .description("What a model scores on tasks with known answers; prompts and scores are lm-evaluation-harness's.")
+    .argument("[tasks]", "names with commas between them, or files of tasks of your own (.json)")
+    .option("-d, --data <folder>", "where the tasks' data are", path())
+    .option("--shots <n>", "answered questions in front of each (default: 0)", integer(0, 1000))
+    .option("--limit <n>", "ask only the first n questions of each task", integer(1))
+    .option("--records <file>", "keep each question's record (JSON lines), and go on from those that are there", path())
+    .option("--list", "say which tasks there are, which have their data, and where to get the others'")
+    .option("--json", "print one JSON document");
+  addSettings(command, ["model", "context", "backend", "threads", "isa", "kvType", "memory"]);
+  command.action((tasks: string | undefined, options: EvalCommandOptions) =>
+    options.list ? list(options) : run(tasks, options),
+  );
+}
+
+function list({ data, json }: EvalCommandOptions): void {
+  const tasks = listTasks().map((name) => {
+    const { about, like, metrics, data: file, source, note } = openTask(name);
+    return {
+      name,
+      about,
+      like,
+      metrics,
+      file,
+      source,
+      note,
+      there: data !== undefined && existsSync(join(data, file)),
+    };
+  });
+  if (json) {
+    process.stdout.write(`${jsonDocument(tasks)}\n`);
+    return;
+  }
+  process.stdout.write(
+    table(tasks.map(({ name, about, there }) => [name, there ? "there" : "missing", escapeLine(about)])),
+  );
+  const missing = tasks.filter(({ there }) => !there);
+  if (missing.length === 0) return;
+  const where = data === undefined ? "the folder that --data names" : escapeLine(data);
+  process.stdout.write(`\nWhat is missing belongs into ${where}:\n`);
+  for (const { file, source, note } of missing) {
+    process.stdout.write(`${file}\n  from ${source}\n${note === undefined ? "" : `  ${note}\n`}`);
+  }
+}
+
+async function run(given: string | undefined, options: EvalCommandOptions): Promise<void> {
+  if (given === undefined) throw usageError("no task: name some, such as piqa,hellaswag; --list says which there are");
+  const { data, records, json } = options;
+  if (data === undefined) throw usageError("no data: --data names their folder; --list says what belongs into it");
+  const tasks = given.split(",").map((name) => name.trim());
+  const file = requireModel(options);
+  if (records !== undefined) {
+    refuseOwnFiles(records, modelFiles(file), "the model");
+    refuseOwnFiles(
+      records,
+      tasks.map((name) => join(data, openTask(name).data)),
+      "a task's data",
+    );
+  }
+  using interrupt = catchInterrupt();
+  await using model = await openModel(file, options);
+  warnOfModel(model);
+  const progress = createProgress(process.stderr, process.env);
+  const start = performance.now();
+  let began = { task: "", at: start };
+  try {
+    const results = await evaluate(model, tasks, {
+      ...{ data, ...pick(options, ["shots", "limit", "records"]) },
+      signal: interrupt.signal,
+      onProgress({ task, done, questions, kept }) {
+        if (task !== began.task) began = { task, at: performance.now() };
+        const left = ((performance.now() - began.at) / 1000 / (done - kept)) * (questions - done);
+        progress.show(`${task}  question ${done} of ${questions}  ${formatSeconds(left)} left`);
+      },
+    });
+    progress.clear();
+    const seconds = (performance.now() - start) / 1000;
+    if (json) process.stdout.write(`${jsonDocument({ model: file, data, results, seconds })}\n`);
+    else process.stdout.write(render(file, results, seconds));
+  } finally {
+    progress.clear();
+  }
+}
+
+function render(file: string, results: readonly TaskResult[], seconds: number): string {
+  const rows = results.flatMap(({ task, shots, questions, guessing, metrics }) =>
+    Object.entries(metrics).map(([metric, { value, error }]: [string, Figure]) => [
+      ...[escapeLine(task), metric, value.toFixed(4), `± ${error.toFixed(4)}`, String(questions), String(shots)],
+      guessing === undefined ? "" : guessing.toFixed(2),
+    ]),
+  );
+  const cut = results.reduce((sum, { truncated }) => sum + truncated, 0);
+  return `${escapeLine(basename(file))}, ${formatSeconds(seconds)}
+${table([["task", "metric", "value", "error", "questions", "shots", "guessing"], ...rows], [2, 4, 5, 6])}${
+  cut === 0 ? "" : `${counted(cut, "question")} did not fit the model's context: their beginnings were left out\n`
+}`;
+}

@@ -1,0 +1,176 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { loadModel } from "../generate/load.ts";
+import { evaluate } from "./evaluate.ts";
+import type { QuestionRecord } from "./records.ts";
+import { encodePair } from "./tokens.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "grok1-evaluate-"));
+const path = join(import.meta.dirname, "../../test/vectors/models/llama.gguf");
+const model = await loadModel(path, { backend: "reference" });
+afterAll(async () => {
+  await model.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const write = (name: string, text: string) => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+const common = { about: "a test", source: "nowhere", context: "{{q}}" };
+const choice = write(
+  "choice.json",
+  JSON.stringify({
+    ...{ ...common, name: "choice", data: "choice.jsonl", metrics: ["acc", "acc_norm"] },
+    ...{ choices: "c", continuation: "{{choice}}", answer: "a" },
+  }),
+);
+const cloze = write(
+  "cloze.json",
+  JSON.stringify({
+    ...{ ...common, name: "cloze", data: "choice.jsonl", metrics: ["acc", "perplexity"], continuation: " {{end}}" },
+  }),
+);
+// More than are scored together.
+const words = ["cat", "dog", "the old house", "a", "Zoë"];
+const rows = Array.from({ length: 70 }, (_, i) => ({
+  q: `The ${words[i % 5]} ${i % 7}`,
+  ...{ c: [words[i % 4], words[(i + 1) % 5], `${i}`].slice(0, 2 + (i % 2)), a: i % 2, end: words[i % 3] },
+}));
+write("choice.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+const options = { data: folder };
+const linesOf = (file: string) => readFileSync(file, "utf8").split("\n").slice(0, -1);
+const recordsOf = (file: string) =>
+  linesOf(file)
+    .map((line) => JSON.parse(line) as Partial<QuestionRecord>)
+    .filter(({ question }) => question !== undefined) as QuestionRecord[];
+
+describe("evaluate", () => {
+  it("has each continuation's log-likelihood as it is by itself, and the same figures whatever is computed together", async () => {
+    const file = join(folder, "together.jsonl");
+    const [of, words] = await evaluate(model, [choice, cloze], { ...options, records: file });
+    const records = recordsOf(file);
+    expect(records).toHaveLength(140);
+    for (const { task, question, logprobs } of records) {
+      const { q, c, end } = rows[question]!;
+      const continuations = task === "choice" ? c : [end];
+      for (const [i, continuation] of continuations.entries()) {
+        const { tokens, from } = encodePair(model.tokenizer, { context: q, continuation: ` ${continuation}` }, 64);
+        const alone = await model.logprobs(tokens, { from });
+        expect(logprobs[i]).toBe(alone.reduce((sum, value) => sum + value, 0));
+      }
+    }
+    const right = records.filter(({ task, scores }) => task === "choice" && scores.acc === 1).length;
+    const p = right / 70;
+    expect(of!.metrics.acc!.value).toBeCloseTo(p, 12);
+    expect(of!.metrics.acc!.error).toBeCloseTo(Math.sqrt((p * (1 - p)) / 69), 12);
+    expect(of).toMatchObject({ task: "choice", questions: 70, available: 70, shots: 0, truncated: 0 });
+    expect(of!.guessing).toBeCloseTo((35 / 2 + 35 / 3) / 70, 12);
+    const mean =
+      records.filter(({ task }) => task === "cloze").reduce((sum, { logprobs }) => sum + logprobs[0]!, 0) / 70;
+    expect(words!.metrics.perplexity!.value).toBeCloseTo(Math.exp(-mean), 6);
+    expect(words!.guessing).toBeUndefined();
+  });
+
+  it("goes on from an interruption, wherever it came, to the same records and figures", async () => {
+    const file = join(folder, "whole.jsonl");
+    const expected = await evaluate(model, [choice], { ...options, records: file });
+    const whole = readFileSync(file, "utf8");
+    const stopped = join(folder, "stopped.jsonl");
+    const controller = new AbortController();
+    const running = evaluate(model, [choice], {
+      ...{ ...options, records: stopped, signal: controller.signal },
+      onProgress: ({ done }) => done === 10 && controller.abort(),
+    });
+    await expect(running).rejects.toMatchObject({ code: "cancelled" });
+    expect(recordsOf(stopped).length).toBeGreaterThanOrEqual(10);
+    expect(recordsOf(stopped).length).toBeLessThan(70);
+    // A line that was cut off half-way.
+    writeFileSync(stopped, '{"task":"choi', { flag: "a" });
+    let first: unknown;
+    const again = await evaluate(model, [choice], {
+      ...{ ...options, records: stopped },
+      onProgress(progress) {
+        first ??= progress;
+      },
+    });
+    expect(again).toEqual(expected);
+    expect(first).toMatchObject({ questions: 70 });
+    expect((first as { kept: number }).kept).toBeGreaterThanOrEqual(10);
+    expect(readFileSync(stopped, "utf8")).toBe(whole);
+    // All is there: nothing is asked.
+    const none = await evaluate(model, [choice], { ...options, records: stopped, onProgress: () => expect.fail() });
+    expect(none).toEqual(expected);
+    const few = await evaluate(model, [choice], { ...options, records: stopped, limit: 7 });
+    expect(few).toEqual(await evaluate(model, [choice], { ...options, limit: 7 }));
+    expect(readFileSync(stopped, "utf8")).toBe(whole);
+  });
+
+  it("refuses records of something else, and leaves them as they are", async () => {
+    const file = join(folder, "other.jsonl");
+    await evaluate(model, [choice], { ...options, records: file, limit: 3 });
+    const asked = (changes: object) => evaluate(model, [choice], { ...options, records: file, limit: 3, ...changes });
+    const text = readFileSync(file, "utf8");
+    await expect(asked({ shots: 1 })).rejects.toThrow(/other\.jsonl: the records of choice are of other questions/);
+    const lines = linesOf(file);
+    const damage = async (line: number, content: string, message: RegExp) => {
+      writeFileSync(file, lines.map((old, i) => `${i === line - 1 ? content : old}\n`).join(""));
+      const damaged = readFileSync(file, "utf8");
+      await expect(asked({})).rejects.toThrow(message);
+      expect(readFileSync(file, "utf8")).toBe(damaged);
+    };
+    await damage(1, lines[0]!.replace(/"model":"./, '"model":"x'), /other\.jsonl: the records are of another model/);
+    await damage(1, "{}", /line 1: expected the head/);
+    await damage(2, lines[2]!, /line 2: expected a question's record/);
+    await damage(4, "nonsense", /line 4: expected a JSON object/);
+    await damage(4, '{"task":"choice","question":1}', /question 1: the record is not whole/);
+    writeFileSync(file, "somebody's notes");
+    await expect(asked({})).rejects.toThrow(/line 1: expected the head/);
+    expect(readFileSync(file, "utf8")).toBe("somebody's notes");
+    writeFileSync(file, text);
+    await expect(asked({})).resolves.toHaveLength(1);
+  });
+
+  it("refuses arguments that are none", async () => {
+    await expect(evaluate(model, [], options)).rejects.toThrow(/tasks is empty/);
+    await expect(evaluate(model, [choice], { data: "" })).rejects.toThrow(/data is empty/);
+    await expect(evaluate(model, [choice], { ...options, shots: -1 })).rejects.toThrow(/shots is -1/);
+    await expect(evaluate(model, [choice], { ...options, limit: 0 })).rejects.toThrow(/limit is 0/);
+    await expect(evaluate(model, [choice], { ...options, batch: 3 } as never)).rejects.toThrow(
+      /there is no option batch/,
+    );
+  });
+});
+
+describe("encodePair", () => {
+  const { tokenizer } = model;
+  const encode = (text: string) => [...tokenizer.encode(text, { bos: tokenizer.addBos })];
+
+  it("gives a context as many tokens as it has by itself, and its last spaces to the continuation", () => {
+    const whole = encode("The cat  sat");
+    const plain = encodePair(tokenizer, { context: "The cat", continuation: "  sat" }, 64);
+    expect([...plain.tokens]).toEqual(whole);
+    expect(plain.from).toBe(encode("The cat").length);
+    expect(encodePair(tokenizer, { context: "The cat \u00a0\n", continuation: "sat" }, 64).from).toBe(plain.from);
+    // What Python's rstrip leaves, though JavaScript's trimEnd would not.
+    const { from } = encodePair(tokenizer, { context: "The cat\ufeff", continuation: " sat" }, 64);
+    expect(from).toBe(encode("The cat\ufeff").length);
+  });
+
+  it("begins with the token that begins texts where there is no context", () => {
+    const { tokens, from } = encodePair(tokenizer, { context: "", continuation: " sat" }, 64);
+    expect([...tokens]).toEqual([tokenizer.bos ?? tokenizer.eos, ...tokenizer.encode(" sat")]);
+    expect(from).toBe(1);
+  });
+
+  it("leaves out the beginning of what does not fit, never of the continuation", () => {
+    const pair = { context: "The cat sat on the mat", continuation: " and slept" };
+    const { tokens, from } = encodePair(tokenizer, pair, 64);
+    const cut = encodePair(tokenizer, pair, tokens.length - 2);
+    expect([...cut.tokens]).toEqual([...tokens.subarray(2)]);
+    expect(cut).toMatchObject({ from: from - 2, truncated: true });
+    expect(() => encodePair(tokenizer, pair, tokens.length - from)).toThrow(/the continuation has \d+ tokens/);
+  });
+});

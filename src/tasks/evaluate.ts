@@ -1,0 +1,192 @@
+import { createHash } from "node:crypto";
+import { identify } from "../bytes/file-identity.ts";
+import { GrokError } from "../errors.ts";
+import { openGguf } from "../formats/gguf/file.ts";
+import type { LanguageModel } from "../generate/types.ts";
+import { checkList, checkNames, checkText, checkTexts, checkWhole } from "../options.ts";
+import { type Question, readQuestions } from "./questions.ts";
+import { noRecords, openRecords, type QuestionRecord, type Records } from "./records.ts";
+import { type Figure, scoreQuestion, summarize } from "./scores.ts";
+import { type Metric, openTask, type Task } from "./task.ts";
+import { type EncodedPair, encodePair } from "./tokens.ts";
+
+export interface EvaluateOptions {
+  /** Folder of the tasks' data. */
+  readonly data: string;
+  /** Answered questions in front of each. Default 0. */
+  readonly shots?: number;
+  /** Most questions of each task, the first ones. Default: all. */
+  readonly limit?: number;
+  /**
+   * File that keeps each question's record, a JSON line each. Where there is one of the same model, tasks and data, what is in it is not
+   * computed again.
+   */
+  readonly records?: string;
+  readonly signal?: AbortSignal;
+  /** Told after each question: of the one task, how many are done, those of an earlier run with them. */
+  readonly onProgress?: (progress: EvaluateProgress) => void;
+}
+
+export interface EvaluateProgress {
+  readonly task: string;
+  readonly done: number;
+  readonly questions: number;
+  /** Of `done`, those that the file of records had. */
+  readonly kept: number;
+}
+
+export interface TaskResult {
+  readonly task: string;
+  readonly shots: number;
+  /** How many were asked, and how many the data have. */
+  readonly questions: number;
+  readonly available: number;
+  readonly metrics: Readonly<Partial<Record<Metric, Figure>>>;
+  /** What guessing would have of `acc`; undefined where there are no choices. */
+  readonly guessing: number | undefined;
+  /** Questions whose beginning did not fit the model's context. */
+  readonly truncated: number;
+}
+
+const optionNames = Object.keys({
+  ...{ data: true, shots: true, limit: true, records: true, signal: true, onProgress: true },
+} satisfies Record<keyof EvaluateOptions, true>);
+
+/** Questions that are scored together: enough to fill passes, and little is lost with an interruption. */
+const batchQuestions = 64;
+
+/**
+ * What a model scores on tasks with known answers, by the log-likelihood of each choice: prompts and scores are those of
+ * lm-evaluation-harness. The figures do not depend on what is computed together.
+ *
+ * @param tasks names of the package's tasks, or files of further ones (`*.json`).
+ * @throws GrokError `argument`; `io` and `format` naming the file and the line; `capacity`; `cancelled`.
+ */
+export async function evaluate(
+  model: LanguageModel,
+  tasks: readonly string[],
+  options: EvaluateOptions,
+): Promise<readonly TaskResult[]> {
+  checkNames("evaluate", options, optionNames);
+  const { data, shots = 0, limit = Number.MAX_SAFE_INTEGER, records: path } = options;
+  checkList("tasks", tasks);
+  checkTexts("tasks", tasks);
+  checkText("data", data);
+  checkWhole("shots", shots, 0, 1000);
+  checkWhole("limit", limit, 1, Number.MAX_SAFE_INTEGER);
+  if (path !== undefined) checkText("records", path);
+  // All of them first: what is wrong with the last one is known before the first has taken an hour.
+  const asked = [...new Set(tasks)].map((name) => {
+    const task = openTask(name);
+    const { list, key } = readQuestions(task, data, shots);
+    return { task, key, available: list.length, questions: list.slice(0, limit) };
+  });
+  const names = asked.map(({ task }) => task.name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new GrokError("argument", `tasks: two are called ${twice}`, { option: "tasks" });
+  const records = path === undefined ? noRecords : openRecords(path, computedBy(model));
+  try {
+    const results: TaskResult[] = [];
+    for (const { task, key, available, questions } of asked) {
+      const of = await answerAll(model, task, questions, key, records, options);
+      results.push({
+        ...{ task: task.name, shots, questions: of.length, available },
+        metrics: Object.fromEntries(
+          task.metrics.map((metric) => [
+            metric,
+            summarize(
+              metric,
+              of.map(({ scores }) => scores),
+            ),
+          ]),
+        ),
+        guessing: task.choices === undefined ? undefined : meanOf(questions.map(({ pairs }) => 1 / pairs.length)),
+        truncated: of.filter(({ truncated }) => truncated).length,
+      });
+    }
+    return results;
+  } finally {
+    records.close();
+  }
+}
+
+/** Records of all questions, in their order; those that are kept already are not computed. */
+async function answerAll(
+  model: LanguageModel,
+  task: Task,
+  questions: readonly Question[],
+  key: string,
+  records: Records,
+  { signal, onProgress }: EvaluateOptions,
+): Promise<readonly QuestionRecord[]> {
+  const known = new Map(records.begin(task.name, key, task.metrics));
+  const open = [...questions.keys()].filter((index) => !known.has(index));
+  const kept = questions.length - open.length;
+  let done = kept;
+  for (let start = 0; start < open.length; start += batchQuestions) {
+    const batch = open.slice(start, start + batchQuestions).map((index) => {
+      const question = questions[index]!;
+      return { index, question, texts: encodeQuestion(model, question) };
+    });
+    /** Written in the questions' order, whichever is done first. */
+    const early = new Map<number, QuestionRecord>();
+    let next = 0;
+    const places = batch.flatMap(({ texts }, at) => texts.map((_, choice) => ({ at, choice })));
+    const answers = batch.map(({ texts }) => ({
+      logprobs: new Array<number>(texts.length),
+      greedy: true,
+      left: texts.length,
+    }));
+    await model.score(
+      batch.flatMap(({ texts }) => texts),
+      {
+        // Only who has no choices asks what the model would have said itself.
+        ...(task.choices === undefined && { top: 1 }),
+        ...(signal && { signal }),
+        onScored(text, logprobs, top) {
+          const { at, choice } = places[text]!;
+          const { index, question, texts } = batch[at]!;
+          const answer = answers[at]!;
+          answer.logprobs[choice] = logprobs.reduce((sum, value) => sum + value, 0);
+          const { tokens, from } = texts[choice]!;
+          if (task.choices === undefined) answer.greedy = top.every(([best], i) => best?.token === tokens[from + i]);
+          if (--answer.left > 0) return;
+          early.set(at, {
+            ...{ task: task.name, question: index, line: question.row.line, answer: question.answer },
+            logprobs: answer.logprobs,
+            scores: scoreQuestion(task.metrics, question, answer),
+            truncated: texts.some(({ truncated }) => truncated),
+          });
+          for (let record = early.get(next); record !== undefined; record = early.get(++next)) {
+            known.set(record.question, record);
+            records.add(record);
+            onProgress?.({ task: task.name, done: ++done, questions: questions.length, kept });
+          }
+        },
+      },
+    );
+  }
+  return [...questions.keys()].map((index) => known.get(index)!);
+}
+
+function encodeQuestion(model: LanguageModel, { pairs, row }: Question): readonly EncodedPair[] {
+  try {
+    return pairs.map((pair) => encodePair(model.tokenizer, pair, model.info.contextLength));
+  } catch (error) {
+    if (!(error instanceof GrokError)) throw error;
+    throw new GrokError(error.code, `${row.path}: line ${row.line}: ${error.message}`, error.details, error);
+  }
+}
+
+/** What values follow from beside the questions: the model's files, and with what they are computed. */
+function computedBy({ path, info }: LanguageModel): string {
+  const file = openGguf(path);
+  file.close();
+  const { backend, isa, kvType, contextLength, adapters } = info;
+  const how = JSON.stringify({ model: identify(file.paths), backend, isa, kvType, contextLength, adapters });
+  return createHash("sha256").update(how).digest("hex");
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,59 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { folder, grok1, models } from "./grok1.ts";
+
+const task = join(folder, "capitals.json");
+writeFileSync(
+  task,
+  JSON.stringify({
+    ...{ name: "capitals", about: "capitals", data: "capitals.jsonl", source: "https://example.org/capitals" },
+    ...{ context: "{{q}}", choices: "c", continuation: "{{choice}}", answer: "a", metrics: ["acc", "acc_norm"] },
+  }),
+);
+const rows = ["Lima", "Rome", "Oslo", "Cairo"].map((city, i) => ({ q: `Country ${i}:`, c: [city, "none"], a: i % 2 }));
+writeFileSync(join(folder, "capitals.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+const evaluate = (...args: readonly string[]) =>
+  grok1(["eval", ...args, "-m", join(models, "llama.gguf"), "--backend", "reference"]);
+
+describe("eval", () => {
+  it("prints a table or one document, the same from a file of records", async () => {
+    const records = join(folder, "records.jsonl");
+    const args = [task, "--data", folder, "--records", records];
+    const json = await evaluate(...args, "--json");
+    expect(json).toMatchObject({ status: 0, stderr: "" });
+    const { results } = JSON.parse(json.stdout);
+    expect(results).toMatchObject([
+      { task: "capitals", questions: 4, available: 4, shots: 0, guessing: 0.5, truncated: 0 },
+    ]);
+    expect(readFileSync(records, "utf8").trimEnd().split("\n")).toHaveLength(6);
+    const text = await evaluate(...args);
+    const { value, error } = results[0].metrics.acc;
+    expect(text.stdout).toMatch(new RegExp(`capitals +acc +${value.toFixed(4)} +± ${error.toFixed(4)} +4 +0 +0\\.50`));
+  });
+
+  it("--list says what is there, what is missing and where to get it", async () => {
+    const { status, stdout } = await grok1(["eval", "--list", "--data", folder]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^piqa +missing +physical common sense/m);
+    expect(stdout).toMatch(/^commonsense\/piqa\.jsonl\n {2}from https:\/\/\S+piqa\.jsonl$/m);
+    const { stdout: json } = await grok1(["eval", "--list", "--json"]);
+    expect(JSON.parse(json)).toContainEqual(expect.objectContaining({ name: "piqa", there: false }));
+  });
+
+  it("says what is wrong in a line", async () => {
+    const cases: readonly (readonly [args: readonly string[], status: number, message: RegExp])[] = [
+      [[], 2, /^grok1: no task: name some/],
+      [["piqa"], 2, /^grok1: no data: --data names their folder/],
+      [["piqqa", "--data", folder], 2, /^grok1: there is no task "piqqa", did you mean piqa\?/],
+      [["piqa", "--data", folder], 1, /piqa\.jsonl: cannot open: no such file or folder/],
+      [[task, "--data", folder, "--shots", "4"], 2, /--shots is 4, and .*capitals\.jsonl has 4 questions/],
+      [[task, "--data", folder, "--records", join(folder, "capitals.jsonl")], 2, /capitals\.jsonl: is a task's data/],
+    ];
+    const outcomes = await Promise.all(cases.map(([args]) => evaluate(...args)));
+    for (const [i, [, status, message]] of cases.entries()) {
+      expect(outcomes[i]!.stderr).toMatch(message);
+      expect(outcomes[i]).toMatchObject({ status, stdout: "" });
+    }
+  });
+});
