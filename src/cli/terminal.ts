@@ -109,6 +109,12 @@ export function formatBytes(bytes: number): string {
   return unit === 0 ? `${bytes} bytes` : `${value.toPrecision(3)} ${units[unit]}`;
 }
 
+/** Tokens a second: 1776.2 → "1776", 4.04 → "4.0". */
+export function formatSpeed(tokens: number): string {
+  if (!Number.isFinite(tokens)) return "?";
+  return tokens >= 100 ? String(Math.round(tokens)) : tokens.toPrecision(2);
+}
+
 /** 134515008 → "134.5 M". */
 export function formatCount(count: number): string {
   const units = ["", " k", " M", " B", " T"];

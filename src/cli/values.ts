@@ -111,6 +111,16 @@ export function size(): Reader<number> {
   };
 }
 
+/** "7GB", "500MB/s", "3.5G": bytes a second above 0, by powers of 1000, as drives and memory are sold. */
+export function rate(): Reader<number> {
+  return (value) => {
+    const [, count, unit] = /^(\d+(?:\.\d+)?)([KMGT])B?(?:\/s)?$/i.exec(value.trim()) ?? [];
+    const bytes = Number(count) * 1000 ** ("KMGT".indexOf(unit?.toUpperCase() ?? "") + 1);
+    if (!(bytes > 0)) throw new InvalidArgumentError("Expected bytes a second such as 500MB or 7GB.");
+    return bytes;
+  };
+}
+
 /** A repeatable `FILE[:SCALE]`. A colon that no number follows belongs to the file's name. */
 export function adapterList(): (
   text: string,

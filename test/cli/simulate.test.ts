@@ -29,7 +29,10 @@ it("a recorded trace is replayed for any memory, and knowing the future is best"
     expect(middle).toBeGreaterThan(all!);
     expect(readOf("optimum")[0]).toBeLessThan(small!);
   }
-  const { stdout: text } = await grok1(["simulate", trace]);
+  const { stdout: text } = await grok1(["simulate", trace, "--drive", "1GB,500MB/s"]);
+  // As drives are sold, beside memory as memory is.
+  expect(text).toMatch(/ 1\.00 GB\/s .* 500 MB\/s /s);
+  expect(text).not.toMatch(/\de\+/);
   expect(text).toContain("mixtral.gguf: 2 layers of 6 experts");
   expect(text).toMatch(/memory .*hits .*tokens\/s/);
 });
@@ -47,4 +50,11 @@ it("what is no trace, and a trace over the model, are refused", async () => {
   });
   expect(await grok1(["simulate", trace, "--skip", "1000"])).toMatchObject({ status: 2 });
   expect(await grok1(["simulate", trace, "--experts", "x"])).toMatchObject({ status: 2 });
+  expect(await grok1(["simulate", trace, "--drive", "0GB"])).toMatchObject({ status: 2 });
+  const empty = join(folder, "empty.jsonl");
+  writeFileSync(empty, `${readFileSync(trace, "utf8").split("\n")[0]}\n`);
+  expect(await grok1(["simulate", empty])).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("empty.jsonl: has no pass"),
+  });
 });

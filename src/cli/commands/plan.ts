@@ -7,7 +7,16 @@ import { type ModelPlan, planModel } from "../../plan/plan-model.ts";
 import { hubPlaces } from "../hub-places.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addSettings, pick } from "../settings.ts";
-import { bold, createProgress, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
+import {
+  bold,
+  createProgress,
+  escapeLine,
+  formatBytes,
+  formatSpeed,
+  hasColor,
+  jsonDocument,
+  table,
+} from "../terminal.ts";
 import { expandHome, path } from "../values.ts";
 
 interface PlanCommandOptions {
@@ -81,7 +90,7 @@ function render(found: ModelPlan, here: boolean): string {
     parts.push(
       gain < 1.05 && best.prefill < 1.05 * recommended.estimate.prefill
         ? "nothing single would make it much faster\n"
-        : `what would help most: ${best.what}: ${speed(best.prefill)} and ${speed(best.decode)} tokens/s\n`,
+        : `what would help most: ${best.what}: ${formatSpeed(best.prefill)} and ${formatSpeed(best.decode)} tokens/s\n`,
     );
   }
   return parts.join("");
@@ -119,11 +128,6 @@ function cells({ quantization, bits, estimate }: PlanRow, chosen: boolean): stri
   const { size, inMemory, onDisk, prefill, decode, decodeLimit } = estimate;
   return [
     ...[chosen ? "*" : "", quantization, bits.toFixed(2), formatBytes(size), "0", formatBytes(Math.round(inMemory))],
-    ...[onDisk > 0 ? formatBytes(Math.round(onDisk)) : "0", speed(prefill), speed(decode), decodeLimit],
+    ...[onDisk > 0 ? formatBytes(Math.round(onDisk)) : "0", formatSpeed(prefill), formatSpeed(decode), decodeLimit],
   ];
-}
-
-function speed(tokens: number): string {
-  if (!Number.isFinite(tokens)) return "?";
-  return tokens >= 100 ? String(Math.round(tokens)) : tokens.toPrecision(2);
 }

@@ -1,11 +1,12 @@
 import { type Command, Option } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
+import { GrokError } from "../../errors.ts";
 import { keepPolicies } from "../../memory/expert-cache.ts";
 import { type SimulatedMachine, type SimulatedRun, simulate } from "../../memory/simulate.ts";
 import { parseTrace, type RoutingTrace } from "../../memory/trace.ts";
 import { usageError } from "../exit.ts";
-import { formatBytes, jsonDocument, table } from "../terminal.ts";
-import { integer, path, size } from "../values.ts";
+import { formatBytes, formatSpeed, jsonDocument, table } from "../terminal.ts";
+import { integer, path, type Reader, rate, size } from "../values.ts";
 
 interface SimulateOptions {
   readonly experts?: readonly number[];
@@ -18,8 +19,8 @@ interface SimulateOptions {
 
 const policies: readonly SimulatedMachine["policy"][] = [...keepPolicies, "optimum"];
 
-/** Sizes with commas between them. */
-const sizes = (text: string): number[] => text.split(",").map(size());
+/** Several with commas between them. */
+const several = (read: Reader<number>) => (text: string) => text.split(",").map(read);
 
 export function addSimulate(program: Command): void {
   program
@@ -30,16 +31,16 @@ export function addSimulate(program: Command): void {
       new Option(
         "--experts <sizes>",
         "memory for experts, such as 32GB,64GB (default: from a tenth of them to all)",
-      ).argParser(sizes),
+      ).argParser(several(size())),
     )
     .addOption(
-      new Option("--drive <sizes>", "bytes a second of the drive, such as 3GB,7GB")
-        .argParser(sizes)
+      new Option("--drive <rates>", "bytes a second of the drive, such as 3GB,7GB")
+        .argParser(several(rate()))
         .default([3e9], "3 GB"),
     )
     .addOption(
-      new Option("--bandwidth <size>", "bytes a second at which weights in memory are computed with")
-        .argParser(size())
+      new Option("--bandwidth <rate>", "bytes a second at which weights in memory are computed with")
+        .argParser(rate())
         .default(50e9, "50 GB"),
     )
     .option("--skip <n>", "passes at the beginning that only fill memory (default: a tenth)", integer(0))
@@ -56,6 +57,9 @@ interface Row extends SimulatedRun {
 
 function run(file: string, options: SimulateOptions): void {
   const trace = parseTrace(readTextFile(file), file);
+  if (trace.passes.length === 0) {
+    throw new GrokError("format", `${file}: has no pass: nothing was computed while it was recorded`, { path: file });
+  }
   const { drive: drives, bandwidth, ahead, skip = Math.floor(trace.passes.length / 10) } = options;
   if (skip >= trace.passes.length) {
     throw usageError(`--skip ${skip} leaves nothing of a trace of ${trace.passes.length} passes`);
@@ -102,9 +106,12 @@ function render(trace: RoutingTrace, rows: readonly Row[], skip: number): string
       formatBytes(bytesRead),
       formatBytes(bytesWasted),
       `${seconds === 0 ? 0 : ((100 * stalledSeconds) / seconds).toFixed(0)} %`,
-      tokensPerSecond.toPrecision(3),
+      formatSpeed(tokensPerSecond),
     ],
   );
   const names = ["memory", "drive", "policy", "hits", "coming", "read", "in vain", "waiting", "tokens/s"];
-  return head + table([names, ...body], [0, 1, 3, 4, 5, 6, 7, 8]);
+  const foot = passes.slice(skip).some(({ tokens }) => tokens > 1)
+    ? "\ntokens/s: of all passes, those of several tokens among them, each as fast as one of a single token that reads as much\n"
+    : "";
+  return head + table([names, ...body], [0, 1, 3, 4, 5, 6, 7, 8]) + foot;
 }
