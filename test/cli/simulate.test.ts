@@ -58,3 +58,20 @@ it("what is no trace, and a trace over the model, are refused", async () => {
     stderr: expect.stringContaining("empty.jsonl: has no pass"),
   });
 });
+
+it("whatever runs a model holds to a bound of memory", async () => {
+  const text = join(folder, "text");
+  writeFileSync(text, "some words to read, more than eight tokens of them");
+  for (const args of [
+    ["run", "-p", "a", "-n", "1"],
+    ["bench", "-p", "4", "-n", "1"],
+    ["perplexity", "--file", text, "-c", "8"],
+    ["logits", "--tokens", "5,9", "--out", join(folder, "logits.safetensors")],
+  ]) {
+    expect(await grok1([...args, "-m", model, "--memory", "1M"])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("mixtral.gguf: 0.00 GB of memory may be used, and 0.2"),
+    });
+    expect(await grok1([...args, "-m", model, "--memory", "1G"])).toMatchObject({ status: 0, stderr: "" });
+  }
+});

@@ -21,7 +21,7 @@ export function addLogits(program: Command): void {
     .requiredOption("--tokens <ids>", "token ids with commas between them: 5,300,17", tokenList())
     .requiredOption("-o, --out <path>", "safetensors file to write: tokens [n], logits [n, vocab]", path())
     .option("--layers", "also write hidden.N, router.N and experts.N of every layer N");
-  addSettings(command, ["backend", "threads"]).addOption(
+  addSettings(command, ["backend", "threads", "memory"]).addOption(
     new Option("--kv-type <type>", "element type of the key/value cache: f32 rounds nothing; f16, q8_0, q4_0")
       .argParser(choice("f32", "f16", "q8_0", "q4_0"))
       .default("f32"),

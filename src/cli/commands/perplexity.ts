@@ -30,7 +30,7 @@ export function addPerplexity(program: Command): void {
     )
     .option("--chunks <n>", "read only the first n chunks", integer(1))
     .option("--json", "print one JSON document");
-  addSettings(command, ["backend", "threads", "isa", "kvType"]);
+  addSettings(command, ["backend", "threads", "isa", "kvType", "memory"]);
   command.action((_, options: PerplexityCommandOptions) => perplexity(options));
 }
 
