@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import { programFile } from "../engine/thread/program.ts";
 import { type ErrorData, errorFromData } from "../engine/thread/protocol.ts";
 import { GrokError } from "../errors.ts";
+import { aboutGrammar } from "../grammar/about-grammar.ts";
 import type { Grammar } from "../grammar/grammar.ts";
 import type { PreparedGrammar } from "../grammar/prepared.ts";
 import { createTokenTrie, type TokenTrie } from "../grammar/token-trie.ts";
@@ -105,12 +106,6 @@ export function createGrammarCompiler(tokenizer: Tokenizer): GrammarCompiler {
       await worker?.terminate();
     },
   };
-}
-
-/** Says of an error what option it is about. */
-function aboutGrammar(error: unknown): never {
-  if (!(error instanceof GrokError) || error.code === "cancelled") throw error;
-  throw new GrokError(error.code, error.message, { ...error.details, option: "grammar" }, error);
 }
 
 function failureOf(error: Error): GrokError {

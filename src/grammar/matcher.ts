@@ -1,4 +1,5 @@
 import { GrokError } from "../errors.ts";
+import { aboutGrammar } from "./about-grammar.ts";
 import { createAutomaton, dead } from "./automaton.ts";
 import type { Rules } from "./expression.ts";
 import { longestText } from "./token-trie.ts";
@@ -169,9 +170,11 @@ export function createTokenGrammar(
     /** What has been read before is read again for nothing: it was paid for. */
     function paid<T>(act: () => T): T {
       catchUp();
-      allowance.left = work;
       try {
+        allowance.left = work;
         return act();
+      } catch (error) {
+        return aboutGrammar(error);
       } finally {
         work = allowance.left;
         allowance.left = Infinity;

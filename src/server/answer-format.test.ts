@@ -56,6 +56,15 @@ describe("OpenAI's clients", () => {
     expect(text).toBe(choices[0].message.content);
   });
 
+  it("are told that a grammar takes too long as of what they asked, and others are answered", async () => {
+    const hostile = { guided_regex: "((.?){99}){99}(.*x.*){99}" };
+    const { status, error } = await chat(hostile);
+    expect(status).toBe(400);
+    expect(error).toMatchObject({ type: "invalid_request_error", param: "grammar" });
+    expect(error.message).toContain("takes too long to follow");
+    expect((await chat({ max_tokens: 2 })).status).toBe(200);
+  });
+
   it("get any JSON object, several answers at once, and completions", async () => {
     const { choices } = await chat({ response_format: { type: "json_object" }, n: 3, max_tokens: 5 });
     for (const { message, finish_reason: reason } of choices) {
