@@ -23,7 +23,7 @@ const layerOf = (tensor: { readonly name: string }) =>
   isStack(tensor) ? Number(tensor.name.split(".")[1]) : undefined;
 
 /** A backend that keeps so many experts in memory, with its file. */
-function openStreamed(path: string, kept: number) {
+function openStreamed(path: string, kept: number, of: Addon = addon) {
   const file = openGguf(path);
   const number = (key: string) => file.metadata.number(`${file.metadata.string("general.architecture")}.${key}`);
   const [layers, experts] = [number("block_count"), number("expert_count")];
@@ -37,7 +37,7 @@ function openStreamed(path: string, kept: number) {
   );
   const cache = createExpertCache({ bytes: kept * 3 * 4096 * blocks, layers, experts });
   let limit = cache.bytes;
-  const backend = openNative(addon, { threads: 2, streaming: { cache, layerOf, limit: () => limit } });
+  const backend = openNative(of, { threads: 2, streaming: { cache, layerOf, limit: () => limit } });
   const setLimit = (bytes: number) => {
     limit = bytes;
     backend.slots!.govern();
@@ -112,10 +112,10 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
     file.close();
   });
 
-  const broken = async (spoil: (path: string) => void) => {
+  const broken = async (spoil: (path: string) => void, of?: Addon) => {
     const path = join(folder, "model.gguf");
     copyFileSync(`${models[0]}.gguf`, path);
-    const opened = openStreamed(path, 2);
+    const opened = openStreamed(path, 2, of);
     const model = bindModel(opened.ops, opened.file);
     await opened.slots.ready();
     const cache = model.kvCache({ pages: 9, pageTokens: 1, type: "f32" });
@@ -171,6 +171,38 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
     setLimit(Math.ceil(before / 2));
     expect(cache.used).toBeLessThanOrEqual(Math.ceil(before / 2));
     expect([...(await ops.read(await pass(3)))]).toEqual(first);
+    ops.close();
+    file.close();
+  });
+
+  it("for which the system has no memory fail the pass that needs them, and take no room from those to come", async () => {
+    let full = false;
+    const poor: Addon = {
+      ...addon,
+      createBackend(threads, isa) {
+        const native = addon.createBackend(threads, isa);
+        const slot = (bytes: number) => {
+          if (full) throw Object.assign(new Error("no memory"), { code: "ERR_CAPACITY" });
+          return native.slot(bytes);
+        };
+        return new Proxy(native, { get: (from, name) => (name === "slot" ? slot : Reflect.get(from, name)) });
+      },
+    };
+    const { ops, file, cache, pass, first, setLimit, failure } = await broken(() => {}, poor);
+    expect(failure).toBeUndefined();
+    full = true;
+    for (let round = 0; round < 20; round++) {
+      // All is given up, so that memory has to be had anew.
+      const { bytes } = cache;
+      setLimit(0);
+      expect(cache.used).toBe(0);
+      setLimit(bytes);
+      await expect(pass(3 + round)).rejects.toThrow("no memory");
+      expect(cache.used).toBe(0);
+    }
+    full = false;
+    expect([...(await ops.read(await pass(3)))]).toEqual(first);
+    expect(cache.used).toBeLessThanOrEqual(cache.bytes);
     ops.close();
     file.close();
   });

@@ -190,7 +190,14 @@ export function createSlotStore(
       native.freeSlot(slot);
       slot = undefined;
     }
-    slot ??= native.slot(bytes);
+    try {
+      slot ??= native.slot(bytes);
+    } catch (error) {
+      // Counted in for good it would be room that nobody can have.
+      cache.remove(number);
+      wake();
+      throw error;
+    }
     const expert: Expert = { stacks, matrix, bytes, slot, there: false, ahead, loaded: Promise.resolve() };
     experts.set(number, expert);
     const what = `expert ${matrix} of ${stacks[0]!.tensor.name}`;
@@ -301,7 +308,7 @@ export function createSlotStore(
       for (const matrix of some) {
         const number = numberOf(stacks, matrix);
         if (experts.has(number)) continue;
-        const begun = begin(stacks, matrix, true);
+        const begun = attempt(() => begin(stacks, matrix, true));
         if (begun === undefined) return;
         counters.ahead++;
         // It may be given up again as soon as it is there.
@@ -325,6 +332,15 @@ export function createSlotStore(
     },
     govern: settle,
   };
+}
+
+/** What is read ahead fails nobody: whoever needs it asks for it, and is told. */
+function attempt<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
 }
 
 function filePlace(place: Place): FilePlace {
