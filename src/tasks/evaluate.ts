@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { identify } from "../bytes/file-identity.ts";
 import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
+import { anyKinds, type OptionKinds, readOptions, readPlain } from "../generate/arguments.ts";
 import type { LanguageModel } from "../generate/types.ts";
-import { checkList, checkNames, checkText, checkTexts, checkWhole } from "../options.ts";
+import { checkList, checkText, checkTexts, checkWhole } from "../options.ts";
 import { type Question, readQuestions } from "./questions.ts";
 import { noRecords, openRecords, type QuestionRecord, type Records } from "./records.ts";
 import { type Figure, scoreQuestion, summarize } from "./scores.ts";
@@ -48,9 +49,10 @@ export interface TaskResult {
   readonly truncated: number;
 }
 
-const optionNames = Object.keys({
-  ...{ data: true, shots: true, limit: true, records: true, signal: true, onProgress: true },
-} satisfies Record<keyof EvaluateOptions, true>);
+const optionKinds: OptionKinds<EvaluateOptions> = {
+  ...anyKinds(["data", "shots", "limit", "records"]),
+  ...{ signal: "signal", onProgress: "function" },
+};
 
 /** Questions that are scored together: enough to fill passes, and little is lost with an interruption. */
 const batchQuestions = 64;
@@ -67,16 +69,17 @@ export async function evaluate(
   tasks: readonly string[],
   options: EvaluateOptions,
 ): Promise<readonly TaskResult[]> {
-  checkNames("evaluate", options, optionNames);
-  const { data, shots = 0, limit = Number.MAX_SAFE_INTEGER, records: path } = options;
-  checkList("tasks", tasks);
-  checkTexts("tasks", tasks);
+  const asking = readPlain("tasks", tasks);
+  checkList("tasks", asking);
+  checkTexts("tasks", asking);
+  const read = readOptions("evaluate", options, optionKinds);
+  const { data, shots = 0, limit = Number.MAX_SAFE_INTEGER, records: path } = read;
   checkText("data", data);
   checkWhole("shots", shots, 0, 1000);
   checkWhole("limit", limit, 1, Number.MAX_SAFE_INTEGER);
   if (path !== undefined) checkText("records", path);
   // All of them first: what is wrong with the last one is known before the first has taken an hour.
-  const asked = [...new Set(tasks)].map((name) => {
+  const asked = [...new Set(asking)].map((name) => {
     const task = openTask(name);
     const { list, key } = readQuestions(task, data, shots);
     return { task, key, available: list.length, questions: list.slice(0, limit) };
@@ -88,7 +91,7 @@ export async function evaluate(
   try {
     const results: TaskResult[] = [];
     for (const { task, key, available, questions } of asked) {
-      const of = await answerAll(model, task, questions, key, records, options);
+      const of = await answerAll(model, task, questions, key, records, read);
       results.push({
         ...{ task: task.name, shots, questions: of.length, available },
         metrics: Object.fromEntries(

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { createChat, GrokError, loadModel } from "../../src/index.ts";
+import { createChat, evaluate, GrokError, loadModel } from "../../src/index.ts";
 
 // "Everything that can go wrong is a GrokError": every public function with arguments of every kind in every place.
 
@@ -132,6 +132,15 @@ const calls: readonly Call[] = [
   ["bench({ prefill })", (value) => model.bench({ decode: 1, prefill: value })],
   ["bench({ decode })", (value) => model.bench({ prefill: 1, decode: value })],
   ["bench({ repeats })", (value) => model.bench({ prefill: 1, decode: 1, repeats: value })],
+  ["evaluate(_, tasks)", (value) => evaluate(model, value, { data: "nowhere" })],
+  ["evaluate(_, task)", (value) => evaluate(model, [value], { data: "nowhere" })],
+  ["evaluate(_, _, options)", (value) => evaluate(model, ["piqa"], value)],
+  ...["data", "shots", "limit", "records", "signal", "onProgress"].map((option): Call => {
+    return [
+      `evaluate(_, _, { ${option} })`,
+      (value) => evaluate(model, ["piqa"], { data: "nowhere", [option]: value }),
+    ];
+  }),
   ["createChat(model)", (value) => createChat(value)],
   ["createChat(_, options)", (value) => createChat(model, value).send("a", brief)],
   ["createChat(_, { system })", (value) => createChat(model, { system: value }).send("a", brief)],

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -79,6 +79,11 @@ describe("docs/library.md", () => {
     try {
       symlinkSync(join(root, "test/vectors/models/llama.gguf"), join(folder, "model.gguf"));
       writeFileSync(join(folder, "text.txt"), "It was a dark and stormy night. ".repeat(40));
+      const asked = { context: "{{q}}", choices: "c", continuation: "{{choice}}", answer: "a", metrics: ["acc"] };
+      const task = { name: "capitals", about: "capitals", data: "capitals.jsonl", source: "here", ...asked };
+      writeFileSync(join(folder, "capitals.json"), JSON.stringify(task));
+      mkdirSync(join(folder, "data"));
+      writeFileSync(join(folder, "data/capitals.jsonl"), '{"q": "Peru:", "c": ["Lima", "Rome"], "a": 0}\n'.repeat(2));
       const here = JSON.stringify(new URL("../../dist/index.js", import.meta.url).href);
       // Not those that want adapters, train, ask Hugging Face, or tell of tools, for which the model has no room.
       const running = examples.filter((code) => !/adapter|finetune|pull|tools/.test(code));
