@@ -12,23 +12,30 @@ const parts =
 
 const apart = /^[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]/u;
 
+/** Punctuation that stays with what it follows. */
+const closing = /^[\p{Pe}\p{Pf}\p{Po}]/u;
+
 /** `columns` is asked anew for each word: the window may change its size. Undefined or 0: nobody knows, and nothing is wrapped. */
 export function createWrapper(columns: () => number | undefined): Wrapper {
   let column = 0;
   let spaces = "";
   let word = "";
+  /** The last one may stand apart from what follows it. */
+  let loose = false;
 
   const place = (): string => {
     if (word === "") return "";
     const most = columns() || Number.POSITIVE_INFINITY;
     const width = displayWidth(word);
     const gap = displayWidth(spaces);
-    const breaks = column > 0 && (spaces !== "" || apart.test(word)) && column + gap + width > most && width <= most;
+    const mayBreak = spaces !== "" || apart.test(word) || (loose && !closing.test(word));
+    const breaks = column > 0 && mayBreak && column + gap + width > most && width <= most;
     const before = breaks ? "\n" : spaces;
     column = breaks ? width : column + gap + width;
     // A word that is longer than the screen, or has no space before it, is broken by the terminal.
     if (column > most) column %= most;
     const placed = before + word;
+    loose = apart.test(word);
     spaces = "";
     word = "";
     return placed;
