@@ -71,6 +71,7 @@ export type {
   PromptProgress,
   Session,
   Timings,
+  ToolChoice,
   ToolDefinition,
   Usage,
 } from "./generate/types.ts";

@@ -218,7 +218,7 @@ export const generateKinds: OptionKinds<GenerateOptions> = {
 export const chatKinds: OptionKinds<ChatOptions> = {
   ...generateKinds,
   ...{ templateVariables: "any", fit: "flag", onNotice: "function", tools: "any" },
-  ...{ parts: "flag", parallelToolCalls: "flag" },
+  ...{ parts: "flag", parallelToolCalls: "flag", toolChoice: "any" },
 };
 
 type Writer = ReturnType<typeof createWriter>;

@@ -9,6 +9,7 @@ import type { Grammar } from "../grammar/grammar.ts";
 import { createAnswerReader } from "./answer/answer-reader.ts";
 import { marksOf } from "./answer/syntax.ts";
 import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
+import { type CallGrammarOptions, callGrammar, upTo } from "./call-grammar.ts";
 import { encodeChat, endNames, readMessages } from "./chat-prompt.ts";
 import { fitConversation } from "./fit.ts";
 import { chatKinds, generateKinds, startGeneration } from "./generation.ts";
@@ -66,7 +67,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     return startGeneration({ ...place, session, continuation: false }, () => {
       const read = readOptions("chat", options, chatKinds);
       const { templateVariables, fit, onNotice, stop = [], tools: given, parts: apart, ...others } = read;
-      const { parallelToolCalls: parallel = true, ...rest } = others;
+      const { parallelToolCalls: parallel = true, toolChoice: choice = "auto", ...rest } = others;
       const said = readMessages(messages);
       const tools = readTools(given);
       const encode = (part: readonly ChatMessage[]) => encodeWithTools(part, tools, templateVariables);
@@ -76,7 +77,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
       if (said[0]!.role === "system" && foldsSystem()) onNotice?.({ type: "system-folded" });
       if (leftOut > 0) onNotice?.({ type: "left-out", messages: leftOut });
       const reading = (apart ?? given !== undefined) ? readingOf(tokens, given && tools) : undefined;
-      const grammar = rest.grammar && reading?.thought ? afterThought(reading.thought, rest.grammar) : rest.grammar;
+      const grammar = grammarOf(rest.grammar, { tools, choice, parallel, thought: reading?.thought });
       return {
         tokens,
         options: {
@@ -95,7 +96,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     tools: readonly ToolDefinition[],
     templateVariables: ChatOptions["templateVariables"],
   ): Int32Array {
-    const { messages, variables } = toolUse().prepare(said, tools);
+    const { messages, variables } = toolUse().prepare(said, tools.map(withoutStrict));
     return encodeChat(tokenizer, template, messages, templateVariables, variables);
   }
 
@@ -116,12 +117,26 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     };
   }
 
-  /** First the thought to its end, in any words; then what was asked for. */
-  function afterThought(mark: string, grammar: Grammar): Grammar {
+  const isControl = (mark: string) => {
     const id = tokenizer.idOf(mark);
-    const isControl = id !== undefined && tokenizer.bytes(id).length === 0;
-    const thought: readonly Grammar[] = isControl ? [{ without: mark }, { control: mark }] : [{ until: mark }];
-    return { sequence: [...thought, { repeat: { text: "\n" }, max: 2 }, grammar] };
+    return id !== undefined && tokenizer.bytes(id).length === 0;
+  };
+
+  /** First a thought that the prompt has opened to its end, in any words; then what was asked for. */
+  function grammarOf(
+    asked: Grammar | undefined,
+    {
+      thought,
+      ...calling
+    }: Omit<CallGrammarOptions, "syntax" | "thinks" | "isControl"> & { thought: string | undefined },
+  ): Grammar | undefined {
+    if (asked !== undefined && calling.choice !== "auto") {
+      throw new GrokError("argument", "toolChoice does not go with grammar", { option: "toolChoice" });
+    }
+    const { syntax } = toolUse();
+    const grammar = asked ?? callGrammar({ syntax, ...calling, thinks: thought !== undefined, isControl });
+    if (grammar === undefined || thought === undefined) return grammar;
+    return { sequence: [upTo(thought, isControl), { repeat: { text: "\n" }, max: 2 }, grammar] };
   }
 
   function createSession(id: number): Session {
@@ -170,6 +185,11 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     status: () => engine.status(),
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** As templates are told of a tool: how its calls are held is not the model's affair. */
+function withoutStrict({ type, function: { strict: _, ...described } }: ToolDefinition): ToolDefinition {
+  return { type, function: described as ToolDefinition["function"] };
 }
 
 const encodeKinds = { special: "flag", bos: "flag" } as const;

@@ -116,6 +116,9 @@ export interface ContentPart {
   readonly text?: string;
 }
 
+/** Whether the model is to call: as it likes, one of the tools at least, or this one and no other. */
+export type ToolChoice = "auto" | "required" | { readonly name: string };
+
 /** A tool that a model may ask for, as OpenAI's API has it: it reaches chat templates as it is. */
 export interface ToolDefinition {
   readonly type: "function";
@@ -124,6 +127,8 @@ export interface ToolDefinition {
     readonly description?: string;
     /** A JSON schema of the arguments, which are an object. */
     readonly parameters?: Readonly<Record<string, unknown>>;
+    /** Whether its calls are held to that schema, wherever the model calls it. Not told to the template. Default false. */
+    readonly strict?: boolean;
     readonly [field: string]: unknown;
   };
 }
@@ -134,6 +139,11 @@ export interface ChatOptions extends GenerateOptions {
    * of them. @throws GrokError `argument` where the template has calls written in a way that is not read here
    */
   readonly tools?: readonly ToolDefinition[];
+  /**
+   * What is not left to the model: its answer is then held to calls with arguments that their schemas allow, behind a thought that
+   * the prompt opens. Default "auto". @throws GrokError `argument` beside a `grammar`; `unsupported` naming what of a schema cannot be held to
+   */
+  readonly toolChoice?: ToolChoice;
   /** Whether an answer may call several tools; otherwise it ends with its first call. Default true. */
   readonly parallelToolCalls?: boolean;
   /**

@@ -61,7 +61,7 @@ export function compileGrammar(grammar: Grammar): Rules {
         return object;
       }
       case "schema":
-        return include(compileSchema(valueIn(part, form)));
+        return include(readSchema(valueIn(part, form), toolIn(part)));
       case "regex":
         return fullMatch(textIn(part, form), oneCharacter);
       case "gbnf":
@@ -99,7 +99,7 @@ function formOf(grammar: unknown): string {
   if (typeof grammar !== "object" || grammar === null || Array.isArray(grammar)) {
     throw new GrokError("argument", `grammar is ${describeValue(grammar)}, expected an object`, { option: "grammar" });
   }
-  const { min: _, max: __, ...named } = grammar as Readonly<Record<string, unknown>>;
+  const { min: _, max: __, tool: ___, ...named } = grammar as Readonly<Record<string, unknown>>;
   const [form, ...others] = Object.keys(named);
   if (form === undefined || others.length > 0 || !forms.includes(form)) {
     throw new GrokError("argument", `grammar: expected one of ${forms.join(", ")}`, { option: "grammar" });
@@ -107,7 +107,26 @@ function formOf(grammar: unknown): string {
   return form;
 }
 
+/** @throws GrokError as {@link compileSchema}, which names the tool whose arguments are to be valid */
+function readSchema(schema: unknown, tool: string | undefined): Rules {
+  try {
+    return compileSchema(schema);
+  } catch (error) {
+    if (tool === undefined || !(error instanceof GrokError)) throw error;
+    throw new GrokError(
+      error.code,
+      `tools: the parameters of ${tool}: ${error.message}`,
+      { ...error.details, tool },
+      error,
+    );
+  }
+}
+
 const valueIn = (grammar: Grammar, name: string) => (grammar as Readonly<Record<string, unknown>>)[name];
+
+function toolIn(grammar: Grammar): string | undefined {
+  return valueIn(grammar, "tool") === undefined ? undefined : textIn(grammar, "tool");
+}
 
 function textIn(grammar: Grammar, form: string): string {
   const value = valueIn(grammar, form);

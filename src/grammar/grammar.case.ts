@@ -26,10 +26,15 @@ export function accepts(automaton: Automaton, text: string | Uint8Array): boolea
   return automaton.mayEnd(state);
 }
 
-/** A random text that a grammar allows; undefined where it is not at its end after `most` bytes. */
-export function randomText(automaton: Automaton, random: () => number, most = 3000): string | undefined {
-  const bytes: number[] = [];
-  let state = automaton.start;
+/** A random text that a grammar allows, with this beginning; undefined where it is not at its end after `most` bytes. */
+export function randomText(
+  automaton: Automaton,
+  random: () => number,
+  most = 3000,
+  begin: Uint8Array = new Uint8Array(),
+): string | undefined {
+  const bytes = [...begin];
+  let state = bytes.reduce((state, byte) => automaton.next(state, byte), automaton.start);
   for (let i = 0; i < most; i++) {
     if (automaton.mayEnd(state) && (automaton.mustEnd(state) || random() < 0.3))
       return fromUtf8(Uint8Array.from(bytes));

@@ -5,7 +5,11 @@ export type Grammar =
   /** Any JSON object. */
   | { readonly json: true }
   /** JSON that is valid by a JSON Schema (draft 2020-12; what 7 and 2019-09 have in common with it). */
-  | { readonly schema: unknown }
+  | {
+      readonly schema: unknown;
+      /** The tool whose arguments these are: errors name it. */
+      readonly tool?: string;
+    }
   /** A match, from beginning to end, of an ECMAScript regular expression. */
   | { readonly regex: string }
   /** A grammar in GBNF, llama.cpp's notation, whose whole is the rule `root`. */

@@ -49,7 +49,8 @@ export function failureOf(
   const { details } = error;
   const option = typeof details.option === "string" ? details.option : undefined;
   // A grammar that is not supported is the client's affair, a model that is not is the server's.
-  const code = error.code === "unsupported" && option === "grammar" ? "argument" : error.code;
+  const isOfRequest = option === "grammar" || option === "tools";
+  const code = error.code === "unsupported" && isOfRequest ? "argument" : error.code;
   // Of `logitBias[7]` the name in front.
   const name = option?.match(/^\w+/)?.[0];
   const own = name !== undefined && Object.hasOwn(fieldNames, name) ? fieldNames[name] : undefined;

@@ -18,15 +18,17 @@ interface Described {
   readonly name: string;
   readonly description?: string | null | undefined;
   readonly parameters?: Readonly<Record<string, unknown>> | null | undefined;
+  readonly strict?: boolean | null | undefined;
 }
 
 /** A tool as templates are given it. */
-export function toolOf({ name, description, parameters }: Described): ToolDefinition {
+export function toolOf({ name, description, parameters, strict }: Described): ToolDefinition {
   return {
     type: "function",
     function: {
       ...{ name, ...(description != null && { description }) },
       parameters: parameters ?? { type: "object", properties: {} },
+      ...(strict && { strict }),
     },
   };
 }

@@ -9,6 +9,10 @@ export interface ObjectSyntax {
   readonly close?: string;
   /** Whether an answer that begins with such an object is a call also without `open`. */
   readonly bare?: boolean;
+  /** How the template writes what may be written in several ways: calls in a list, with their type first, and where arguments stand. */
+  readonly list?: boolean;
+  readonly typed?: boolean;
+  readonly field?: "arguments" | "parameters";
 }
 
 /** A tool's name, then its arguments. */
@@ -75,7 +79,19 @@ const forms = (name: string): readonly (readonly [RegExp, CallSyntax])[] => {
 
 /** @param rendered what a template makes of a conversation in which `name` is called. Undefined: nothing that is known here. */
 export function callSyntaxIn(rendered: string, name: string): CallSyntax | undefined {
-  return forms(name).find(([form]) => form.test(rendered))?.[1];
+  for (const [form, syntax] of forms(name)) {
+    const match = form.exec(rendered);
+    if (match === null) continue;
+    if (syntax.kind === "named") return syntax;
+    const field = /"(arguments|parameters)":/.exec(rendered.slice(match.index))?.[1];
+    return {
+      ...syntax,
+      ...(/\[\s*\{/.test(match[0]) && { list: true }),
+      ...(/"type":/.test(match[0]) && { typed: true }),
+      ...(field === "parameters" && { field }),
+    };
+  }
+  return undefined;
 }
 
 const reasoningForms: readonly ReasoningSyntax[] = [

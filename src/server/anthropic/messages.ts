@@ -13,6 +13,7 @@ const tool = z.looseObject({
   name: z.string().min(1).max(128),
   description: z.string().nullish(),
   input_schema: z.record(z.string(), z.unknown()),
+  strict: z.boolean().nullish(),
   /** Whether arguments are wanted as they come: then they may turn out to be no JSON. */
   eager_input_streaming: z.boolean().nullish(),
 });
@@ -31,8 +32,12 @@ const conversation = {
   tool_choice: z
     .discriminatedUnion(
       "type",
-      [z.strictObject({ type: z.literal("auto"), ...parallel }), z.strictObject({ type: z.literal("none") })],
-      "is to be auto or none: the model cannot be made to call",
+      [
+        z.strictObject({ type: z.enum(["auto", "any"]), ...parallel }),
+        z.strictObject({ type: z.literal("tool"), name: z.string(), ...parallel }),
+        z.strictObject({ type: z.literal("none") }),
+      ],
+      "is to be auto, any, tool or none",
     )
     .nullish(),
   thinking: z.looseObject({ type: z.enum(["enabled", "disabled", "adaptive"]) }).nullish(),
@@ -59,7 +64,7 @@ export const messagesRequest = z.strictObject({
 
 /** What the library's options are called here. */
 export const fieldNames = {
-  ...{ topP: "top_p", topK: "top_k", maxTokens: "max_tokens", stop: "stop_sequences" },
+  ...{ topP: "top_p", topK: "top_k", maxTokens: "max_tokens", stop: "stop_sequences", toolChoice: "tool_choice" },
 } satisfies Partial<Record<keyof ChatOptions, string>>;
 
 type MessagesRequest = z.infer<typeof messagesRequest>;
@@ -186,8 +191,8 @@ function conversationOf({ system, messages, tools, tool_choice: choice, thinking
     options: {
       templateVariables: thinkingVariables(thinks),
       ...(offered.length > 0 && {
-        tools: offered.map(({ name, description, input_schema: parameters }) =>
-          toolOf({ name, description, parameters }),
+        tools: offered.map(({ name, description, input_schema: parameters, strict }) =>
+          toolOf({ name, description, parameters, strict }),
         ),
       }),
     },
@@ -202,9 +207,20 @@ function start(request: MessagesRequest, served: Served): Answers {
   const options: ChatOptions = {
     ...{ temperature: 1, topP: 1, topK: 0, minP: 0, ...served.preferred, maxTokens, ...told, parts: true },
     ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)),
-    ...(tool_choice?.type === "auto" && tool_choice.disable_parallel_tool_use && { parallelToolCalls: false }),
+    ...(tool_choice && choiceOf(tool_choice)),
   };
   return startAnswers(served, 1, options, (model, more) => model.chat(messages, more));
+}
+
+function choiceOf(
+  choice: NonNullable<MessagesRequest["tool_choice"]>,
+): Pick<ChatOptions, "toolChoice" | "parallelToolCalls"> {
+  if (choice.type === "none") return {};
+  return {
+    ...(choice.type === "any" && { toolChoice: "required" }),
+    ...(choice.type === "tool" && { toolChoice: { name: choice.name } }),
+    ...(choice.disable_parallel_tool_use && { parallelToolCalls: false }),
+  };
 }
 
 function stopOf(result: GenerateResult) {

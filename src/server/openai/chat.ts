@@ -25,7 +25,13 @@ const message = z.looseObject({
   tool_call_id: z.string().nullish(),
 });
 
-const toolChoice = z.union([z.enum(["none", "auto"], "is to be none or auto: the model cannot be made to call")]);
+const toolChoice = z.union(
+  [
+    z.enum(["none", "auto", "required"]),
+    z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: z.string() }) }),
+  ],
+  'is to be none, auto, required or {"type": "function", "function": {"name": ...}}',
+);
 
 export const chatRequest = z.strictObject({
   ...generationFields,
@@ -154,9 +160,11 @@ function startChat(request: ChatRequest, served: Served, extension: ChatOptions)
 }
 
 function toolsOf({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest): Partial<ChatOptions> {
-  if (!tools?.length || choice === "none") return {};
+  if (choice === "none") return {};
+  const toolChoice = typeof choice === "object" && choice !== null ? choice.function : choice;
   return {
-    tools: tools.map(({ function: described }) => toolOf(described)),
+    ...(toolChoice != null && { toolChoice }),
+    ...(tools?.length && { tools: tools.map(({ function: described }) => toolOf(described)) }),
     ...(parallel != null && { parallelToolCalls: parallel }),
   };
 }

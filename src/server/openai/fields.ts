@@ -75,7 +75,7 @@ export const fieldNames = {
   ...{ topP: "top_p", topK: "top_k", minP: "min_p", repetitionPenalty: "repetition_penalty" },
   ...{ presencePenalty: "presence_penalty", frequencyPenalty: "frequency_penalty", logitBias: "logit_bias" },
   ...{ maxTokens: "max_tokens", ignoreEnd: "ignore_eos", templateVariables: "chat_template_kwargs" },
-  ...{ adapters: "grok1.adapters" },
+  ...{ adapters: "grok1.adapters", toolChoice: "tool_choice" },
 } satisfies Partial<Record<keyof ChatOptions, string>>;
 
 export function finishReasonOf(reason: FinishReason): "stop" | "length" {

@@ -41,6 +41,11 @@ const tool = z.discriminatedUnion("type", [functionTool, customTool, webSearch],
 const { temperature, top_p, top_k, min_p, seed, stop, user, metadata, service_tier, safety_identifier } =
   generationFields;
 
+const toolChoice = z.union(
+  [z.enum(["none", "auto", "required"]), z.strictObject({ type: z.enum(["function", "custom"]), name: z.string() })],
+  'is to be none, auto, required or {"type": "function", "name": ...}',
+);
+
 /** What a conversation consists of. */
 const conversation = {
   model: z.string().optional(),
@@ -48,7 +53,7 @@ const conversation = {
   instructions: z.string().nullish(),
   previous_response_id: z.string().nullish(),
   tools: z.array(tool).max(512).nullish(),
-  tool_choice: z.enum(["none", "auto"], "is to be none or auto: the model cannot be made to call").nullish(),
+  tool_choice: toolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   reasoning: z
     .looseObject({ effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish() })
@@ -219,12 +224,14 @@ function toolIn(given: z.infer<typeof tool>): readonly ToolDefinition[] {
 }
 
 function optionsFor(request: ResponseRequest, { preferred }: Served): ChatOptions {
-  const { max_output_tokens: most, parallel_tool_calls: parallel, truncation } = request;
+  const { max_output_tokens: most, parallel_tool_calls: parallel, tool_choice: choice, truncation } = request;
+  const toolChoice = typeof choice === "object" && choice !== null ? { name: choice.name } : choice;
   const grammar = request.text?.format && grammarOfTextFormat(request.text.format);
   return {
     ...optionsOf({ ...request, max_tokens: most, store: false, stream_options: null }, preferred),
     ...{ ...toldWith(request), parts: true },
     ...(parallel != null && { parallelToolCalls: parallel }),
+    ...(toolChoice != null && toolChoice !== "none" && { toolChoice }),
     ...(grammar && { grammar }),
     ...(truncation === "auto" && { fit: true }),
   };

@@ -1,0 +1,203 @@
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, it } from "vitest";
+import type { GrokError } from "../errors.ts";
+import { compileGrammar } from "../grammar/compile.ts";
+import { accepts, automatonOf, createNumbers, randomText } from "../grammar/grammar.case.ts";
+import { createAnswerReader } from "./answer/answer-reader.ts";
+import { joinParts } from "./answer/parts.ts";
+import { type AnswerSyntax, type CallSyntax, hermesCalls } from "./answer/syntax.ts";
+import { type CallGrammarOptions, callGrammar } from "./call-grammar.ts";
+import type { ToolChoice, ToolDefinition } from "./types.ts";
+
+const weather = {
+  type: "object",
+  properties: { city: { $ref: "#/$defs/city" }, days: { type: "integer", minimum: 1, maximum: 7 } },
+  required: ["city"],
+  additionalProperties: false,
+  $defs: { city: { enum: ["Kyoto", 'Na"ra'] } },
+};
+const note = {
+  properties: {
+    text: { type: "string", maxLength: 5 },
+    tags: { type: "array", items: { $ref: "#/$defs/tag" }, maxItems: 2 },
+  },
+  required: ["text"],
+  $defs: { tag: { type: "string", pattern: "^[a-c]+$" } },
+};
+const tool = (name: string, parameters?: object, strict?: boolean): ToolDefinition => ({
+  type: "function",
+  function: { name, ...(parameters && { parameters: { ...parameters } }), ...(strict && { strict }) },
+});
+const schemas: Readonly<Record<string, object>> = {
+  get_weather: weather,
+  "take-note": note,
+  now: { type: "object", additionalProperties: false },
+};
+const tools = [tool("get_weather", weather), tool("take-note", note), tool("now")];
+
+const deepSeek: CallSyntax = {
+  ...{ kind: "named", open: "<｜tool▁calls▁begin｜>", close: "<｜tool▁calls▁end｜>" },
+  ...{ before: "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", between: "```json", after: "```<｜tool▁call▁end｜>" },
+};
+const syntaxes: Readonly<Record<string, CallSyntax>> = {
+  Hermes: hermesCalls,
+  "Hermes with types": { ...hermesCalls, typed: true },
+  "Mistral's list": { kind: "object", open: "[TOOL_CALLS]", list: true },
+  "Mistral's names": { kind: "named", before: "[TOOL_CALLS]", between: "[ARGS]" },
+  Phi: { kind: "object", open: "<|tool_call|>" },
+  Llama: { kind: "object", open: "<|python_tag|>", bare: true, field: "parameters" },
+  DeepSeek: deepSeek,
+};
+const several = new Set(["Hermes", "Hermes with types", "Mistral's list", "Mistral's names", "DeepSeek"]);
+const isMark = (text: string) => /^(<\|\w+\|>|<\/?\w+>|\[[A-Z_]+\]|<｜[^｜]+｜>)$/.test(text);
+
+const ajv = new Ajv2020({ strict: false });
+const valid = new Map(Object.entries(schemas).map(([name, schema]) => [name, ajv.compile(schema)]));
+
+interface Case {
+  readonly choice: ToolChoice;
+  readonly parallel?: boolean;
+  readonly offered?: readonly ToolDefinition[];
+  readonly isControl?: (mark: string) => boolean;
+  readonly syntax: AnswerSyntax;
+}
+
+const optionsOf = ({
+  choice,
+  parallel = true,
+  offered = tools,
+  isControl = () => false,
+  syntax,
+}: Case): CallGrammarOptions => ({
+  ...{ syntax, choice, parallel, tools: offered, isControl, thinks: false },
+});
+
+/** What is read of answers that a grammar allows, every other of which begins so. */
+function* answersOf(one: Case, count = 60, begin?: Uint8Array) {
+  const automaton = automatonOf(callGrammar(optionsOf(one))!);
+  const random = createNumbers(7);
+  const names = new Set((one.offered ?? tools).map((tool) => tool.function.name));
+  for (let i = 0; i < count; i++) {
+    const answer = randomText(automaton, random, 3000, i % 2 === 0 ? begin : undefined)?.replaceAll("\ufffd", "");
+    if (answer === undefined) continue;
+    const reader = createAnswerReader({ ...one.syntax, tools: names });
+    yield { answer, ...joinParts([...reader.push(answer), ...reader.end()]) };
+  }
+}
+
+const marks = [
+  ["text", () => false],
+  ["control tokens", isMark],
+] as const;
+const cases = Object.entries(syntaxes).flatMap(([name, calls]) =>
+  marks.map(([kind, isControl]) => ({ name, kind, isControl, syntax: { reasoning: undefined, calls } })),
+);
+
+describe("answers that are to call", () => {
+  it.each(cases)("as $name, marks being $kind, are valid calls and nothing else", ({ name, isControl, syntax }) => {
+    const counts = new Set<number>();
+    const called = new Set<string>();
+    for (const { answer, text, calls } of answersOf({ choice: "required", isControl, syntax })) {
+      expect([answer, text.trim()]).toEqual([answer, ""]);
+      for (const { name, arguments: args } of calls) {
+        expect([answer, valid.get(name)!(JSON.parse(args))]).toEqual([answer, true]);
+        called.add(name);
+      }
+      counts.add(Math.min(2, calls.length));
+    }
+    expect([...counts].sort()).toEqual(several.has(name) ? [1, 2] : [1]);
+    expect([...called].sort()).toEqual(Object.keys(schemas).sort());
+  });
+
+  it.each(cases)("as $name, marks being $kind, call once where several are not wanted, or one is named", (one) => {
+    for (const choice of ["required", { name: "take-note" }] as const) {
+      const answers = [...answersOf({ ...one, choice, parallel: choice !== "required" }, 20)];
+      expect(answers.length).toBeGreaterThan(10);
+      for (const { answer, text, calls } of answers) {
+        expect([answer, text.trim(), calls.length]).toEqual([answer, "", 1]);
+        if (choice !== "required") expect(calls[0]!.name).toBe("take-note");
+      }
+    }
+  });
+});
+
+describe("answers that may call strict tools", () => {
+  const offered = [tool("get_weather", weather, true), tool("take-note", note)];
+
+  it.each(cases)("as $name, marks being $kind, are text and calls, valid ones", ({ isControl, syntax }) => {
+    const kinds = new Set<string>();
+    const { open, before } = syntax.calls as { readonly open?: string; readonly before?: string };
+    const mark = open ?? before!;
+    const begin = Buffer.concat([Buffer.from("So "), Buffer.from(isControl(mark) ? [0xff] : []), Buffer.from(mark)]);
+    for (const { answer, calls } of answersOf({ choice: "auto", offered, isControl, syntax }, 80, begin)) {
+      if (answer.includes(mark) || calls.length > 0) expect([answer, calls.length > 0]).toEqual([answer, true]);
+      for (const { name, arguments: args } of calls) {
+        if (name === "get_weather") expect([answer, valid.get(name)!(JSON.parse(args))]).toEqual([answer, true]);
+      }
+      kinds.add(calls.length > 0 ? "calls" : "text");
+    }
+    expect([...kinds].sort()).toEqual(["calls", "text"]);
+  });
+
+  it("may think before, of calls too, in any words", () => {
+    const reasoning = { open: "<think>", close: "</think>" };
+    const automaton = automatonOf(
+      callGrammar(optionsOf({ choice: "auto", offered, syntax: { reasoning, calls: hermesCalls } }))!,
+    );
+    const call = '<tool_call>{"name": "get_weather", "arguments": {"city": "Kyoto"}}</tool_call>';
+    expect(accepts(automaton, `<think>A <tool_call> perhaps.</think>\n\nSo. ${call} And ${call}`)).toBe(true);
+    expect(accepts(automaton, `<think>Hm.</think>${call.replace("Kyoto", "Oslo")}`)).toBe(false);
+    expect(accepts(automaton, "No <think> or <tool.")).toBe(true);
+    expect(accepts(automaton, "No <tool_call>")).toBe(false);
+  });
+
+  it("are free where none is strict", () => {
+    expect(callGrammar(optionsOf({ choice: "auto", syntax: { reasoning: undefined, calls: hermesCalls } }))).toBe(
+      undefined,
+    );
+  });
+});
+
+describe("what cannot be held to", () => {
+  const hold = (choice: unknown, offered: readonly ToolDefinition[] = tools, calls: CallSyntax = hermesCalls) => {
+    try {
+      compileGrammar(
+        callGrammar(optionsOf({ choice: choice as ToolChoice, offered, syntax: { reasoning: undefined, calls } }))!,
+      );
+    } catch (error) {
+      return [(error as GrokError).code, (error as GrokError).message];
+    }
+    return [];
+  };
+
+  it.each([
+    [
+      "a schema",
+      "required",
+      [tools[0]!, tool("f", { properties: { a: { not: {} } } })],
+      "unsupported",
+      /^tools: the parameters of f: schema #\/properties\/a\/not/,
+    ],
+    [
+      "arguments that are no object",
+      "required",
+      [tool("f", { type: "string" })],
+      "argument",
+      /parameters of f have the type "string"/,
+    ],
+    ["no tools", "required", [], "argument", /toolChoice is required, but there are no tools/],
+    ["a tool that is not there", { name: "f" }, tools, "argument", /toolChoice names f, which is no tool/],
+    ["another choice", "any", tools, "argument", /toolChoice is the text "any"/],
+    ["nothing", null, tools, "argument", /toolChoice is null/],
+  ] as const)("%s", (_, choice, offered, code, message) => {
+    expect(hold(choice, offered)).toEqual([code, expect.stringMatching(message)]);
+  });
+
+  it("a name that a template cannot write", () => {
+    expect(hold("required", [tool("a tool")])).toEqual([]);
+    expect(hold("required", [tool("a tool")], deepSeek)).toEqual([
+      "argument",
+      expect.stringMatching(/no way to call "a tool"/),
+    ]);
+  });
+});

@@ -1,0 +1,160 @@
+import { describeValue, GrokError } from "../errors.ts";
+import type { Grammar } from "../grammar/grammar.ts";
+import type { AnswerSyntax, CallSyntax, NamedSyntax, ObjectSyntax } from "./answer/syntax.ts";
+import type { ToolChoice, ToolDefinition } from "./types.ts";
+
+export interface CallGrammarOptions {
+  readonly syntax: AnswerSyntax;
+  readonly tools: readonly ToolDefinition[];
+  readonly choice: ToolChoice;
+  /** Whether an answer may call several times. */
+  readonly parallel: boolean;
+  /** Whether the prompt has opened a thought, whose end comes before all this. */
+  readonly thinks: boolean;
+  /** Whether a control token has this name. */
+  readonly isControl: (mark: string) => boolean;
+}
+
+/**
+ * What an answer has to be so that its calls are of these tools, with arguments that their schemas allow.
+ * Undefined: it is free, as is one that may call and has no tool that is `strict`.
+ * @throws GrokError `argument` for a choice that is none, or cannot be made of these tools
+ */
+export function callGrammar(options: CallGrammarOptions): Grammar | undefined {
+  const { syntax, tools, choice, parallel, thinks, isControl } = options;
+  const named = typeof choice === "object" && choice !== null ? choice.name : undefined;
+  if (choice !== "auto" && choice !== "required" && typeof named !== "string") {
+    wrongChoice(`is ${describeValue(choice)}, expected "auto", "required" or { name }`);
+  }
+  const among = named === undefined ? tools : tools.filter((tool) => tool.function.name === named);
+  if (choice === "auto" && !among.some(isStrict)) return undefined;
+  if (among.length === 0) {
+    wrongChoice(named === undefined ? "is required, but there are no tools" : `names ${named}, which is no tool`);
+  }
+  const { calls, reasoning } = syntax;
+  // A template with calls of an unknown kind has refused the tools before.
+  if (calls === undefined) return undefined;
+  const writing: Writing = { tools: among, parallel: parallel && named === undefined, choice, isControl };
+  if (choice !== "auto") return callsOf(calls, writing);
+  const free = textWithCalls(calls, writing);
+  // What is said in a thought is no call.
+  return reasoning === undefined || thinks
+    ? free
+    : { choice: [{ sequence: [markOf(reasoning.open, isControl), upTo(reasoning.close, isControl), free] }, free] };
+}
+
+/** Any text up to a mark, and the mark; also where that is a control token, which is in no text. */
+export function upTo(mark: string, isControl: (mark: string) => boolean): Grammar {
+  return isControl(mark) ? { sequence: [{ without: mark }, { control: mark }] } : { until: mark };
+}
+
+type Writing = Pick<CallGrammarOptions, "tools" | "choice" | "parallel" | "isControl">;
+
+const isStrict = ({ function: { strict } }: ToolDefinition) => strict === true;
+
+function wrongChoice(what: string): never {
+  throw new GrokError("argument", `toolChoice ${what}`, { option: "toolChoice" });
+}
+
+const spaces: Grammar = { repeat: { regex: "[ \\n]" }, max: 2 };
+const colon: Grammar = { regex: ": ?" };
+const comma: Grammar = { regex: ", ?" };
+const json = (value: string): Grammar => ({ text: JSON.stringify(value) });
+
+/** Control tokens, and what of a mark is text: DeepSeek's `<｜tool▁call▁begin｜>function<｜tool▁sep｜>` is both. */
+function markOf(mark: string, isControl: (mark: string) => boolean): Grammar {
+  const pieces = isControl(mark) ? [mark] : mark.split(/(<｜[^｜]*｜>)/).filter((piece) => piece !== "");
+  return { sequence: pieces.map((piece) => (isControl(piece) ? { control: piece } : { text: piece })) };
+}
+
+const openOf = (syntax: CallSyntax) => (syntax.kind === "named" ? (syntax.open ?? syntax.before) : syntax.open);
+
+/** One call, or several where these are wanted and the way of writing them has it. */
+function callsOf(syntax: CallSyntax, writing: Writing): Grammar {
+  if (syntax.kind === "object" && syntax.bare) return objectCall(syntax, writing);
+  const marked: Grammar = {
+    sequence: [markOf(openOf(syntax), writing.isControl), spaces, behindMark(syntax, writing)],
+  };
+  const again = goesOn(syntax) && (syntax.kind === "object" || syntax.open === undefined);
+  return again ? several(marked, [spaces], writing) : marked;
+}
+
+/** Whether calls have an end that other text, or more calls, can be told from. */
+const goesOn = (syntax: CallSyntax) => syntax.kind === "named" || syntax.close !== undefined;
+
+function several(item: Grammar, between: readonly Grammar[], { parallel }: Writing): Grammar {
+  return parallel ? { sequence: [item, { repeat: { sequence: [...between, item] } }] } : item;
+}
+
+/** What comes behind the mark that opens calls, up to their end. */
+function behindMark(syntax: CallSyntax, writing: Writing): Grammar {
+  const { isControl } = writing;
+  const close = syntax.close === undefined ? [] : [spaces, markOf(syntax.close, isControl)];
+  if (syntax.kind === "object") {
+    const call = objectCall(syntax, writing);
+    const items = syntax.list ? [{ text: "[" }, several(call, [comma], writing), { text: "]" }] : [call];
+    return { sequence: [...items, ...close] };
+  }
+  const call = namedCall(syntax, writing);
+  if (syntax.open === undefined) return call;
+  const marked: Grammar = { sequence: [markOf(syntax.before, isControl), call] };
+  return { sequence: [several(marked, [spaces], writing), ...close] };
+}
+
+function objectCall({ typed, field = "arguments" }: ObjectSyntax, writing: Writing): Grammar {
+  const type: readonly Grammar[] = typed ? [json("type"), colon, json("function"), comma] : [];
+  const calls = writing.tools.map((tool): Grammar => {
+    const name: readonly Grammar[] = [json("name"), colon, json(tool.function.name), comma];
+    return { sequence: [...type, ...name, json(field), colon, argumentsOf(tool, writing)] };
+  });
+  return { sequence: [{ text: "{" }, spaces, { choice: calls }, spaces, { text: "}" }] };
+}
+
+function namedCall({ between, after }: NamedSyntax, writing: Writing): Grammar {
+  const { tools, isControl } = writing;
+  const calls = tools.map((tool): Grammar => {
+    const { name } = tool.function;
+    if (!/^[^\s"{}[\]<>]+$/.test(name)) {
+      const message = `tools: the model's chat template has no way to call ${JSON.stringify(name)}`;
+      throw new GrokError("argument", message, { option: "tools" });
+    }
+    return { sequence: [{ text: name }, markOf(between, isControl), spaces, argumentsOf(tool, writing)] };
+  });
+  return { sequence: [{ choice: calls }, ...(after === undefined ? [] : [spaces, markOf(after, isControl)])] };
+}
+
+/** What says nothing of an object's members. */
+const silent: ReadonlySet<string> = new Set(["type", "properties", "required", "title", "description", "$schema"]);
+
+/** A JSON object that the tool's schema allows; of a tool that is not `strict` any, where calling is left to the model. */
+function argumentsOf(tool: ToolDefinition, { choice }: Writing): Grammar {
+  if (choice === "auto" && !isStrict(tool)) return { json: true };
+  const { name, parameters = {} } = tool.function;
+  const { type, properties = {} } = parameters;
+  if (type !== undefined && type !== "object" && !(Array.isArray(type) && type.includes("object"))) {
+    const message = `tools: the parameters of ${name} have the type ${JSON.stringify(type)}, expected "object"`;
+    throw new GrokError("argument", message, { option: "tools", tool: name });
+  }
+  const schema = { ...parameters, type: "object" };
+  // A tool without parameters: what any object is valid for is called with none.
+  const takesNone =
+    Object.keys(parameters).every((key) => silent.has(key)) && Object.keys(properties as object).length === 0;
+  return { schema: takesNone ? { ...schema, additionalProperties: false } : schema, tool: name };
+}
+
+/** Text in which whatever begins as a call is one. */
+function textWithCalls(syntax: CallSyntax, writing: Writing): Grammar {
+  const { parallel, isControl } = writing;
+  const open = openOf(syntax);
+  const rest: Grammar = { sequence: [spaces, behindMark(syntax, writing)] };
+  const call: Grammar = { sequence: [upTo(open, isControl), rest] };
+  const text: Grammar =
+    parallel && goesOn(syntax)
+      ? { sequence: [{ repeat: call }, { without: open }] }
+      : { choice: [{ without: open }, call] };
+  if (syntax.kind !== "object" || !syntax.bare) return text;
+  // What begins with a brace is a call also without the mark.
+  const begin: Grammar = { regex: `\\s*[^\\s{${open[0] === "[" ? "\\[" : open[0]}]` };
+  const marked: Grammar = { sequence: [{ regex: "\\s*" }, markOf(open, isControl), rest] };
+  return { choice: [objectCall(syntax, writing), marked, { sequence: [begin, text] }, { regex: "\\s*" }] };
+}
