@@ -19,10 +19,6 @@ describe("used wrongly: status 2 and one line that says what was expected", () =
       /--regex <expression>.*cannot be used with.*--grammar/,
     ],
     [["run", "-m", baby, "-p", "a", "--regex", "(a"], /regular expression "\(a".*expected \)/],
-    [
-      ["run", "-m", baby, "-p", "a", "--json-schema", join(models, "grok-1.gguf")],
-      /grok-1\.gguf.*UTF-8|grok-1\.gguf: no JSON/,
-    ],
     [["run", "-m", baby, "-p", "a", "--logprobs", "2"], /--logprobs has no effect without --json/],
     [["run", "-m", baby, "-p", "a", "--length-penalty", "2"], /--length-penalty has no effect without --beams/],
     [["run", "-m", baby, "-p", "a", "--system", "b"], /--system has no effect without --chat/],
