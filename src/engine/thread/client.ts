@@ -100,7 +100,10 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
     const abort = () => cancel(id);
     signal?.addEventListener("abort", abort);
     try {
-      return (await value) as T;
+      const result = (await value) as T;
+      // It may have been on its way when what was told of a part of it failed.
+      if (failure !== undefined) throw failure.error;
+      return result;
     } catch (error) {
       throw failure === undefined ? error : failure.error;
     } finally {
