@@ -35,6 +35,18 @@ export async function runModel(ops: Ops, bind: (ops: Ops) => Model, tokens: Int3
       seen.set(key, [...(seen.get(key) ?? []), ...(ops.read(matrix) as Float64Array)]);
     }),
   );
+  const logits = await forwardAll(ops, model, tokens, { pageTokens, type, chunks });
+  return { logits, seen, model };
+}
+
+/** Logits of all tokens [n, vocab] by a model that is bound; `passed` is called after each chunk. */
+export async function forwardAll(
+  ops: Ops,
+  model: Model,
+  tokens: Int32Array,
+  { pageTokens, type, chunks }: Required<RunOptions>,
+  passed = () => {},
+): Promise<number[]> {
   const pages = shuffledPages(Math.ceil(tokens.length / pageTokens));
   const cache = model.kvCache({ pages: pages.length, pageTokens, type });
   const logits: number[] = [];
@@ -48,10 +60,11 @@ export async function runModel(ops: Ops, bind: (ops: Ops) => Model, tokens: Int3
       outputs: rows,
     };
     logits.push(...(await ops.read(await model.forward(batch, cache))));
+    passed();
     start += count;
   }
   ops.freeKvCache(cache);
-  return { logits, seen, model };
+  return logits;
 }
 
 /** All arrays of a safetensors file of 32-bit values. */

@@ -7,9 +7,8 @@ import { type Addon, loadAddon } from "../../addon.ts";
 import { openGguf } from "../../formats/gguf/file.ts";
 import { createExpertCache } from "../../memory/expert-cache.ts";
 import { bindModel } from "../../model/registry.ts";
-import { readArrays, runModel, shuffledPages } from "../../model/run.case.ts";
+import { forwardAll, readArrays, runModel } from "../../model/run.case.ts";
 import type { FilePlace } from "../../tensor/tensor.ts";
-import type { Batch } from "../ops.ts";
 import { createNative, openNative } from "./native.ts";
 
 const { addon } = loadAddon() as { addon: Addon };
@@ -61,23 +60,9 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
       // Bound to what tells of experts to come, and once more to be observed: the weights are the same ones.
       const run = async (observed: boolean) => {
         if (observed) return (await runModel(ops, (each) => bindModel(each, file), tokens, { chunks })).logits;
-        const pages = shuffledPages(Math.ceil(tokens.length / 5));
-        const kv = bound.kvCache({ pages: pages.length, pageTokens: 5, type: "f32" });
-        const logits: number[] = [];
-        let start = 0;
-        for (const count of chunks) {
-          const rows = Int32Array.from({ length: count }, (_, i) => i);
-          const batch: Batch = {
-            tokens: tokens.subarray(start, start + count),
-            positions: rows.map((i) => start + i),
-            sequences: [{ start: 0, count, pages }],
-            outputs: rows,
-          };
-          logits.push(...(await ops.read(await bound.forward(batch, kv))));
-          expect(cache.used).toBeLessThanOrEqual(cache.bytes);
-          start += count;
-        }
-        return logits;
+        return forwardAll(ops, bound, tokens, { chunks, pageTokens: 5, type: "f32" }, () =>
+          expect(cache.used).toBeLessThanOrEqual(cache.bytes),
+        );
       };
       expect(await run(false)).toEqual(expected.logits);
       const { asked, there, bytesRead, foretold, foretoldRight } = slots.counters;
