@@ -32,18 +32,19 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
     await using opened = await visit(server.url);
     const { page, ask } = opened;
     const text = (selector: string) => page.locator(selector).innerText();
-    expect(await text(".empty h2")).toBe("Talk with grok1-stories");
+    await expect.poll(() => text(".empty h2")).toBe("Talk with grok1-stories");
+    await page.locator(".composer textarea:focus").waitFor();
     await page.keyboard.type(question);
     await page.keyboard.press("Enter");
     await page.locator(".measures").waitFor();
     const first = await said(question);
-    expect(await text(".message.assistant .prose")).toBe(first);
-    expect(await text(".measures")).toMatch(/^24 tokens, \d+ tokens\/s · first after \d+(\.\d+)? s$/);
-    expect(await text(".message.assistant .note")).toContain("Cut off");
+    await expect.poll(() => text(".message.assistant .prose")).toBe(first);
+    await expect.poll(() => text(".measures")).toMatch(/^24 tokens, \d+ tokens\/s · first after \d+(\.\d+)? s$/);
+    await expect.poll(() => text(".message.assistant .note")).toContain("Cut off");
     await ask("And then?");
-    expect(await page.locator(".message.assistant .prose").last().innerText()).toBe(
-      await said(question, first, "And then?"),
-    );
+    await expect
+      .poll(() => page.locator(".message.assistant .prose").last().innerText())
+      .toBe(await said(question, first, "And then?"));
 
     await page.reload();
     await page.locator(".message").nth(3).waitFor();
@@ -51,11 +52,11 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
     await page.getByRole("textbox", { name: "Edit your message" }).fill("Hello!");
     await page.getByRole("button", { name: "Save and send" }).click();
     await page.locator(".measures").waitFor();
-    expect(await page.locator(".message").count()).toBe(2);
-    expect(await text(".message.assistant .prose")).toBe(await said("Hello!"));
+    await expect.poll(() => page.locator(".message").count()).toBe(2);
+    await expect.poll(() => text(".message.assistant .prose")).toBe(await said("Hello!"));
     await page.getByRole("button", { name: "Retry" }).click();
     await page.locator(".coming").waitFor({ state: "detached" });
-    expect(await page.locator(".message").count()).toBe(2);
+    await expect.poll(() => page.locator(".message").count()).toBe(2);
 
     const [download] = await Promise.all([
       page.waitForEvent("download"),
@@ -66,9 +67,9 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
     expect(messages[0].content).toBe("Hello!");
 
     await page.getByRole("button", { name: "Delete “Hello!”" }).click();
-    expect(await page.locator(".message").count()).toBe(0);
+    await expect.poll(() => page.locator(".message").count()).toBe(0);
     await page.getByRole("button", { name: "Undo" }).click();
-    expect(await page.locator(".message").count()).toBe(2);
+    await expect.poll(() => page.locator(".message").count()).toBe(2);
   });
 
   it("stops an answer, keeps what there is of it, and the server goes on to nothing", async () => {
@@ -78,7 +79,7 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
     await page.locator(".coming .prose").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
     await page.locator(".coming").waitFor({ state: "detached" });
-    expect(await page.locator(".note").innerText()).toBe("Stopped.");
+    await expect.poll(() => page.locator(".note").innerText()).toBe("Stopped.");
     expect((await page.locator(".message.assistant .prose").innerText()).length).toBeGreaterThan(0);
     await expect.poll(() => runningAt(server.url)).toBe(0);
     // Escape is the key for it.
@@ -86,18 +87,18 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
     await page.locator(".coming .prose").waitFor();
     await page.keyboard.press("Escape");
     await page.locator(".coming").waitFor({ state: "detached" });
-    expect(await page.locator(".note").innerText()).toBe("Stopped.");
+    await expect.poll(() => page.locator(".note").innerText()).toBe("Stopped.");
   });
 
   it("says what a model is, and asks as its settings say", async () => {
     await using opened = await visit(server.url);
     const { page, ask } = opened;
     await page.getByRole("button", { name: "About grok1-stories-q8_0" }).click();
-    const details = await page.locator(".details").innerText();
-    for (const word of ["grok", "11.7M", "8, of which 2 are used", "512"]) expect(details).toContain(word);
+    const details = () => page.locator(".details").innerText();
+    for (const word of ["grok", "11.7M", "8, of which 2 are used", "512"]) await expect.poll(details).toContain(word);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Settings" }).click();
-    expect(await page.getByLabel("Top p").getAttribute("placeholder")).toBe("0.95");
+    await expect.poll(() => page.getByLabel("Top p").getAttribute("placeholder")).toBe("0.95");
     await page.getByLabel("Top k").fill("7");
     await page.getByLabel("Top p").fill("3");
     await page.getByLabel("Seed").fill("11");
@@ -118,41 +119,41 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
   it("speaks Spanish to who asks for it, and another language once it is chosen", async () => {
     await using opened = await visit(server.url, { ...desktop, locale: "es-MX" });
     const { page, ask } = opened;
-    expect(await page.locator("html").getAttribute("lang")).toBe("es");
-    expect(await page.locator(".empty h2").innerText()).toBe("Habla con grok1-stories");
+    await expect.poll(() => page.locator("html").getAttribute("lang")).toBe("es");
+    await expect.poll(() => page.locator(".empty h2").innerText()).toBe("Habla con grok1-stories");
     await ask("Hola");
-    expect(await page.locator(".measures").innerText()).toMatch(/tokens\/s · el primero a los/);
+    await expect.poll(() => page.locator(".measures").innerText()).toMatch(/tokens\/s · el primero a los/);
     // No text of the other language is left, in labels neither.
     const labels = await page.locator("[aria-label]").evaluateAll((all) => all.map((one) => one.ariaLabel));
     expect(labels.join("\n")).not.toMatch(/\b(the|Send|Settings|Conversation|Close|Token of)\b/);
     await page.getByRole("button", { name: "Ajustes" }).click();
     await page.getByLabel("Idioma").selectOption("en");
-    expect(await page.locator("html").getAttribute("lang")).toBe("en");
+    await expect.poll(() => page.locator("html").getAttribute("lang")).toBe("en");
     await page.keyboard.press("Escape");
     await page.reload();
     await page.getByRole("button", { name: "New conversation" }).click();
-    expect(await page.locator(".empty h2").innerText()).toBe("Talk with grok1-stories");
+    await expect.poll(() => page.locator(".empty h2").innerText()).toBe("Talk with grok1-stories");
   });
 
   it("fits on a phone, and its panels come over it", async () => {
     await using opened = await visit(server.url, phone);
     const { page, ask } = opened;
     const overflow = () => page.evaluate("document.documentElement.scrollWidth - innerWidth");
-    expect(await overflow()).toBe(0);
+    await expect.poll(overflow).toBe(0);
     await page.getByRole("button", { name: "Live view" }).click();
     await page.getByRole("button", { name: "Close" }).click();
     await ask("Averyveryverylongwordwithoutanyspacesinit".repeat(3));
-    expect(await overflow()).toBe(0);
+    await expect.poll(overflow).toBe(0);
     for (const name of ["Conversations", "Settings", "About grok1-stories-q8_0"]) {
       await page.getByRole("button", { name, exact: true }).click();
       const dialog = page.getByRole("dialog");
       await dialog.waitFor();
-      expect(await overflow(), name).toBe(0);
+      await expect.poll(overflow, { message: name }).toBe(0);
       await page.getByRole("button", { name: "Close" }).click();
     }
     await page.locator(".head").getByRole("button", { name: "Live view" }).click();
-    expect(await page.getByRole("slider", { name: "Token of the answer" }).isVisible()).toBe(true);
-    expect(await overflow()).toBe(0);
+    await expect.poll(() => page.getByRole("slider", { name: "Token of the answer" }).isVisible()).toBe(true);
+    await expect.poll(overflow).toBe(0);
     await page.getByRole("button", { name: "Close" }).click();
     // What a thumb has to hit is large enough (WCAG 2.5.8).
     const small = await page
@@ -203,6 +204,6 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
       expect(await page.evaluate(`${focused} === document.body || ${focused}.closest("dialog") !== null`)).toBe(true);
     }
     await page.keyboard.press("Escape");
-    expect(await page.evaluate(`${focused}.ariaLabel`)).toBe("Settings");
+    await expect.poll(() => page.evaluate(`${focused}.ariaLabel`)).toBe("Settings");
   });
 });

@@ -19,6 +19,8 @@ describe.skipIf(whyNot)(`the live view${whyNot ? ` (skipped: ${whyNot})` : ""}`,
 
   /** The cells that are lit on the map: their colour is the lit one, more or less strong, the others' are grey. */
   async function litCells(page: Page): Promise<string[]> {
+    // The map is drawn once the server has told of its model.
+    await page.locator(".map").waitFor();
     const colours = (await page.evaluate(`(() => {
       const canvas = document.querySelector(".map");
       const context = canvas.getContext("2d");
@@ -41,11 +43,11 @@ describe.skipIf(whyNot)(`the live view${whyNot ? ` (skipped: ${whyNot})` : ""}`,
     expect(await litCells(page)).toEqual([]);
     await ask(question);
     const tokens = page.getByRole("slider", { name: "Token of the answer" });
-    expect(await tokens.getAttribute("aria-valuenow")).toBe(String(expected.tokens.length));
+    await expect.poll(() => tokens.getAttribute("aria-valuenow")).toBe(String(expected.tokens.length));
     await expect.poll(() => litCells(page)).toEqual(chosen(expected.tokens.length - 1));
     await tokens.press("Home");
     for (const at of [0, 1, 2]) {
-      expect(await tokens.getAttribute("aria-valuenow")).toBe(String(at + 1));
+      await expect.poll(() => tokens.getAttribute("aria-valuenow")).toBe(String(at + 1));
       await expect.poll(() => litCells(page)).toEqual(chosen(at));
       const shares = expected.logprobs![at]!.top.map(({ logprob }) => Math.exp(logprob));
       const shown = (await page.locator(".bar-share").allInnerTexts()).map(
@@ -64,7 +66,7 @@ describe.skipIf(whyNot)(`the live view${whyNot ? ` (skipped: ${whyNot})` : ""}`,
     const label = await page.locator(".map").getAttribute("aria-label");
     expect(label).toContain("6 layers by 8 experts");
     await page.locator(".tokens .token").nth(5).click();
-    expect(await tokens.getAttribute("aria-valuenow")).toBe("6");
+    await expect.poll(() => tokens.getAttribute("aria-valuenow")).toBe("6");
   });
 
   it("is seen to change while an answer comes, and asks for nothing while it is closed", async () => {
@@ -91,7 +93,7 @@ describe.skipIf(whyNot)(`the live view${whyNot ? ` (skipped: ${whyNot})` : ""}`,
     await using opened = await visit(dense.url);
     const { page, ask } = opened;
     await ask("Once");
-    expect(await page.locator(".live").innerText()).toContain("is no mixture of experts");
-    expect(await page.locator(".bars li").count()).toBeGreaterThanOrEqual(5);
+    await expect.poll(() => page.locator(".live").innerText()).toContain("is no mixture of experts");
+    await expect.poll(() => page.locator(".bars li").count()).toBeGreaterThanOrEqual(5);
   });
 });

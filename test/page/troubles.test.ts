@@ -48,7 +48,7 @@ describe.skipIf(whyNot)(`the page, where something is in the way${whyNot ? ` (sk
     await server[Symbol.asyncDispose]();
     await page.locator(".composer textarea").fill("Are you there?");
     await page.keyboard.press("Enter");
-    expect(await page.locator(".failed").innerText()).toContain("The server does not answer");
+    await expect.poll(() => page.locator(".failed").innerText()).toContain("The server does not answer");
     await page.locator(".status.gone").waitFor();
     await using again = await serve(defaultModel, { port });
     expect(again.url).toBe(server.url);
@@ -69,7 +69,7 @@ describe.skipIf(whyNot)(`the page, where something is in the way${whyNot ? ` (sk
       route.fulfill({ status: 503, json: { error: { message: "16 requests run", code: null } } }),
     );
     await page.getByRole("button", { name: "Hello!" }).click();
-    expect(await page.locator(".failed").innerText()).toContain("busy");
+    await expect.poll(() => page.locator(".failed").innerText()).toContain("busy");
     gone.abort();
     await page.unroute("**/v1/chat/completions");
     await page.locator(".composer textarea").fill("word ".repeat(600));
@@ -99,15 +99,15 @@ describe.skipIf(whyNot)(`the page, where something is in the way${whyNot ? ` (sk
     await page.getByRole("button", { name: "Hello!" }).click();
     const prose = page.locator(".message.assistant > .prose");
     await prose.waitFor();
-    expect(await prose.innerText()).toContain("<img src=x onerror='window.hacked=1'><script>");
-    expect(await prose.locator("img, script, iframe").count()).toBe(0);
+    await expect.poll(() => prose.innerText()).toContain("<img src=x onerror='window.hacked=1'><script>");
+    await expect.poll(() => prose.locator("img, script, iframe").count()).toBe(0);
     expect(await prose.locator("a").evaluateAll((all) => all.map((one) => one.getAttribute("href")))).toEqual([
       "https://elsewhere.example/",
       "https://elsewhere.example/pixel.png",
     ]);
     expect(await page.evaluate("window.hacked")).toBeUndefined();
     await page.getByText("Thoughts").click();
-    expect(await page.locator(".thoughts").innerText()).toContain("Hm, <b>what</b>");
+    await expect.poll(() => page.locator(".thoughts").innerText()).toContain("Hm, <b>what</b>");
   });
 
   it("lets adapters be chosen, and says how strongly", async () => {
