@@ -92,7 +92,10 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   const { interrupt = uninterrupted } = parts;
   const sessions = createSessions();
   const admission = createAdmission(memory, { batchTokens, end, fail });
-  const drafting = speculate === false ? undefined : createDrafting(memory, speculate === true ? {} : speculate);
+  const { experts, used } = model.config;
+  const streamed = parts.experts && { experts, used, status: parts.experts };
+  const drafting =
+    speculate === false ? undefined : createDrafting(memory, speculate === true ? {} : speculate, streamed);
   /** All that was asked and is not over, by its request's number. */
   const runs = new Map<number, Run>();
   /** Those of them that end before the next pass. */

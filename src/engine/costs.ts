@@ -1,3 +1,5 @@
+import type { Unions } from "../memory/unions.ts";
+
 /** What another row is taken to cost before it is measured, as a share of a pass with one. */
 const guessedSlope = 0.3;
 /** Passes whose median is a cost: speed changes, and a busy machine has outliers. */
@@ -39,5 +41,24 @@ export function createCosts(): Costs {
       const slope = at > 0 ? Math.max(0, (y0 - first.seconds) / (x0 - first.rows)) : (guessedSlope * y0) / x0;
       return y0 + slope * (rows - x0);
     },
+  };
+}
+
+/** The weight of the latest pass among those that count. */
+const latest = 0.1;
+
+/**
+ * The same where experts are read as they are needed: what takes time is how many a pass asks for. Which of them are there varies from pass
+ * to pass, so each is taken to cost what it did in the mean.
+ */
+export function createUnionCosts(unions: Pick<Unions, "of">): Costs {
+  let seconds = 0;
+  let experts = 0;
+  return {
+    add(rows, taken) {
+      seconds += latest * (taken - seconds);
+      experts += latest * (unions.of(rows) - experts);
+    },
+    of: (rows) => (experts === 0 ? undefined : (seconds / experts) * unions.of(rows)),
   };
 }

@@ -1,3 +1,6 @@
+import { createUnions, type Unions } from "../memory/unions.ts";
+import { createUnionCosts } from "./costs.ts";
+import type { ExpertStatus } from "./engine.ts";
 import type { KvMemory } from "./kv-memory.ts";
 import type { Place } from "./pass.ts";
 import { createSpeculation, mostDraftTokens, mostSpeculating, type SpeculationOptions } from "./speculation.ts";
@@ -12,8 +15,19 @@ export interface Drafting {
   passed(places: readonly Place[], tokens: number, seconds: number): void;
 }
 
-export function createDrafting(memory: KvMemory, options: SpeculationOptions): Drafting {
-  const speculation = createSpeculation(options);
+/** A mixture whose experts are read as they are needed. */
+export interface StreamedExperts {
+  /** Of a layer, and those that a token uses. */
+  readonly experts: number;
+  readonly used: number;
+  status(): Pick<ExpertStatus, "asked" | "repeated">;
+}
+
+/** @param streamed Absent: all weights are in memory, and time is measured. */
+export function createDrafting(memory: KvMemory, options: SpeculationOptions, streamed?: StreamedExperts): Drafting {
+  const unions = streamed && createUnions(streamed);
+  const speculation = createSpeculation(options, unions && createUnionCosts(unions));
+  const watch = streamed && watchUnions(streamed, unions!);
   const { draftTokens = mostDraftTokens } = options;
   const decodes = (places: readonly Place[]) =>
     places.length <= mostSpeculating &&
@@ -21,6 +35,7 @@ export function createDrafting(memory: KvMemory, options: SpeculationOptions): D
 
   return {
     addDrafts(places, batchTokens) {
+      watch?.begin();
       if (!decodes(places)) return places;
       const guesses = places.map(({ run: { drafts }, sequence }) => {
         if (drafts === undefined) return { tokens: [], match: 0, chance: 0, length: 0 };
@@ -51,9 +66,43 @@ export function createDrafting(memory: KvMemory, options: SpeculationOptions): D
       else if (tokens.length > 0 && first !== undefined) drafts.odds.add(match, 1, tokens[0] === first ? 1 : 0);
     },
     passed(places, tokens, seconds) {
+      watch?.passed(places);
       if (!decodes(places)) return;
       const rows = places.reduce((sum, { draft }) => sum + 1 + draft.length, 0);
       speculation.passed(rows, places.length, tokens, seconds);
     },
   };
 }
+
+/** Learns from each pass how many experts its rows asked for together, and from two of one row each, what those asked for. */
+function watchUnions({ used, status }: StreamedExperts, unions: Unions) {
+  let before = status();
+  let layers = 0;
+  let alone: Place["sequence"] | undefined;
+  let whole = true;
+  return {
+    begin() {
+      // A pass that was left in the middle has asked for some, too.
+      if (!whole) alone = undefined;
+      whole = false;
+      before = status();
+    },
+    passed(places: readonly Place[]) {
+      whole = true;
+      const now = status();
+      const asked = now.asked - before.asked;
+      const rows = places.reduce((sum, { count, draft }) => sum + count + draft.length, 0);
+      const sequence = rows === 1 ? places[0]!.sequence : undefined;
+      if (rows === 1) layers = asked / used;
+      if (sequence !== undefined && sequence === alone) {
+        unions.add(2, 2 * used - (now.repeated - before.repeated) / layers);
+      } else if (rows > 1 && rows <= mostRows && layers > 0) {
+        unions.add(rows, asked / layers);
+      }
+      alone = sequence;
+    },
+  };
+}
+
+/** More rows, such as a prompt's, ask for all. */
+const mostRows = mostDraftTokens + 1;

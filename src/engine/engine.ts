@@ -112,6 +112,8 @@ export interface ExpertStatus {
   readonly asked: number;
   readonly there: number;
   readonly coming: number;
+  /** How often the same layer had asked for it the time before too. */
+  readonly repeated: number;
   readonly bytesRead: number;
   /** Of them, what was read before a layer asked. */
   readonly bytesReadAhead: number;

@@ -1,11 +1,12 @@
-import { createCosts } from "./costs.ts";
+import { type Costs, createCosts } from "./costs.ts";
 import { longestMatch } from "./lookup.ts";
 
 /**
  * Whether, and how far, to speculate: a pass that also verifies k drafted tokens costs more than one that does not, and
  * saves passes by the drafts that turn out right (Leviathan et al. 2023, section 3.4). Both are measured: the seconds of
  * passes by their number of rows (with experts, each row may read weights of its own), and how often a draft token
- * was right given how long a match it came from. What is verified is always what the model would have said, so
+ * was right given how long a match it came from. Where experts are read as they are needed, bytes are what passes take time for, and of
+ * those a pass reads what its rows ask for together. What is verified is always what the model would have said, so
  * this decides about time alone.
  *
  * A wrong decision is bounded too: speculation lives on credit, in seconds. Passes without it earn a small share of
@@ -51,9 +52,9 @@ const mostCredit = 16;
 /** A gain that is not worth being wrong about. */
 const leastGain = 1.03;
 
-export function createSpeculation(options: SpeculationOptions = {}): Speculation {
+/** @param costs of passes, which it tells of those that there were. */
+export function createSpeculation(options: SpeculationOptions = {}, costs: Costs = createCosts()): Speculation {
   const { draftTokens = mostDraftTokens, always = false } = options;
-  const costs = createCosts();
   let credit: number | undefined;
 
   return {

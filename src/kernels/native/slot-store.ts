@@ -26,6 +26,8 @@ export interface SlotCounters {
   asked: number;
   there: number;
   coming: number;
+  /** How many of them the layer had asked for the time before too. */
+  repeated: number;
   /** Bytes read of experts, and those of them that were read before a layer asked. */
   bytesRead: number;
   bytesReadAhead: number;
@@ -83,6 +85,7 @@ export function createSlotStore(
       asked: 0,
       there: 0,
       coming: 0,
+      repeated: 0,
       bytesRead: 0,
       bytesReadAhead: 0,
       ahead: 0,
@@ -94,6 +97,8 @@ export function createSlotStore(
   };
   /** What was said of the layer that is next, until it asks. */
   const said = new Map<number, readonly number[]>();
+  /** What each layer asked for the last time. */
+  const before = new Map<number, readonly number[]>();
   /** What was foretold and is not on its way yet. */
   let coming: { readonly stacks: readonly NativeWeight[]; readonly some: readonly number[] } | undefined;
   const layerOf = ({ tensor }: NativeWeight) => layerOfTensor(tensor)!;
@@ -255,6 +260,9 @@ export function createSlotStore(
       const numbers = some.map((matrix) => numberOf(stacks, matrix));
       const layer = layerOf(stacks[0]!);
       cache.ask(layer, numbers);
+      const last = before.get(layer) ?? [];
+      counters.repeated += numbers.filter((number) => last.includes(number)).length;
+      before.set(layer, numbers);
       const foretold = said.get(layer);
       if (foretold !== undefined) {
         said.delete(layer);
