@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { parseJson } from "../bytes/json.ts";
+import { show } from "../bytes/json-fields.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import { counted, GrokError } from "../errors.ts";
-import { show } from "../train/fields.ts";
 import type { Task } from "./task.ts";
 import { failRow, type Row, readField } from "./template.ts";
 

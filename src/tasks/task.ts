@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ioError } from "../bytes/io-error.ts";
 import { parseJson } from "../bytes/json.ts";
+import { createFields, type Fields } from "../bytes/json-fields.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
 import { nearestName } from "../options.ts";
-import { createFields, type Fields } from "../train/fields.ts";
 import { parseTemplate, type Template } from "./template.ts";
 
 /**

@@ -1,5 +1,5 @@
+import { show } from "../bytes/json-fields.ts";
 import { GrokError } from "../errors.ts";
-import { show } from "../train/fields.ts";
 
 /** One line of a file of data: its fields, and where it stands for messages. */
 export interface Row {

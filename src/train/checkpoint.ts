@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
+import { createFields, type Fields } from "../bytes/json-fields.ts";
 import { GrokError } from "../errors.ts";
 import { openSafetensors } from "../formats/safetensors/file.ts";
 import { writeSafetensors } from "../formats/safetensors/write.ts";
 import type { GradOps, Parameter, ParameterPart } from "../kernels/grad-ops.ts";
 import type { StreamState } from "./data/stream.ts";
-import { createFields, type Fields } from "./fields.ts";
 
 /**
  * A checkpoint file: tensors `values/NAME`, `mean/NAME` and `variance/NAME` in the backend's own precision; in the metadata, where

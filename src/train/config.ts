@@ -1,9 +1,9 @@
 import { dirname, resolve } from "node:path";
 import { parseJson } from "../bytes/json.ts";
+import { createFields, type Fields } from "../bytes/json-fields.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
 import { type DataFormat, type DataKeys, type DataSource, dataFormats, defaultDataSource } from "./data/source.ts";
-import { createFields, type Fields } from "./fields.ts";
 
 /** A training run, as its configuration file says. Paths are absolute; the file's are relative to the file. */
 export interface TrainConfig {

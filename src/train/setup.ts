@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { ioError } from "../bytes/io-error.ts";
+import { show } from "../bytes/json-fields.ts";
 import { decodeText } from "../bytes/text.ts";
 import { readTextBytes } from "../bytes/text-file.ts";
 import { readWhole } from "../bytes/whole-file.ts";
@@ -20,7 +21,6 @@ import type { TrainConfig } from "./config.ts";
 import { type Corpus, loadCorpus } from "./data/corpus.ts";
 import { type HeldOutSet, heldOutSets } from "./data/held-out.ts";
 import { type BatchStream, createBatchStream } from "./data/stream.ts";
-import { show } from "./fields.ts";
 import { drawValues, type ParameterSpec, parameterSpecs } from "./parameters.ts";
 import { openCheckpoint, openLastCheckpoint, type RunState } from "./run-checkpoint.ts";
 
