@@ -5,11 +5,10 @@ import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
 import { describeValue, GrokError } from "../errors.ts";
-import type { Grammar } from "../grammar/grammar.ts";
 import { createAnswerReader } from "./answer/answer-reader.ts";
 import { marksOf } from "./answer/syntax.ts";
+import { answerGrammar, type Beginning } from "./answer-grammar.ts";
 import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
-import { type CallGrammarOptions, callGrammar, upTo } from "./call-grammar.ts";
 import { encodeChat, endNames, readMessages } from "./chat-prompt.ts";
 import { fitConversation } from "./fit.ts";
 import { chatKinds, generateKinds, startGeneration } from "./generation.ts";
@@ -76,8 +75,15 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
         : { tokens: encode(said), leftOut: 0 };
       if (said[0]!.role === "system" && foldsSystem()) onNotice?.({ type: "system-folded" });
       if (leftOut > 0) onNotice?.({ type: "left-out", messages: leftOut });
-      const reading = (apart ?? given !== undefined) ? readingOf(tokens, given && tools) : undefined;
-      const grammar = grammarOf(rest.grammar, { tools, choice, parallel, thought: reading?.thought });
+      const { grammar: form } = rest;
+      const beginning = beginningOf(tokens);
+      const reads = apart ?? given !== undefined;
+      const reading = reads ? readingOf(beginning, given && tools, form !== undefined) : undefined;
+      const grammar = answerGrammar({
+        ...{ syntax: toolUse().syntax, tools, choice, form, parallel, isControl },
+        // Who does not have thoughts told apart wants none in the form.
+        beginning: reads ? beginning : "in text",
+      });
       return {
         tokens,
         options: {
@@ -100,17 +106,20 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     return encodeChat(tokenizer, template, messages, templateVariables, variables);
   }
 
-  /** How an answer to these tokens is read. A prompt may end with the mark that opens a thought. */
-  function readingOf(tokens: Int32Array, tools: readonly ToolDefinition[] | undefined) {
-    const { syntax } = toolUse();
+  /** A prompt may end with the mark that opens a thought, or the one that closes it. */
+  function beginningOf(tokens: Int32Array): Beginning {
+    const { reasoning } = toolUse().syntax;
     const end = tokenizer.decode(tokens.subarray(-8), { special: true }).trimEnd();
-    const thinks = syntax.reasoning !== undefined && end.endsWith(syntax.reasoning.open);
+    if (reasoning === undefined || end.endsWith(reasoning.close)) return "in text";
+    return end.endsWith(reasoning.open) ? "in a thought" : "before a thought";
+  }
+
+  /** How an answer is read. One that has a form where it calls nothing may have marks inside of that. */
+  function readingOf(beginning: Beginning, tools: readonly ToolDefinition[] | undefined, hasForm: boolean) {
+    const { syntax } = toolUse();
     return {
-      /** The mark that closes a thought which the prompt has opened. */
-      thought: thinks ? syntax.reasoning!.close : undefined,
       reader: createAnswerReader({
-        ...syntax,
-        thinks,
+        ...{ ...syntax, thinks: beginning === "in a thought", callsFirst: hasForm },
         tools: tools && new Set(tools.map(({ function: { name } }) => name)),
       }),
       marks: new Set(marksOf(syntax).flatMap((mark) => tokenizer.idOf(mark) ?? [])),
@@ -121,23 +130,6 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     const id = tokenizer.idOf(mark);
     return id !== undefined && tokenizer.bytes(id).length === 0;
   };
-
-  /** First a thought that the prompt has opened to its end, in any words; then what was asked for. */
-  function grammarOf(
-    asked: Grammar | undefined,
-    {
-      thought,
-      ...calling
-    }: Omit<CallGrammarOptions, "syntax" | "thinks" | "isControl"> & { thought: string | undefined },
-  ): Grammar | undefined {
-    if (asked !== undefined && calling.choice !== "auto") {
-      throw new GrokError("argument", "toolChoice does not go with grammar", { option: "toolChoice" });
-    }
-    const { syntax } = toolUse();
-    const grammar = asked ?? callGrammar({ syntax, ...calling, thinks: thought !== undefined, isControl });
-    if (grammar === undefined || thought === undefined) return grammar;
-    return { sequence: [upTo(thought, isControl), { repeat: { text: "\n" }, max: 2 }, grammar] };
-  }
 
   function createSession(id: number): Session {
     let closing: Promise<void> | undefined;

@@ -116,8 +116,15 @@ export interface ContentPart {
   readonly text?: string;
 }
 
-/** Whether the model is to call: as it likes, one of the tools at least, or this one and no other. */
-export type ToolChoice = "auto" | "required" | { readonly name: string };
+/**
+ * Whether the model is to call: as it likes, one of the tools at least, this one and no other, or some of those that it is told of, as it
+ * likes or one of them at least.
+ */
+export type ToolChoice =
+  | "auto"
+  | "required"
+  | { readonly name: string }
+  | { readonly names: readonly string[]; readonly mode: "auto" | "required" };
 
 /** A tool that a model may ask for, as OpenAI's API has it: it reaches chat templates as it is. */
 export interface ToolDefinition {
@@ -141,7 +148,8 @@ export interface ChatOptions extends GenerateOptions {
   readonly tools?: readonly ToolDefinition[];
   /**
    * What is not left to the model: its answer is then held to calls with arguments that their schemas allow, behind a thought that
-   * the prompt opens. Default "auto". @throws GrokError `argument` beside a `grammar`; `unsupported` naming what of a schema cannot be held to
+   * the prompt opens. Default "auto": beside a `grammar`, the answer
+   * then calls or is what that says. @throws GrokError `unsupported` naming what of a schema cannot be held to
    */
   readonly toolChoice?: ToolChoice;
   /** Whether an answer may call several tools; otherwise it ends with its first call. Default true. */

@@ -86,10 +86,6 @@ describe("OpenAI's clients", () => {
     [{ guided_regex: "(?=a)" }, /looking ahead/],
     [{ guided_regex: "a", grammar: 'root ::= "a"' }, /guided_regex does not go with grammar/],
     [{ guided_json: "{" }, /guided_json is no JSON/],
-    [
-      { response_format: { type: "json_object" }, tools: [{ type: "function", function: { name: "f" } }] },
-      /does not go with tools/,
-    ],
   ])("are told what cannot be held to: %j", async (more, message) => {
     const { status, error } = await chat(more);
     expect([status, error.type]).toEqual([400, "invalid_request_error"]);

@@ -60,6 +60,10 @@ interface Client {
   readonly required: unknown;
   readonly named: (name: string) => unknown;
   readonly one: (choice: unknown) => object;
+  /** Some of the tools, where the API can say that. */
+  readonly allowed?: (mode: string, names: readonly string[]) => unknown;
+  /** A schema for answers. */
+  readonly form: (schema: object) => object;
   readonly ends: string;
   readonly whole: (answer: Any) => Omit<Answered, "status" | "error">;
   readonly streamed: (events: Any[]) => Omit<Answered, "status" | "error">;
@@ -76,6 +80,11 @@ const clients: Readonly<Record<string, Client>> = {
     required: "required",
     named: (name) => ({ type: "function", function: { name } }),
     one: (choice) => ({ tool_choice: choice, parallel_tool_calls: false }),
+    allowed: (mode, names) => ({
+      type: "allowed_tools",
+      allowed_tools: { mode, tools: names.map((name) => ({ type: "function", function: { name } })) },
+    }),
+    form: (schema) => ({ response_format: { type: "json_schema", json_schema: { name: "it", schema } } }),
     ends: "tool_calls",
     whole: ({ choices: [{ message, finish_reason: end }] }) => ({
       ...{ calls: (message.tool_calls ?? []).map(({ function: called }: Any) => callOf(called)) },
@@ -99,6 +108,10 @@ const clients: Readonly<Record<string, Client>> = {
     required: "required",
     named: (name) => ({ type: "function", name }),
     one: (choice) => ({ tool_choice: choice, parallel_tool_calls: false }),
+    allowed: (mode, names) => ({
+      ...{ type: "allowed_tools", mode, tools: names.map((name) => ({ type: "function", name })) },
+    }),
+    form: (schema) => ({ text: { format: { type: "json_schema", name: "it", schema } } }),
     ends: "completed",
     whole: responseOf,
     streamed: (events) => responseOf(events.findLast(({ response }) => response !== undefined).response),
@@ -110,6 +123,7 @@ const clients: Readonly<Record<string, Client>> = {
     required: { type: "any" },
     named: (name) => ({ type: "tool", name }),
     one: (choice) => ({ tool_choice: { ...(choice as object), disable_parallel_tool_use: true } }),
+    form: (schema) => ({ output_config: { format: { type: "json_schema", schema } } }),
     ends: "tool_use",
     whole: ({ content, stop_reason: end }) => ({
       calls: content.filter(({ type }: Any) => type === "tool_use").map(({ name, input }: Any) => ({ name, input })),
@@ -175,6 +189,40 @@ describe("a model that is to call", () => {
     const { status, calls } = await ask(client, "mistral", false, { tools, tool_choice: client.required });
     expect(status).toBe(200);
     expect(calls.length).toBeGreaterThan(0);
+    for (const { name, input } of calls) expect([input, isValid(name, input)]).toEqual([input, true]);
+  });
+
+  it.each(Object.entries(clients).filter(([, { allowed }]) => allowed))(
+    "calls those alone that are allowed, and knows of all: %s",
+    async (_, client) => {
+      const tools = names.map((name) => client.tool(name, {}));
+      const allowed = (mode: string, some: readonly string[]) => ({ tools, tool_choice: client.allowed!(mode, some) });
+      const { calls } = await ask(client, "hermes", false, allowed("required", ["note"]));
+      expect(new Set(calls.map(({ name }) => name))).toEqual(new Set(["note"]));
+      for (const { name, input } of calls) expect([input, isValid(name, input)]).toEqual([input, true]);
+      expect((await ask(client, "hermes", true, allowed("auto", ["note"]))).status).toBe(200);
+      const { status, error } = await ask(client, "hermes", false, allowed("auto", ["note", "other"]));
+      expect([status, error!.message]).toEqual([
+        400,
+        expect.stringMatching(/tool_choice names other, which is no tool/),
+      ]);
+    },
+  );
+
+  it.each(ways)("may call where its answer has a form: $name, $model, streamed: $stream", async (way) => {
+    const { client, model, stream } = way;
+    const schema = {
+      type: "object",
+      properties: { sky: { enum: ["blue", "<tool_call>"] } },
+      required: ["sky"],
+      additionalProperties: false,
+    };
+    const tools = names.map((name) => client.tool(name, { strict: true }));
+    const choice = client.one(typeof client.required === "string" ? "auto" : { type: "auto" });
+    const { status, calls, text } = await ask(client, model, stream, { tools, ...choice, ...client.form(schema) });
+    expect(status).toBe(200);
+    if (calls.length === 0) expect([text, ajv.validate(schema, JSON.parse(text))]).toEqual([text, true]);
+    else expect(text).toBe("");
     for (const { name, input } of calls) expect([input, isValid(name, input)]).toEqual([input, true]);
   });
 

@@ -18,10 +18,14 @@ interface Case {
   readonly calls?: CallSyntax;
   readonly thinks?: boolean;
   readonly offers?: boolean;
+  readonly callsFirst?: boolean;
 }
 
-function read(pieces: readonly string[], { calls = hermesCalls, thinks = false, offers = true }: Case): AnswerPart[] {
-  const reader = createAnswerReader({ reasoning: think, calls, thinks, tools: offers ? tools : undefined });
+function read(
+  pieces: readonly string[],
+  { calls = hermesCalls, thinks = false, offers = true, callsFirst = false }: Case,
+): AnswerPart[] {
+  const reader = createAnswerReader({ reasoning: think, calls, thinks, callsFirst, tools: offers ? tools : undefined });
   return [...pieces.flatMap((piece) => reader.push(piece)), ...reader.end()];
 }
 
@@ -128,6 +132,24 @@ describe("an answer", () => {
       { calls: llama },
       { calls: [search, search] },
     ],
+    [
+      "has a call's mark in its form",
+      `{"a": "<tool_call>${call}</tool_call>"}`,
+      { callsFirst: true },
+      { text: `{"a": "<tool_call>${call}</tool_call>"}` },
+    ],
+    [
+      "calls where it may have a form",
+      `<think>a</think>\n<tool_call>${call}</tool_call>\n<tool_call>${call}</tool_call>`,
+      { callsFirst: true },
+      { reasoning: "a", calls: [search, search] },
+    ],
+    [
+      "has a form that looks like Llama's calls",
+      `{"name": "Ada", "q": "<|python_tag|>${call}"}`,
+      { calls: llama, callsFirst: true },
+      { text: `{"name": "Ada", "q": "<|python_tag|>${call}"}` },
+    ],
     ["is JSON", ' {"name": "Ada", "age": 36}', { calls: llama }, { text: ' {"name": "Ada", "age": 36}' }],
     ["is code", '<|python_tag|>print("x")', { calls: llama }, { text: '<|python_tag|>print("x")' }],
   ])("that %s", (_, text, options, expected) => {
@@ -213,6 +235,7 @@ describe("an answer", () => {
     const cases = fc.record({
       calls: fc.constantFrom(hermesCalls, mistral, mistralNamed, llama, deepSeek),
       thinks: fc.boolean(),
+      callsFirst: fc.boolean(),
     });
     fc.assert(
       fc.property(fc.array(words, { maxLength: 24 }), fc.infiniteStream(fc.nat(7)), cases, (said, cuts, options) => {

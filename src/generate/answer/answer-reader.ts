@@ -15,16 +15,20 @@ export interface AnswerReaderOptions extends AnswerSyntax {
   readonly thinks?: boolean;
   /** Names of the tools that were offered; undefined: none were, and what looks like a call is text. */
   readonly tools?: ReadonlySet<string> | undefined;
+  /** Whether an answer that calls begins with that: in one that begins otherwise marks are text. Default false. */
+  readonly callsFirst?: boolean;
 }
 
 /**
  * Thoughts stand at the beginning of an answer alone: a text may talk of `<think>`. What is marked as a call and is none stays text
  * as it was written.
  */
-export function createAnswerReader({ reasoning, calls, thinks = false, tools }: AnswerReaderOptions): AnswerReader {
+export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
+  const { reasoning, calls, thinks = false, tools, callsFirst = false } = options;
   const syntax = tools === undefined ? undefined : calls;
   const bare = syntax?.kind === "object" && syntax.bare === true;
-  const mark = syntax && (syntax.open ?? (syntax.kind === "named" ? syntax.before : undefined));
+  /** What opens calls; undefined: they can come no more. */
+  let mark = syntax && (syntax.open ?? (syntax.kind === "named" ? syntax.before : undefined));
   let parts: AnswerPart[] = [];
   let held = "";
   let state: "start" | "reasoning" | "text" | "calls" = thinks ? "reasoning" : reasoning ? "start" : "text";
@@ -78,15 +82,22 @@ export function createAnswerReader({ reasoning, calls, thinks = false, tools }: 
     state = "calls";
   }
 
+  /** Whether what comes next, behind whitespace, is a mark; undefined: not yet known. */
+  function beginsWith(wanted: string, ended: boolean): boolean | undefined {
+    const text = held.trimStart();
+    if (held.length - text.length > mostSpace) return false;
+    if (text.startsWith(wanted)) return true;
+    return !ended && wanted.startsWith(text) ? undefined : false;
+  }
+
   /** @returns whether there is more to do */
   function step(ended: boolean): boolean {
     switch (state) {
       case "start": {
-        const text = held.trimStart();
-        const near = held.length - text.length <= mostSpace;
-        if (near && !ended && reasoning!.open.startsWith(text)) return false;
-        if (near && text.startsWith(reasoning!.open)) {
-          held = text.slice(reasoning!.open.length);
+        const begins = beginsWith(reasoning!.open, ended);
+        if (begins === undefined) return false;
+        if (begins) {
+          held = held.trimStart().slice(reasoning!.open.length);
           state = "reasoning";
           skips = true;
         } else state = "text";
@@ -108,6 +119,11 @@ export function createAnswerReader({ reasoning, calls, thinks = false, tools }: 
             return true;
           }
         }
+        if (callsFirst && mark !== undefined) {
+          const begins = beginsWith(mark, ended);
+          if (begins === undefined) return false;
+          if (!begins) mark = undefined;
+        }
         if (!upTo(mark, "text", ended)) return false;
         open(mark!);
         return true;
@@ -120,6 +136,7 @@ export function createAnswerReader({ reasoning, calls, thinks = false, tools }: 
         // Of what was no call the text goes on as it is.
         const last = parts.slice(before).at(-1)?.type;
         skips = last !== "text" && last !== "failed";
+        if (callsFirst && !skips) mark = undefined;
         first = false;
         state = "text";
         return true;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { GrokError } from "../../errors.ts";
 import type { AnswerPart } from "../../generate/answer/parts.ts";
-import type { ChatMessage, ChatOptions, GenerateResult } from "../../generate/types.ts";
+import type { ChatMessage, ChatOptions, GenerateResult, ToolChoice } from "../../generate/types.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
@@ -25,12 +25,15 @@ const message = z.looseObject({
   tool_call_id: z.string().nullish(),
 });
 
+const namedTool = z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: z.string() }) });
+const allowedTools = z.strictObject({
+  type: z.literal("allowed_tools"),
+  allowed_tools: z.strictObject({ mode: z.enum(["auto", "required"]), tools: z.array(namedTool).min(1).max(512) }),
+});
+
 const toolChoice = z.union(
-  [
-    z.enum(["none", "auto", "required"]),
-    z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: z.string() }) }),
-  ],
-  'is to be none, auto, required or {"type": "function", "function": {"name": ...}}',
+  [z.enum(["none", "auto", "required"]), namedTool, allowedTools],
+  'is to be none, auto, required, {"type": "function", "function": {"name": ...}} or {"type": "allowed_tools", ...}',
 );
 
 export const chatRequest = z.strictObject({
@@ -151,22 +154,24 @@ function startChat(request: ChatRequest, served: Served, extension: ChatOptions)
     ...toolsOf(request),
     ...extension,
   };
-  if (options.grammar !== undefined && options.tools !== undefined) {
-    const message = "response_format, or a grammar, does not go with tools: the model could not call them";
-    throw new GrokError("argument", message, { option: "response_format" });
-  }
   const messages = request.messages.map(messageIn);
   return startAnswers(served, n ?? 1, options, (model, more) => model.chat(messages, more));
 }
 
 function toolsOf({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest): Partial<ChatOptions> {
   if (choice === "none") return {};
-  const toolChoice = typeof choice === "object" && choice !== null ? choice.function : choice;
   return {
-    ...(toolChoice != null && { toolChoice }),
+    ...(choice != null && { toolChoice: choiceOf(choice) }),
     ...(tools?.length && { tools: tools.map(({ function: described }) => toolOf(described)) }),
     ...(parallel != null && { parallelToolCalls: parallel }),
   };
+}
+
+function choiceOf(choice: Exclude<z.infer<typeof toolChoice>, "none">): ToolChoice {
+  if (typeof choice === "string") return choice;
+  if (choice.type === "function") return choice.function;
+  const { mode, tools } = choice.allowed_tools;
+  return { mode, names: tools.map((tool) => tool.function.name) };
 }
 
 function messageIn({ role, content, tool_calls: calls, ...rest }: ChatRequest["messages"][number]): ChatMessage {

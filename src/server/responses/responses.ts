@@ -1,7 +1,14 @@
 import { z } from "zod";
 import { GrokError } from "../../errors.ts";
 import type { AnswerMessage, AnswerPart } from "../../generate/answer/parts.ts";
-import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel, ToolDefinition } from "../../generate/types.ts";
+import type {
+  ChatMessage,
+  ChatOptions,
+  GenerateResult,
+  LanguageModel,
+  ToolChoice,
+  ToolDefinition,
+} from "../../generate/types.ts";
 import { grammarOfTextFormat, responseTextFormat } from "../answer-format.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
@@ -41,9 +48,18 @@ const tool = z.discriminatedUnion("type", [functionTool, customTool, webSearch],
 const { temperature, top_p, top_k, min_p, seed, stop, user, metadata, service_tier, safety_identifier } =
   generationFields;
 
+const namedTool = z.strictObject({ type: z.enum(["function", "custom"]), name: z.string() });
+const allowedTools = z.strictObject({
+  ...{ type: z.literal("allowed_tools"), mode: z.enum(["auto", "required"]) },
+  tools: z
+    .array(z.discriminatedUnion("type", [namedTool, webSearch]))
+    .min(1)
+    .max(512),
+});
+
 const toolChoice = z.union(
-  [z.enum(["none", "auto", "required"]), z.strictObject({ type: z.enum(["function", "custom"]), name: z.string() })],
-  'is to be none, auto, required or {"type": "function", "name": ...}',
+  [z.enum(["none", "auto", "required"]), namedTool, allowedTools],
+  'is to be none, auto, required, {"type": "function", "name": ...} or {"type": "allowed_tools", ...}',
 );
 
 /** What a conversation consists of. */
@@ -225,16 +241,24 @@ function toolIn(given: z.infer<typeof tool>): readonly ToolDefinition[] {
 
 function optionsFor(request: ResponseRequest, { preferred }: Served): ChatOptions {
   const { max_output_tokens: most, parallel_tool_calls: parallel, tool_choice: choice, truncation } = request;
-  const toolChoice = typeof choice === "object" && choice !== null ? { name: choice.name } : choice;
   const grammar = request.text?.format && grammarOfTextFormat(request.text.format);
   return {
     ...optionsOf({ ...request, max_tokens: most, store: false, stream_options: null }, preferred),
     ...{ ...toldWith(request), parts: true },
     ...(parallel != null && { parallelToolCalls: parallel }),
-    ...(toolChoice != null && toolChoice !== "none" && { toolChoice }),
+    ...(choice != null && choice !== "none" && { toolChoice: choiceOf(choice) }),
     ...(grammar && { grammar }),
     ...(truncation === "auto" && { fit: true }),
   };
+}
+
+const isNamed = (tool: z.infer<typeof namedTool | typeof webSearch>): tool is z.infer<typeof namedTool> =>
+  tool.type === "function" || tool.type === "custom";
+
+function choiceOf(choice: Exclude<z.infer<typeof toolChoice>, "none">): ToolChoice {
+  if (typeof choice === "string") return choice;
+  if (choice.type !== "allowed_tools") return { name: choice.name };
+  return { mode: choice.mode, names: choice.tools.flatMap((tool) => (isNamed(tool) ? tool.name : [])) };
 }
 
 function* partsOf({ reasoning, text, calls }: AnswerMessage): Generator<AnswerPart> {

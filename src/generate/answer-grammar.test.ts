@@ -3,10 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { GrokError } from "../errors.ts";
 import { compileGrammar } from "../grammar/compile.ts";
 import { accepts, automatonOf, createNumbers, randomText } from "../grammar/grammar.case.ts";
+import type { Grammar } from "../grammar/grammar.ts";
 import { createAnswerReader } from "./answer/answer-reader.ts";
 import { joinParts } from "./answer/parts.ts";
 import { type AnswerSyntax, type CallSyntax, hermesCalls } from "./answer/syntax.ts";
-import { type CallGrammarOptions, callGrammar } from "./call-grammar.ts";
+import { type AnswerGrammarOptions, answerGrammar } from "./answer-grammar.ts";
 import type { ToolChoice, ToolDefinition } from "./types.ts";
 
 const weather = {
@@ -60,6 +61,7 @@ interface Case {
   readonly offered?: readonly ToolDefinition[];
   readonly isControl?: (mark: string) => boolean;
   readonly syntax: AnswerSyntax;
+  readonly form?: Grammar;
 }
 
 const optionsOf = ({
@@ -68,19 +70,20 @@ const optionsOf = ({
   offered = tools,
   isControl = () => false,
   syntax,
-}: Case): CallGrammarOptions => ({
-  ...{ syntax, choice, parallel, tools: offered, isControl, thinks: false },
+  form,
+}: Case): AnswerGrammarOptions => ({
+  ...{ syntax, choice, parallel, tools: offered, isControl, form, beginning: "before a thought" },
 });
 
 /** What is read of answers that a grammar allows, every other of which begins so. */
 function* answersOf(one: Case, count = 60, begin?: Uint8Array) {
-  const automaton = automatonOf(callGrammar(optionsOf(one))!);
+  const automaton = automatonOf(answerGrammar(optionsOf(one))!);
   const random = createNumbers(7);
   const names = new Set((one.offered ?? tools).map((tool) => tool.function.name));
   for (let i = 0; i < count; i++) {
     const answer = randomText(automaton, random, 3000, i % 2 === 0 ? begin : undefined)?.replaceAll("\ufffd", "");
     if (answer === undefined) continue;
-    const reader = createAnswerReader({ ...one.syntax, tools: names });
+    const reader = createAnswerReader({ ...one.syntax, tools: names, callsFirst: one.form !== undefined });
     yield { answer, ...joinParts([...reader.push(answer), ...reader.end()]) };
   }
 }
@@ -142,7 +145,7 @@ describe("answers that may call strict tools", () => {
   it("may think before, of calls too, in any words", () => {
     const reasoning = { open: "<think>", close: "</think>" };
     const automaton = automatonOf(
-      callGrammar(optionsOf({ choice: "auto", offered, syntax: { reasoning, calls: hermesCalls } }))!,
+      answerGrammar(optionsOf({ choice: "auto", offered, syntax: { reasoning, calls: hermesCalls } }))!,
     );
     const call = '<tool_call>{"name": "get_weather", "arguments": {"city": "Kyoto"}}</tool_call>';
     expect(accepts(automaton, `<think>A <tool_call> perhaps.</think>\n\nSo. ${call} And ${call}`)).toBe(true);
@@ -151,10 +154,77 @@ describe("answers that may call strict tools", () => {
     expect(accepts(automaton, "No <tool_call>")).toBe(false);
   });
 
+  it("are held to some of the tools where the others are not allowed", () => {
+    const syntax = { reasoning: undefined, calls: hermesCalls };
+    const names = ["now"];
+    const begin = Buffer.from("So <tool_call>");
+    const kinds = new Set<number>();
+    for (const { calls } of answersOf({ choice: { names, mode: "auto" }, syntax }, 40, begin)) {
+      expect(calls.every(({ name }) => names.includes(name))).toBe(true);
+      kinds.add(Math.min(1, calls.length));
+    }
+    expect([...kinds].sort()).toEqual([0, 1]);
+    const must = [...answersOf({ choice: { names: ["now", "take-note"], mode: "required" }, syntax }, 40)];
+    expect(new Set(must.flatMap(({ calls }) => calls.map(({ name }) => name)))).toEqual(new Set(["now", "take-note"]));
+    for (const { text, calls } of must) expect([text.trim(), calls.length > 0]).toEqual(["", true]);
+  });
+
   it("are free where none is strict", () => {
-    expect(callGrammar(optionsOf({ choice: "auto", syntax: { reasoning: undefined, calls: hermesCalls } }))).toBe(
+    expect(answerGrammar(optionsOf({ choice: "auto", syntax: { reasoning: undefined, calls: hermesCalls } }))).toBe(
       undefined,
     );
+  });
+});
+
+describe("answers that may call, and have a form where they do not", () => {
+  const offered = [tool("get_weather", weather, true), tool("take-note", note)];
+  const form: Grammar = {
+    schema: {
+      type: "object",
+      properties: { said: { enum: ["<tool_call>", "[TOOL_CALLS]", "<think>"] }, n: { type: "integer" } },
+      required: ["said", "n"],
+    },
+  };
+  const isForm = ajv.compile((form as { readonly schema: object }).schema);
+
+  it.each(cases)("as $name, marks being $kind, are the one or the other", ({ isControl, syntax }) => {
+    const kinds = new Set<string>();
+    for (const { answer, text, calls } of answersOf({ choice: "auto", offered, form, isControl, syntax }, 80)) {
+      if (calls.length === 0) expect([answer, isForm(JSON.parse(text))]).toEqual([answer, true]);
+      else expect([answer, text.trim()]).toEqual([answer, ""]);
+      for (const { name, arguments: args } of calls) {
+        expect([answer, name !== "get_weather" || valid.get(name)!(JSON.parse(args))]).toEqual([answer, true]);
+      }
+      kinds.add(calls.length > 0 ? "calls" : "form");
+    }
+    expect([...kinds].sort()).toEqual(["calls", "form"]);
+  });
+
+  it("only call where they must, and have the form alone where there are no tools", () => {
+    const syntax = { reasoning: undefined, calls: hermesCalls };
+    for (const { calls } of answersOf({ choice: "required", form, syntax }, 20))
+      expect(calls.length).toBeGreaterThan(0);
+    const alone = { choice: "auto", form, syntax, offered: [] } as const;
+    expect(answerGrammar(optionsOf(alone))).toBe(form);
+  });
+
+  it("think before, also where a prompt has opened the thought, and not where it has closed it", () => {
+    const syntax = { reasoning: { open: "<think>", close: "</think>" }, calls: hermesCalls };
+    const options = optionsOf({ choice: "auto", offered, form: { text: "{}" }, syntax });
+    const held = (beginning: AnswerGrammarOptions["beginning"]) =>
+      automatonOf(answerGrammar({ ...options, beginning })!);
+    const call = '<tool_call>{"name": "take-note", "arguments": {}}</tool_call>';
+    for (const answer of ["{}", call]) {
+      const answers = [answer, `Hm.</think>\n\n${answer}`, `<think>Hm.</think>\n${answer}`];
+      const allowed = (["in text", "in a thought", "before a thought"] as const).map((beginning) =>
+        answers.map((one) => accepts(held(beginning), one)),
+      );
+      expect(allowed).toEqual([
+        [true, false, false],
+        [false, true, true],
+        [true, false, true],
+      ]);
+    }
   });
 });
 
@@ -162,7 +232,7 @@ describe("what cannot be held to", () => {
   const hold = (choice: unknown, offered: readonly ToolDefinition[] = tools, calls: CallSyntax = hermesCalls) => {
     try {
       compileGrammar(
-        callGrammar(optionsOf({ choice: choice as ToolChoice, offered, syntax: { reasoning: undefined, calls } }))!,
+        answerGrammar(optionsOf({ choice: choice as ToolChoice, offered, syntax: { reasoning: undefined, calls } }))!,
       );
     } catch (error) {
       return [(error as GrokError).code, (error as GrokError).message];

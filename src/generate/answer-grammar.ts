@@ -3,52 +3,93 @@ import type { Grammar } from "../grammar/grammar.ts";
 import type { AnswerSyntax, CallSyntax, NamedSyntax, ObjectSyntax } from "./answer/syntax.ts";
 import type { ToolChoice, ToolDefinition } from "./types.ts";
 
-export interface CallGrammarOptions {
+/** Where an answer begins: in a thought that its prompt opened, where it may open one itself, or where nothing it says is one. */
+export type Beginning = "in a thought" | "before a thought" | "in text";
+
+export interface AnswerGrammarOptions {
   readonly syntax: AnswerSyntax;
   readonly tools: readonly ToolDefinition[];
   readonly choice: ToolChoice;
+  /** What an answer that calls nothing has to be; undefined: any text. */
+  readonly form: Grammar | undefined;
   /** Whether an answer may call several times. */
   readonly parallel: boolean;
-  /** Whether the prompt has opened a thought, whose end comes before all this. */
-  readonly thinks: boolean;
+  readonly beginning: Beginning;
   /** Whether a control token has this name. */
   readonly isControl: (mark: string) => boolean;
 }
 
 /**
- * What an answer has to be so that its calls are of these tools, with arguments that their schemas allow.
- * Undefined: it is free, as is one that may call and has no tool that is `strict`.
+ * What an answer has to be so that its calls are of these tools, with arguments that their schemas allow, and it has its form where
+ * it calls nothing; behind a thought in any words. Undefined: it is free.
  * @throws GrokError `argument` for a choice that is none, or cannot be made of these tools
  */
-export function callGrammar(options: CallGrammarOptions): Grammar | undefined {
-  const { syntax, tools, choice, parallel, thinks, isControl } = options;
-  const named = typeof choice === "object" && choice !== null ? choice.name : undefined;
-  if (choice !== "auto" && choice !== "required" && typeof named !== "string") {
-    wrongChoice(`is ${describeValue(choice)}, expected "auto", "required" or { name }`);
-  }
-  const among = named === undefined ? tools : tools.filter((tool) => tool.function.name === named);
-  if (choice === "auto" && !among.some(isStrict)) return undefined;
-  if (among.length === 0) {
-    wrongChoice(named === undefined ? "is required, but there are no tools" : `names ${named}, which is no tool`);
-  }
-  const { calls, reasoning } = syntax;
+export function answerGrammar(options: AnswerGrammarOptions): Grammar | undefined {
+  const { syntax, beginning, isControl } = options;
+  const answer = behindThought(options);
+  const { reasoning } = syntax;
+  if (answer === undefined || reasoning === undefined || beginning === "in text") return answer;
+  const rest = [upTo(reasoning.close, isControl), { repeat: { text: "\n" }, max: 2 }, answer];
+  if (beginning === "in a thought") return { sequence: rest };
+  return { choice: [{ sequence: [markOf(reasoning.open, isControl), ...rest] }, answer] };
+}
+
+function behindThought({
+  syntax,
+  tools,
+  choice,
+  form,
+  parallel,
+  isControl,
+}: AnswerGrammarOptions): Grammar | undefined {
+  const { among, must, narrowed, one } = readChoice(choice, tools);
+  if (!must && form === undefined && !narrowed && !among.some(isStrict)) return undefined;
+  const { calls } = syntax;
   // A template with calls of an unknown kind has refused the tools before.
-  if (calls === undefined) return undefined;
-  const writing: Writing = { tools: among, parallel: parallel && named === undefined, choice, isControl };
-  if (choice !== "auto") return callsOf(calls, writing);
-  const free = textWithCalls(calls, writing);
-  // What is said in a thought is no call.
-  return reasoning === undefined || thinks
-    ? free
-    : { choice: [{ sequence: [markOf(reasoning.open, isControl), upTo(reasoning.close, isControl), free] }, free] };
+  if (calls === undefined || among.length === 0) return form;
+  const writing: Writing = { tools: among, parallel: parallel && !one, holdsAll: must, isControl };
+  if (must) return callsOf(calls, writing);
+  return form === undefined ? textWithCalls(calls, writing) : { choice: [form, callsOf(calls, writing)] };
+}
+
+interface ReadChoice {
+  /** The tools that may be called. */
+  readonly among: readonly ToolDefinition[];
+  /** Whether one of them must be. */
+  readonly must: boolean;
+  /** Whether the model knows of others. */
+  readonly narrowed: boolean;
+  /** Whether it is called once. */
+  readonly one: boolean;
+}
+
+function readChoice(choice: ToolChoice, tools: readonly ToolDefinition[]): ReadChoice {
+  const given = typeof choice === "object" && choice !== null ? choice : { mode: choice };
+  const {
+    name,
+    names = name === undefined ? undefined : [name],
+    mode = "required",
+  } = given as Partial<Extract<ToolChoice, { name: string }> & Extract<ToolChoice, { names: unknown }>>;
+  const areNames = names === undefined || (Array.isArray(names) && names.every((one) => typeof one === "string"));
+  if ((mode !== "auto" && mode !== "required") || !areNames) {
+    wrongChoice(`is ${describeValue(choice)}, expected "auto", "required", { name } or { names, mode }`);
+  }
+  const missing = names?.find((one) => !tools.some((tool) => tool.function.name === one));
+  if (missing !== undefined) wrongChoice(`names ${missing}, which is no tool`);
+  const among = names === undefined ? tools : tools.filter((tool) => names.includes(tool.function.name));
+  if (mode === "required" && among.length === 0) wrongChoice("is required, but there are no tools");
+  return { among, must: mode === "required", narrowed: among.length < tools.length, one: name !== undefined };
 }
 
 /** Any text up to a mark, and the mark; also where that is a control token, which is in no text. */
-export function upTo(mark: string, isControl: (mark: string) => boolean): Grammar {
+function upTo(mark: string, isControl: (mark: string) => boolean): Grammar {
   return isControl(mark) ? { sequence: [{ without: mark }, { control: mark }] } : { until: mark };
 }
 
-type Writing = Pick<CallGrammarOptions, "tools" | "choice" | "parallel" | "isControl">;
+interface Writing extends Pick<AnswerGrammarOptions, "tools" | "parallel" | "isControl"> {
+  /** Whether arguments are held to the schemas of all tools, and not of those alone that are `strict`. */
+  readonly holdsAll: boolean;
+}
 
 const isStrict = ({ function: { strict } }: ToolDefinition) => strict === true;
 
@@ -127,8 +168,8 @@ function namedCall({ between, after }: NamedSyntax, writing: Writing): Grammar {
 const silent: ReadonlySet<string> = new Set(["type", "properties", "required", "title", "description", "$schema"]);
 
 /** A JSON object that the tool's schema allows; of a tool that is not `strict` any, where calling is left to the model. */
-function argumentsOf(tool: ToolDefinition, { choice }: Writing): Grammar {
-  if (choice === "auto" && !isStrict(tool)) return { json: true };
+function argumentsOf(tool: ToolDefinition, { holdsAll }: Writing): Grammar {
+  if (!holdsAll && !isStrict(tool)) return { json: true };
   const { name, parameters = {} } = tool.function;
   const { type, properties = {} } = parameters;
   if (type !== undefined && type !== "object" && !(Array.isArray(type) && type.includes("object"))) {
