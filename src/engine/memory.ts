@@ -110,8 +110,8 @@ function govern(bounds: { most: number; least: number; reserve: number; availabl
   };
 }
 
-/** Others need some too; where the system does not say what is available, more is left. */
-function defaultBudget(): number {
+/** Bytes that models take where nobody bounds them: others need some too; where the system does not say what is available, more is left. */
+export function defaultBudget(): number {
   const limit = memoryLimit();
   if (process.platform !== "linux") return 0.75 * limit;
   const available = availableMemory();

@@ -65,3 +65,20 @@ export function planMemory(
   }
   return { streamed: true, experts: left, least, batchTokens: tokens };
 }
+
+/**
+ * What each of several models that are in memory together may take of a budget: those that need less than an equal part take what they need,
+ * the largest has what is left.
+ */
+export function shareBudget(needs: readonly number[], budget: number): number[] {
+  const shares = needs.map(() => 0);
+  const ascending = [...needs.keys()].sort((a, b) => needs[a]! - needs[b]!);
+  let left = budget;
+  for (const [i, model] of ascending.entries()) {
+    const part = left / (needs.length - i);
+    const share = i === needs.length - 1 ? left : Math.min(needs[model]!, part);
+    shares[model] = Math.floor(share);
+    left -= share;
+  }
+  return shares;
+}

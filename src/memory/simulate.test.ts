@@ -109,12 +109,16 @@ describe("a replayed trace", () => {
     );
     const { passes: list, ...head } = traceOf([[[0], [1], [2]]]);
     const lines = [encodeTraceHead(head), encodeTracePass(list[0]!)];
+    for (const cut of ["", "{", lines[1]!.slice(0, -1)]) {
+      expect(parseTrace(lines.join("") + cut, "t").passes, cut).toEqual(list);
+    }
     for (const [text, problem] of [
       ["", "line 1"],
       ["{}\n", "line 1"],
       [lines[0]!.replace('"layers":3', '"layers":1e9'), "line 1: layers"],
       [lines[0]!.replace("[10,10,10]", "[10,10]"), "line 1: expertBytes"],
       [`${lines[0]}x\n`, "line 2: is not JSON"],
+      [`${lines[0]}x\n${lines[1]}`, "line 2: is not JSON"],
       [`${lines[0]}${lines[1]!.replace("[[0],", "[[6],")}`, "line 2: asked"],
       [`${lines[0]}${lines[1]!.replace("[[0],", "[[0,0],")}`, "line 2: asked"],
       [`${lines[0]}${lines[1]!.replace('"tokens":1', '"tokens":-1')}`, "line 2: tokens"],

@@ -35,10 +35,13 @@ export const encodeTracePass = ({ tokens, asked, foretold }: RoutingPass): strin
 const mostLayers = 10_000;
 const mostExperts = 100_000;
 
-/** @throws GrokError `format` naming the line, for what is no trace or contradicts itself. */
+/**
+ * What a program that was ended in the middle of a line wrote last is no pass, and left out.
+ * @throws GrokError `format` naming the line, for what is no trace or contradicts itself.
+ */
 export function parseTrace(text: string, path: string): RoutingTrace {
   const lines = text.split("\n");
-  if (lines.at(-1) === "") lines.pop();
+  if (lines.length > 1) lines.pop();
   const refuse = (line: number, problem: string, cause?: unknown) =>
     new GrokError("format", `${path}: line ${line}: ${problem}`, { path, line }, cause);
   const parse = (line: number): Record<string, unknown> => {

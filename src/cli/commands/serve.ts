@@ -1,12 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { ioError } from "../../bytes/io-error.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
+import { defaultBudget } from "../../engine/memory.ts";
 import type { PromptCacheOptions } from "../../engine/options.ts";
 import type { GenerateOptions } from "../../generate/types.ts";
+import { shareBudget } from "../../memory/budget.ts";
 import { createJudge } from "../../server/moderation/judge.ts";
 import type { Moderator } from "../../server/moderation/moderator.ts";
 import { readRules } from "../../server/moderation/rules.ts";
@@ -16,7 +18,7 @@ import { createServer } from "../../server/server.ts";
 import { createShortageWatch, readFills } from "../../server/shortage.ts";
 import type { TraceOptions } from "../../server/spans.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addModel, type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { createLog, type LogForm } from "../server-log.ts";
 import { type KeyEntry, serverSettings, usualDrain, usualLog } from "../server-settings.ts";
 import { addSettings, engineSettings, pick, type SettingName, samplingSettings } from "../settings.ts";
@@ -80,11 +82,12 @@ async function serve(options: ServeOptions): Promise<void> {
   using ending = catchEnding();
   const files = filesOf(options);
   const { write, warn } = createLog(log);
+  const memoryOf = shareMemory(files, options);
   await using server = await createServer({
     models: files.map((file) => ({
       ...{ file, adapters: options.lora },
       load: async () => {
-        const model = await openModel(file, { ...options, promptCache });
+        const model = await openModel(file, { ...options, ...memoryOf(file), promptCache });
         warnOfModel(model);
         return model;
       },
@@ -111,6 +114,32 @@ async function serve(options: ServeOptions): Promise<void> {
   await ended(ending.signal);
   await drain(AbortSignal.timeout(drainSeconds * 1000));
   clearInterval(looking);
+}
+
+/** What a model takes beside its weights, as far as it can be told before it is loaded: its caches, and the program. */
+const besideWeights = 2 ** 30;
+
+/** What each model may take where several are in memory together; where they all fit, nobody has to be told. */
+function shareMemory(files: readonly string[], { loaded = 1, memory }: ServeOptions) {
+  const together = Math.min(loaded, files.length);
+  if (together === 1) return () => pick({ memory }, ["memory"]);
+  const budget = memory ?? defaultBudget();
+  const needs = new Map(files.map((file) => [file, neededBy(file)]));
+  return (file: string) => {
+    const others = files.filter((other) => other !== file).map((other) => needs.get(other)!);
+    const needed = [needs.get(file)!, ...others.sort((a, b) => b - a).slice(0, together - 1)];
+    const fits = needed.reduce((sum, need) => sum + need, 0) <= budget;
+    return memory === undefined && fits ? {} : { memory: shareBudget(needed, budget)[0]! };
+  };
+}
+
+/** Of a file that is no model it is said when it is asked for. */
+function neededBy(file: string): number {
+  try {
+    return modelFiles(file).reduce((sum, part) => sum + statSync(part).size, besideWeights);
+  } catch {
+    return besideWeights;
+  }
 }
 
 function moderatorsOf(options: ServeOptions): readonly Moderator[] {

@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdtempSync, rmSync, truncateSync, utimesSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -123,14 +132,18 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
 
   it("of a file that becomes shorter give an error with file and place, and the backend lives", async () => {
     const { ops, file, failure, path } = await broken((path) => truncateSync(path, 40_000));
-    expect(failure).toMatchObject({ code: "io", message: expect.stringMatching(/model\.gguf: .*byte \d+/) });
+    expect(failure).toMatchObject({ code: "io", message: expect.stringMatching(/model\.gguf: .*byte \d+.*shorter/) });
     expect((failure as Error).message).toContain(path);
     ops.close();
     file.close();
   });
 
-  it("of a file that is written to are refused, and one that goes by another file's name stays as it was", async () => {
-    const { ops, file, failure } = await broken((path) => utimesSync(path, new Date(1), new Date(1)));
+  it("of a file that is written to are refused, and one that is touched or goes by another file's name stays as it was", async () => {
+    const { ops, file, failure } = await broken((path) => {
+      const bytes = readFileSync(path);
+      writeFileSync(path, bytes.fill(1, bytes.length / 2), { flag: "r+" });
+      utimesSync(path, 1, 1);
+    });
     expect(failure).toMatchObject({
       code: "io",
       message: expect.stringContaining("was written to while it was in use"),
@@ -138,6 +151,7 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
     ops.close();
     file.close();
     const replaced = await broken((path) => {
+      utimesSync(path, 1, 1);
       rmSync(path);
       copyFileSync(`${models[1]}.gguf`, path);
     });

@@ -1,5 +1,5 @@
-import { fstatSync } from "node:fs";
 import type { AddonBackend } from "../../addon-backend.ts";
+import { createChangeCheck } from "../../bytes/change-check.ts";
 import type { DataFile } from "../../bytes/data-file.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
@@ -105,7 +105,7 @@ export function createSlotStore(
   const experts = new Map<number, Expert>();
   const waiting: (() => void)[] = [];
   const kept: Promise<void>[] = [];
-  const changed = createChangeCheck();
+  const checkUnchanged = createChangeCheck();
 
   const numberOf = (stacks: readonly NativeWeight[], matrix: number) =>
     layerOf(stacks[0]!) * stacks[0]!.matrices + matrix;
@@ -130,7 +130,7 @@ export function createSlotStore(
       } catch (error) {
         throw readError(error, what, place);
       }
-      changed(file, what, offset);
+      checkUnchanged(file, `${what} at byte ${offset}`);
     });
     const failed = (await Promise.allSettled(read)).find((each) => each.status === "rejected");
     if (failed !== undefined) throw failed.reason;
@@ -361,22 +361,4 @@ function readError(error: unknown, what: string, { file, offset }: FilePlace): G
   if (code === "ERR_CLOSED") return new GrokError("cancelled", "the backend was closed", {}, error);
   const where = Math.max(offset, Math.floor(offset / block) * block + at);
   return ioError(`read ${what} at byte ${where}`, file.path, error);
-}
-
-/** What was read of a file that somebody writes to is neither the old model nor the new one. */
-function createChangeCheck() {
-  const known = new Map<DataFile, number>();
-  return (file: DataFile, what: string, offset: number): void => {
-    const { mtimeMs, size } = fstatSync(file.descriptor());
-    const first = known.get(file) ?? mtimeMs;
-    known.set(file, first);
-    if (mtimeMs === first && size >= file.size) return;
-    throw new GrokError(
-      "io",
-      `${file.path}: was written to while it was in use: ${what} at byte ${offset} may be another`,
-      {
-        ...{ path: file.path, offset },
-      },
-    );
-  };
 }

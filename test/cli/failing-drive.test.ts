@@ -1,0 +1,110 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { withoutAddon } from "../support/addon.ts";
+import { finished, folder, models, start } from "./grok1.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+const home = join(realpathSync(folder), "drive");
+const library = join(home, "failing-drive.so");
+const withoutCompiler =
+  process.platform !== "linux" || spawnSync("cc", ["--version"]).status !== 0
+    ? " (skipped: no C compiler on Linux)"
+    : "";
+
+/** A server of a mixture that is larger than its memory, and of another model, whose drive fails while a file exists. */
+async function begin() {
+  mkdirSync(home, { recursive: true });
+  execFileSync("cc", ["-shared", "-fPIC", "-O1", "-o", library, join(root, "test/support/failing-drive.c"), "-ldl"]);
+  const [mixture, flag] = [join(home, "mixture.gguf"), join(home, "fails")];
+  const shape = [
+    "--layers",
+    "2",
+    "--width",
+    "512",
+    "--hidden",
+    "2048",
+    "--heads",
+    "8",
+    "--kv-heads",
+    "2",
+    "--head-size",
+    "64",
+  ];
+  const script = join(root, "bench/make-model.mjs");
+  execFileSync(process.execPath, [script, mixture, ...shape, "--vocabulary", "1000", "--type", "q8_0"]);
+  const whole = readFileSync(mixture);
+  /** In place: it is the same file. */
+  const restore = () => writeFileSync(mixture, whole, { flag: "r+" });
+  copyFileSync(join(models, "llama.gguf"), join(home, "llama.gguf"));
+  const env = { LD_PRELOAD: library, FAILING_WHILE: flag, FAILING_FILE: mixture, FAILING_FROM: "1000000" };
+  // Half of it is the mixture's, of whose 54 MB there is then room for some 30.
+  const bounds = ["--memory", "480M", "--loaded", "2", "--context", "128", "--threads", "1"];
+  const child = start(["serve", "--port", "0", "--models", home, ...bounds, "--log", "none"], env);
+  const outcome = finished(child);
+  const url = await new Promise<string>((done, failed) => {
+    child.stdout.once("data", (line: Buffer) => done(line.toString().trim()));
+    outcome.then(({ stderr }) => failed(new Error(stderr)), failed);
+  });
+  const ask = async (model: string, prompt: string) => {
+    const body = { model, prompt, temperature: 0, max_tokens: 8, ignore_eos: true };
+    const response = await fetch(`${url}/v1/completions`, {
+      ...{ method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
+    });
+    const { choices, error } = (await response.json()) as {
+      choices?: { text: string }[];
+      error?: { message: string };
+    };
+    return choices?.[0]?.text ?? error?.message;
+  };
+  return { child, outcome, ask, mixture, flag, restore };
+}
+
+describe.skipIf(withoutAddon !== "" || withoutCompiler !== "")(
+  `a model that is larger than memory${withoutAddon}${withoutCompiler}`,
+  () => {
+    it("tells of a drive that fails and of a file that is spoilt, by file and byte; everything else goes on", async () => {
+      const { child, outcome, ask, mixture, flag, restore } = await begin();
+      const [text, other] = [await ask("mixture", "What of it?"), await ask("llama", "What of it?")];
+      expect([typeof text, typeof other]).toEqual(["string", "string"]);
+
+      // All experts are asked for, so some have to be read.
+      const everything = Array.from({ length: 100 }, (_, i) => String.fromCharCode(33 + i)).join("");
+      const spoilt = async (expected: RegExp) => {
+        for (const _ of [1, 2]) expect(await ask("mixture", everything)).toMatch(expected);
+        expect(await ask("llama", "What of it?")).toBe(other);
+      };
+      writeFileSync(flag, "");
+      await spoilt(
+        /mixture\.gguf: cannot read expert \d of blk\.\d\.ffn_\w+\.weight at byte \d{7,}: .*input\/output error/i,
+      );
+      rmSync(flag);
+      expect(await ask("mixture", "What of it?")).toBe(text);
+
+      utimesSync(mixture, 1, 1);
+      await ask("mixture", everything);
+      expect(await ask("mixture", "What of it?")).toBe(text);
+
+      truncateSync(mixture, statSync(mixture).size / 2);
+      await spoilt(/mixture\.gguf: .*(at byte \d+.*shorter|shorter.*at byte \d+)/);
+      restore();
+      writeFileSync(mixture, new Uint8Array(2e6).fill(3), { flag: "r+" });
+      await spoilt(/mixture\.gguf: was written to while it was in use: expert \d of .* at byte \d+/);
+      restore();
+      expect(await ask("mixture", "What of it?")).toBe(text);
+      child.kill("SIGTERM");
+      expect(await outcome).toMatchObject({ status: 0, stderr: "" });
+    });
+  },
+);
