@@ -5,19 +5,26 @@ import { openGguf } from "../formats/gguf/file.ts";
 import { anyKinds, type OptionKinds, readOptions, readPlain } from "../generate/arguments.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import { checkList, checkText, checkTexts, checkWhole } from "../options.ts";
+import { prepareGeneration } from "./generation/prepare.ts";
+import { isGeneration } from "./generation/task.ts";
+import type { PreparedTask, TaskResult } from "./prepared.ts";
 import { type Question, readQuestions } from "./questions.ts";
 import { noRecords, openRecords, type QuestionRecord, type Records } from "./records.ts";
-import { type Figure, scoreQuestion, summarize } from "./scores.ts";
-import { type Metric, openTask, type Task } from "./task.ts";
+import { scoreQuestion, summarize } from "./scores.ts";
+import { openTask, type Task } from "./task.ts";
 import { type EncodedPair, encodePair } from "./tokens.ts";
 
 export interface EvaluateOptions {
   /** Folder of the tasks' data. */
   readonly data: string;
-  /** Answered questions in front of each. Default 0. */
+  /** Answered questions in front of each. Default: what the task says, mostly none. */
   readonly shots?: number;
-  /** Most questions of each task, the first ones. Default: all. */
+  /** Most questions of each task, or of each of its parts, the first ones. Default: all. */
   readonly limit?: number;
+  /** Answers to each question that are drawn at random, where a task counts how many of several are right. Default: one, the likeliest. */
+  readonly samples?: number;
+  /** Temperature of answers that are drawn. Default: what the task says. */
+  readonly temperature?: number;
   /**
    * File that keeps each question's record, a JSON line each. Where there is one of the same model, tasks and data, what is in it is not
    * computed again.
@@ -36,21 +43,8 @@ export interface EvaluateProgress {
   readonly kept: number;
 }
 
-export interface TaskResult {
-  readonly task: string;
-  readonly shots: number;
-  /** How many were asked, and how many the data have. */
-  readonly questions: number;
-  readonly available: number;
-  readonly metrics: Readonly<Partial<Record<Metric, Figure>>>;
-  /** What guessing would have of `acc`; undefined where there are no choices. */
-  readonly guessing: number | undefined;
-  /** Questions whose beginning did not fit the model's context. */
-  readonly truncated: number;
-}
-
 const optionKinds: OptionKinds<EvaluateOptions> = {
-  ...anyKinds(["data", "shots", "limit", "records"]),
+  ...anyKinds(["data", "shots", "limit", "samples", "temperature", "records"]),
   ...{ signal: "signal", onProgress: "function" },
 };
 
@@ -73,44 +67,53 @@ export async function evaluate(
   checkList("tasks", asking);
   checkTexts("tasks", asking);
   const read = readOptions("evaluate", options, optionKinds);
-  const { data, shots = 0, limit = Number.MAX_SAFE_INTEGER, records: path } = read;
+  const { data, shots, limit, records: path, signal, onProgress } = read;
   checkText("data", data);
-  checkWhole("shots", shots, 0, 1000);
-  checkWhole("limit", limit, 1, Number.MAX_SAFE_INTEGER);
+  if (shots !== undefined) checkWhole("shots", shots, 0, 1000);
+  if (limit !== undefined) checkWhole("limit", limit, 1, Number.MAX_SAFE_INTEGER);
   if (path !== undefined) checkText("records", path);
   // All of them first: what is wrong with the last one is known before the first has taken an hour.
   const asked = [...new Set(asking)].map((name) => {
     const task = openTask(name);
-    const { list, key } = readQuestions(task, data, shots);
-    return { task, key, available: list.length, questions: list.slice(0, limit) };
+    return isGeneration(task) ? prepareGeneration(task, read) : prepareScoring(task, read);
   });
-  const names = asked.map(({ task }) => task.name);
+  const names = asked.map(({ task }) => task);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new GrokError("argument", `tasks: two are called ${twice}`, { option: "tasks" });
   const records = path === undefined ? noRecords : openRecords(path, computedBy(model));
   try {
     const results: TaskResult[] = [];
-    for (const { task, key, available, questions } of asked) {
-      const of = await answerAll(model, task, questions, key, records, read);
-      results.push({
-        ...{ task: task.name, shots, questions: of.length, available },
-        metrics: Object.fromEntries(
-          task.metrics.map((metric) => [
-            metric,
-            summarize(
-              metric,
-              of.map(({ scores }) => scores),
-            ),
-          ]),
-        ),
-        guessing: task.choices === undefined ? undefined : meanOf(questions.map(({ pairs }) => 1 / pairs.length)),
-        truncated: of.filter(({ truncated }) => truncated).length,
-      });
+    for (const { task, answer } of asked) {
+      const onDone = (done: number, questions: number, kept: number) => {
+        onProgress?.({ task, done, questions, kept });
+      };
+      results.push(await answer(model, records, signal, onDone));
     }
     return results;
   } finally {
     records.close();
   }
+}
+
+function prepareScoring(
+  task: Task,
+  { data, shots = 0, limit = Number.MAX_SAFE_INTEGER }: EvaluateOptions,
+): PreparedTask {
+  const { list, key } = readQuestions(task, data, shots);
+  const questions = list.slice(0, limit);
+  return {
+    task: task.name,
+    async answer(model, records, signal, onDone) {
+      const of = await answerAll(model, task, questions, key, records, signal, onDone);
+      const scores = of.map((record) => record.scores);
+      return {
+        ...{ task: task.name, shots, questions: of.length, available: list.length },
+        metrics: Object.fromEntries(task.metrics.map((metric) => [metric, summarize(metric, scores)])),
+        guessing: task.choices === undefined ? undefined : meanOf(questions.map(({ pairs }) => 1 / pairs.length)),
+        truncated: of.filter(({ truncated }) => truncated).length,
+      };
+    },
+  };
 }
 
 /** Records of all questions, in their order; those that are kept already are not computed. */
@@ -120,9 +123,12 @@ async function answerAll(
   questions: readonly Question[],
   key: string,
   records: Records,
-  { signal, onProgress }: EvaluateOptions,
+  signal: AbortSignal | undefined,
+  onDone: (done: number, questions: number, kept: number) => void,
 ): Promise<readonly QuestionRecord[]> {
-  const known = new Map(records.begin(task.name, key, task.metrics));
+  const isWhole = ({ answer, scores }: QuestionRecord) =>
+    [answer, ...task.metrics.map((metric) => scores?.[metric])].every(Number.isFinite);
+  const known = new Map(records.begin(task.name, key, isWhole));
   const open = [...questions.keys()].filter((index) => !known.has(index));
   const kept = questions.length - open.length;
   let done = kept;
@@ -163,7 +169,7 @@ async function answerAll(
           for (let record = early.get(next); record !== undefined; record = early.get(++next)) {
             known.set(record.question, record);
             records.add(record);
-            onProgress?.({ task: task.name, done: ++done, questions: questions.length, kept });
+            onDone(++done, questions.length, kept);
           }
         },
       },

@@ -57,7 +57,8 @@ export function readQuestions(task: Task, data: string, shots: number): Question
   return { list, key };
 }
 
-function readRows(text: string, path: string): readonly Row[] {
+/** JSON lines. @throws GrokError `format` naming the file and the line. */
+export function readRows(text: string, path: string): readonly Row[] {
   const rows: Row[] = [];
   for (const [index, content] of text.split("\n").entries()) {
     if (content.trim() === "") continue;

@@ -4,27 +4,30 @@ import { decodeText } from "../bytes/text.ts";
 import { GrokError } from "../errors.ts";
 import { readObject } from "./questions.ts";
 import type { Scores } from "./scores.ts";
-import type { Metric } from "./task.ts";
 
-/** What is kept of a question, a JSON line each. */
-export interface QuestionRecord {
+/** What is kept of every question, a JSON line each. */
+export interface BaseRecord {
   readonly task: string;
   /** Index among the task's questions; line of its file. */
   readonly question: number;
   readonly line: number;
+  /** Whether the beginning was left out, as all of it did not fit the model's context. */
+  readonly truncated: boolean;
+}
+
+/** What is kept of a question that is scored by log-likelihood. */
+export interface QuestionRecord extends BaseRecord {
   readonly answer: number;
   /** Log-likelihood of each continuation. */
   readonly logprobs: readonly number[];
   readonly scores: Scores;
-  /** Whether the beginning was left out, as all of it did not fit the model's context. */
-  readonly truncated: boolean;
 }
 
 /** A file of records: it can be gone on with by the same model, tasks and data. */
 export interface Records {
   /** Those of a task that are there, by question. @throws GrokError `argument` when they are of other questions than `key` says. */
-  begin(task: string, key: string, metrics: readonly Metric[]): ReadonlyMap<number, QuestionRecord>;
-  add(record: QuestionRecord): void;
+  begin<R extends BaseRecord>(task: string, key: string, isWhole: (record: R) => boolean): ReadonlyMap<number, R>;
+  add(record: BaseRecord): void;
   close(): void;
 }
 
@@ -47,7 +50,7 @@ export function openRecords(path: string, model: string): Records {
     // Nothing of somebody else's file is cut off: only of one that begins as ours do.
     const head = { format, version: 1, model };
     const keys = new Map<string, string>();
-    const kept = new Map<string, Map<number, QuestionRecord>>();
+    const kept = new Map<string, Map<number, BaseRecord>>();
     const fail = (line: number, what: string): never => {
       throw new GrokError("format", `${path}: line ${line}: ${what}`, { path, line });
     };
@@ -67,13 +70,13 @@ export function openRecords(path: string, model: string): Records {
       } else {
         const of = kept.get(String(entry.task));
         if (of === undefined || !Number.isSafeInteger(entry.question)) fail(line, "expected a question's record");
-        of!.set(entry.question as number, entry as unknown as QuestionRecord);
+        of!.set(entry.question as number, entry as unknown as BaseRecord);
       }
     }
     if (whole.length < bytes.length) attempt("write", () => ftruncateSync(fd, whole.length));
     return {
-      begin(task, key, metrics) {
-        const of = kept.get(task);
+      begin<R extends BaseRecord>(task: string, key: string, isWhole: (record: R) => boolean) {
+        const of = kept.get(task) as ReadonlyMap<number, R> | undefined;
         if (of === undefined) {
           write({ task, key });
           return new Map();
@@ -81,8 +84,7 @@ export function openRecords(path: string, model: string): Records {
         if (keys.get(task) !== key)
           refuse(`the records of ${task} are of other questions: its file, its data or the shots differ`);
         for (const record of of.values()) {
-          const numbers = [record.line, record.answer, ...metrics.map((metric) => record.scores?.[metric])];
-          if (numbers.every(Number.isFinite) && typeof record.truncated === "boolean") continue;
+          if (Number.isFinite(record.line) && typeof record.truncated === "boolean" && isWhole(record)) continue;
           throw new GrokError("format", `${path}: ${task}: question ${record.question}: the record is not whole`, {
             path,
           });

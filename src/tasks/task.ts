@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ioError } from "../bytes/io-error.ts";
 import { parseJson } from "../bytes/json.ts";
-import { createFields, type Fields } from "../bytes/json-fields.ts";
+import { createFields } from "../bytes/json-fields.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
 import { nearestName } from "../options.ts";
-import { parseTemplate, type Template } from "./template.ts";
+import { type GenerationTask, readGenerationTask } from "./generation/task.ts";
+import { readTemplate, type Template } from "./template.ts";
 
 /**
  * Of each question a score by log-likelihood: whether the right choice is the likeliest (`acc`), the same by log-likelihood divided by the
@@ -60,7 +61,7 @@ export function listTasks(): readonly string[] {
 }
 
 /** A task by its name, or in a file of its own (`*.json`). @throws GrokError `argument`, `io` */
-export function openTask(name: string): Task {
+export function openTask(name: string): Task | GenerationTask {
   if (name.endsWith(".json")) return readTask(name);
   const names = listTasks();
   if (names.includes(name)) return readTask(join(folder, `${name}.json`));
@@ -68,7 +69,7 @@ export function openTask(name: string): Task {
   throw new GrokError("argument", message, { task: name, tasks: names });
 }
 
-function readTask(path: string): Task {
+function readTask(path: string): Task | GenerationTask {
   const text = readTextFile(path);
   let value: unknown;
   try {
@@ -77,6 +78,7 @@ function readTask(path: string): Task {
     throw new GrokError("argument", `${path}: no JSON: ${(error as Error).message}`, { path }, error);
   }
   const fields = createFields(value, path, "");
+  if (typeof value === "object" && value !== null && "prompt" in value) return readGenerationTask(fields, text);
   const choices = fields.text("choices", null);
   const allowed: readonly Metric[] = choices === undefined ? ["acc", "perplexity"] : ["acc", "acc_norm"];
   const metrics = fields.value("metrics", `a list of some of ${allowed.join(", ")}`, (list) => {
@@ -100,9 +102,4 @@ function readTask(path: string): Task {
   };
   fields.finish();
   return task;
-}
-
-function readTemplate(fields: Fields, key: string): Template {
-  const template = parseTemplate(fields.text(key));
-  return typeof template === "function" ? template : fields.fail(key, template.wrong);
 }

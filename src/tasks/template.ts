@@ -1,4 +1,4 @@
-import { show } from "../bytes/json-fields.ts";
+import { type Fields, show } from "../bytes/json-fields.ts";
 import { GrokError } from "../errors.ts";
 
 /** One line of a file of data: its fields, and where it stands for messages. */
@@ -12,8 +12,8 @@ export interface Row {
 /** Makes a text of a row's fields. @throws GrokError `format` naming the file and the line. */
 export type Template = (row: Row) => string;
 
-/** `{{field}}`, or `{{field | after "Passage: "}}`: what stands behind this beginning, which has to be there. */
-const place = /\{\{\s*(\w+)\s*(?:\|\s*after\s+"([^"]*)"\s*)?\}\}/g;
+/** `{{field}}`, `{{field[0]}}`, or `{{field | after "Passage: "}}`: what stands behind this beginning, which has to be there. */
+const place = /\{\{\s*(\w+(?:\[\d+\])?)\s*(?:\|\s*after\s+"([^"]*)"\s*)?\}\}/g;
 
 /**
  * Reads a template: text that stands as it is, with a row's fields between double braces.
@@ -33,8 +33,16 @@ export function parseTemplate(text: string): Template | { readonly wrong: string
     pieces.map((piece) => (typeof piece === "string" ? piece : behind(piece.after, piece.field, row))).join("");
 }
 
+/** An entry that is a template. @throws GrokError `argument` naming it. */
+export function readTemplate(fields: Fields, key: string): Template {
+  const template = parseTemplate(fields.text(key));
+  return typeof template === "function" ? template : fields.fail(key, template.wrong);
+}
+
 function behind(beginning: string, field: string, row: Row): string {
-  const value = readField(row, field);
+  const [, name, index] = /^(\w+)(?:\[(\d+)\])?$/.exec(field)!;
+  const whole = readField(row, name!);
+  const value = index === undefined || !Array.isArray(whole) ? whole : whole[Number(index)];
   if (typeof value !== "string") return failRow(row, field, `a text, found ${show(value)}`);
   if (!value.startsWith(beginning)) {
     return failRow(row, field, `a text that begins with ${show(beginning)}, found ${show(value)}`);

@@ -3,20 +3,24 @@ import { basename, join } from "node:path";
 import type { Command } from "commander";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { counted } from "../../errors.ts";
-import { evaluate, type TaskResult } from "../../tasks/evaluate.ts";
-import type { Figure } from "../../tasks/scores.ts";
+import { evaluate } from "../../tasks/evaluate.ts";
+import { filesOf } from "../../tasks/generation/questions.ts";
+import { isGeneration } from "../../tasks/generation/task.ts";
+import type { TaskResult } from "../../tasks/prepared.ts";
 import { listTasks, openTask } from "../../tasks/task.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
-import { integer, path } from "../values.ts";
+import { integer, number, path } from "../values.ts";
 
 interface EvalCommandOptions extends ModelOptions {
   readonly data?: string;
   readonly shots?: number;
   readonly limit?: number;
+  readonly samples?: number;
+  readonly temperature?: number;
   readonly records?: string;
   readonly list?: true;
   readonly json?: true;
@@ -28,8 +32,18 @@ export function addEval(program: Command): void {
     .description("What a model scores on tasks with known answers; prompts and scores are lm-evaluation-harness's.")
     .argument("[tasks]", "names with commas between them, or files of tasks of your own (.json)")
     .option("-d, --data <folder>", "where the tasks' data are", path())
-    .option("--shots <n>", "answered questions in front of each (default: 0)", integer(0, 1000))
-    .option("--limit <n>", "ask only the first n questions of each task", integer(1))
+    .option(
+      "--shots <n>",
+      "answered questions in front of each (default: what the task says, mostly 0)",
+      integer(0, 1000),
+    )
+    .option("--limit <n>", "ask only the first n questions of each task, or of each of its parts", integer(1))
+    .option(
+      "--samples <n>",
+      "draw n answers to each question, for pass@k (default: 1, the likeliest)",
+      integer(1, 1000),
+    )
+    .option("--temperature <t>", "of answers that are drawn (default: what the task says)", number(0))
     .option("--records <file>", "keep each question's record (JSON lines), and go on from those that are there", path())
     .option("--list", "say which tasks there are, which have their data, and where to get the others'")
     .option("--json", "print one JSON document");
@@ -41,17 +55,10 @@ export function addEval(program: Command): void {
 
 function list({ data, json }: EvalCommandOptions): void {
   const tasks = listTasks().map((name) => {
-    const { about, like, metrics, data: file, source, note } = openTask(name);
-    return {
-      name,
-      about,
-      like,
-      metrics,
-      file,
-      source,
-      note,
-      there: data !== undefined && existsSync(join(data, file)),
-    };
+    const task = openTask(name);
+    const { about, like, metrics, data: file, source, note } = task;
+    const there = data !== undefined && dataFiles(name).every((each) => existsSync(join(data, each)));
+    return { name, about, like, metrics, file: file.replaceAll("{{part}}", "*"), source, note, there };
   });
   if (json) {
     process.stdout.write(`${jsonDocument(tasks)}\n`);
@@ -69,6 +76,12 @@ function list({ data, json }: EvalCommandOptions): void {
   }
 }
 
+/** The files that a task needs of the folder of data. */
+function dataFiles(name: string): readonly string[] {
+  const task = openTask(name);
+  return isGeneration(task) ? filesOf(task) : [task.data];
+}
+
 async function run(given: string | undefined, options: EvalCommandOptions): Promise<void> {
   if (given === undefined) throw usageError("no task: name some, such as piqa,hellaswag; --list says which there are");
   const { data, records, json } = options;
@@ -79,7 +92,7 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
     refuseOwnFiles(records, modelFiles(file), "the model");
     refuseOwnFiles(
       records,
-      tasks.map((name) => join(data, openTask(name).data)),
+      tasks.flatMap((name) => dataFiles(name).map((each) => join(data, each))),
       "a task's data",
     );
   }
@@ -91,7 +104,7 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   let began = { task: "", at: start };
   try {
     const results = await evaluate(model, tasks, {
-      ...{ data, ...pick(options, ["shots", "limit", "records"]) },
+      ...{ data, ...pick(options, ["shots", "limit", "samples", "temperature", "records"]) },
       signal: interrupt.signal,
       onProgress({ task, done, questions, kept }) {
         if (task !== began.task) began = { task, at: performance.now() };
@@ -109,15 +122,26 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
 }
 
 function render(file: string, results: readonly TaskResult[], seconds: number): string {
-  const rows = results.flatMap(({ task, shots, questions, guessing, metrics }) =>
-    Object.entries(metrics).map(([metric, { value, error }]: [string, Figure]) => [
-      ...[escapeLine(task), metric, value.toFixed(4), `± ${error.toFixed(4)}`, String(questions), String(shots)],
-      guessing === undefined ? "" : guessing.toFixed(2),
-    ]),
-  );
+  const rows = results
+    .flatMap(withParts)
+    .flatMap(({ task, shots, questions, guessing, metrics }) =>
+      Object.entries(metrics).map(([metric, { value, error }]) => [
+        ...[escapeLine(task), metric, value.toFixed(4), `± ${error.toFixed(4)}`, String(questions), String(shots)],
+        guessing === undefined ? "" : guessing.toFixed(2),
+      ]),
+    );
   const cut = results.reduce((sum, { truncated }) => sum + truncated, 0);
+  const limited = results.reduce((sum, result) => sum + (result.limited ?? 0), 0);
   return `${escapeLine(basename(file))}, ${formatSeconds(seconds)}
 ${table([["task", "metric", "value", "error", "questions", "shots", "guessing"], ...rows], [2, 4, 5, 6])}${
   cut === 0 ? "" : `${counted(cut, "question")} did not fit the model's context: their beginnings were left out\n`
-}`;
+}${limited === 0 ? "" : `${counted(limited, "answer")} ran into the most tokens that they may have: what was still to come is missing\n`}`;
+}
+
+/** A task's figures, and below them those of its parts. */
+function withParts(result: TaskResult): readonly Omit<TaskResult, "available" | "truncated">[] {
+  const parts = Object.entries(result.parts ?? {}).map(([name, part]) => ({
+    ...{ ...part, task: `  ${name}`, shots: result.shots, guessing: result.guessing },
+  }));
+  return [result, ...parts];
 }

@@ -1,0 +1,66 @@
+import { GrokError } from "../../errors.ts";
+import { checkWhole } from "../../options.ts";
+import type { PreparedTask } from "../prepared.ts";
+import type { Figure } from "../scores.ts";
+import type { Drawing } from "./answer.ts";
+import { readPrompts } from "./questions.ts";
+import { askAll, type GenerationRecord, summarizeAnswers } from "./run.ts";
+import type { GenerationTask } from "./task.ts";
+
+export interface GenerationTaskOptions {
+  /** Folder of the tasks' data. */
+  readonly data: string;
+  readonly shots?: number;
+  /** Most questions of each part. */
+  readonly limit?: number;
+  /** Answers to each question, drawn at random where there are several. Default 1. */
+  readonly samples?: number;
+  /** Temperature of several answers. Default: what the task says. */
+  readonly temperature?: number;
+}
+
+/** @throws GrokError `io`, `format`, `argument` */
+export function prepareGeneration(task: GenerationTask, options: GenerationTaskOptions): PreparedTask {
+  const { data, limit = Number.MAX_SAFE_INTEGER } = options;
+  const shots = options.shots ?? task.shots;
+  const drawing = drawingOf(task, options);
+  const { list, key } = readPrompts(task, data, shots);
+  const asked = new Map([...list.entries()].filter(([, { index }]) => index < limit));
+  return {
+    task: task.name,
+    async answer(model, records, signal, onDone) {
+      const of = await askAll(model, task, asked, drawing, JSON.stringify([key, drawing ?? null]), records, {
+        signal,
+        onDone: (done, kept) => onDone(done, asked.size, kept),
+      });
+      const figures = (some: readonly GenerationRecord[]): Readonly<Record<string, Figure>> =>
+        Object.fromEntries(task.metrics.map((metric) => [metric, summarizeAnswers(metric, some)]));
+      return {
+        ...{ task: task.name, shots, questions: of.length, available: list.length, metrics: figures(of) },
+        guessing: undefined,
+        truncated: of.filter(({ truncated }) => truncated).length,
+        limited: of.flatMap(({ answers }) => answers).filter(({ limited }) => limited).length,
+        samples: drawing?.samples ?? 1,
+        ...(task.parts && {
+          parts: Object.fromEntries(
+            task.parts.map((part) => {
+              const some = of.filter((record) => record.part === part);
+              return [part, { questions: some.length, metrics: figures(some) }];
+            }),
+          ),
+        }),
+      };
+    },
+  };
+}
+
+function drawingOf(task: GenerationTask, { samples = 1, temperature }: GenerationTaskOptions): Drawing {
+  checkWhole("samples", samples, 1, 1000);
+  const { sampling } = task.generate;
+  if (samples === 1) return undefined;
+  if (sampling === undefined) {
+    const message = `samples is ${samples}, and ${task.name} takes one answer to a question, the likeliest`;
+    throw new GrokError("argument", message, { option: "samples" });
+  }
+  return { samples, temperature: temperature ?? sampling.temperature, topP: sampling.topP };
+}

@@ -1,0 +1,159 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { parseJson } from "../../bytes/json.ts";
+import { show } from "../../bytes/json-fields.ts";
+import { readTextFile } from "../../bytes/text-file.ts";
+import { counted, GrokError } from "../../errors.ts";
+import { createPythonRandom } from "../python/random.ts";
+import { readRows } from "../questions.ts";
+import type { Row } from "../template.ts";
+import type { Lines } from "./entries.ts";
+import type { Examples, GenerationTask } from "./task.ts";
+
+/** What a model is asked, and the row of data that it comes from. */
+export interface Prompted {
+  readonly row: Row;
+  /** Which part of the task; undefined where it has none. */
+  readonly part: string | undefined;
+  /** Index in the part. */
+  readonly index: number;
+  readonly prompt: string;
+}
+
+export interface PromptedQuestions {
+  readonly list: readonly Prompted[];
+  /** A hash of all that the questions follow from: the task, its data, the shots. */
+  readonly key: string;
+}
+
+/**
+ * The questions of a task, each behind `shots` answered ones.
+ * @throws GrokError `io`; `format` naming the file and the line; `argument` for more shots than there are.
+ */
+export function readPrompts(task: GenerationTask, folder: string, shots: number): PromptedQuestions {
+  const hash = createHash("sha256").update(JSON.stringify([task.text, shots]));
+  const read = (path: string) => {
+    const text = readTextFile(join(folder, path));
+    hash.update(JSON.stringify(text));
+    return text;
+  };
+  const list = (task.parts ?? [undefined]).flatMap((part) => {
+    const path = inPart(task.data, part);
+    const rows = rowsOf(read(path), join(folder, path), task.list, task.lines);
+    const before = shots === 0 && !isText(task.examples) ? () => "" : readExamples(task, part, folder, read, shots);
+    return rows.map((row, index): Prompted => ({ row, part, index, prompt: `${before()}${task.prompt(row)}` }));
+  });
+  return { list, key: hash.digest("hex") };
+}
+
+/** The files that a task needs of the folder of data, each once. */
+export function filesOf(task: GenerationTask): readonly string[] {
+  const from = task.examples?.from ?? { rows: [] };
+  const paths = [task.data, "data" in from ? [from.data] : [], "text" in from ? [from.text] : []].flat();
+  return [...new Set(paths.flatMap((path) => (task.parts ?? [undefined]).map((part) => inPart(path, part))))];
+}
+
+function inPart(path: string, part: string | undefined): string {
+  return part === undefined ? path : path.replaceAll("{{part}}", part);
+}
+
+/** A text brings words in front of its examples, which stand there without any. */
+function isText(examples: Examples | undefined): boolean {
+  return examples !== undefined && "text" in examples.from;
+}
+
+/** JSON lines, or the list that one JSON object has. */
+function rowsOf(text: string, path: string, list: string | undefined, lines: Lines | undefined): readonly Row[] {
+  const [first, last] = lines ?? [1, Number.MAX_SAFE_INTEGER];
+  const rows = list === undefined ? readRows(text, path) : readList(text, path, list);
+  const within = rows.filter(({ line }) => line >= first && line <= last);
+  if (within.length > 0) return within;
+  throw new GrokError("format", `${path}: expected questions in lines ${first} to ${last}`, { path, first, last });
+}
+
+function readList(text: string, path: string, list: string): readonly Row[] {
+  let value: unknown;
+  try {
+    value = parseJson(text);
+  } catch (error) {
+    throw new GrokError("format", `${path}: expected JSON: ${(error as Error).message}`, { path }, error);
+  }
+  const rows = isObject(value) && Object.hasOwn(value, list) ? value[list] : undefined;
+  if (!Array.isArray(rows) || rows.length === 0 || !rows.every(isObject)) {
+    throw new GrokError("format", `${path}: ${list}: expected a list of objects, found ${show(rows)}`, { path });
+  }
+  return rows.map((fields, index) => ({ path, line: index + 1, fields }));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** What stands in front of each question, one after the other. */
+function readExamples(
+  { examples, prompt, name }: GenerationTask,
+  part: string | undefined,
+  folder: string,
+  read: (path: string) => string,
+  shots: number,
+): () => string {
+  if (examples === undefined) {
+    throw new GrokError("argument", `shots is ${shots}, and ${name} has no examples`, { option: "shots" });
+  }
+  const { from, answer, delimiter } = examples;
+  const shown = (row: Row) => `${prompt(row)}${delimiter}${answer(row)}\n\n`;
+  const first = (rows: readonly Row[], head: string) => {
+    enough(rows);
+    const text = `${head}${rows.slice(0, shots).map(shown).join("")}`;
+    return () => text;
+  };
+  if ("rows" in from)
+    return first(
+      from.rows.map((fields, index) => ({ path: name, line: index + 1, fields })),
+      "",
+    );
+  if ("text" in from) {
+    const path = inPart(from.text, part);
+    const { head, rows } = readBlocks(read(path), join(folder, path), from);
+    return first(rows, head);
+  }
+  const path = inPart(from.data, part);
+  const rows = rowsOf(read(path), join(folder, path), undefined, from.lines);
+  if (from.seed === undefined) return first(rows, "");
+  enough(rows);
+  const random = createPythonRandom(from.seed);
+  return () =>
+    random
+      .sample(rows.length, shots)
+      .map((index) => shown(rows[index]!))
+      .join("");
+
+  function enough(rows: readonly Row[]): void {
+    if (shots <= rows.length) return;
+    const message = `shots is ${shots}, and ${name} has ${counted(rows.length, "example")}`;
+    throw new GrokError("argument", message, { option: "shots", examples: rows.length });
+  }
+}
+
+/** A text's words in front, and its examples as rows with `input` and `target`. */
+function readBlocks(
+  text: string,
+  path: string,
+  { question, answer }: { readonly question: string; readonly answer: string },
+) {
+  const fail = (what: string): never => {
+    throw new GrokError("format", `${path}: expected ${what}`, { path });
+  };
+  const body = /^-+\n([\s\S]*)/m.exec(text)?.[1] ?? fail("a line of hyphens");
+  const [head, ...blocks] = body.split(`\n\n${question}`);
+  const rows = blocks.map((block, index): Row => {
+    const at = block.indexOf(answer);
+    if (at < 0) return fail(`${show(answer)} in example ${index + 1}`);
+    return {
+      path,
+      line: index + 1,
+      fields: { input: block.slice(0, at), target: block.slice(at + answer.length).trim() },
+    };
+  });
+  return { head: `${head}\n\n`, rows };
+}

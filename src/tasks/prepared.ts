@@ -1,0 +1,39 @@
+import type { LanguageModel } from "../generate/types.ts";
+import type { Records } from "./records.ts";
+import type { Figure } from "./scores.ts";
+
+/** A task whose questions are read: what is wrong with its file or its data is known. */
+export interface PreparedTask {
+  readonly task: string;
+  /**
+   * Has a model answer the questions that the records do not have.
+   * @param onDone told after each question how many are done, of how many, and how many the records had.
+   */
+  answer(
+    model: LanguageModel,
+    records: Records,
+    signal: AbortSignal | undefined,
+    onDone: (done: number, questions: number, kept: number) => void,
+  ): Promise<TaskResult>;
+}
+
+export interface TaskResult {
+  readonly task: string;
+  readonly shots: number;
+  /** How many were asked, and how many the data have. */
+  readonly questions: number;
+  readonly available: number;
+  readonly metrics: Readonly<Record<string, Figure>>;
+  /** What guessing would have of `acc`; undefined where there are no choices. */
+  readonly guessing: number | undefined;
+  /** Questions whose beginning did not fit the model's context. */
+  readonly truncated: number;
+  /** Answers that ran into the most tokens they may have; absent where nothing is generated. */
+  readonly limited?: number;
+  /** How many answers there are to each question; absent where nothing is generated. */
+  readonly samples?: number;
+  /** The same figures of each part, where the task has some. */
+  readonly parts?: Readonly<
+    Record<string, { readonly questions: number; readonly metrics: Readonly<Record<string, Figure>> }>
+  >;
+}
