@@ -36,6 +36,8 @@ const sampling: readonly IdleRule[] = [
 /** The reference backend computes on one thread, without instruction sets. */
 const computing = beside(["threads", "isa"], "backend", (backend) => backend === "reference");
 
+const drafting = beside(["draft"], "speculation", (speculation) => speculation === false);
+
 /** By command, in an order in which what is dropped by one rule is no reason for the next. */
 const rules: Readonly<Record<string, readonly IdleRule[]>> = {
   run: [
@@ -43,7 +45,7 @@ const rules: Readonly<Record<string, readonly IdleRule[]>> = {
     without(["logprobs"], "json", "--json"),
     beside(["special"], "chat", (chat) => chat === true),
     beside(
-      ["temperature", ...draws, ...Object.keys(penalties), "penaltyWindow", "logitBias", "speculation"],
+      ["temperature", ...draws, ...Object.keys(penalties), "penaltyWindow", "logitBias", "speculation", "draft"],
       "beams",
       (beams) => Number(beams) > 1,
     ),
@@ -51,8 +53,10 @@ const rules: Readonly<Record<string, readonly IdleRule[]>> = {
     beside(["lengthPenalty"], "beams", (beams) => beams === 1),
     ...sampling,
     computing,
+    drafting,
   ],
-  chat: [beside(["system"], "load", (load) => load !== undefined), ...sampling, computing],
+  chat: [beside(["system"], "load", (load) => load !== undefined), ...sampling, computing, drafting],
+  serve: [drafting],
   tokenize: [beside(["model"], "tokenizer", (tokenizer) => tokenizer !== undefined)],
   logits: [computing],
   perplexity: [computing],

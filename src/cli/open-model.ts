@@ -28,6 +28,7 @@ export interface ModelOptions {
   readonly kvType?: KvType;
   readonly memory?: number;
   readonly trace?: string;
+  readonly draft?: string;
   /** The same, of a type that a model's heads may not have. */
   readonly kvTypeIfFits?: KvType;
   readonly speculation?: boolean;
@@ -82,7 +83,7 @@ export async function openModel(file: string, options: ModelOptions): Promise<La
     const { contextLength, kvType } = wishes;
     try {
       return await loadModel(file, {
-        ...pick(options, ["backend", "threads", "isa", "memory", "trace"]),
+        ...pick(options, ["backend", "threads", "isa", "memory", "trace", "draft"]),
         ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora },
         promptCache: options.promptCache,
         chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),

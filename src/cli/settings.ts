@@ -55,6 +55,13 @@ const settings = {
     description: "compute one token at a time, also where the text repeats itself; the text is the same",
     usually: "several at a time where it pays",
   },
+  draft: {
+    flags: "--draft <file>",
+    description:
+      "a second model of the same vocabulary, such as a copy in fewer bits, to guess what this one verifies; the text is the same",
+    read: path(),
+    usually: "none",
+  },
   chatTemplate: {
     flags: "--chat-template <file>",
     description: "Jinja chat template to use in place of the model's own",

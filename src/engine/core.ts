@@ -14,6 +14,7 @@ import { createLogitsRun, type LogitsResult } from "./consumers/logits.ts";
 import { createOutcome } from "./consumers/outcome.ts";
 import { createSampling, type Emit } from "./consumers/sample.ts";
 import { createScoring, type ScoreOptions, type ScoreText } from "./consumers/score.ts";
+import { createDraftModel } from "./draft-model.ts";
 import { createDraftSource } from "./draft-source.ts";
 import { createDrafting } from "./drafts.ts";
 import type { EngineStatus, ExpertStatus } from "./engine.ts";
@@ -71,6 +72,8 @@ export interface CoreParts {
   readonly saved?: Pick<SavedPrefixesOptions, "files" | "identity"> | undefined;
   /** The way out of a pass that nobody wants any more. */
   readonly interrupt?: Interrupt;
+  /** A smaller model of the same vocabulary that drafts, and operations on it. Absent: drafts come from the text's own past alone. */
+  readonly draft?: { readonly ops: Ops; readonly model: Model } | undefined;
   /** What streaming has done; absent: nothing is streamed. */
   readonly experts?: (() => ExpertStatus) | undefined;
   /** Binds the model once more, every result shown to `see`; weights are shared. Absent: no layers can be had. */
@@ -94,8 +97,17 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   const admission = createAdmission(memory, { batchTokens, end, fail });
   const { experts, used } = model.config;
   const streamed = parts.experts && { experts, used, status: parts.experts };
+  const { draft } = parts;
+  const drafter =
+    draft &&
+    createDraftModel(draft.ops, draft.model, {
+      ...{ contextLength, batchTokens, interrupt: parts.interrupt ?? uninterrupted },
+      ...{ cacheTokens: contextLength, pageTokens: parts.pageTokens ?? defaultPageTokens },
+    });
   const drafting =
-    speculate === false ? undefined : createDrafting(memory, speculate === true ? {} : speculate, streamed);
+    speculate === false
+      ? undefined
+      : createDrafting(memory, speculate === true ? {} : speculate, { model: drafter, streamed });
   /** All that was asked and is not over, by its request's number. */
   const runs = new Map<number, Run>();
   /** Those of them that end before the next pass. */
@@ -150,6 +162,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   function leave(run: Run): boolean {
     if (run.state === "over") return false;
     const { session } = run;
+    for (const sequence of [...run.sequences, ...run.waiting]) drafting?.leave(sequence);
     admission.leave(run);
     release(run, memory);
     memory.saved?.save();
@@ -230,7 +243,8 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
         };
         const drafts = drafting && !search && !options.experts && options.speculate;
         begin(id, consumer, [createSequence(nextId(), tokens, tokens.length - 1)], {
-          ...{ session, adapters, drafts: drafts ? createDraftSource(() => limit - outcome.generated) : undefined },
+          ...{ session, adapters },
+          drafts: drafts ? createDraftSource(() => limit - outcome.generated, consumer.rehearse) : undefined,
         });
       });
     },
@@ -301,6 +315,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       for (const run of [...runs.values()].reverse()) fail(run, error);
       wake();
       await looping;
+      await drafting?.close();
       await memory.close();
     },
   };

@@ -4,12 +4,16 @@ import { createUnions, expectedUnion } from "../memory/unions.ts";
 import { createUnionCosts } from "./costs.ts";
 import { createSpeculation } from "./speculation.ts";
 
+const plainPass = (seconds: number) => ({ rows: 1, sequences: 1, tokens: 1, seconds, draftSteps: 0, draftSeconds: 0 });
+/** Of 15 tokens, each right with a chance where those before it are. */
+const powers = (chance: number) => Array.from({ length: 15 }, (_, i) => chance ** (i + 1));
+
 /** What is drafted of 15 tokens, each right with `chance`, once passes are known to take time by the experts that they ask for. */
 function decide({ experts, used, chance }: { experts: number; used: number; chance: number }): number {
   const speculation = createSpeculation({}, createUnionCosts(createUnions({ experts, used })));
   // So many that every draft can be paid for.
-  for (let i = 0; i < 4000; i++) speculation.passed(1, 1, 1, used);
-  return speculation.choose([{ length: 15, chance }], 64)[0]!;
+  for (let i = 0; i < 4000; i++) speculation.passed(plainPass(used));
+  return speculation.choose([powers(chance)], 64)[0]!;
 }
 
 /** Tokens that a pass gives when `drafted` are verified. */
@@ -47,7 +51,7 @@ describe("drafts where experts are read as they are needed", () => {
     const unions = createUnions(unlike);
     for (let i = 0; i < 300; i++) unions.add(2, expectedUnion(4, 2, 2));
     const speculation = createSpeculation({}, createUnionCosts(unions));
-    for (let i = 0; i < 4000; i++) speculation.passed(1, 1, 1, 2);
-    expect(speculation.choose([{ length: 15, chance: 0.9 }], 64)[0]).toBeGreaterThan(4);
+    for (let i = 0; i < 4000; i++) speculation.passed(plainPass(2));
+    expect(speculation.choose([powers(0.9)], 64)[0]).toBeGreaterThan(4);
   });
 });

@@ -51,24 +51,29 @@ export function traceHead(file: ModelFile): TraceHead {
 
 /**
  * What memory a model may take, and how it is used. What nobody bounds is what can be had now, less a margin, and experts are then
- * streamed only where the model does not fit: the system's page cache has it otherwise.
+ * streamed only where the model does not fit: the system's page cache has it otherwise. A model that drafts is in memory whole.
  * @throws GrokError `capacity`, `argument`
  */
-export function planModelMemory(file: ModelFile, options: EngineOptions): MemoryPlan & { readonly budget: number } {
+export function planModelMemory(
+  file: ModelFile,
+  options: EngineOptions,
+  draft?: ModelFile,
+): MemoryPlan & { readonly budget: number } {
   const budget = options.memory ?? defaultBudget();
   const { config } = describeModel(file);
   const none = { streamed: false, experts: 0, least: 0, batchTokens: options.batchTokens ?? 512, budget };
   if (config === undefined || config.experts === 0 || options.backend === "reference") return none;
   const settled = settleEngineOptions(options, { kvType: "f16" }, config, { path: file.path });
   const { kept, layers: byLayer } = weightBytes(file);
+  const drafting = draft === undefined ? { weights: 0, cache: 0 } : draftBytes(draft, settled.contextLength);
   const experts = byLayer.reduce((sum, bytes) => sum + bytes, 0);
   const { width, heads, headSize, layers, kvHeads, used, experts: count, hidden, vocab } = config;
   const largestLayer = Math.max(0, ...byLayer);
   const demand = {
-    ...{ path: file.path, kept, experts, used },
+    ...{ path: file.path, kept: kept + drafting.weights, experts, used },
     // Matrices are read in whole blocks of the drive.
     largestExpert: Math.ceil(largestLayer / count) + 3 * 8192,
-    cache: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize),
+    cache: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize) + drafting.cache,
     // The intermediates that have names of their own, in float32, with the room that growing matrices take.
     activations: 1.25 * 4 * ((10 + used) * width + 4 * heads * headSize + 3 * hidden + 4 * count) + vocab / 64,
   };
@@ -79,6 +84,16 @@ export function planModelMemory(file: ModelFile, options: EngineOptions): Memory
     if (options.memory === undefined) return none;
     throw error;
   }
+}
+
+/** What a model that drafts takes, its keys and values with it. */
+function draftBytes(file: ModelFile, contextLength: number): { weights: number; cache: number } {
+  const { kept, layers: byLayer } = weightBytes(file);
+  const { layers = 0, kvHeads = 0, headSize = 0 } = describeModel(file).config ?? {};
+  return {
+    weights: byLayer.reduce((sum, bytes) => sum + bytes, kept),
+    cache: contextLength * layers * 2 * encodedBytes("f16", kvHeads * headSize),
+  };
 }
 
 /** Least milliseconds from one look at what is available to the next. */

@@ -66,6 +66,11 @@ export interface EngineOptions {
    * those that the model has chosen itself. The same text, sooner where it repeats. Default true: wherever it pays.
    */
   readonly speculate?: boolean | SpeculationOptions;
+  /**
+   * A second model file that drafts what this one verifies: one of the same vocabulary, such as a copy in fewer bits, small enough to be in
+   * memory whole. The same text, with fewer passes over this model's weights; it is asked wherever that pays.
+   */
+  readonly draft?: string;
   /** Where the beginnings of prompts are kept, so that they are not computed again after a restart. Default: in memory alone. */
   readonly promptCache?: PromptCacheOptions;
 }
@@ -90,7 +95,7 @@ export const defaultEngineOptions = { backend: "auto", batchTokens: 512, specula
 
 export const engineOptionNames = Object.keys({
   ...{ ...defaultEngineOptions, isa: true, threads: true, contextLength: true, cacheTokens: true, kvType: true },
-  ...{ memory: true, trace: true, adapters: true, promptCache: true },
+  ...{ memory: true, trace: true, draft: true, adapters: true, promptCache: true },
 } satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
 
 /** Those options that depend on the model or bound its work, with their defaults filled in. */
@@ -117,6 +122,7 @@ export function settleEngineOptions(
   checkWhole("batchTokens", batchTokens, 1, 65_536);
   if (options.memory !== undefined) checkWhole("memory", options.memory, 1, 2 ** 50);
   checkSpeculation(speculate);
+  if (options.draft !== undefined) checkText("draft", options.draft);
   if (options.promptCache !== undefined) checkPromptCache(options.promptCache);
   const tokenBytes = 2 * config.layers * encodedBytes(kvType, config.kvHeads * config.headSize);
   // What nobody asked for takes at most half of the memory: the other half is the model's.

@@ -83,6 +83,11 @@ export interface Consumer {
   advanced?(length: number): void;
   /** As `take`, for who chooses by the largest logit of a row alone: with `token`, where it is. */
   takeLargest?(run: Run, sequence: Sequence, position: number, token: number): Ending | undefined;
+  /**
+   * What it would choose from rows of logits, one after another from where it is, if they were the model's: undefined where its choice
+   * ends the run. It takes nothing from what `take` will do.
+   */
+  rehearse?(): (row: Logits) => number | undefined;
   /** All tokens of a sequence are computed, and its rows taken. */
   complete?(run: Run, sequence: Sequence): Ending | undefined;
   /** Wants every layer's results too: rows [n, cols] of what was named, after the tokens from `position` on. */

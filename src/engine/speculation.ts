@@ -1,13 +1,11 @@
 import { type Costs, createCosts } from "./costs.ts";
-import { longestMatch } from "./lookup.ts";
 
 /**
  * Whether, and how far, to speculate: a pass that also verifies k drafted tokens costs more than one that does not, and
  * saves passes by the drafts that turn out right (Leviathan et al. 2023, section 3.4). Both are measured: the seconds of
- * passes by their number of rows (with experts, each row may read weights of its own), and how often a draft token
- * was right given how long a match it came from. Where experts are read as they are needed, bytes are what passes take time for, and of
- * those a pass reads what its rows ask for together. What is verified is always what the model would have said, so
- * this decides about time alone.
+ * passes by their number of rows (with experts, each row may read weights of its own), and how often drafts like this one were
+ * right. Where experts are read as they are needed, bytes are what passes take time for, and of those a pass reads what its rows ask
+ * for together. What is verified is always what the model would have said, so this decides about time alone.
  *
  * A wrong decision is bounded too: speculation lives on credit, in seconds. Passes without it earn a small share of
  * their time, passes with it earn what they saved and pay what they lost; nothing is drafted that the credit could not pay
@@ -16,19 +14,34 @@ import { longestMatch } from "./lookup.ts";
 export interface Speculation {
   /**
    * Draft tokens to verify for each of some sequences, in one pass with one row for each besides.
-   * @param guesses per sequence, how many tokens could be drafted, and the chance that one is right if those before it are.
+   * @param guesses per sequence, for each token that could be verified the chance that it is right and all before it are.
    */
-  choose(guesses: readonly { readonly length: number; readonly chance: number }[], mostRows: number): number[];
-  /** What a pass of decode steps took; `tokens` is how many it gave. */
-  passed(rows: number, sequences: number, tokens: number, seconds: number): void;
+  choose(guesses: readonly (readonly number[])[], mostRows: number): number[];
+  /**
+   * Whether it pays to have another token drafted for some of the sequences by a model, which takes time.
+   * @param guesses as for `choose`, of what is drafted so far
+   * @param hopes for each sequence, how many more could be drafted, and the chance that one is right if those before it are
+   * @param steps that the model has taken for them
+   */
+  goesOn(guesses: readonly (readonly number[])[], hopes: readonly Hope[], steps: number, mostRows: number): boolean;
+  passed(pass: DecodePass): void;
 }
 
-/** How often drafts were right in one text, by the length of the match they came from. Old ones fade. */
-export interface Odds {
-  /** The chance that a token drafted after a match is right when those before it are. */
-  of(match: number): number;
-  /** Of `drafted` tokens the first `right` were as the model had it; those after the first wrong one say nothing. */
-  add(match: number, drafted: number, right: number): void;
+export interface Hope {
+  readonly most: number;
+  readonly chance: number;
+}
+
+/** A pass of decode steps. */
+export interface DecodePass {
+  readonly rows: number;
+  readonly sequences: number;
+  /** That it gave. */
+  readonly tokens: number;
+  readonly seconds: number;
+  /** What a model took before it to draft, and in how many steps. */
+  readonly draftSteps: number;
+  readonly draftSeconds: number;
 }
 
 export interface SpeculationOptions {
@@ -47,78 +60,100 @@ export const mostSpeculating = 4;
 /** Share of the time of passes without drafts that may be lost. */
 const share = 0.005;
 /** Credit at first, and at most, in passes of one row. */
-const firstCredit = 1;
+const usualCredit = 1;
 const mostCredit = 16;
 /** A gain that is not worth being wrong about. */
 const leastGain = 1.03;
+/** What a step of a model that drafts is taken to cost before it is measured, as a share of a pass with one row. */
+const guessedStep = 0.1;
+/** The weight of the latest steps in what one costs. */
+const latest = 0.1;
 
-/** @param costs of passes, which it tells of those that there were. */
-export function createSpeculation(options: SpeculationOptions = {}, costs: Costs = createCosts()): Speculation {
+/**
+ * @param costs of passes, which it tells of those that there were
+ * @param firstCredit in passes of one row
+ */
+export function createSpeculation(
+  options: SpeculationOptions = {},
+  costs: Costs = createCosts(),
+  firstCredit = usualCredit,
+): Speculation {
   const { draftTokens = mostDraftTokens, always = false } = options;
   let credit: number | undefined;
+  let stepSeconds: number | undefined;
+
+  const roomFor = (sequences: number, mostRows: number) =>
+    Math.max(0, Math.min(draftTokens, Math.floor(mostRows / Math.max(1, sequences)) - 1));
+  const step = () => stepSeconds ?? guessedStep * (costs.of(1) ?? 0);
+
+  /** The most tokens a second that verifying the likeliest of `chances` gives, and how many of them. */
+  function best(chances: readonly number[], sequences: number, drafting: number): { rate: number; count: number } {
+    const base = costs.of(sequences)!;
+    const likeliest = [...chances].sort((a, b) => b - a);
+    let found = { rate: sequences / (base + drafting), count: 0 };
+    let expected = sequences;
+    for (const [i, chance] of likeliest.entries()) {
+      expected += chance;
+      const cost = costs.of(sequences + i + 1)! + drafting;
+      if (cost - base > credit!) break;
+      if (expected / cost > found.rate) found = { rate: expected / cost, count: i + 1 };
+    }
+    return found;
+  }
 
   return {
     choose(guesses, mostRows) {
       const sequences = guesses.length;
-      const room = Math.floor(mostRows / Math.max(1, sequences)) - 1;
-      const take = (most: number) => guesses.map(({ length }) => Math.max(0, Math.min(length, most, room)));
-      if (always) return take(draftTokens);
+      const room = roomFor(sequences, mostRows);
+      const within = guesses.map((guess) => guess.slice(0, room));
+      if (always) return within.map(({ length }) => length);
       const base = costs.of(sequences);
-      if (base === undefined || credit === undefined) return take(0);
-      let longest = 0;
-      for (const { length } of guesses) longest = Math.max(longest, Math.min(length, room, draftTokens));
-      let best = 0;
-      let bestRate = (sequences / base) * leastGain;
-      for (let most = 1; most <= longest; most++) {
-        let drafted = 0;
-        let expected = sequences;
-        for (const { length, chance } of guesses) {
-          const count = Math.min(length, most, room);
-          drafted += count;
-          expected += expectRight(chance, count);
-        }
-        const cost = costs.of(sequences + drafted)!;
-        if (cost - base <= credit && expected / cost > bestRate) [best, bestRate] = [most, expected / cost];
-      }
-      return take(best);
+      if (base === undefined || credit === undefined) return within.map(() => 0);
+      const { rate, count } = best(within.flat(), sequences, 0);
+      if (rate <= (sequences / base) * leastGain) return within.map(() => 0);
+      // The likeliest of all are the first ones of each: no token is more likely than those before it.
+      const ranked = within.flatMap((guess, of) => guess.map((chance) => ({ chance, of })));
+      ranked.sort((a, b) => b.chance - a.chance);
+      const counts = within.map(() => 0);
+      for (const { of } of ranked.slice(0, count)) counts[of]!++;
+      return counts;
     },
-    passed(rows, sequences, tokens, seconds) {
+    goesOn(guesses, hopes, steps, mostRows) {
+      const sequences = guesses.length;
+      const room = roomFor(sequences, mostRows);
+      const left = hopes.map(({ most }, i) => Math.min(most, room - guesses[i]!.length));
+      const further = Math.max(0, ...left);
+      if (always || further === 0) return further > 0;
+      const base = costs.of(sequences);
+      if (base === undefined || credit === undefined) return false;
+      const chances = guesses.flat();
+      const now = best(chances, sequences, steps * step()).rate;
+      const least = steps === 0 ? now * leastGain : now;
+      const products = guesses.map((guess) => guess.at(-1) ?? 1);
+      for (let more = 1; more <= further; more++) {
+        for (const [i, { chance }] of hopes.entries()) {
+          if (more > left[i]!) continue;
+          products[i]! *= chance;
+          chances.push(products[i]!);
+        }
+        const drafting = (steps + more) * step();
+        if (drafting > credit) return false;
+        if (best(chances, sequences, drafting).rate > least) return true;
+      }
+      return false;
+    },
+    passed({ rows, sequences, tokens, seconds, draftSteps, draftSeconds }) {
       costs.add(rows, seconds);
+      if (draftSteps > 0) {
+        const each = draftSeconds / draftSteps;
+        stepSeconds = stepSeconds === undefined ? each : stepSeconds + latest * (each - stepSeconds);
+      }
       const single = costs.of(1)!;
       credit ??= firstCredit * single;
-      if (rows === sequences) credit += share * seconds;
+      if (rows === sequences && draftSteps === 0) credit += share * seconds;
       // Each sequence's tokens would have taken as many passes.
-      else credit += (tokens / sequences) * costs.of(sequences)! - seconds;
+      else credit += (tokens / sequences) * costs.of(sequences)! - seconds - draftSeconds;
       credit = Math.min(credit, mostCredit * single);
     },
   };
-}
-
-export function createOdds(): Odds {
-  const fade = 0.98;
-  const buckets = Array.from({ length: Math.ceil(Math.log2(longestMatch)) + 1 }, (_, i) => {
-    // What is thought at first, as if seen: two tokens, more of them right after longer matches. Short ones are often chance.
-    const chance = 0.1 + 0.15 * i;
-    return { right: 2 * chance, seen: 2 };
-  });
-  const bucketOf = (match: number) => buckets[Math.min(buckets.length - 1, Math.floor(Math.log2(Math.max(1, match))))]!;
-  return {
-    of(match) {
-      const { right, seen } = bucketOf(match);
-      return right / seen;
-    },
-    add(match, drafted, right) {
-      if (drafted === 0) return;
-      const bucket = bucketOf(match);
-      const seen = Math.min(drafted, right + 1);
-      bucket.right = bucket.right * fade ** seen + right;
-      bucket.seen = bucket.seen * fade ** seen + seen;
-    },
-  };
-}
-
-/** Tokens of a draft that are right, in the mean: chance + chance² + ... */
-function expectRight(chance: number, drafted: number): number {
-  if (chance >= 1) return drafted;
-  return (chance * (1 - chance ** drafted)) / (1 - chance);
 }

@@ -127,7 +127,10 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
     const undrafted = choosePlaces();
     if (undrafted.length === 0) return false;
     try {
-      const places = drafting?.addDrafts(undrafted, batchTokens) ?? undrafted;
+      const drafted = (await drafting?.addDrafts(undrafted, batchTokens)) ?? undrafted;
+      // While drafts were made a run may have been closed.
+      const places = drafted.filter(({ run }) => isUnderWay(run));
+      if (places.length === 0) return true;
       const began = performance.now();
       const rows = await passes.compute(places);
       const computed = performance.now();

@@ -8,13 +8,17 @@ export interface History {
   read(token: number): void;
   /** A token that was generated; none is read after one. */
   accept(token: number): void;
+  /** The same past, to go on in another way. */
+  fork(): History;
 }
 
 /** @param window number of tokens to look back over; -1: all. */
 export function createHistory(window: number): History {
-  const all = createCounts(window);
   // Generated tokens are the last ones: those in the window are the last `window` of them.
-  const generated = createCounts(window);
+  return historyOf(createCounts(window), createCounts(window));
+}
+
+function historyOf(all: Counts, generated: Counts): History {
   return {
     counts: all.counts,
     generated: generated.counts,
@@ -23,15 +27,20 @@ export function createHistory(window: number): History {
       all.add(token);
       generated.add(token);
     },
+    fork: () => historyOf(all.fork(), generated.fork()),
   };
 }
 
-function createCounts(window: number) {
-  const counts = new Map<number, number>();
-  const ring: number[] = [];
-  let oldest = 0;
+interface Counts {
+  readonly counts: ReadonlyMap<number, number>;
+  add(token: number): void;
+  fork(): Counts;
+}
+
+function createCounts(window: number, counts = new Map<number, number>(), ring: number[] = [], oldest = 0): Counts {
   return {
     counts,
+    fork: () => createCounts(window, new Map(counts), [...ring], oldest),
     add(token: number) {
       if (window === 0) return;
       if (window > 0) {

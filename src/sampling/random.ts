@@ -4,6 +4,8 @@ export interface Random {
   next(): number;
   /** A multiple of 2^-53 in [0, 1). */
   uniform(): number;
+  /** The same numbers from here on, once more. */
+  fork(): Random;
 }
 
 /** xoshiro128** 1.1 (Blackman and Vigna, 2018) from its four words of state, not all zero. */
@@ -26,6 +28,7 @@ export function xoshiro128(state: readonly [number, number, number, number]): Ra
       const high = next() >>> 5;
       return (high * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
     },
+    fork: () => xoshiro128([a, b, c, d]),
   };
 }
 

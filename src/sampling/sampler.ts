@@ -1,9 +1,9 @@
 import { computeDistribution, type Distribution, distribution, isBent } from "./distribution.ts";
-import { createHistory } from "./history.ts";
+import { createHistory, type History } from "./history.ts";
 import { type Logits, largest, type TokenMask } from "./logits.ts";
 import { logSumExp, type TokenLogprob, topLogprobs } from "./logprobs.ts";
 import { resolveSamplingOptions, type SamplingOptions } from "./options.ts";
-import { createRandom } from "./random.ts";
+import { createRandom, type Random } from "./random.ts";
 
 /** A token drawn from logits. */
 export interface Sample {
@@ -32,6 +32,8 @@ export interface Sampler {
   accept(token: number): void;
   /** What {@link Sampler.sample} would draw from now; takes nothing from the stream. */
   distribution(logits: Logits, allowed?: TokenMask): Distribution;
+  /** One that chooses, from the same logits, as this one will: with the same past and the same numbers. It gives tokens alone. */
+  fork(): Sampler;
 }
 
 /**
@@ -41,8 +43,10 @@ export interface Sampler {
 export function createSampler(options: Partial<SamplingOptions> = {}): Sampler {
   const resolved = resolveSamplingOptions(options);
   const seed = resolved.seed ?? freshSeed();
-  const random = createRandom(seed);
-  const history = createHistory(resolved.penaltyWindow);
+  return samplerOf(resolved, seed, createRandom(seed), createHistory(resolved.penaltyWindow));
+}
+
+function samplerOf(resolved: SamplingOptions, seed: number, random: Random, history: History): Sampler {
   const greedy = resolved.temperature === 0;
   const plain = (greedy || resolved.topK === 1) && resolved.logprobs === undefined && !isBent(resolved);
 
@@ -52,6 +56,11 @@ export function createSampler(options: Partial<SamplingOptions> = {}): Sampler {
     plain,
     read: history.read,
     accept: history.accept,
+    fork() {
+      const silent = { ...resolved, logprobs: undefined };
+      // A past that nothing looks at need not be copied.
+      return samplerOf(silent, seed, random.fork(), isBent(resolved) ? history.fork() : createHistory(0));
+    },
     distribution: (logits, allowed) => distribution(logits, resolved, history, allowed),
     sample(logits, allowed) {
       if (plain && allowed === undefined) return { token: largest(logits) };

@@ -1,9 +1,20 @@
-import { resolve } from "node:path";
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LoadOptions, loadModel } from "../../src/index.ts";
+import { grok1 } from "../cli/grok1.ts";
 import { withoutAddon } from "../support/addon.ts";
 
 const stories = resolve(import.meta.dirname, "../../models/grok1-stories-q8_0.gguf");
+
+const folder = mkdtempSync(join(tmpdir(), "grok1-streamed-"));
+const copy = join(folder, "q2_k.gguf");
+beforeAll(async () => {
+  const { status } = await grok1(["quantize", stories, copy, "--type", "Q2_K", "--requantize"]);
+  expect(status).toBe(0);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
 
 /** The least memory that a model runs in, and so much more. */
 async function tightMemory(path: string, more: number, options: LoadOptions): Promise<number> {
@@ -35,5 +46,52 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
     const { asked, repeated } = (await plain.status()).experts!;
     expect(repeated).toBeGreaterThan(asked / 4);
     expect(repeated).toBeLessThan(asked);
+  });
+
+  it("gives the same text with a copy in fewer bits that drafts, and reads less for it", async () => {
+    const options = { threads: 2, contextLength: 512 } as const;
+    const memory = await tightMemory(stories, 3e6, options);
+    const drafted = await tightMemory(stories, 3e6, { ...options, draft: copy });
+    // The copy, and its keys and values, are within the bound too.
+    expect(drafted - memory).toBeGreaterThan(5e6);
+    await using plain = await loadModel(stories, { ...options, memory, speculate: false });
+    // Whether it pays in time depends on the drive.
+    const speculate = { always: true, draftTokens: 7 };
+    await using drafting = await loadModel(stories, { ...options, memory: drafted, draft: copy, speculate });
+    const prompt = plain.encodeChat([
+      { role: "user", content: "Write a story about a cat who sails across the ocean." },
+    ]);
+    const read = async (model: typeof plain) => (await model.status()).experts!.bytesRead;
+    for (const temperature of [0, 0.5]) {
+      const request = { temperature, seed: 4, maxTokens: 80, ignoreEnd: true, logprobs: 0 };
+      const before = [await read(plain), await read(drafting)] as const;
+      const expected = await plain.generate(prompt, request).result;
+      const { tokens, logprobs, usage } = await drafting.generate(prompt, request).result;
+      expect(tokens).toEqual(expected.tokens);
+      expect(logprobs).toEqual(expected.logprobs);
+      if (temperature > 0) continue;
+      expect(usage.acceptedTokens).toBeGreaterThan(40);
+      const [alone, together] = [(await read(plain)) - before[0], (await read(drafting)) - before[1]];
+      expect(together).toBeLessThan(0.75 * alone);
+    }
+  });
+
+  it("refuses a model that speaks in other tokens, or is the same, as one that drafts", async () => {
+    const other = join(import.meta.dirname, "../vectors/models/mixtral.gguf");
+    for (const [draft, why] of [
+      [other, /mixtral\.gguf cannot draft for .*it has a vocabulary of \d+ tokens, expected 4096/],
+      [stories, /it is the same file/],
+    ] as const) {
+      await expect(loadModel(stories, { draft })).rejects.toMatchObject({
+        code: "argument",
+        message: expect.stringMatching(why),
+        details: expect.objectContaining({ option: "draft" }),
+      });
+    }
+    await expect(loadModel(stories, { draft: join(folder, "none.gguf") })).rejects.toMatchObject({ code: "io" });
+    expect(await grok1(["run", "-m", stories, "--draft", copy, "--no-speculation", "-p", "x"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("--draft has no effect with --no-speculation"),
+    });
   });
 });

@@ -51,6 +51,7 @@ export function addChat(program: Command): void {
     "history",
     ...engineSettings,
     "speculation",
+    "draft",
     "chatTemplate",
   ]);
   command.option(

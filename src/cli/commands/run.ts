@@ -63,7 +63,7 @@ export function addRun(program: Command): void {
     .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
   addGrammar(command);
-  addSettings(command, [...engineSettings, "speculation", "chatTemplate"]);
+  addSettings(command, [...engineSettings, "speculation", "draft", "chatTemplate"]);
   addTrace(command);
   command.action(async (_, options: RunOptions) => {
     process.exitCode = await run(options);

@@ -69,7 +69,7 @@ export function addServe(program: Command): void {
     "print a new key, which nobody keeps, and the --key-hash that it opens; serve nothing",
     text(),
   );
-  addSettings(command, [...samplingSettings, ...engineSettings, "speculation", "chatTemplate"]);
+  addSettings(command, [...samplingSettings, ...engineSettings, "speculation", "draft", "chatTemplate"]);
   command.action(async (_, options: ServeOptions) => {
     if (options.newKey === undefined) await serve(options);
     else process.stdout.write(describeNewKey(options.newKey));

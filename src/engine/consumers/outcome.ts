@@ -31,7 +31,7 @@ export function createOutcome(
         promptTokens,
         cachedTokens: run.cached,
         generatedTokens: outcome.generated,
-        draftedTokens: run.drafts?.drafted ?? 0,
+        draftedTokens: run.drafts?.verified ?? 0,
         acceptedTokens: run.drafts?.accepted ?? 0,
         timings: {
           prefillSeconds: (time - requested) / 1000,

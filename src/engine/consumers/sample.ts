@@ -58,6 +58,19 @@ export function createSampling(outcome: Outcome, options: SampleOptions): Consum
         },
       }),
     ...(watch && { observe: watch.observe }),
+    rehearse() {
+      const rehearsal = sampler.fork();
+      const grammar = matcher?.fork();
+      let over = false;
+      return (row) => {
+        if (over) return undefined;
+        const { token } = rehearsal.sample(row, grammar?.allowed());
+        if (ends.has(token)) return undefined;
+        rehearsal.accept(token);
+        over = grammar?.accept(token) === true;
+        return token;
+      };
+    },
     starve: () => "context",
     end: outcome.end,
     fail: outcome.fail,

@@ -8,10 +8,12 @@ import { describeModel } from "../../model/describe.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
 import { type Observer, observe } from "../../model/observe.ts";
 import { bindModel } from "../../model/registry.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { encodedBytes } from "../../tensor/types.ts";
 import { openAdapters } from "../adapters.ts";
 import { openBackend } from "../backend.ts";
 import { createCore } from "../core.ts";
+import { bindDraft, openDraft } from "../draft-file.ts";
 import { expertLayer, planModelMemory, traceHead, yieldMemory } from "../memory.ts";
 import {
   defaultPromptCacheBytes,
@@ -34,7 +36,8 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const began = performance.now();
   const file = openGguf(path);
   const interrupt = createCancellations(cancellations);
-  const { streaming, batchTokens } = streamingOf(file, options);
+  const draftFile = options.draft === undefined ? undefined : openDraft(options.draft, file);
+  const { streaming, batchTokens } = streamingOf(file, options, draftFile);
   const backend = await openBackend(options, interrupt, streaming);
   const plain = makeInterruptible(backend.ops, interrupt);
   const recorded = options.trace === undefined ? undefined : recordRouting(plain, options.trace, traceHead(file));
@@ -42,13 +45,22 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const ops = adapted?.ops ?? recorded?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const model = bindModel(ops, file);
+  const draft = draftFile && bindDraft(plain, draftFile);
   await backend.slots?.ready();
   const settled = settleEngineOptions({ ...options, batchTokens }, ops, model.config, { path });
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
   const { slots } = backend;
   const experts = slots && (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, ...slots.counters }));
   const saved = await openSaved(file, options, { ...settled, backend: ops.backend, isa: backend.isa });
-  const core = createCore(ops, model, settled, { interrupt, adapters, source: path, saved, bindObserved, experts });
+  const core = createCore(ops, model, settled, {
+    interrupt,
+    adapters,
+    source: path,
+    saved,
+    bindObserved,
+    experts,
+    draft,
+  });
 
   // Also while nobody asks for anything.
   const governing = slots && setInterval(() => slots.govern(), 200);
@@ -61,6 +73,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       recorded?.close();
       ops.close();
       file.close();
+      draftFile?.close();
       port.close();
     },
   });
@@ -100,13 +113,19 @@ interface PageMakers extends Pick<SettledEngineOptions, "kvType"> {
 }
 
 /** What is decided on memory, before anything is bound. */
-function streamingOf(file: GgufFile, options: EngineOptions): { streaming?: Streaming; batchTokens: number } {
-  const plan = planModelMemory(file, options);
+function streamingOf(
+  file: GgufFile,
+  options: EngineOptions,
+  draft: GgufFile | undefined,
+): { streaming?: Streaming; batchTokens: number } {
+  const plan = planModelMemory(file, options, draft);
   const { streamed, experts: bytes, batchTokens } = plan;
   if (!streamed) return { batchTokens };
   const { layers, experts } = describeModel(file).config!;
   const cache = createExpertCache({ bytes, layers, experts });
-  return { streaming: { cache, layerOf: expertLayer, ...yieldMemory(plan) }, batchTokens };
+  // All of a model that drafts is kept.
+  const layerOf = (tensor: Tensor) => (tensor.source === draft?.path ? undefined : expertLayer(tensor));
+  return { streaming: { cache, layerOf, ...yieldMemory(plan) }, batchTokens };
 }
 
 try {

@@ -12,7 +12,7 @@ import type { NativeWeight } from "./weight.ts";
 export interface Streaming {
   /** What is kept in memory of the experts. */
   readonly cache: ExpertCache;
-  /** The layer whose experts a tensor holds, from 0; undefined for all others, which are brought as soon as they are bound. */
+  /** The layer whose experts a tensor holds, from 0; undefined for all that is to be kept, which is brought as soon as it is bound. */
   readonly layerOf: (tensor: Tensor) => number | undefined;
   /** Bytes that experts may take from now on, of which so many are `filled`: asked before each layer. Absent: what the cache began with. */
   readonly limit?: (filled: number) => number;
@@ -102,6 +102,8 @@ export function createSlotStore(
   /** What was foretold and is not on its way yet. */
   let coming: { readonly stacks: readonly NativeWeight[]; readonly some: readonly number[] } | undefined;
   const layerOf = ({ tensor }: NativeWeight) => layerOfTensor(tensor)!;
+  /** Experts of a model that has all of its own in memory. */
+  const isKept = (stacks: readonly NativeWeight[]) => layerOfTensor(stacks[0]!.tensor) === undefined;
   const experts = new Map<number, Expert>();
   const waiting: (() => void)[] = [];
   const kept: Promise<void>[] = [];
@@ -256,6 +258,7 @@ export function createSlotStore(
     cache,
     counters,
     absent(stacks, some) {
+      if (isKept(stacks)) return [];
       settle();
       const numbers = some.map((matrix) => numberOf(stacks, matrix));
       const layer = layerOf(stacks[0]!);
@@ -299,6 +302,7 @@ export function createSlotStore(
       }
     },
     release(stacks, some) {
+      if (isKept(stacks)) return;
       for (const matrix of some) letGo(numberOf(stacks, matrix));
     },
     stalled(stacks, milliseconds) {
