@@ -59,6 +59,20 @@ it("what is no trace, and a trace over the model, are refused", async () => {
   });
 });
 
+it("a trace is drawn, and not drawn over", async () => {
+  const recorded = join(import.meta.dirname, "../vectors/traces/zipf.jsonl");
+  const svg = join(folder, "chart.svg");
+  expect(await grok1(["simulate", recorded, "--experts", "64M", "--svg", svg])).toMatchObject({
+    status: 0,
+    stderr: "",
+  });
+  expect(readFileSync(svg, "utf8")).toMatch(/^<svg .*zipf: 8 layers of 16 experts, 180 passes.*<\/svg>\n$/s);
+  expect(await grok1(["simulate", recorded, "--svg", recorded])).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("is the trace, which stays as it is"),
+  });
+});
+
 it("whatever runs a model holds to a bound of memory", async () => {
   const text = join(folder, "text");
   writeFileSync(text, "some words to read, more than eight tokens of them");

@@ -1,6 +1,9 @@
 import { type Command, Option } from "commander";
+import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { GrokError } from "../../errors.ts";
+import { renderTraceChart } from "../../memory/chart.ts";
 import { keepPolicies } from "../../memory/expert-cache.ts";
 import { type SimulatedMachine, type SimulatedRun, simulate } from "../../memory/simulate.ts";
 import { parseTrace, type RoutingTrace } from "../../memory/trace.ts";
@@ -14,6 +17,7 @@ interface SimulateOptions {
   readonly bandwidth: number;
   readonly skip?: number;
   readonly ahead: boolean;
+  readonly svg?: string;
   readonly json?: true;
 }
 
@@ -45,6 +49,11 @@ export function addSimulate(program: Command): void {
     )
     .option("--skip <n>", "passes at the beginning that only fill memory (default: a tenth)", integer(0))
     .option("--no-ahead", "read nothing before a layer asks for it")
+    .option(
+      "--svg <file>",
+      "draw a chart too: hits by memory for each policy, and how often each expert is asked for",
+      path(),
+    )
     .option("--json", "print one JSON document")
     .action(run);
 }
@@ -55,7 +64,7 @@ interface Row extends SimulatedRun {
   readonly policy: SimulatedMachine["policy"];
 }
 
-function run(file: string, options: SimulateOptions): void {
+async function run(file: string, options: SimulateOptions): Promise<void> {
   const trace = parseTrace(readTextFile(file), file);
   if (trace.passes.length === 0) {
     throw new GrokError("format", `${file}: has no pass: nothing was computed while it was recorded`, { path: file });
@@ -74,6 +83,10 @@ function run(file: string, options: SimulateOptions): void {
       }),
     ),
   );
+  if (options.svg !== undefined) {
+    refuseOwnFiles(options.svg, [file], "the trace");
+    await writeAtomic(options.svg, [Buffer.from(renderTraceChart(trace, skip))]);
+  }
   process.stdout.write(
     options.json
       ? `${jsonDocument({ trace: file, model: trace.model, bandwidth, skip, ahead, runs: rows })}\n`
