@@ -26,6 +26,11 @@ export interface EvaluateOptions {
   /** Temperature of answers that are drawn. Default: what the task says. */
   readonly temperature?: number;
   /**
+   * Run programs that the model writes without a cage around them, as yourself: they may do whatever you may. Default false: where there is
+   * no cage (bubblewrap), tasks with programs are refused.
+   */
+  readonly unsafeCode?: boolean;
+  /**
    * File that keeps each question's record, a JSON line each. Where there is one of the same model, tasks and data, what is in it is not
    * computed again.
    */
@@ -45,7 +50,7 @@ export interface EvaluateProgress {
 
 const optionKinds: OptionKinds<EvaluateOptions> = {
   ...anyKinds(["data", "shots", "limit", "samples", "temperature", "records"]),
-  ...{ signal: "signal", onProgress: "function" },
+  ...{ unsafeCode: "flag", signal: "signal", onProgress: "function" },
 };
 
 /** Questions that are scored together: enough to fill passes, and little is lost with an interruption. */
@@ -80,6 +85,7 @@ export async function evaluate(
   const names = asked.map(({ task }) => task);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new GrokError("argument", `tasks: two are called ${twice}`, { option: "tasks" });
+  for (const { begin } of asked) await begin?.();
   const records = path === undefined ? noRecords : openRecords(path, computedBy(model));
   try {
     const results: TaskResult[] = [];

@@ -5,6 +5,8 @@ import type { Figure } from "./scores.ts";
 /** A task whose questions are read: what is wrong with its file or its data is known. */
 export interface PreparedTask {
   readonly task: string;
+  /** What has to be there beside the data, and is tried. @throws GrokError `unsupported` */
+  begin?(): Promise<void>;
   /**
    * Has a model answer the questions that the records do not have.
    * @param onDone told after each question how many are done, of how many, and how many the records had.

@@ -21,6 +21,7 @@ interface EvalCommandOptions extends ModelOptions {
   readonly limit?: number;
   readonly samples?: number;
   readonly temperature?: number;
+  readonly unsafeCode?: true;
   readonly records?: string;
   readonly list?: true;
   readonly json?: true;
@@ -44,6 +45,7 @@ export function addEval(program: Command): void {
       integer(1, 1000),
     )
     .option("--temperature <t>", "of answers that are drawn (default: what the task says)", number(0))
+    .option("--unsafe-code", "run programs that the model writes without a cage: they may do whatever you may")
     .option("--records <file>", "keep each question's record (JSON lines), and go on from those that are there", path())
     .option("--list", "say which tasks there are, which have their data, and where to get the others'")
     .option("--json", "print one JSON document");
@@ -104,7 +106,7 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   let began = { task: "", at: start };
   try {
     const results = await evaluate(model, tasks, {
-      ...{ data, ...pick(options, ["shots", "limit", "samples", "temperature", "records"]) },
+      ...{ data, ...pick(options, ["shots", "limit", "samples", "temperature", "unsafeCode", "records"]) },
       signal: interrupt.signal,
       onProgress({ task, done, questions, kept }) {
         if (task !== began.task) began = { task, at: performance.now() };

@@ -7,8 +7,8 @@ import { loadModel } from "../../generate/load.ts";
 import { evaluate } from "../evaluate.ts";
 import { listTasks, openTask } from "../task.ts";
 import { readPrompts } from "./questions.ts";
-import type { GenerationRecord } from "./run.ts";
-import { summarizeAnswers } from "./run.ts";
+import { type GenerationRecord, summarizeAnswers } from "./run.ts";
+import { passAt, type Scored } from "./scoring.ts";
 import { type GenerationTask, isGeneration } from "./task.ts";
 
 const vectors = join(import.meta.dirname, "../../../test/vectors/eval/generation");
@@ -24,20 +24,20 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-type Scored = readonly [text: string, reference: string, taken: readonly string[], scores: readonly number[]];
+type Vector = readonly [text: string, reference: string, taken: readonly string[], scores: readonly number[]];
 
 describe("answers", () => {
-  const answers = read<Readonly<Record<string, readonly Scored[]>>>("answers");
+  const answers = read<Readonly<Record<string, readonly Vector[]>>>("answers");
 
   it.each(Object.keys(answers))(
     "%s takes of 1,000 answers what lm-evaluation-harness does, and scores it so",
     (name) => {
       const { filters, scoring, metrics } = openWords(name);
       expect(answers[name]).toHaveLength(1000);
-      const ours = answers[name]!.map(([text, reference]): Scored => {
+      const ours = answers[name]!.map(([text, reference]): Vector => {
         const taken = new Map([...filters].map(([way, filter]) => [way, [filter(text)]]));
         const row = { path: "", line: 1, fields: { answer: reference, target: reference } };
-        const scores = scoring.score(row, taken);
+        const { scores } = scoring.score(row, taken, () => expect.fail()) as Scored;
         return [text, reference, [...taken.values()].flat(), metrics.map((metric) => scores[metric] as number)];
       });
       expect(ours).toEqual(answers[name]);
@@ -201,6 +201,25 @@ describe("evaluate, in words", () => {
   });
 });
 
+describe("passAt", () => {
+  it("is the share of all choices of k among n that have one that passed", () => {
+    for (const [k, n, passed] of [
+      [1, 5, 2],
+      [2, 5, 2],
+      [3, 5, 2],
+      [4, 5, 2],
+      [5, 5, 0],
+      [2, 4, 4],
+      [3, 7, 1],
+    ] as const) {
+      const masks = Array.from({ length: 2 ** n }, (_, mask) => mask.toString(2).padStart(n, "0"));
+      const chosen = masks.filter((mask) => mask.replaceAll("0", "").length === k);
+      const good = chosen.filter((mask) => mask.slice(0, passed).includes("1"));
+      expect(passAt(k, n, passed)).toBeCloseTo(good.length / chosen.length, 12);
+    }
+  });
+});
+
 describe("summarizeAnswers", () => {
   const records = (...scores: readonly (number | readonly number[])[]) =>
     scores.map((score) => ({ scores: { m: score } }) as unknown as GenerationRecord);
@@ -217,5 +236,13 @@ describe("summarizeAnswers", () => {
 });
 
 it("the package's tasks in words are read", () => {
-  expect(listTasks().filter((name) => isGeneration(openTask(name)))).toEqual(["bbh_cot_fewshot", "gsm8k", "gsm8k_cot"]);
+  expect(listTasks().filter((name) => isGeneration(openTask(name)))).toEqual([
+    "bbh_cot_fewshot",
+    "gsm8k",
+    "gsm8k_cot",
+    "humaneval",
+    "humaneval_instruct",
+    "humaneval_ts",
+    "mbpp",
+  ]);
 });

@@ -1,5 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import { checkWhole } from "../../options.ts";
+import { type CodeRunner, createCodeRunner } from "../code/cage.ts";
 import type { PreparedTask } from "../prepared.ts";
 import type { Figure } from "../scores.ts";
 import type { Drawing } from "./answer.ts";
@@ -17,6 +18,8 @@ export interface GenerationTaskOptions {
   readonly samples?: number;
   /** Temperature of several answers. Default: what the task says. */
   readonly temperature?: number;
+  /** Run what the model writes without a cage. Default false. */
+  readonly unsafeCode?: boolean;
 }
 
 /** @throws GrokError `io`, `format`, `argument` */
@@ -25,16 +28,22 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
   const shots = options.shots ?? task.shots;
   const drawing = drawingOf(task, options);
   const { list, key } = readPrompts(task, data, shots);
+  const metrics = task.scoring.metrics([...task.filters.keys()], drawing?.samples ?? 1);
+  const { language } = task.scoring;
+  let run: CodeRunner = () => Promise.reject(new GrokError("internal", `${task.name}: nothing here runs programs`));
   const asked = new Map([...list.entries()].filter(([, { index }]) => index < limit));
   return {
     task: task.name,
+    async begin() {
+      if (language !== undefined) run = await createCodeRunner([language], { unsafe: options.unsafeCode === true });
+    },
     async answer(model, records, signal, onDone) {
       const of = await askAll(model, task, asked, drawing, JSON.stringify([key, drawing ?? null]), records, {
-        signal,
+        ...{ metrics, run, signal },
         onDone: (done, kept) => onDone(done, asked.size, kept),
       });
       const figures = (some: readonly GenerationRecord[]): Readonly<Record<string, Figure>> =>
-        Object.fromEntries(task.metrics.map((metric) => [metric, summarizeAnswers(metric, some)]));
+        Object.fromEntries(metrics.map((metric) => [metric, summarizeAnswers(metric, some)]));
       return {
         ...{ task: task.name, shots, questions: of.length, available: list.length, metrics: figures(of) },
         guessing: undefined,

@@ -1,5 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import type { LanguageModel } from "../../generate/types.ts";
+import type { CodeRunner, Outcome } from "../code/cage.ts";
 import type { BaseRecord, Records } from "../records.ts";
 import type { Figure } from "../scores.ts";
 import { answerQuestion, type Completion, type Drawing } from "./answer.ts";
@@ -14,9 +15,13 @@ export interface GenerationRecord extends BaseRecord {
   /** By filter, what it took of each answer. */
   readonly taken: Readonly<Record<string, readonly string[]>>;
   readonly scores: AnswerScores;
+  /** What became of each answer that was run as a program. */
+  readonly outcomes?: readonly Outcome[];
 }
 
 export interface AskOptions {
+  readonly metrics: readonly string[];
+  readonly run: CodeRunner;
   readonly signal?: AbortSignal | undefined;
   /** Told how many are done, those of an earlier run with them. */
   onDone(done: number, kept: number): void;
@@ -33,9 +38,9 @@ export async function askAll(
   drawing: Drawing,
   key: string,
   records: Records,
-  { signal, onDone }: AskOptions,
+  { metrics, run, signal, onDone }: AskOptions,
 ): Promise<readonly GenerationRecord[]> {
-  const known = new Map(records.begin(task.name, key, (record: GenerationRecord) => isWhole(record, task)));
+  const known = new Map(records.begin(task.name, key, (record: GenerationRecord) => isWhole(record, metrics)));
   const open = [...questions.keys()].filter((index) => !known.has(index));
   const kept = questions.size - open.length;
   let done = kept;
@@ -67,7 +72,8 @@ export async function askAll(
     return {
       ...{ task: task.name, question, line: prompted.row.line },
       ...(prompted.part !== undefined && { part: prompted.part }),
-      ...{ answers, taken: Object.fromEntries(taken), scores: task.scoring.score(prompted.row, taken), truncated },
+      ...{ answers, taken: Object.fromEntries(taken), truncated },
+      ...(await task.scoring.score(prompted.row, taken, (program) => run(program, either))),
     };
   }
 
@@ -84,13 +90,13 @@ export async function askAll(
   return [...questions.keys()].map((index) => known.get(index)!);
 }
 
-function isWhole({ scores, answers }: GenerationRecord, task: GenerationTask): boolean {
+function isWhole({ scores, answers }: GenerationRecord, metrics: readonly string[]): boolean {
   const isNumber = (value: unknown) => typeof value === "number";
   const whole = (value: unknown) => isNumber(value) || (Array.isArray(value) && value.every(isNumber));
   return (
     Array.isArray(answers) &&
     answers.every((answer) => typeof answer?.text === "string" && typeof answer.limited === "boolean") &&
-    task.metrics.every((metric) => whole(scores?.[metric]))
+    metrics.every((metric) => whole(scores?.[metric]))
   );
 }
 

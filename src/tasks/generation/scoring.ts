@@ -1,4 +1,6 @@
 import type { Fields } from "../../bytes/json-fields.ts";
+import type { Outcome, Program } from "../code/cage.ts";
+import type { Language } from "../code/drivers.ts";
 import { pythonRegExp } from "../python/regexp.ts";
 import { type Row, readTemplate } from "../template.ts";
 import { readTexts } from "./entries.ts";
@@ -8,14 +10,28 @@ export type AnswerScores = Readonly<Record<string, number | readonly number[]>>;
 
 /** What becomes of a question's answers. */
 export interface Scoring {
-  /** Names of the metrics, given those of the filters. */
-  metrics(filters: readonly string[]): readonly string[];
-  /** @param taken by filter, what it took of each answer. @throws GrokError `format` naming the file and the line of the question. */
-  score(row: Row, taken: ReadonlyMap<string, readonly string[]>): AnswerScores;
+  /** What runs the answers, where they are programs. */
+  readonly language?: Language;
+  /** Names of the metrics, given those of the filters and how many answers there are to a question. */
+  metrics(filters: readonly string[], samples: number): readonly string[];
+  /**
+   * @param taken by filter, what it took of each answer.
+   * @param run for answers that are programs.
+   * @throws GrokError `format` naming the file and the line of the question; `cancelled`
+   */
+  score(row: Row, taken: ReadonlyMap<string, readonly string[]>, run: RunCode): Scored | Promise<Scored>;
 }
 
+/** A question's scores, and what became of each answer that was run. */
+export interface Scored {
+  readonly scores: AnswerScores;
+  readonly outcomes?: readonly Outcome[];
+}
+
+export type RunCode = (program: Program) => Promise<Outcome>;
+
 /** The kinds of scoring, by the entry of a task's `score`. */
-const kinds: Readonly<Record<string, (fields: Fields) => Scoring>> = { exact_match: exactMatch };
+const kinds: Readonly<Record<string, (fields: Fields) => Scoring>> = { exact_match: exactMatch, program };
 
 /** @throws GrokError `argument` */
 export function readScoring(all: Fields): Scoring {
@@ -52,13 +68,50 @@ function exactMatch(fields: Fields): Scoring {
     metrics: (filters) => filters.map(nameOf),
     score(row, taken) {
       const right = plain(answer(row));
-      return Object.fromEntries(
-        [...taken].map(([filter, [first]]) => [nameOf(filter), Number(plain(first!) === right)]),
-      );
+      const scores = [...taken].map(([filter, [first]]) => [nameOf(filter), Number(plain(first!) === right)]);
+      return { scores: Object.fromEntries(scores) as AnswerScores };
     },
   };
 
   function nameOf(filter: string): string {
     return `exact_match,${filter}`;
   }
+}
+
+/** How many of several answers are looked at, by default. */
+const usualPassAt = [1, 10, 100];
+
+/** Whether programs pass their tests: `pass@k`. lm-evaluation-harness's `pass_at_k` (code_eval of human-eval). */
+function program(fields: Fields): Scoring {
+  const language = fields.choice("language", ["python", "typescript"] as const);
+  const whole = readTemplate(fields, "program");
+  const seconds = fields.number("seconds", 0.1, 600, 10);
+  const counts = fields.numbers("k", 1, 1000, usualPassAt);
+  const among = (samples: number) => counts.filter((k) => k === 1 || k <= samples);
+  return {
+    language,
+    metrics: (_, samples) => among(samples).map((k) => `pass@${k}`),
+    async score(row, taken, run) {
+      const [answers] = taken.values();
+      const outcomes = await Promise.all(
+        answers!.map((completion) =>
+          run({ language, source: whole({ ...row, fields: { ...row.fields, completion } }), seconds }),
+        ),
+      );
+      const passed = outcomes.filter((outcome) => outcome.passed).length;
+      const scores = among(answers!.length).map((k) => [`pass@${k}`, passAt(k, answers!.length, passed)]);
+      return { scores: Object.fromEntries(scores) as AnswerScores, outcomes };
+    },
+  };
+}
+
+/**
+ * How likely one of k answers passes, estimated without bias from n of which some did: 1 - C(n - passed, k) / C(n, k), as a product. Chen et
+ * al. 2021, equation 1.
+ */
+export function passAt(k: number, n: number, passed: number): number {
+  if (n - passed < k) return 1;
+  let none = 1;
+  for (let i = n - passed + 1; i <= n; i++) none *= 1 - k / i;
+  return 1 - none;
 }

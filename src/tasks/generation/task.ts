@@ -82,7 +82,7 @@ export function readGenerationTask(fields: Fields, text: string): GenerationTask
     generate: readGenerate(fields.object("generate")),
     filters,
     scoring,
-    metrics: scoring.metrics([...filters.keys()]),
+    metrics: scoring.metrics([...filters.keys()], 1),
     text,
   };
   if (task.shots > 0 && task.examples === undefined) fields.fail("shots", "there are no examples");
