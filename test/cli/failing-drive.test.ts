@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { withoutAddon } from "../support/addon.ts";
 import { finished, folder, models, start } from "./grok1.ts";
 
@@ -52,6 +52,7 @@ async function begin() {
   // Half of it is the mixture's, of whose 54 MB there is then room for some 30.
   const bounds = ["--memory", "480M", "--loaded", "2", "--context", "128", "--threads", "1"];
   const child = start(["serve", "--port", "0", "--models", home, ...bounds, "--log", "none"], env);
+  onTestFinished(() => void child.kill("SIGKILL"));
   const outcome = finished(child);
   const url = await new Promise<string>((done, failed) => {
     child.stdout.once("data", (line: Buffer) => done(line.toString().trim()));
