@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { adapterList, choice, integer, number, repeated, text, tokenBias, tokenList } from "./values.ts";
+import { adapterList, choice, integer, number, repeated, size, text, tokenBias, tokenList } from "./values.ts";
 
 const refused = (read: () => unknown, saying: RegExp) => {
   expect(read).toThrow(InvalidArgumentError);
@@ -47,6 +47,27 @@ describe("option values", () => {
     for (const wrong of ["42", "=1", "a=1", "1=inf", "1=NaN"]) refused(() => read(wrong, undefined), /TOKEN=BIAS/);
     expect(repeated(text())("b", ["a"])).toEqual(["a", "b"]);
     refused(() => text()(""), /some text/);
+  });
+
+  it("sizes are numbers with a unit by powers of 1024, or of bytes", () => {
+    for (const [given, bytes] of [
+      ...([
+        ["512M", 2 ** 29],
+        ["2G", 2 ** 31],
+        ["1.5GiB", 1.5 * 2 ** 30],
+        ["96gb", 96 * 2 ** 30],
+      ] as const),
+      ...([
+        ["88201792", 88201792],
+        ["88201792B", 88201792],
+        [" 1K ", 1024],
+      ] as const),
+    ]) {
+      expect(size()(given)).toBe(bytes);
+    }
+    for (const wrong of ["", "G", "1.5", "-1", "2X", "1e9", "88,201,792", "99999999999999999"]) {
+      refused(() => size()(wrong), /such as 512M or 2G, or a number of bytes/);
+    }
   });
 
   it("adapters have a scale where a number follows the last colon, and no senseless one", () => {

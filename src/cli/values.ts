@@ -102,12 +102,16 @@ export function duration(): Reader<number> {
   };
 }
 
-/** "512M", "2G", "1.5G": bytes, by powers of 1024. */
+/** "512M", "2G", "1.5G": bytes, by powers of 1024; "88201792" as they are. */
 export function size(): Reader<number> {
   return (value) => {
-    const match = /^(\d+(?:\.\d+)?)([KMGT])(?:i?B)?$/i.exec(value.trim());
-    if (!match) throw new InvalidArgumentError("Expected a size such as 512M or 2G.");
-    return Math.floor(Number(match[1]) * 1024 ** ("KMGT".indexOf(match[2]!.toUpperCase()) + 1));
+    const match = /^(?:(\d+(?:\.\d+)?)([KMGT])(?:i?B)?|(\d+)B?)$/i.exec(value.trim());
+    const [, count, unit = "", plain] = match ?? [];
+    const bytes = Math.floor(Number(plain ?? count) * 1024 ** " KMGT".indexOf(unit.toUpperCase() || " "));
+    if (!match || !Number.isSafeInteger(bytes)) {
+      throw new InvalidArgumentError("Expected a size such as 512M or 2G, or a number of bytes.");
+    }
+    return bytes;
   };
 }
 
