@@ -325,6 +325,34 @@ describe("pull", () => {
     vi.unstubAllGlobals();
   });
 
+  it("is told at once what the next attempt would be told too", async () => {
+    const refused = (endpoint: string, more: Partial<Web> = {}) =>
+      pull("me/model", { ...web({ endpoint, ...more }), into: { folder } }).catch((error: unknown) => error);
+    // No program of the web asks port 1; and what answers here speaks no TLS.
+    for (const [endpoint, why] of [
+      ["http://127.0.0.1:1", /bad port/],
+      [hub.endpoint.replace("http:", "https:"), /SSL|packet/],
+    ] as const) {
+      const failure = await refused(endpoint);
+      expect(failure).toMatchObject({ code: "io", message: expect.stringMatching(why) });
+      expect((failure as { details: object }).details).not.toHaveProperty("attempts");
+    }
+    const failure = (await refused(hub.endpoint, { token: "se\ncret" })) as Error;
+    expect(failure).toMatchObject({ code: "argument" });
+    expect(failure.message).not.toContain("cret");
+    // A certificate of somebody else's.
+    let asked = 0;
+    vi.stubGlobal("fetch", async () => {
+      asked++;
+      throw new TypeError("fetch failed", {
+        cause: Object.assign(new Error("self-signed certificate"), { code: "DEPTH_ZERO_SELF_SIGNED_CERT" }),
+      });
+    });
+    await refused(hub.endpoint);
+    vi.unstubAllGlobals();
+    expect(asked).toBe(1);
+  });
+
   it("asks for space before the first byte, and keeps what was there when the disk is full", async () => {
     hub.listed[name] = { lfs: { oid: sha256(large), size: 2 ** 52, pointerSize: 1 } };
     await expect(bring()).rejects.toMatchObject({

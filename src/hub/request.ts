@@ -44,9 +44,16 @@ const mostPause = 300;
 /**
  * One request, redirects followed. Of an answer that is no success the error says what can be done.
  * @param headers beside the token.
- * @throws GrokError `io` ({@link isTransient} or not), `cancelled`.
+ * @throws GrokError `io` ({@link isTransient} or not), `argument` for a token that is none, `cancelled`.
  */
 export async function request(web: Web, url: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
+  // Checked here: what `fetch` says of a header has its value in it.
+  if (web.token !== undefined && !/^[\x21-\x7e]+$/.test(web.token)) {
+    throw new GrokError(
+      "argument",
+      "the token has characters that none has: spaces, control characters or letters beyond ASCII",
+    );
+  }
   let at = new URL(url);
   for (let redirects = 0; ; redirects++) {
     const watch = createWatch(web, at.href);
@@ -127,6 +134,16 @@ function cancelled(signal: AbortSignal | undefined): GrokError {
 /** No name server or no way, as a computer has it that is offline. */
 const unreachable = /^(ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|ENETDOWN)$/;
 
+/** A certificate that is not trusted or another's, or a server that does not speak TLS. */
+const untrusted = /CERT|SIGNATURE|^ERR_(TLS|SSL)_/;
+
+/** What the next attempt would be told too. Without a code it is `fetch` itself that refuses: a port that it never asks. */
+function lasting(error: unknown, code: string | undefined): boolean {
+  return (
+    untrusted.test(code ?? "") || (code === undefined && error instanceof TypeError && error.message !== "terminated")
+  );
+}
+
 /** Ends a request when its caller cancels, or when nothing comes for too long. */
 function createWatch(web: Web, url: string) {
   const controller = new AbortController();
@@ -160,11 +177,13 @@ function createWatch(web: Web, url: string) {
       if (stalled) return transient(`${url}: nothing came for ${web.stallSeconds} s`, { url });
       const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
       const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+      const failed = `${url}: the connection failed: ${cause instanceof Error ? cause.message : cause}`;
       if (unreachable.test(code ?? "")) {
         const message = `${url}: ${new URL(url).hostname} cannot be reached (${code}): is this computer online?`;
         return new GrokError("io", message, { url, transient: true, unreachable: true });
       }
-      return transient(`${url}: the connection failed: ${cause instanceof Error ? cause.message : cause}`, { url });
+      if (lasting(error, code)) return new GrokError("io", failed, { url }, error);
+      return transient(failed, { url });
     },
   };
 }
