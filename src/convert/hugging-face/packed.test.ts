@@ -216,6 +216,107 @@ it("decodes int8 by the scale of its rows, and keeps its integers", async () => 
   kept.close();
 });
 
+describe("8 bits with a scale for each block", () => {
+  const random = createRandom(9);
+  // Finite in E4M3, whose numbers with a sign bit are the others' negatives.
+  const bytes = Uint8Array.from(
+    { length: 32 * 64 },
+    () => Math.floor(127 * random.next()) + 128 * Math.round(random.next()),
+  );
+  /** Its meaning by the specification (OCP, 2023): 4 bits of exponent, 3 of fraction. */
+  const e4m3 = (byte: number) => {
+    const [exponent, fraction] = [(byte >> 3) & 15, byte & 7];
+    const size = exponent === 0 ? fraction * 2 ** -9 : (1 + fraction / 8) * 2 ** (exponent - 7);
+    return byte > 127 ? -size : size;
+  };
+  const withBlocks =
+    (dtype: "F8_E4M3" | "I8", [high, wide]: readonly [number, number], name: string) =>
+    (tensors: SafetensorToWrite[]): SafetensorToWrite[] => [
+      ...tensors.filter((each) => !/[kv]_proj/.test(each.name)),
+      ...["k_proj", "v_proj"].flatMap((module): SafetensorToWrite[] => {
+        const [down, across] = [Math.ceil(32 / high), Math.ceil(64 / wide)];
+        const scales = Float32Array.from({ length: down * across }, (_, i) => 0.01 * (i + 1));
+        return [
+          { name: `model.layers.0.self_attn.${module}.weight`, dtype, shape: [32, 64], data: bytes },
+          {
+            ...{ name: `model.layers.0.self_attn.${module}.${name}`, dtype: "F32", shape: [down, across] },
+            data: new Uint8Array(scales.buffer),
+          },
+        ];
+      }),
+    ];
+  const wanted = (number: (byte: number) => number, [high, wide]: readonly [number, number], key: boolean) =>
+    Float32Array.from(bytes, (_, i) => {
+      const [row, column] = [key ? permutedRow(Math.floor(i / 64), 16) : Math.floor(i / 64), i % 64];
+      const scale = Math.fround(0.01 * (Math.floor(row / high) * Math.ceil(64 / wide) + Math.floor(column / wide) + 1));
+      return scale * number(bytes[row * 64 + column]!);
+    });
+  const fp8 = (size: unknown) => ({ quantization_config: { quant_method: "fp8", weight_block_size: size } });
+  const compressed = (weights: object) => ({
+    quantization_config: {
+      ...{ quant_method: "compressed-tensors", format: "int-quantized" },
+      config_groups: { group_0: { targets: ["Linear"], weights } },
+    },
+  });
+  const int8 = (byte: number) => (byte << 24) >> 24;
+
+  it.each([
+    ["DeepSeek's", "F8_E4M3", fp8([16, 32]), [16, 32], "weight_scale_inv", "bf16"],
+    ["DeepSeek's, cut at the edges", "F8_E4M3", fp8([24, 48]), [24, 48], "weight_scale_inv", "bf16"],
+    [
+      "compressed-tensors' groups of int8",
+      "I8",
+      compressed({ strategy: "group", group_size: 32 }),
+      [1, 32],
+      "weight_scale",
+      "q8_0",
+    ],
+    [
+      "compressed-tensors' small groups",
+      "I8",
+      compressed({ strategy: "group", group_size: 16 }),
+      [1, 16],
+      "weight_scale",
+      "f32",
+    ],
+    [
+      "compressed-tensors' blocks",
+      "I8",
+      compressed({ strategy: "block", block_structure: [8, 32] }),
+      [8, 32],
+      "weight_scale",
+      "q8_0",
+    ],
+  ] as const)("is decoded: %s", async (_, dtype, settings, block, name, kept) => {
+    const source = await folderWith(settings, {}, withBlocks(dtype, block, name));
+    const file = await convert(source, "f32");
+    for (const part of ["k", "v"]) {
+      const number = dtype === "I8" ? int8 : e4m3;
+      expect(valuesOf(file.tensor(`blk.0.attn_${part}.weight`))).toEqual(wanted(number, block, part === "k"));
+    }
+    file.close();
+    const same = await convert(source, "keep");
+    const tensor = same.tensor("blk.0.attn_v.weight");
+    expect(tensor.type).toBe(kept);
+    const exact = wanted(dtype === "I8" ? int8 : e4m3, block, false);
+    const most = kept === "f32" ? 0 : kept === "bf16" ? 2 ** -8 : 2 ** -11;
+    for (const [i, value] of valuesOf(tensor).entries()) {
+      expect(Math.abs(value - exact[i]!)).toBeLessThanOrEqual(most * Math.abs(exact[i]!));
+    }
+    same.close();
+  });
+
+  it.each([
+    ["of another size", fp8([16, 64]), /_proj.weight_scale_inv has shape \[2, 2\], expected .* or \[2, 1\]/],
+    ["of a size that nobody says", {}, /weight_scale_inv has shape \[2, 2\], expected \[32, 1\]/],
+    ["of no size", fp8("many"), /weight_block_size is "many", expected two whole numbers/],
+  ])("is refused: %s", async (_, settings, message) => {
+    const blocks = withBlocks("F8_E4M3", [16, 32], "weight_scale_inv");
+    const source = await folderWith(settings, {}, blocks);
+    expect(() => planConversion({ source, type: "f32" })).toThrow(message);
+  });
+});
+
 it("decodes 8 bits by a scale of each row or of all, integers and floating-point numbers", async () => {
   const weight = packed.entry("int8.weight");
   const expected = expectedOf("int8", false);

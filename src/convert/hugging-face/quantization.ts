@@ -90,7 +90,7 @@ export function openQuantized(
     });
   }
   if (store.has(`${base}.q_weight`)) return exl2Matrix(store, base, size);
-  if (!store.has(`${base}.qweight`)) return scaledMatrix(store, base, size);
+  if (!store.has(`${base}.qweight`)) return scaledMatrix(store, base, size, quantization?.settings);
   if (quantization?.method === "gptq") return gptqMatrix(store, base, size, quantization.settings);
   if (quantization?.method === "awq") return awqMatrix(store, base, size, quantization.settings);
   throw new GrokError(

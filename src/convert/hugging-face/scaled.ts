@@ -1,30 +1,37 @@
 /**
- * Matrices of 8-bit numbers with scales beside them: int8 as LLM.int8() (bitsandbytes) and compressed-tensors store it, a scale for a row or
- * for all of a matrix; and 8-bit floating-point numbers in the same way.
+ * Matrices of 8-bit numbers with scales beside them: int8 as LLM.int8() (bitsandbytes) and compressed-tensors store it, and 8-bit
+ * floating-point numbers. value = number * scale; a scale is of a row, of all of the matrix, or of a block of so many rows and columns, as
+ * DeepSeek's layout has them ([128, 128], `weight_scale_inv`, which is multiplied by all the same). Blocks at the lower and right edge may be cut.
  */
-import { GrokError } from "../../errors.ts";
+import { GrokError, shown } from "../../errors.ts";
 import type { SafetensorsEntry } from "../../formats/safetensors/file.ts";
 import { encodeRow } from "../../tensor/decode.ts";
 import { toF16 } from "../../tensor/f16.ts";
+import type { Config } from "./config.ts";
 import { isNearHalf, type StoredMatrix } from "./matrix.ts";
 import { packedEntry, type Size } from "./packed.ts";
 import type { TensorStore } from "./store.ts";
 
 /** A matrix of 8-bit numbers; undefined where `base`.weight is something else. */
-export function scaledMatrix(store: TensorStore, base: string, { rows, columns }: Size): StoredMatrix | undefined {
+export function scaledMatrix(
+  store: TensorStore,
+  base: string,
+  { rows, columns }: Size,
+  settings: Config | undefined,
+): StoredMatrix | undefined {
   if (!store.has(`${base}.weight`)) return undefined;
   const { dtype } = store.parts(`${base}.weight`)[0]!;
   const numbers = floatsOf(dtype);
   if (dtype !== "I8" && numbers === undefined) return undefined;
   const weight = store.entry(`${base}.weight`);
   packedEntry(store, weight.name, [weight.dtype], [[rows, columns]]);
-  const { entry, divisor } = findScale(store, base, rows, weight);
+  const block = settings && readBlock(settings, { rows, columns });
+  const { entry, divisor } = findScale(store, base, rows, weight, block);
   refuseZeros(store, `${base}.weight_zero_point`);
   if (store.has(`${base}.weight_format`)) store.entry(`${base}.weight_format`);
-  const scales = () => {
-    const given = entry.values() as ArrayLike<number>;
-    return Float64Array.from({ length: rows }, (_, row) => given[given.length === 1 ? 0 : row]! / divisor);
-  };
+  const [high, wide] = blockOf(entry, { rows, columns }, block);
+  const across = Math.ceil(columns / wide);
+  const scales = () => Float64Array.from(entry.values() as ArrayLike<number>, (scale) => scale / divisor);
   const read = (from: number, to: number) => weight.read(from * columns, to * columns);
   let near: boolean | undefined;
   return {
@@ -33,19 +40,21 @@ export function scaledMatrix(store: TensorStore, base: string, { rows, columns }
     exact() {
       // Scales are of any digits. The numbers have 3 or 4 of two's: what bfloat16's 8 lose of the products is a small part of their own error.
       if (numbers !== undefined) return ["bf16", "f32"];
-      if (columns % 32 !== 0) return ["f32"];
+      if (columns % 32 !== 0 || (across > 1 && wide % 32 !== 0)) return ["f32"];
       near ??= scales().every(isNearHalf);
       return near ? ["q8_0", "f32"] : ["f32"];
     },
     open() {
       const all = scales();
+      const scaleAt = (row: number, column: number) =>
+        all[Math.floor(row / high) * across + Math.floor(column / wide)]!;
       const decode = (from: number, to: number) => {
         const bytes = read(from, to);
         const integers = new Int8Array(bytes.buffer);
         const values = new Float32Array(bytes.length);
         for (let i = 0; i < values.length; i++) {
           const number = numbers === undefined ? integers[i]! : numbers[bytes[i]!]!;
-          values[i] = number * all[from + Math.floor(i / columns)]!;
+          values[i] = number * scaleAt(from + Math.floor(i / columns), i % columns);
         }
         return values;
       };
@@ -56,7 +65,7 @@ export function scaledMatrix(store: TensorStore, base: string, { rows, columns }
           const bytes = read(from, to);
           const out = new Uint8Array((bytes.length / 32) * 34);
           for (let start = 0, at = 0; start < bytes.length; start += 32, at += 34) {
-            const scale = toF16(all[from + Math.floor(start / columns)]!);
+            const scale = toF16(scaleAt(from + Math.floor(start / columns), start % columns));
             out[at] = scale & 255;
             out[at + 1] = scale >> 8;
             out.set(bytes.subarray(start, start + 32), at + 2);
@@ -68,9 +77,42 @@ export function scaledMatrix(store: TensorStore, base: string, { rows, columns }
   };
 }
 
-function findScale(store: TensorStore, base: string, rows: number, weight: SafetensorsEntry) {
+type Block = readonly [rows: number, columns: number];
+
+/** How much of a matrix a scale is of, where a configuration says so: as `fp8` does, or compressed-tensors. */
+function readBlock(settings: Config, { columns }: Size): Block | undefined {
+  const weights = weightsOf(settings);
+  const given = settings.get("weight_block_size") ?? weights?.block_structure;
+  if (given !== undefined && given !== null) {
+    const sizes = Array.isArray(given) ? given : String(given).split("x").map(Number);
+    if (sizes.length === 2 && sizes.every((size) => Number.isSafeInteger(size) && size > 0))
+      return [sizes[0], sizes[1]];
+    throw settings.fail("format", "weight_block_size", `is ${shown(given)}, expected two whole numbers`);
+  }
+  const group = weights?.strategy === "group" ? weights.group_size : undefined;
+  return Number.isSafeInteger(group) && columns % (group as number) === 0 ? [1, group as number] : undefined;
+}
+
+/** What compressed-tensors says of weights: of the first group, which all matrices of such a model are in. */
+function weightsOf(settings: Config): Readonly<Record<string, unknown>> | undefined {
+  const groups = settings.get("config_groups");
+  const [first] = Object.values((groups ?? {}) as Record<string, { weights?: Record<string, unknown> } | null>);
+  return first?.weights ?? undefined;
+}
+
+const blocksOf = ({ rows, columns }: Size, [high, wide]: Block) => [Math.ceil(rows / high), Math.ceil(columns / wide)];
+
+/** Of which rows and columns a scale is, by the shape of all of them. */
+function blockOf({ shape }: SafetensorsEntry, size: Size, block: Block | undefined): Block {
+  const isOf = (counts: readonly number[]) => shape.length === 2 && shape.every((n, axis) => n === counts[axis]);
+  if (block !== undefined && isOf(blocksOf(size, block))) return block;
+  return [shape.length > 0 && shape[0] === size.rows ? 1 : size.rows, size.columns];
+}
+
+function findScale(store: TensorStore, base: string, rows: number, weight: SafetensorsEntry, block: Block | undefined) {
   const floats = ["F32", "F16", "BF16"] as const;
-  const shapes = [[rows, 1], [rows], [1], [1, 1], []];
+  const [, columns = 0] = weight.shape;
+  const shapes = [[rows, 1], [rows], [1], [1, 1], [], ...(block ? [blocksOf({ rows, columns }, block)] : [])];
   // LLM.int8() keeps the largest magnitude of each row, which 127 stands for.
   if (store.has(`${base}.SCB`)) return { entry: packedEntry(store, `${base}.SCB`, floats, [[rows]]), divisor: 127 };
   for (const name of [`${base}.weight_scale`, `${base}.weight_scale_inv`]) {
