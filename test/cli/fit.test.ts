@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadAddon } from "../../src/addon.ts";
@@ -36,6 +36,23 @@ describe.skipIf(why !== "")(`quantize by calibration ${why}`, () => {
     expect(run.status).toBe(0);
   });
 
+  it("--calibrate counts as importance: nothing is warned of, and mixtures take the types that importance allows", async () => {
+    const models = join(import.meta.dirname, "../../models");
+    const own = join(models, readdirSync(models).find((name) => name.endsWith(".gguf"))!);
+    const plan = async (type: string, ...more: string[]) => {
+      const asked = ["quantize", own, join(folder, "dry.gguf"), "--type", type, "--requantize", "--dry-run", "--json"];
+      const { status, stdout, stderr } = await grok1([...asked, ...more]);
+      expect(status).toBe(0);
+      const types = JSON.parse(stdout).tensors.map(({ type }: { type: string }) => type);
+      return { types: new Set<string>(types), stderr };
+    };
+    const [blind, informed] = [await plan("IQ3_XXS"), await plan("IQ3_XXS", "--calibrate", text)];
+    expect(blind.stderr).toMatch(/iq\d_\w+ without importance loses much: .*--calibrate by a text/);
+    expect(informed.stderr).toBe("");
+    expect(informed.types).not.toEqual(blind.types);
+    expect((await plan("IQ2_XXS", "--calibrate", text)).stderr).toBe("");
+  });
+
   it("--fit meets a size, measures once for all sizes, and spends more where it may", async () => {
     const measured = join(folder, "measured.json");
     const options = ["--calibrate", text, "--chunks", "2", "--sensitivity", measured, "--json"];
@@ -45,7 +62,7 @@ describe.skipIf(why !== "")(`quantize by calibration ${why}`, () => {
       expect([status, stderr]).toEqual([0, ""]);
       return { ...JSON.parse(stdout), size: statSync(out).size };
     };
-    const small = await fitTo("120K");
+    const small = await fitTo(String(120 * 1024));
     const before = readFileSync(measured, "utf8");
     const large = await fitTo("160K");
     expect(readFileSync(measured, "utf8")).toBe(before);
