@@ -72,8 +72,20 @@ export function requireModel(options: Pick<ModelOptions, "model">): string {
   return path;
 }
 
-/** Loads the model; says on standard error where it had to fall back to the slow backend. */
+/** A model that texts are read and written with. @throws GrokError as `loadModel`; `format` for a file without a tokenizer. */
 export async function openModel(file: string, options: ModelOptions): Promise<LanguageModel> {
+  const model = await openModelOfIds(file, options);
+  try {
+    model.encode("");
+    return model;
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}
+
+/** A model that is asked about token ids alone: its file needs no tokenizer. */
+export async function openModelOfIds(file: string, options: ModelOptions): Promise<LanguageModel> {
   // Only now: help, errors of usage and commands that run no model start in half the time without it.
   const { loadModel } = await import("../generate/load.ts");
   const { contextAtMost, kvTypeIfFits, trace } = options;

@@ -1,6 +1,8 @@
-import { openGguf } from "../formats/gguf/file.ts";
+import { GrokError } from "../errors.ts";
+import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 import { describeModel, type ModelDescription } from "../model/describe.ts";
 import { checkIsModel } from "../model/kind.ts";
+import { absentTokenizer } from "../tokenizer/absent.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ChatTemplate, createJinjaTemplate, plainTemplate, templateOf } from "./chat-template.ts";
@@ -8,11 +10,22 @@ import { type ChatTemplate, createJinjaTemplate, plainTemplate, templateOf } fro
 /** What a caller's thread reads of a model file. */
 export interface ModelParts {
   readonly description: ModelDescription;
+  /** Absent ({@link absentTokenizer}) where the file has none. */
   readonly tokenizer: Tokenizer;
   /** Plain where neither file nor caller has one. */
   readonly template: ChatTemplate;
   /** The template's source, where there is one. */
   readonly chatTemplate: string | undefined;
+}
+
+/** A file without one, as conversions of bare weights are, is a model all the same. */
+function readTokenizer({ metadata, path }: GgufFile): Tokenizer {
+  try {
+    return tokenizerFromGguf(metadata, path);
+  } catch (error) {
+    if (error instanceof GrokError && !metadata.has("tokenizer.ggml.model")) return absentTokenizer(error);
+    throw error;
+  }
 }
 
 /**
@@ -26,7 +39,7 @@ export function readParts(path: string, chatTemplate: string | undefined): Model
     const source = chatTemplate ?? templateOf(file);
     return {
       description: describeModel(file),
-      tokenizer: tokenizerFromGguf(file.metadata, path),
+      tokenizer: readTokenizer(file),
       template: source === undefined ? plainTemplate : createJinjaTemplate(source, path),
       chatTemplate: source,
     };

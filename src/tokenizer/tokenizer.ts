@@ -7,7 +7,8 @@
 /** Kinds of pieces, numbered as in SentencePiece's ModelProto and in GGUF's `tokenizer.ggml.token_type`. */
 export const pieceTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-export type TokenizerKind = "sentencepiece-bpe" | "sentencepiece-unigram" | "byte-bpe";
+/** "none": what stands in for one that a model's file lacks. */
+export type TokenizerKind = "sentencepiece-bpe" | "sentencepiece-unigram" | "byte-bpe" | "none";
 
 export interface EncodeOptions {
   /** Read control tokens such as `<|im_start|>` in the text as such; otherwise they are ordinary text. Default false. */

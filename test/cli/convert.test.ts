@@ -5,7 +5,9 @@ import { describe, expect, it } from "vitest";
 import { partialName } from "../../src/bytes/resumable-write.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
 import { writeGguf } from "../../src/formats/gguf/write.ts";
+import { openSafetensors } from "../../src/formats/safetensors/file.ts";
 import { encodeRow } from "../../src/tensor/decode.ts";
+import { untar } from "../support/untar.ts";
 import { finished, folder, grok1, models, start } from "./grok1.ts";
 
 const baby = join(models, "grok-1.gguf");
@@ -19,6 +21,33 @@ describe("convert", () => {
     expect(readFileSync(`${out}.sha256`, "utf8")).toMatch(/^[0-9a-f]{64} {2}out\.gguf\n$/);
     const run = await grok1(["run", "-m", out, "-p", "abc", "-n", "4", "--backend", "reference", "--ignore-end"]);
     expect(run.status).toBe(0);
+  });
+
+  it("a checkpoint without a tokenizer gives a model of ids: logits are xAI's, and what is about text says why not", async () => {
+    const vectors = join(import.meta.dirname, "../vectors/xai");
+    const source = join(folder, "checkpoint");
+    untar(join(vectors, "int8.tar.gz"), source);
+    const expected = JSON.parse(readFileSync(join(vectors, "int8.json"), "utf8"));
+    const [out, written] = [join(folder, "bare.gguf"), join(folder, "bare.safetensors")];
+    expect((await grok1(["convert", source, out, "--type", "f32"])).status).toBe(0);
+    const logits = await grok1(["logits", out, "--tokens", expected.tokens.join(","), "-o", written]);
+    expect(logits).toEqual({ status: 0, stdout: "", stderr: "" });
+    const file = openSafetensors(written);
+    const found = file.entry("logits").values() as Float32Array;
+    const wanted: number[] = expected.logits.flat();
+    const largest = Math.max(...wanted.map(Math.abs));
+    expect(found).toHaveLength(wanted.length);
+    expect(Math.max(...wanted.map((value, i) => Math.abs(found[i]! - value))) / largest).toBeLessThan(1e-5);
+    file.close();
+    expect((await grok1(["bench", out, "-p", "8", "-n", "4", "-r", "1", "--json"])).status).toBe(0);
+    for (const command of [
+      ["run", out, "-p", "a"],
+      ["chat", out],
+      ["perplexity", out, "-f", join(vectors, "int8.json"), "-c", "16"],
+    ]) {
+      const { status, stderr } = await grok1(command);
+      expect([status, stderr]).toEqual([1, expect.stringMatching(/bare\.gguf: .*there is no tokenizer in it\n$/)]);
+    }
   });
 
   it("--dry-run shows every tensor and writes nothing; --json is one document", async () => {

@@ -4,7 +4,7 @@ import { counted, GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, addTrace, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addModel, addTrace, type ModelOptions, openModelOfIds, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
 import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
 import { integer } from "../values.ts";
@@ -45,7 +45,7 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     usageError(
       `--prompt ${prefill} and --generate ${options.generate} do not fit into a context of ${counted(most, "token")}`,
     );
-  await using model = await openModel(path, { ...options, ...(context !== undefined && { context }) }).catch(
+  await using model = await openModelOfIds(path, { ...options, ...(context !== undefined && { context }) }).catch(
     (error) => {
       // Nobody asked for this context by name.
       const { option, most } = error instanceof GrokError ? error.details : {};

@@ -3,7 +3,7 @@ import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import type { NamedArray } from "../../engine/consumers/logits.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addModel, type ModelOptions, modelFiles, openModelOfIds, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
 import { choice, path, tokenList } from "../values.ts";
 
@@ -34,7 +34,7 @@ async function logits(options: LogitsCommandOptions): Promise<void> {
   refuseOwnFiles(options.out, modelFiles(path), "the model itself");
   using interrupt = catchInterrupt();
   // The context is what these tokens take, whatever is usual.
-  await using model = await openModel(path, {
+  await using model = await openModelOfIds(path, {
     ...options,
     context: Math.max(8, options.tokens.length),
   });
