@@ -243,7 +243,7 @@ describe("a request that is wrong", () => {
     [
       "a message that is no text",
       { messages: [{ role: "user", content: 5 }] },
-      /^messages\[0\]\.content: .*string.*; or .*array/,
+      /^messages\[0\]\.content: is 5, expected a text or a list$/,
     ],
     ["alternatives without log-probabilities", { messages, top_logprobs: 2 }, /top_logprobs/],
     ["a prompt longer than the context", { messages: [{ role: "user", content: "long ".repeat(5000) }] }, /context/],

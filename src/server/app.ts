@@ -67,7 +67,8 @@ export interface App {
 /** The last one owns what nobody else does. */
 const dialects = [anthropic, ollama, llamaCpp, grok1, responses, openAi];
 
-const dialectOf = (path: string): Dialect => dialects.find((dialect) => dialect.owns(path))!;
+const dialectOf = ({ url, headers }: Request): Dialect =>
+  dialects.find((dialect) => dialect.owns(new URL(url).pathname, headers))!;
 
 type Bindings = { Bindings: { entry: Draft } };
 
@@ -103,8 +104,12 @@ export function createApp(options: AppOptions): App {
     throw new GrokError("not-found", `there is no ${req.method} ${req.path} here`);
   });
 
-  async function answer(request: Request, entry: Draft, { stream }: Dialect, asked: Asked): Promise<Response> {
+  async function answer(request: Request, entry: Draft, dialect: Dialect, asked: Asked): Promise<Response> {
     const gone = new AbortController();
+    if (asked.givenBack !== undefined) {
+      models.giveBack(asked.model);
+      return Response.json(asked.givenBack);
+    }
     const signal = AbortSignal.any([request.signal, gone.signal]);
     // As many listen as there are answers.
     setMaxListeners(0, signal);
@@ -131,7 +136,7 @@ export function createApp(options: AppOptions): App {
       const pieces = asked.stream ? reply.pieces?.() : undefined;
       if (pieces === undefined) return Response.json(await reply.whole());
       held = undefined;
-      return await streamResponse(holding(pieces, use, entry), stream, () => gone.abort());
+      return await streamResponse(holding(pieces, use, entry, dialect), dialect.stream, () => gone.abort());
     } finally {
       held?.[Symbol.dispose]();
     }
@@ -207,16 +212,18 @@ export function createApp(options: AppOptions): App {
       if (request.method === "POST") quotas.enter(entry.key);
       return await app.fetch(request, { entry });
     } catch (error) {
-      const failure = failureIn(entry, error);
+      const dialect = dialectOf(request);
+      const failure = failureIn(entry, error, dialect);
       const { status, retryAfter } = failure;
-      const response = Response.json(dialectOf(entry.path).error(failure), { status });
+      const response = Response.json(dialect.error(failure), { status });
       if (retryAfter !== undefined) response.headers.set("retry-after", String(retryAfter));
       return response;
     }
   }
 
   /** Of who was let in. */
-  const shares = ({ key }: Draft) => (hasKeys && key === undefined ? {} : quotas.headers(key));
+  const shares = ({ key }: Draft, { limitHeaders }: Dialect) =>
+    hasKeys && key === undefined ? {} : limitHeaders(quotas.left(key));
 
   /** Requests that have not ended, those with a stream until its last byte. */
   let underWay = 0;
@@ -233,7 +240,11 @@ export function createApp(options: AppOptions): App {
       underWay++;
       const entry = draftEntry(request);
       const response = await respond(request, entry, address);
-      const said = { "x-request-id": entry.requestId, ...guard.corsHeaders(request), ...shares(entry) };
+      const said = {
+        "x-request-id": entry.requestId,
+        ...guard.corsHeaders(request),
+        ...shares(entry, dialectOf(request)),
+      };
       for (const [name, value] of Object.entries(said)) response.headers.set(name, value);
       const end = () => {
         entry.status = response.status;
@@ -250,16 +261,24 @@ export function createApp(options: AppOptions): App {
   };
 }
 
-function failureIn(entry: Draft, error: unknown): Failure {
-  const failure = failureOf(error, dialectOf(entry.path).fieldNames, (defect) => {
-    entry.error = defect instanceof Error ? (defect.stack ?? defect.message) : String(defect);
+function failureIn(entry: Draft, error: unknown, { fieldNames }: Dialect): Failure {
+  const failure = failureOf(error, fieldNames, (own) => {
+    if (own instanceof GrokError) entry.error = own.message;
+    else entry.error = own instanceof Error ? (own.stack ?? own.message) : String(own);
   });
   entry.error ??= failure.message;
+  const cause = error instanceof GrokError ? error.cause : undefined;
+  if (cause instanceof GrokError && !entry.error.includes(cause.message)) entry.error += ` (${cause.message})`;
   return failure;
 }
 
 /** What a stream needs is held until it ends. What fails after its beginning becomes its last event. */
-async function* holding(events: AsyncGenerator<string, void, undefined>, held: Disposable, entry: Draft) {
+async function* holding(
+  events: AsyncGenerator<string, void, undefined>,
+  held: Disposable,
+  entry: Draft,
+  dialect: Dialect,
+) {
   let begun = false;
   try {
     for await (const event of events) {
@@ -268,7 +287,7 @@ async function* holding(events: AsyncGenerator<string, void, undefined>, held: D
     }
   } catch (error) {
     if (!begun) throw error;
-    yield dialectOf(entry.path).lateError(failureIn(entry, error));
+    yield dialect.lateError(failureIn(entry, error, dialect));
   } finally {
     held[Symbol.dispose]();
   }

@@ -4,19 +4,22 @@ import type { StreamKind } from "./events.ts";
 import type { Failure } from "./failure.ts";
 import type { Gate } from "./gate.ts";
 import type { ModelHost } from "./models.ts";
+import type { Left } from "./quota.ts";
 import { readBody } from "./request.ts";
 import type { ResponseStore } from "./responses/store.ts";
 
 /** An API that clients speak. */
 export interface Dialect {
   /** Whether an address is one of its own, so that what goes wrong there is said in its shape. */
-  owns(path: string): boolean;
+  owns(path: string, headers: Headers): boolean;
   readonly stream: StreamKind;
   /** What it calls options of the library, where not the same. */
   readonly fieldNames: Readonly<Record<string, string>>;
   error(failure: Failure): object;
   /** The same as the last piece of a stream that had begun. */
   lateError(failure: Failure): string;
+  /** What is left of somebody's share, as headers. */
+  limitHeaders(left: readonly Left[]): Record<string, string>;
   /** By the address that is posted to. */
   readonly endpoints: Readonly<Record<string, Endpoint>>;
   /** What can be said without a model: by method and address, `GET /v1/models/:name`. */
@@ -58,6 +61,8 @@ export interface Asked {
   readonly computes: boolean;
   /** Seconds without a request after which its model is given back from now on; below 0: never. */
   readonly keepSeconds: number | undefined;
+  /** What is said where it asks for nothing but that its model is given back, for which it need not be there. */
+  readonly givenBack?: object | undefined;
   reply(served: Served): Reply;
 }
 
@@ -95,6 +100,7 @@ export function endpoint<T extends Common>(
   replyTo: (request: T, served: Served) => Reply,
   computes = true,
   keepSecondsOf: (request: T) => number | undefined = () => undefined,
+  givenBackOf: (request: T) => object | undefined = () => undefined,
 ): Endpoint {
   return {
     schema,
@@ -102,6 +108,7 @@ export function endpoint<T extends Common>(
       const body = await readBody(request, schema, mostBytes);
       return {
         ...{ model: body.model, stream: body.stream === true, computes, keepSeconds: keepSecondsOf(body) },
+        givenBack: givenBackOf(body),
         reply: (served) => replyTo(body, served),
       };
     },

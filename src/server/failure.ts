@@ -28,6 +28,14 @@ export interface Failure {
   readonly retryAfter: number | undefined;
 }
 
+/** What is the server's own affair: its log has the file and the place, a client need not see them. */
+const ownAffairs: Partial<Record<ErrorCode, string>> = {
+  ...{ io: "the server cannot read or write one of its files", internal: "a defect in the server" },
+  ...{ format: "one of the server's files is damaged", shape: "one of the server's files is damaged" },
+  unsupported: "the server cannot run what one of its files holds",
+};
+const full: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT"]);
+
 /** Who is turned away because others are being served may try again soon. */
 const busySeconds = 2;
 
@@ -35,22 +43,33 @@ const plain = { field: undefined, retryAfter: undefined };
 
 /**
  * @param fieldNames what a client knows options by
- * @param defect is told of what is no {@link GrokError}: a client need not see a stack, the log must.
+ * @param ownAffair is told of what a client is not: the log needs the stack of a defect, and the file that is at fault.
  */
 export function failureOf(
   error: unknown,
   fieldNames: Readonly<Record<string, string>>,
-  defect: (error: unknown) => void,
+  ownAffair: (error: unknown) => void,
 ): Failure {
   if (!(error instanceof GrokError)) {
-    defect(error);
-    return { status: 500, code: "internal", message: "a defect in the server; its log says more", ...plain };
+    ownAffair(error);
+    return { status: 500, code: "internal", message: `${ownAffairs.internal}; its log says more`, ...plain };
   }
   const { details } = error;
+  if (details.raised === true) {
+    // A chat template that refuses the conversation: in its own words, behind its place.
+    const message = error.message.replace(/^.*?: the chat template failed/s, "the model's chat template failed");
+    return { status: 400, code: "argument", message, ...plain, field: "messages" };
+  }
   const option = typeof details.option === "string" ? details.option : undefined;
   // A grammar that is not supported is the client's affair, a model that is not is the server's.
   const isOfRequest = option === "grammar" || option === "tools";
   const code = error.code === "unsupported" && isOfRequest ? "argument" : error.code;
+  const affair = ownAffairs[code];
+  if (affair !== undefined) {
+    ownAffair(error);
+    const message = full.has(details.code) ? "the server's disk is full" : affair;
+    return { status: statusOf[code], code, message: `${message}; its log says more`, ...plain };
+  }
   // Of `logitBias[7]` the name in front.
   const name = option?.match(/^\w+/)?.[0];
   const own = name !== undefined && Object.hasOwn(fieldNames, name) ? fieldNames[name] : undefined;

@@ -13,7 +13,7 @@ export interface ModelHost {
   /** The file of a model. @throws GrokError `not-found` */
   file(name: string): string;
   /** What is loaded at this moment. */
-  loaded(): readonly { readonly name: string; readonly model: LanguageModel; readonly users: number }[];
+  loaded(): readonly LoadedModel[];
   /**
    * The model called `name`, or the first for undefined, until it is disposed of. Waits where another has to be given back first: then all
    * that come later wait behind it, so that the one that is there is not held for ever. `keepSeconds`: from now on the model is given
@@ -21,7 +21,17 @@ export interface ModelHost {
    * @throws GrokError `not-found`; what loading throws; `cancelled` by the signal
    */
   use(name: string | undefined, signal: AbortSignal, keepSeconds?: number): Promise<ModelUse>;
+  /** Gives a model back now, or when those who use it have done; nothing where it is not there. @throws GrokError `not-found` */
+  giveBack(name: string | undefined): void;
   close(): Promise<void>;
+}
+
+export interface LoadedModel {
+  readonly name: string;
+  readonly model: LanguageModel;
+  readonly users: number;
+  /** Until it is given back where nobody asks it; undefined: it is kept. */
+  readonly secondsLeft: number | undefined;
 }
 
 export interface ModelUse extends Disposable {
@@ -187,7 +197,13 @@ export function createModelHost({ models, atOnce, idleSeconds = -1 }: ModelHostO
     names: models.flatMap(({ name, adapters = [] }) => [name, ...adapters]),
     bases: models.map(({ name }) => name),
     file: (name) => find(name).model.file,
-    loaded: () => [...held.values()].flatMap(({ name, model, users }) => (model ? [{ name, model, users }] : [])),
+    loaded: () => [...held.values()].flatMap((entry) => loadedOf(entry) ?? []),
+    giveBack(asked) {
+      const entry = held.get(find(asked ?? models[0]!.name).model.name);
+      if (entry === undefined) return;
+      entry.keepSeconds = 0;
+      if (entry.users === 0) giveBack(entry);
+    },
     async use(asked, signal, keepSeconds) {
       const { name, model, adapters } = find(asked ?? models[0]!.name);
       const entry = await take(model.name, signal);
@@ -211,6 +227,12 @@ export function createModelHost({ models, atOnce, idleSeconds = -1 }: ModelHostO
       await Promise.all(closing);
     },
   };
+}
+
+function loadedOf({ name, model, users, keepSeconds, usedAt }: Held): LoadedModel | undefined {
+  if (model === undefined) return undefined;
+  const unused = users > 0 ? 0 : (performance.now() - usedAt) / 1000;
+  return { name, model, users, secondsLeft: keepSeconds < 0 ? undefined : Math.max(0, keepSeconds - unused) };
 }
 
 const isClosing = () => new GrokError("busy", "the server is closing");

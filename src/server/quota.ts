@@ -20,8 +20,17 @@ export interface Quotas {
   /** One more request. @throws GrokError `limited` with the seconds to wait */
   enter(key: string | undefined): void;
   spend(key: string | undefined, tokens: number): void;
-  /** What is left, in OpenAI's headers. */
-  headers(key: string | undefined): Record<string, string>;
+  /** Of requests and of tokens, where they are bounded. */
+  left(key: string | undefined): readonly Left[];
+}
+
+/** What is left of somebody's share. */
+export interface Left {
+  readonly what: "requests" | "tokens";
+  readonly most: number;
+  readonly remaining: number;
+  /** Until all of it is there again. */
+  readonly seconds: number;
 }
 
 interface Share {
@@ -71,22 +80,28 @@ export function createQuotas(usual: Quota, own: Readonly<Record<string, Quota>>,
     spend(key, tokens) {
       for (const { what, bucket } of sharesOf(key)) if (what === "tokens") bucket.take(tokens);
     },
-    headers(key) {
-      const headers: Record<string, string> = {};
-      for (const what of ["requests", "tokens"] as const) {
+    left(key) {
+      return (["requests", "tokens"] as const).flatMap((what) => {
         // Of a minute's tokens and a day's, those that end first.
         const [share] = sharesOf(key)
           .filter((share) => share.what === what)
           .sort((a, b) => a.bucket.left() - b.bucket.left());
-        if (share === undefined) continue;
-        const { bucket } = share;
-        headers[`x-ratelimit-limit-${what}`] = String(bucket.most);
-        headers[`x-ratelimit-remaining-${what}`] = String(Math.max(0, Math.floor(bucket.left())));
-        headers[`x-ratelimit-reset-${what}`] = describeTime(bucket.wait(bucket.most));
-      }
-      return headers;
+        if (share === undefined) return [];
+        const { most, left, wait } = share.bucket;
+        return [{ what, most, remaining: Math.max(0, Math.floor(left())), seconds: wait(most) }];
+      });
     },
   };
+}
+
+/** OpenAI's headers. */
+export function rateLimitHeaders(left: readonly Left[]): Record<string, string> {
+  const headers = left.flatMap(({ what, most, remaining, seconds }) => [
+    [`x-ratelimit-limit-${what}`, String(most)],
+    [`x-ratelimit-remaining-${what}`, String(remaining)],
+    [`x-ratelimit-reset-${what}`, describeTime(seconds)],
+  ]);
+  return Object.fromEntries(headers);
 }
 
 /** As OpenAI writes it: 120ms, 6s, 2m3s, 1h0m5s. */

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { decodeText } from "../bytes/text.ts";
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 
 /**
  * The body of a request, read without trust: JSON of bounded size that a schema describes.
@@ -23,7 +23,7 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
   } catch (error) {
     throw new GrokError("argument", `the body is no JSON: ${(error as Error).message}`, {}, error);
   }
-  const read = schema.safeParse(value);
+  const read = schema.safeParse(value, { error: sayExpected });
   if (read.success) return read.data;
   const { path, message } = nearest(read.error.issues[0]!);
   const place = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
@@ -47,8 +47,54 @@ function nearest(issue: z.core.$ZodIssue): Place {
   if (issue.code !== "invalid_union" || issue.errors.length === 0) return { path, message };
   const forms = issue.errors.map((issues) => nearest(issues[0]!));
   const furthest = Math.max(...forms.map((form) => form.path.length));
+  // What a field says of itself is clearer than what each of its forms does.
+  if (furthest === 0 && message !== plainUnion) return { path, message };
   const found = forms.filter((form) => form.path.length === furthest);
-  return { path: [...path, ...found[0]!.path], message: [...new Set(found.map((form) => form.message))].join("; or ") };
+  return { path: [...path, ...found[0]!.path], message: joinMessages(found.map((form) => form.message)) };
+}
+
+/** "is 5, expected a text" and "is 5, expected a list": a text or a list. */
+function joinMessages(messages: readonly string[]): string {
+  const [first, ...others] = [...new Set(messages)];
+  const [found, expected] = first!.split(", expected ", 2);
+  const same = others.every((message) => message.startsWith(`${found}, expected `));
+  if (expected === undefined || !same) return [first, ...others].join("; or ");
+  return [first, ...others.map((message) => message.slice(`${found}, expected `.length))].join(" or ");
+}
+
+const plainUnion = "none of its forms";
+
+const kinds: Readonly<Record<string, string>> = {
+  ...{ string: "a text", number: "a number", int: "a whole number", boolean: "true or false", array: "a list" },
+  ...{ object: "an object", record: "an object", null: "null", nan: "a number" },
+};
+
+/** What is wrong with a value, in the server's words: what it is, and what was expected. */
+function sayExpected(issue: z.core.$ZodRawIssue): string | undefined {
+  const { input } = issue;
+  const found = input === undefined ? "is missing" : `is ${describeValue(input)}`;
+  const { origin, inclusive } = issue as { readonly origin?: string; readonly inclusive?: boolean };
+  const parts = origin === "string" ? " characters" : origin === "array" ? " entries" : "";
+  switch (issue.code) {
+    case "invalid_type":
+      return `${found}, expected ${kinds[issue.expected as string] ?? issue.expected}`;
+    case "invalid_value":
+      return `${found}, expected ${(issue.values as readonly unknown[]).map((one) => JSON.stringify(one)).join(", ")}`;
+    case "too_small":
+      return `${found}, expected ${parts !== "" || inclusive ? "at least" : "more than"} ${issue.minimum}${parts}`;
+    case "too_big":
+      return `${found}, expected ${parts !== "" || inclusive ? "at most" : "less than"} ${issue.maximum}${parts}`;
+    case "invalid_union": {
+      const { discriminator, inst } = issue as { readonly discriminator?: string; readonly inst?: z.core.$ZodType };
+      const values = discriminator === undefined ? undefined : inst?._zod.propValues?.[discriminator];
+      if (values === undefined) return plainUnion;
+      const value = (input as Readonly<Record<string, unknown>>)[discriminator!];
+      const some = [...values].map((one) => JSON.stringify(one)).join(", ");
+      return `is ${value === undefined ? "missing" : describeValue(value)}, expected ${some}`;
+    }
+    default:
+      return undefined;
+  }
 }
 
 /** A client's bytes that are no text are its mistake, as those of a file are the file's. */

@@ -5,6 +5,7 @@ import { jsonSchema } from "../answer-format.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
+import { refusedBy } from "../moderation/moderator.ts";
 import { endOf, messageOf, thinkingVariables, toolOf } from "../tools.ts";
 import { message, messagesOf, systemText } from "./content.ts";
 
@@ -224,6 +225,7 @@ function choiceOf(
 }
 
 function stopOf(result: GenerateResult) {
+  if (refusedBy(result) !== undefined) return { stop_reason: "refusal", stop_sequence: null };
   const { finishReason, stopString } = result;
   const end = endOf(finishReason, messageOf(result).calls.length);
   const reasons = {

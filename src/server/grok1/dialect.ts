@@ -1,6 +1,7 @@
 import type { Dialect } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { openAiError } from "../openai/error.ts";
+import { rateLimitHeaders } from "../quota.ts";
 import { describe, statusOf } from "./status.ts";
 
 /** What no other server has a word for: how it does at this moment, and what its models are. */
@@ -10,6 +11,7 @@ export const grok1: Dialect = {
   fieldNames: {},
   error: openAiError,
   lateError: (failure) => eventOf(openAiError(failure)),
+  limitHeaders: rateLimitHeaders,
   endpoints: {},
   lookups: {
     "GET /grok1/status": ({ models, load }) => statusOf(models, load),

@@ -27,11 +27,21 @@ Provide your safety assessment for the ${role} above: first line must read 'safe
 /** A model as judge, in Llama Guard's manner: it says "safe", or "unsafe" and the categories. What is neither is taken for unsafe. */
 export function createJudge(open: () => Promise<LanguageModel>): Moderator {
   let opening: Promise<LanguageModel> | undefined;
+  /** What could not be loaded is tried again by who comes next: its file may be there by then. */
+  async function opened(): Promise<LanguageModel> {
+    opening ??= open();
+    const mine = opening;
+    try {
+      return await mine;
+    } catch (error) {
+      if (opening === mine) opening = undefined;
+      throw new GrokError("busy", "moderation cannot be asked: its judge cannot be loaded", {}, error);
+    }
+  }
   return {
     ...{ window: 400, overlap: 2000, held: 0 },
     async check(text, side, signal) {
-      opening ??= open();
-      const model = await opening;
+      const model = await opened();
       const part = text.slice(-longest);
       // Llama Guard's own template makes the task of a conversation, and looks at its last message.
       const isGuard = /unsafe/i.test(model.chatTemplate ?? "");
@@ -53,7 +63,7 @@ export function createJudge(open: () => Promise<LanguageModel>): Moderator {
       return verdictOf(said);
     },
     async close() {
-      await (await opening)?.close();
+      await (await opening?.catch(() => undefined))?.close();
     },
   };
 }

@@ -3,13 +3,17 @@ import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { GrokError } from "../../errors.ts";
+import { loadModel } from "../../generate/load.ts";
+import { createScriptedModel } from "../../generate/scripted-model.case.ts";
 import { eventsOf, startTestServer } from "../app.case.ts";
 import { compileSearch } from "./automaton.ts";
-import { verdictOf } from "./judge.ts";
+import { createJudge, verdictOf } from "./judge.ts";
 import { readRules } from "./rules.ts";
 import { createService } from "./service.ts";
 
-const files = { llama: join(resolve(import.meta.dirname, "../../../test/vectors/models"), "llama.gguf") };
+const root = resolve(import.meta.dirname, "../../..");
+const files = { llama: join(root, "test/vectors/models/llama.gguf") };
 const rulesOf = (...rules: readonly object[]) => readRules(JSON.stringify({ rules }), "rules.json");
 const chat = (content: string) => ({ messages: [{ role: "user", content }], max_tokens: 30, temperature: 1, seed: 3 });
 const path = "/v1/chat/completions";
@@ -101,17 +105,34 @@ describe("a server with rules", () => {
     await using server = startTestServer(files, {
       moderators: [rulesOf({ id: "its", pattern: middle, on: "answer" })],
     });
-    expect((await server.post(path, chat("a"))).status).toBe(400);
-    const streamed = await server.post(path, { ...chat("a"), stream: true });
-    const text = await streamed.text();
-    expect(text).toContain("rule its");
+    const refused = "the answer is refused by this server's rule its";
+    expect(await (await server.post(path, chat("a"))).json()).toMatchObject({
+      choices: [{ message: { content: "", refusal: refused }, finish_reason: "content_filter" }],
+      usage: { completion_tokens: 30 },
+    });
+    expect(server.log[0]).toMatchObject({ rule: "its", status: 200, completionTokens: 30 });
+    const text = await (await server.post(path, { ...chat("a"), stream: true })).text();
+    expect(text).toContain(`"delta":{"refusal":"${refused}"}`);
+    expect(text).toContain('"finish_reason":"content_filter"');
     expect(text).not.toContain(`"content":"${content.slice(0, 1)}`);
+    const asked = { messages: [{ role: "user", content: "a" }], max_tokens: 30 };
+    await using all = startTestServer(files, { moderators: [rulesOf({ id: "all", pattern: ".", on: "answer" })] });
+    const answers = async (path: string, body: object) => (await all.post(path, body)).json();
+    const message = { model: "llama", ...asked };
+    expect(await answers("/v1/messages", message)).toMatchObject({ stop_reason: "refusal", content: [{ text: "" }] });
+    const events = await (await all.post("/v1/messages", { ...message, stream: true })).text();
+    expect(events).toContain('"stop_reason":"refusal"');
+    expect(await answers("/v1/responses", { input: "a", max_output_tokens: 30 })).toMatchObject({
+      ...{ status: "incomplete", incomplete_details: { reason: "content_filter" }, output: [] },
+    });
+    const ollama = await all.post("/api/chat", { model: "llama", messages: asked.messages, stream: false });
+    expect([ollama.status, await ollama.json()]).toEqual([400, { error: expect.stringMatching(/rule all/) }]);
     await using open = startTestServer(files, { moderators: [rulesOf({ id: "other", text: "nothing of this kind" })] });
-    const events = (await eventsOf(await open.post(path, { ...chat("a"), stream: true }))) as {
+    const given = (await eventsOf(await open.post(path, { ...chat("a"), stream: true }))) as {
       choices: { delta: { content?: string } }[];
     }[];
     expect(
-      events
+      given
         .slice(0, -1)
         .map(({ choices }) => choices[0]!.delta.content ?? "")
         .join(""),
@@ -129,6 +150,41 @@ describe("a judge", () => {
     ["", "judge.unclear"],
   ])("that says %j means %s", (said, rule) => {
     expect(verdictOf(said)).toBe(rule);
+  });
+
+  it("is a model, which is loaded when it is first asked, and again where that failed", async () => {
+    let says = "safe";
+    const judge = join(root, "models/grok1-stories-q8_0.gguf");
+    const { model, prompts } = createScriptedModel(judge, undefined, () => says);
+    let loads = 0;
+    const moderator = createJudge(async () => {
+      if (loads++ === 0) throw new GrokError("io", "/secret/judge.gguf: cannot open: no such file or folder");
+      return model;
+    });
+    await using server = startTestServer(files, { moderators: [moderator] });
+    const ask = async (content: string) => {
+      const response = await server.post(path, chat(content));
+      return { status: response.status, text: await response.text() };
+    };
+    const failed = await ask("One.");
+    expect(failed).toMatchObject({ status: 503, text: expect.stringContaining("judge cannot be loaded") });
+    expect(failed.text).not.toContain("secret");
+    expect(server.log[0]!.error).toContain("/secret/judge.gguf: cannot open");
+    expect((await ask("Two.")).status).toBe(200);
+    expect(loads).toBe(2);
+    // The question, then the answer.
+    expect(prompts.map((prompt) => /\n\n(User|Agent): /.exec(prompt)?.[1])).toEqual(["User", "Agent"]);
+    says = "unsafe\nS9";
+    expect(await ask("Three.")).toMatchObject({ status: 400, text: expect.stringContaining("rule judge.S9") });
+    expect(server.log[2]).toMatchObject({ rule: "judge.S9", completionTokens: 0 });
+  });
+
+  it("that was made for another task lets nothing through", async () => {
+    const judge = createJudge(() => loadModel(join(root, "models/grok1-stories-q8_0.gguf"), { threads: 1 }));
+    await using server = startTestServer(files, { moderators: [judge] });
+    const refused = await server.post(path, chat("a"));
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining("rule judge.unclear")]);
+    await judge.close();
   });
 });
 

@@ -21,23 +21,36 @@ export interface Moderator {
 /** Told of a refusal, before who asked is. */
 export type OnRefused = (rule: string) => void;
 
-/** @throws GrokError `refused` naming the rule, never the text */
-export async function requireAllowed(
+/** Names the rule, never the text. */
+export const refusal = (side: Side, rule: string) =>
+  new GrokError("refused", `the ${side} is refused by this server's rule ${rule}`, { rule });
+
+const refused = new WeakMap<GenerateResult, string>();
+
+/** The rule by which an answer is refused: what is left of it has no text. Undefined where it is allowed. */
+export const refusedBy = (result: GenerateResult): string | undefined => refused.get(result);
+
+/** The first rule that a text breaks. */
+async function findRule(
   moderators: readonly Moderator[],
   text: string,
   side: Side,
   signal: AbortSignal | undefined,
   onRefused: OnRefused,
-): Promise<void> {
+): Promise<string | undefined> {
   for (const moderator of moderators) {
     const rule = await moderator.check(text, side, signal);
     if (rule === undefined) continue;
     onRefused(rule);
-    throw new GrokError("refused", `the ${side} is refused by this server's rule ${rule}`, { rule });
+    return rule;
   }
+  return undefined;
 }
 
-/** A generation that begins once its prompt is allowed, and gives of its answer what is. */
+/**
+ * A generation that begins once its prompt is allowed, and gives of its answer what is: of one that is refused, nothing but that.
+ * Its result throws GrokError `refused` for the prompt.
+ */
 export function moderate(
   moderators: readonly Moderator[],
   prompt: string,
@@ -45,17 +58,23 @@ export function moderate(
   onRefused: OnRefused,
   begin: () => Generation,
 ): Generation {
-  const allow = (text: string, side: Side) => requireAllowed(moderators, text, side, signal, onRefused);
+  const ruleOf = (text: string, side: Side) => findRule(moderators, text, side, signal, onRefused);
+  const allowPrompt = async () => {
+    const rule = await ruleOf(prompt, "prompt");
+    if (rule !== undefined) throw refusal("prompt", rule);
+  };
   const window = Math.min(...moderators.map((one) => one.window));
   const overlap = Math.max(...moderators.map((one) => one.overlap));
   const held = Math.max(...moderators.map((one) => one.held));
-  const generation = startAfter(allow(prompt, "prompt"), begin);
+  const generation = startAfter(allowPrompt(), begin);
+  /** By which its answer is refused. */
+  let broken: string | undefined;
   /** The whole answer, looked at once for all who await it. */
   let whole: Promise<GenerateResult> | undefined;
   const result = () => {
     whole ??= generation.result.then(async (given) => {
-      await allow(given.text, "answer");
-      return given;
+      broken ??= await ruleOf(given.text, "answer");
+      return broken === undefined ? given : withoutText(given, broken);
     });
     // Who only iterates meets the error there.
     whole.catch(() => undefined);
@@ -72,11 +91,13 @@ export function moderate(
         text += chunk.text;
         waiting.push({ chunk, end: text.length });
         if (text.length - checked < window) continue;
-        await allow(text.slice(Math.max(0, checked - overlap)), "answer");
+        broken = await ruleOf(text.slice(Math.max(0, checked - overlap)), "answer");
+        if (broken !== undefined) return;
         checked = text.length;
         while (given < waiting.length && waiting[given]!.end <= checked - held) yield waiting[given++]!.chunk;
       }
       await result();
+      if (broken !== undefined) return;
       while (given < waiting.length) yield waiting[given++]!.chunk;
     } finally {
       generation.cancel();
@@ -90,4 +111,10 @@ export function moderate(
     cancel: generation.cancel,
     [Symbol.asyncIterator]: pieces,
   };
+}
+
+function withoutText({ message, logprobs: _, experts: __, ...rest }: GenerateResult, rule: string): GenerateResult {
+  const empty = { ...rest, text: "", tokens: [], ...(message && { message: { text: "", reasoning: "", calls: [] } }) };
+  refused.set(empty, rule);
+  return empty;
 }

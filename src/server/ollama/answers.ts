@@ -6,6 +6,7 @@ import { jsonSchema } from "../answer-format.ts";
 import { type Answers, type Ask, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { lineOf } from "../events.ts";
+import { refusal, refusedBy } from "../moderation/moderator.ts";
 import { functionTool, messageOf, thinkingVariables, toolOf } from "../tools.ts";
 import { callOut, message, messagesIn } from "./conversation.ts";
 import { keepSecondsOf } from "./keep-alive.ts";
@@ -59,6 +60,21 @@ export const generateRequest = z.strictObject({
   suffix: z.literal("", "nothing can be inserted before a text here").optional(),
 });
 
+/** What is said where nothing is asked, and the model is to be given back. */
+export const chatGivenBack = (request: z.infer<typeof chatRequest>) =>
+  request.messages?.length || keepSecondsOf(request) !== 0 ? undefined : idleLine(request, sayChat, "unload");
+
+/** The same. */
+export const generateGivenBack = (request: z.infer<typeof generateRequest>) =>
+  request.prompt || keepSecondsOf(request) !== 0 ? undefined : idleLine(request, sayGenerate, "unload");
+
+const sayChat: Say = ({ text = "" }) => ({ message: { role: "assistant", content: text } });
+const sayGenerate: Say = ({ text = "", thinking }) => ({ response: text, ...(thinking && { thinking }) });
+
+const idleLine = (request: Common, say: Say, reason: string) => ({
+  ...{ ...stamp(request), ...say({}), done: true, done_reason: reason },
+});
+
 /** `POST /api/chat` */
 export function replyToChat(request: z.infer<typeof chatRequest>, served: Served): Reply {
   const messages = messagesIn(request.messages ?? []);
@@ -77,14 +93,13 @@ export function replyToChat(request: z.infer<typeof chatRequest>, served: Served
 /** `POST /api/generate` */
 export function replyToGenerate(request: z.infer<typeof generateRequest>, served: Served): Reply {
   const { prompt = "", system, raw } = request;
-  const say: Say = ({ text = "", thinking }) => ({ response: text, ...(thinking && { thinking }) });
-  if (prompt === "") return replyLoaded(request, say);
+  if (prompt === "") return replyLoaded(request, sayGenerate);
   const messages = [...(system ? [{ role: "system", content: system }] : []), { role: "user", content: prompt }];
   const ask: Ask = (model, { templateVariables, parts, ...more }) =>
     raw
       ? model.generate(prompt, { ...more, special: true })
       : model.chat(messages, { ...more, templateVariables: templateVariables ?? {}, parts: parts ?? true });
-  return reply(request, served, ask, say);
+  return reply(request, served, ask, sayGenerate);
 }
 
 type Common = z.infer<z.ZodObject<typeof common>>;
@@ -97,10 +112,9 @@ type Say = (said: {
 
 const stamp = ({ model }: Common) => ({ model, created_at: new Date().toISOString() });
 
-/** Who asks nothing wants the model loaded, which it is by now, or given back, which it is when this is said. */
+/** Who asks nothing wants the model loaded, which it is by now. */
 function replyLoaded(request: Common, say: Say): Reply {
-  const reason = keepSecondsOf(request) === 0 ? "unload" : "load";
-  const line = () => ({ ...stamp(request), ...say({}), done: true, done_reason: reason });
+  const line = () => idleLine(request, say, "load");
   return {
     whole: async () => line(),
     async *pieces() {
@@ -122,7 +136,7 @@ function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
   return {
     async whole() {
       await using answer = start();
-      const result = (await answer.results())[0]!;
+      const result = allowed((await answer.results())[0]!);
       const { text, reasoning, calls } = messageOf(result);
       const called = calls.map((call, index) => ({ ...call, index }));
       return line({ text, thinking: reasoning, ...(calls.length > 0 && { calls: called }) }, endOf(result));
@@ -138,9 +152,16 @@ function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
           else if (part !== undefined && part.text !== "") yield lineOf(line({ text: part.text }, { done: false }));
         }
       }
-      yield lineOf(line({}, endOf((await answer.results())[0]!)));
+      yield lineOf(line({}, endOf(allowed((await answer.results())[0]!))));
     },
   };
+}
+
+/** Ollama has no word for an answer that is refused but an error. @throws GrokError `refused` */
+function allowed(result: GenerateResult): GenerateResult {
+  const rule = refusedBy(result);
+  if (rule !== undefined) throw refusal("answer", rule);
+  return result;
 }
 
 function optionsOf({ options = {}, think, format }: Common, { preferred }: Served): ChatOptions {

@@ -1,7 +1,16 @@
 import { type Dialect, endpoint, lookWith } from "../dialect.ts";
 import { lineOf } from "../events.ts";
 import type { Failure } from "../failure.ts";
-import { chatRequest, fieldNames, generateRequest, replyToChat, replyToGenerate } from "./answers.ts";
+import { rateLimitHeaders } from "../quota.ts";
+import {
+  chatGivenBack,
+  chatRequest,
+  fieldNames,
+  generateGivenBack,
+  generateRequest,
+  replyToChat,
+  replyToGenerate,
+} from "./answers.ts";
 import { embeddingsRequest, embedRequest, replyToEmbed, replyToEmbeddings } from "./embeddings.ts";
 import { keepSecondsOf } from "./keep-alive.ts";
 import { listLoaded, listModels, showModel, showRequest } from "./models.ts";
@@ -18,9 +27,10 @@ export const ollama: Dialect = {
   fieldNames,
   error: ollamaError,
   lateError: (failure) => lineOf(ollamaError(failure)),
+  limitHeaders: rateLimitHeaders,
   endpoints: {
-    "/api/chat": endpoint(chatRequest, replyToChat, true, keepSecondsOf),
-    "/api/generate": endpoint(generateRequest, replyToGenerate, true, keepSecondsOf),
+    "/api/chat": endpoint(chatRequest, replyToChat, true, keepSecondsOf, chatGivenBack),
+    "/api/generate": endpoint(generateRequest, replyToGenerate, true, keepSecondsOf, generateGivenBack),
     "/api/embed": endpoint(embedRequest, replyToEmbed, true, keepSecondsOf),
     "/api/embeddings": endpoint(embeddingsRequest, replyToEmbeddings, true, keepSecondsOf),
   },
@@ -28,6 +38,6 @@ export const ollama: Dialect = {
     "GET /api/tags": ({ models }) => listModels(models),
     "GET /api/ps": ({ models }) => listLoaded(models),
     "GET /api/version": () => ({ version }),
-    "POST /api/show": lookWith(showRequest, ({ model }, { models }) => showModel(models, model)),
+    "POST /api/show": lookWith(showRequest, (asked, { models }) => showModel(models, asked)),
   },
 };

@@ -6,7 +6,8 @@ import { reasoningSyntaxIn } from "../../generate/answer/syntax.ts";
 import { inspectFile } from "../../model/inspect.ts";
 import type { ModelHost } from "../models.ts";
 
-export const showRequest = z.looseObject({ model: z.string() });
+/** Older clients say `name`. */
+export const showRequest = z.union([z.looseObject({ model: z.string() }), z.looseObject({ name: z.string() })]);
 
 /** `GET /api/tags`: what there is. */
 export function listModels({ names, file }: ModelHost) {
@@ -23,13 +24,22 @@ export function listModels({ names, file }: ModelHost) {
   };
 }
 
+/** Clients want a time: the last that all of them can read. */
+const never = "9999-12-31T23:59:59Z";
+
 /** `GET /api/ps`: what is in memory. Nothing of it is in a graphics card's. */
 export function listLoaded({ loaded, file }: ModelHost) {
-  return { models: loaded().map(({ name }) => ({ ...fileOf(name, file(name)), size_vram: 0 })) };
+  return {
+    models: loaded().map(({ name, model, secondsLeft }) => ({
+      ...{ ...fileOf(name, file(name)), size_vram: 0, context_length: model.info.contextLength },
+      expires_at: secondsLeft === undefined ? never : new Date(Date.now() + secondsLeft * 1000).toISOString(),
+    })),
+  };
 }
 
 /** `POST /api/show` */
-export function showModel({ file }: ModelHost, name: string) {
+export function showModel({ file }: ModelHost, asked: z.infer<typeof showRequest>) {
+  const name = String(asked.model ?? asked.name);
   const { metadata, model } = inspectFile(file(name));
   const template = metadata["tokenizer.chat_template"];
   const thinks = typeof template === "string" && reasoningSyntaxIn(template) !== undefined;

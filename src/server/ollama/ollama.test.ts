@@ -96,7 +96,8 @@ describe("models", () => {
     const { models } = (await (await other.get("/api/tags")).json()) as Any;
     expect(models.map(({ name }: { name: string }) => name)).toEqual(["llama"]);
     const shown = (await (await other.post("/api/show", { model: "damaged" })).json()) as Any;
-    expect(shown.error).toMatch(/ollama\.test\.ts: /);
+    expect(shown.error).toBe("one of the server's files is damaged; its log says more");
+    expect(other.log.at(-1)!.error).toMatch(/ollama\.test\.ts: /);
   });
 
   it("are listed with what is known of their files, and those that are loaded", async () => {

@@ -5,6 +5,7 @@ import type { ChatMessage, ChatOptions, GenerateResult, ToolChoice } from "../..
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
+import { refusal, refusedBy } from "../moderation/moderator.ts";
 import { endOf, functionTool, messageOf, textOfParts, thinkingVariables, toolOf } from "../tools.ts";
 import { chatLogprobs, generationFields, optionsOf, seconds, usageOf } from "./fields.ts";
 import { grok1Field, readExtension } from "./grok1.ts";
@@ -66,7 +67,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
     return {
       index,
       message: {
-        ...{ role: "assistant", content: text === "" && calls.length > 0 ? null : text, refusal: null },
+        ...{ role: "assistant", content: text === "" && calls.length > 0 ? null : text, refusal: refusalOf(result) },
         ...(reasoning !== "" && { reasoning_content: reasoning }),
         ...(calls.length > 0 && { tool_calls: toolCalls }),
       },
@@ -114,6 +115,8 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
         if (!begun.has(index)) yield choice({ role: "assistant", content: "" }, extension.first());
         begun.add(index);
         if (piece.result) {
+          const refused = refusalOf(piece.result);
+          if (refused !== null) yield choice({ refusal: refused }, {});
           yield choice({}, { finish_reason: finishReasonOf(piece.result) });
           continue;
         }
@@ -131,7 +134,13 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
   };
 }
 
-function finishReasonOf(result: GenerateResult): "stop" | "length" | "tool_calls" {
+const refusalOf = (result: GenerateResult): string | null => {
+  const rule = refusedBy(result);
+  return rule === undefined ? null : refusal("answer", rule).message;
+};
+
+function finishReasonOf(result: GenerateResult): "stop" | "length" | "tool_calls" | "content_filter" {
+  if (refusedBy(result) !== undefined) return "content_filter";
   const end = endOf(result.finishReason, messageOf(result).calls.length);
   return end === "tools" ? "tool_calls" : end;
 }

@@ -3,6 +3,7 @@ import { type Dialect, endpoint, type Lookup } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { openAiError } from "../openai/error.ts";
 import { fieldNames } from "../openai/fields.ts";
+import { rateLimitHeaders } from "../quota.ts";
 import { countInput, countRequest, replyToResponse, responseRequest } from "./responses.ts";
 import type { StoredResponse } from "./store.ts";
 
@@ -16,6 +17,7 @@ export const responses: Dialect = {
     const { code, message, param, type } = openAiError(failure).error;
     return eventOf({ type: "error", code: code ?? type, message, param }, "error");
   },
+  limitHeaders: rateLimitHeaders,
   endpoints: {
     "/v1/responses": endpoint(responseRequest, (request, served) => replyToResponse(request, served, served.responses)),
     "/v1/responses/input_tokens": endpoint(

@@ -13,6 +13,7 @@ import { grammarOfTextFormat, responseTextFormat } from "../answer-format.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
+import { refusedBy } from "../moderation/moderator.ts";
 import { generationFields, optionsOf, seconds } from "../openai/fields.ts";
 import { endOf, messageOf, thinkingVariables, toolOf } from "../tools.ts";
 import { type Item, item, messagesOf } from "./items.ts";
@@ -117,11 +118,12 @@ export function replyToResponse(request: ResponseRequest, served: Served, store:
   const describe = (state: object) => ({ ...describeResponse(request, served, id, created), ...state });
 
   async function finish(result: GenerateResult, output: readonly object[]) {
-    const length = endOf(result.finishReason, 0) === "length";
+    const refused = refusedBy(result) !== undefined;
+    const incomplete = refused || endOf(result.finishReason, 0) === "length";
     const response = describe({
-      status: length ? "incomplete" : "completed",
-      ...{ ...(!length && { completed_at: seconds() }), output, usage: usageOf(result, served.model) },
-      incomplete_details: length ? { reason: "max_output_tokens" } : null,
+      status: incomplete ? "incomplete" : "completed",
+      ...{ ...(!incomplete && { completed_at: seconds() }), output, usage: usageOf(result, served.model) },
+      incomplete_details: incomplete ? { reason: refused ? "content_filter" : "max_output_tokens" } : null,
     });
     const previous = request.previous_response_id ?? undefined;
     if (request.store !== false) await store.put({ response: { ...response, id, output }, input, previous });
