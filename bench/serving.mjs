@@ -5,12 +5,13 @@
 // usage: node bench/serving.mjs [--model FILE] [--smollm FILE] [--threads 2] [--streams 16] [--tokens 128] [--repeat 3] [--requests 1000]
 //          [--no-peer] [--only streams|prefixes|agent|soak] [--write]
 // Streams are measured with both models, what needs a long context with SmolLM2 alone. --write puts the table into docs/performance.md.
-import { spawn, spawnSync } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { optional, readOptions } from "./options.mjs";
 import { installPeer, peerVersion } from "./peers/ask.mjs";
 import { median } from "./tokens.mjs";
@@ -94,16 +95,12 @@ async function measureStreams(file) {
 
 async function peerRate(file) {
   installPeer();
-  const { stdout, status } = spawnSync(
-    process.execPath,
-    [
-      join(root, "bench/peers/llama-cpp-streams.mjs"),
-      ...["--model", file, "--streams", String(streams), "--prompt", "8", "--tokens", String(tokens)],
-      ...["--threads", String(threads), "--repeat", "1"],
-    ],
-    { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
-  );
-  if (status !== 0) throw new Error(`llama.cpp ended with status ${status}`);
+  // Not waited for by blocking: connections to the server that idle meanwhile are to be seen closing.
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    join(root, "bench/peers/llama-cpp-streams.mjs"),
+    ...["--model", file, "--streams", String(streams), "--prompt", "8", "--tokens", String(tokens)],
+    ...["--threads", String(threads), "--repeat", "1"],
+  ]);
   return JSON.parse(stdout).tokensPerSecond;
 }
 
@@ -154,7 +151,7 @@ async function measureAgent(file) {
   const messages = [{ role: "user", content: "List the files." }];
   const firsts = [];
   for (let turn = 0; turn < 8; turn++) {
-    const body = { model: "any", system, messages, max_tokens: 24, temperature: 0, stream: true };
+    const body = { model: basename(file, ".gguf"), system, messages, max_tokens: 24, temperature: 0, stream: true };
     const { first, text } = await server.stream("messages", body);
     firsts.push(first);
     messages.push(
@@ -214,6 +211,8 @@ async function serve(file, args) {
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
+  // A benchmark that fails leaves no server behind.
+  process.once("exit", () => child.kill());
   const ended = new Promise((resolve) => child.on("close", resolve));
   const [url] = await Promise.race([
     new Promise((resolve) => createInterface({ input: child.stdout }).once("line", (line) => resolve([line]))),
