@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { Route } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LanguageModel, loadModel } from "../../src/index.ts";
 import { defaultModel, desktop, phone, type Served, serve, visit, whyNot } from "./browser.ts";
@@ -162,6 +163,19 @@ describe.skipIf(whyNot)(`the page${whyNot ? ` (skipped: ${whyNot})` : ""}`, () =
         all.map((one) => one.getBoundingClientRect()).filter(({ width, height }) => Math.min(width, height) < 24),
       );
     expect(small).toEqual([]);
+  });
+
+  it("sends what was entered before the server had said which model there is", async () => {
+    await using opened = await visit(server.url);
+    const { page } = opened;
+    const early = async (route: Route) => {
+      await page.locator(".composer textarea").fill("Hello!");
+      await page.keyboard.press("Enter");
+      await route.continue();
+    };
+    await page.route("**/grok1/status", early, { times: 1 });
+    await page.reload();
+    await page.locator(".measures").waitFor();
   });
 
   it("can be used by keys alone, and shows where they are", async () => {

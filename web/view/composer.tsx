@@ -10,6 +10,8 @@ const hasKeyboard = matchMedia("(pointer: fine)");
 
 export function Composer() {
   const area = useRef<HTMLTextAreaElement>(null);
+  // Enter came before the server had said which model there is: what is written goes as soon as it has.
+  const early = useRef(false);
   const busy = answering.value !== undefined;
   const conversation = currentId.value;
 
@@ -17,6 +19,10 @@ export function Composer() {
     if (hasKeyboard.matches) area.current!.focus();
   }, [conversation]);
 
+  const changed = () => {
+    early.current = false;
+    grow();
+  };
   const grow = () => {
     const { style, scrollHeight } = area.current!;
     style.height = "auto";
@@ -24,11 +30,15 @@ export function Composer() {
   };
   const submit = () => {
     const text = area.current!.value.trim();
-    if (text === "" || busy || modelName.value === undefined) return;
+    early.current = modelName.value === undefined;
+    if (text === "" || busy || early.current) return;
     area.current!.value = "";
     grow();
     void send(conversation, text);
   };
+  useEffect(() => {
+    if (early.current) submit();
+  }, [modelName.value]);
 
   return (
     <form
@@ -43,7 +53,7 @@ export function Composer() {
         rows={1}
         aria-label={t("message")}
         placeholder={t("messagePlaceholder")}
-        onInput={grow}
+        onInput={changed}
         onKeyDown={(event) => {
           if (event.key !== "Enter" || event.shiftKey || event.isComposing || !hasKeyboard.matches) return;
           event.preventDefault();
