@@ -1,5 +1,4 @@
-import type { IncomingMessage, Server } from "node:http";
-import type { Socket } from "node:net";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import { ioError } from "../bytes/io-error.ts";
 import type { App } from "./app.ts";
@@ -27,13 +26,15 @@ export interface ListenOptions {
 export async function listen(app: App, options: ListenOptions): Promise<Listening> {
   const { host, port, connections, stalledSeconds, behindProxy } = options;
   const server = createAdaptorServer({
-    fetch: (request, { incoming }) => app.fetch(request, addressOf(incoming as IncomingMessage, behindProxy)),
+    fetch: (request, { incoming, outgoing }) => {
+      dropStalled(outgoing as ServerResponse, stalledSeconds);
+      return app.fetch(request, addressOf(incoming as IncomingMessage, behindProxy));
+    },
     overrideGlobalObjects: false,
     // Who sends a request's head or body bit by bit does not hold a connection for ever.
     serverOptions: { headersTimeout: 20_000, requestTimeout: 120_000, connectionsCheckingInterval: 5000 },
   }) as Server;
   server.maxConnections = connections;
-  const sweeper = dropStalled(server, stalledSeconds);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(ioError("listen at", `${host}:${port}`, error)));
     server.listen(port, host, resolve);
@@ -55,27 +56,18 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
       server.close();
       server.closeIdleConnections();
       await closed;
-      clearInterval(sweeper);
     },
   };
 }
 
-/** An answer that nobody takes holds memory, and a place among those that are computed. */
-function dropStalled(server: Server, seconds: number): NodeJS.Timeout {
-  const sockets = new Map<Socket, { taken: number; since: number }>();
-  server.on("connection", (socket: Socket) => {
-    sockets.set(socket, { taken: 0, since: performance.now() });
-    socket.once("close", () => sockets.delete(socket));
+/**
+ * An answer that nobody takes holds memory, and a place among those that are computed. A socket's own timeout sees whether the
+ * system takes some of even a single large write; an answer that is still being computed is silent too, and owes nobody anything.
+ */
+function dropStalled(outgoing: ServerResponse, seconds: number): void {
+  outgoing.setTimeout(seconds * 1000, () => {
+    if (outgoing.writableLength > 0) outgoing.socket?.destroy();
   });
-  const sweep = () => {
-    const now = performance.now();
-    for (const [socket, state] of sockets) {
-      const taken = socket.bytesWritten - socket.writableLength;
-      if (socket.writableLength === 0 || taken !== state.taken) Object.assign(state, { taken, since: now });
-      else if (now - state.since > seconds * 1000) socket.destroy();
-    }
-  };
-  return setInterval(sweep, Math.min(5, seconds / 2) * 1000).unref();
 }
 
 /** Of an IPv6 address the network: who has one has 2^64 of them. */

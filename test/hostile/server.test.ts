@@ -155,10 +155,11 @@ describe("a client", () => {
     // More than the system holds between the two.
     const messages = [{ role: "user", content: "a" }];
     const body = {
-      ...{ messages, n: 12, temperature: 0, max_tokens: 90, ignore_eos: true, logprobs: true },
+      ...{ messages, n: 16, temperature: 0, max_tokens: 110, ignore_eos: true, logprobs: true },
       top_logprobs: 100,
     };
     const whole = (await post("/v1/chat/completions", JSON.stringify(body))).text;
+    expect(whole.at(-1)).toBe("}");
     const socket = ask("/v1/chat/completions", body);
     socket.pause();
     await expect.poll(running, { interval: 5 }).toBe(1);
