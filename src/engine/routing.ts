@@ -6,7 +6,6 @@ import { encodeTraceHead, encodeTracePass, type TraceHead } from "../memory/trac
 /** Operations that record which experts a model's layers ask for, and what was foretold of them, to a file as they go. */
 export interface RecordedOps {
   readonly ops: Ops;
-  /** Writes what the last pass asked for, and ends the file. */
   close(): void;
 }
 
@@ -26,15 +25,15 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
   let asked: number[][] = [];
   let foretold: number[][] = [];
 
-  const flush = () => {
-    // A pass that was left in the middle asked for less than a model does.
-    if (asked.length === head.layers) {
-      write(
-        encodeTracePass({ tokens, asked, foretold: Array.from({ length: head.layers }, (_, i) => foretold[i] ?? []) }),
-      );
-    }
+  /** A pass that is left in the middle asks for less than a model does, and is not written. */
+  const forget = () => {
     asked = [];
     foretold = [];
+  };
+  const writeWhole = () => {
+    if (asked.length < head.layers) return;
+    write(encodeTracePass({ tokens, asked, foretold: asked.map((_, layer) => foretold[layer] ?? []) }));
+    forget();
   };
   const expertsOf = ({ chosen }: Routing): number[] => {
     const counts = new Map<number, number>();
@@ -47,7 +46,7 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
     ops: {
       ...base,
       begin(batch) {
-        flush();
+        forget();
         tokens = batch.tokens.length;
         base.begin(batch);
       },
@@ -57,12 +56,10 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
       },
       experts(name, x, routing, ...rest) {
         asked.push(expertsOf(routing));
+        writeWhole();
         return base.experts(name, x, routing, ...rest);
       },
     },
-    close() {
-      flush();
-      closeSync(file);
-    },
+    close: () => closeSync(file),
   };
 }
