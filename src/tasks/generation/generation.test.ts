@@ -243,6 +243,7 @@ it("the package's tasks in words are read", () => {
     "humaneval",
     "humaneval_instruct",
     "humaneval_ts",
+    "ifeval",
     "mbpp",
   ]);
 });

@@ -1,6 +1,7 @@
 import type { Fields } from "../../bytes/json-fields.ts";
 import type { Outcome, Program } from "../code/cage.ts";
 import type { Language } from "../code/drivers.ts";
+import { followInstructions, readInstructions } from "../instructions/follow.ts";
 import { pythonRegExp } from "../python/regexp.ts";
 import { type Row, readTemplate } from "../template.ts";
 import { readTexts } from "./entries.ts";
@@ -31,7 +32,7 @@ export interface Scored {
 export type RunCode = (program: Program) => Promise<Outcome>;
 
 /** The kinds of scoring, by the entry of a task's `score`. */
-const kinds: Readonly<Record<string, (fields: Fields) => Scoring>> = { exact_match: exactMatch, program };
+const kinds: Readonly<Record<string, (fields: Fields) => Scoring>> = { exact_match: exactMatch, program, instructions };
 
 /** @throws GrokError `argument` */
 export function readScoring(all: Fields): Scoring {
@@ -76,6 +77,28 @@ function exactMatch(fields: Fields): Scoring {
   function nameOf(filter: string): string {
     return `exact_match,${filter}`;
   }
+}
+
+/** Of each question all instructions, or each: how often an answer follows them, to the letter or with what is around it left out. */
+const instructionMetrics = [
+  "prompt_level_strict_acc",
+  "inst_level_strict_acc",
+  "prompt_level_loose_acc",
+  "inst_level_loose_acc",
+] as const;
+
+/** Whether an answer follows its question's instructions. lm-evaluation-harness's `ifeval` (Zhou et al. 2023). */
+function instructions(): Scoring {
+  return {
+    metrics: () => instructionMetrics,
+    score(row, taken) {
+      const [answers] = taken.values();
+      const { strict, loose } = followInstructions(readInstructions(row), answers![0]!);
+      const all = (followed: readonly boolean[]) => Number(followed.every(Boolean));
+      const values = [all(strict), strict.map(Number), all(loose), loose.map(Number)];
+      return { scores: Object.fromEntries(instructionMetrics.map((metric, i) => [metric, values[i]!])) };
+    },
+  };
 }
 
 /** How many of several answers are looked at, by default. */

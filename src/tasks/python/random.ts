@@ -1,5 +1,9 @@
-/** Python's `random.Random(seed)`, as far as drawing examples goes: the same draws. Mersenne Twister, Matsumoto and Nishimura (1998). */
+/** Python's `random.Random(seed)`, as far as it is needed here: the same draws. Mersenne Twister, Matsumoto and Nishimura (1998). */
 export interface PythonRandom {
+  /** `randrange(n)`, and the index that `choice` draws of n. */
+  below(n: number): number;
+  /** `gauss(0, 1)` */
+  gauss(): number;
   /** `sample(range(n), count)` */
   sample(n: number, count: number): readonly number[];
 }
@@ -36,7 +40,26 @@ export function createPythonRandom(seed: number): PythonRandom {
     }
   }
 
+  /** `random()` */
+  function unit(): number {
+    const high = next() >>> 5;
+    return (high * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
+  }
+
+  /** They are drawn in pairs. */
+  let second: number | undefined;
+
   return {
+    below,
+    gauss() {
+      const kept = second;
+      second = undefined;
+      if (kept !== undefined) return kept;
+      const angle = unit() * 2 * Math.PI;
+      const radius = Math.sqrt(-2 * Math.log(1 - unit()));
+      second = Math.sin(angle) * radius;
+      return Math.cos(angle) * radius;
+    },
     sample(n, count) {
       // Whether a list or a set takes less memory decides what is drawn.
       let setSize = 21;

@@ -32,3 +32,17 @@ export function isUpper(text: string): boolean {
 export function isLower(text: string): boolean {
   return /\p{Lowercase}/u.test(text) && !/[\p{Uppercase}\p{Lt}]/u.test(text);
 }
+
+/** `str.lstrip(character)` */
+export function stripLeading(text: string, character: string): string {
+  let start = 0;
+  while (text[start] === character) start++;
+  return text.slice(start);
+}
+
+/** `str.rstrip(character)` */
+export function stripTrailing(text: string, character: string): string {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === character) end--;
+  return text.slice(0, end);
+}
