@@ -52,6 +52,16 @@ export {
 } from "./eval/importance.ts";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./eval/perplexity.ts";
 export { measureSpeed, type SpeedResult } from "./eval/speed.ts";
+export {
+  type ExplainedLayer,
+  type ExplainedToken,
+  type ExplainOptions,
+  type ExplainProgress,
+  type Explanation,
+  explain,
+  type NamedLikely,
+  type NamedToken,
+} from "./explain/explain.ts";
 export type { AnswerMessage, AnswerPart, ToolCall } from "./generate/answer/parts.ts";
 export { createChat } from "./generate/chat.ts";
 export { loadModel } from "./generate/load.ts";

@@ -31,6 +31,7 @@ const flow = [
   "plan",
   "train",
   "tasks",
+  "explain",
   "server",
   "index",
   "cli",

@@ -1,12 +1,11 @@
 import { isUtf8 } from "node:buffer";
 import { type Command, Option } from "commander";
-import { readTextFile } from "../../bytes/text-file.ts";
 import type { FinishReason } from "../../engine/request.ts";
 import { counted } from "../../errors.ts";
 import type { GenerateOptions, GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { interruptedStatus, usageError } from "../exit.ts";
-import { readStandardInput } from "../files.ts";
+import { interruptedStatus } from "../exit.ts";
+import { type PromptOptions, readPrompt } from "../files.ts";
 import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { messagesFor } from "../messages.ts";
@@ -24,9 +23,7 @@ import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../t
 import { adapterList, integer, number, path, repeated, text, tokenBias } from "../values.ts";
 import { createWrapper } from "../wrap.ts";
 
-interface RunOptions extends ModelOptions, GrammarFlags, Pick<GenerateOptions, (typeof shared)[number]> {
-  readonly prompt?: string;
-  readonly file?: string;
+interface RunOptions extends ModelOptions, PromptOptions, GrammarFlags, Pick<GenerateOptions, (typeof shared)[number]> {
   readonly chat?: true;
   readonly system?: string;
   readonly json?: true;
@@ -119,18 +116,6 @@ async function run(options: RunOptions): Promise<number> {
   else if (terminal && last !== "" && !last.endsWith("\n")) process.stdout.write("\n");
   if (process.stderr.isTTY && !options.json) process.stderr.write(`${summaryOf(result)}\n`);
   return statusOf(result.finishReason);
-}
-
-async function readPrompt(options: RunOptions): Promise<string> {
-  if (options.prompt === undefined && options.file === undefined) {
-    throw usageError("no prompt: give -p TEXT, -p - for standard input, or --file PATH");
-  }
-  if (options.prompt !== undefined && options.prompt !== "-") return options.prompt;
-  const whole =
-    options.prompt === "-" || options.file === "-" ? await readStandardInput() : readTextFile(options.file!);
-  const prompt = whole.replace(/\r?\n$/, "");
-  if (prompt === "") throw usageError(`the prompt is empty: ${options.file ?? "standard input"}`);
-  return prompt;
 }
 
 function documentOf(model: string, prompt: string, result: GenerateResult, tokenizer: Tokenizer) {
