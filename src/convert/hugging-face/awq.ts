@@ -11,7 +11,8 @@ import type { TensorStore } from "./store.ts";
 
 /** @throws GrokError `unsupported` for what the settings ask for beside 4 bits, packed for a matrix product. */
 export function checkAwq(settings: Config): void {
-  settings.expect("version", ["gemm", "GEMM"], "gemm");
+  for (const key of ["version", "format", "checkpoint_format"]) settings.expect(key, ["gemm", "GEMM"], "gemm");
+  settings.expect("backend", ["autoawq"], "autoawq");
   settings.count(widthKey(settings), 1);
   settings.expect(widthKey(settings), [4], "4");
 }

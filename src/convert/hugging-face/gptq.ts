@@ -1,7 +1,7 @@
 /**
  * GPTQ's 4-bit matrices as AutoGPTQ and transformers store them, for a matrix [out, in]: `qweight` int32 [in / 8, out], eight
  * integers of a row in a word; `qzeros` int32 [groups, out / 8], eight rows' zeros in a word, one less than they are, but in the
- * format `gptq_v2`; `scales` float16 (or bfloat16, float32) [groups, out]; `g_idx` int32 [in], the group of each column.
+ * format `gptq_v2` (GPTQModel takes the ones from whole words, so that a zero of 0 borrows from the next); `scales` float16 (or bfloat16, float32) [groups, out]; `g_idx` int32 [in], the group of each column.
  */
 import { GrokError } from "../../errors.ts";
 import type { Config } from "./config.ts";
@@ -17,6 +17,7 @@ export function checkGptq(settings: Config): void {
   settings.expect("bits", [4], "4");
   for (const key of formatKeys) settings.expect(key, ["gptq", "gptq_v2"], "gptq or gptq_v2");
   settings.expect("is_marlin_format", [false], "false");
+  settings.expect("rotation", [], "none");
   settings.count("bits", 1);
 }
 
@@ -30,7 +31,7 @@ export function gptqMatrix(store: TensorStore, base: string, size: Size, setting
   checkPacked(weight.source, weight.name, weight.byteLength);
   if (store.has(`${base}.g_idx`)) refuseOrder(store, `${base}.g_idx`, columns, group);
   else if (groups > 1) settings.expect("desc_act", [false], "false where a matrix has no g_idx");
-  const added = formatKeys.some((key) => settings.get(key) === "gptq_v2") ? 0 : 1;
+  const zeroOf = zeroReader(settings);
   return fourBitMatrix({
     ...{ source: weight.source, rows, columns, group },
     stored: `GPTQ 4-bit, groups of ${group}`,
@@ -40,8 +41,7 @@ export function gptqMatrix(store: TensorStore, base: string, size: Size, setting
       const perGroup = Math.ceil(rows / 8);
       return Uint8Array.from({ length: groups * rows }, (_, i) => {
         const row = i % rows;
-        const word = words[Math.floor(i / rows) * perGroup + (row >> 3)]!;
-        return (((word >>> (4 * (row & 7))) & 15) + added) & 15;
+        return zeroOf(words[Math.floor(i / rows) * perGroup + (row >> 3)]!, 4 * (row & 7));
       });
     },
     scales: () => scales.values() as ArrayLike<number>,
@@ -61,6 +61,14 @@ export function gptqMatrix(store: TensorStore, base: string, size: Size, setting
       };
     },
   });
+}
+
+function zeroReader(settings: Config): (word: number, shift: number) => number {
+  if (formatKeys.some((key) => settings.get(key) === "gptq_v2")) return (word, shift) => (word >>> shift) & 15;
+  const { quantizer } = (settings.get("meta") ?? {}) as { quantizer?: unknown };
+  const isWhole = [quantizer].flat().some((name) => String(name).startsWith("gptqmodel"));
+  if (isWhole) return (word, shift) => ((word + 0x11111111) >>> shift) & 15;
+  return (word, shift) => (((word >>> shift) & 15) + 1) & 15;
 }
 
 /** Activation order puts columns of one group apart; a GGUF file's blocks are of columns side by side. */

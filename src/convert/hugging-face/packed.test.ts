@@ -116,6 +116,21 @@ describe.each([
   });
 });
 
+it("zeros that GPTQModel took ones from as whole words are what they were, also 0", async () => {
+  const meta = { quantizer: ["gptqmodel:5.4.2"] };
+  const quantization_config = { ...gptq, sym: false, checkpoint_format: "gptq", meta };
+  const source = await folderWith({ quantization_config }, { "self_attn.v_proj": "gptq-v2" }, (tensors) =>
+    tensors.map((tensor) => {
+      if (!tensor.name.endsWith("qzeros")) return tensor;
+      const words = new Uint32Array((tensor.data as Uint8Array).slice().buffer).map((word) => word - 0x11111111);
+      return { ...tensor, data: new Uint8Array(words.buffer) };
+    }),
+  );
+  const file = await convert(source, "keep");
+  expect(valuesOf(file.tensor("blk.0.attn_v.weight"))).toEqual(expectedOf("gptq-v2", false));
+  file.close();
+});
+
 /** The scales of a matrix in another format, each of them times 1 + 2^-12 or what is left of it there. */
 function otherScales(module: string, dtype: "F32" | "BF16") {
   let values = new Float32Array();
@@ -406,6 +421,9 @@ describe("a quantized folder", () => {
       undefined,
       /version is "gemv"/,
     ],
+    ["AWQ of GPTQModel's formats", { ...awq, version: undefined, format: "gemv" }, {}, undefined, /format is "gemv"/],
+    ["AWQ of another packer", { ...awq, backend: "llm-awq" }, {}, undefined, /backend is "llm-awq"/],
+    ["rotated inputs", { ...gptq, rotation: "hadamard" }, keys, undefined, /rotation is "hadamard"/],
     [
       "4 bits of bitsandbytes",
       { quant_method: "bitsandbytes", load_in_4bit: true },
