@@ -1,8 +1,10 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import type { GenerationTask } from "../generation/task.ts";
+import { openTask } from "../task.ts";
 import { type CodeRunner, createCodeRunner } from "./cage.ts";
 import type { Language } from "./drivers.ts";
 
@@ -75,6 +77,19 @@ describe(`python in a cage${python.why}`, () => {
     ]);
     expect(outcomes[1]).toEqual({ passed: false, ended: "error", message: "AssertionError: no" });
     expect(outcomes[2]!.message).toMatch(/^SyntaxError/);
+  });
+
+  it.skipIf(python.run === undefined)("has code_eval's verdicts on answers to HumanEval", async () => {
+    type Vector = readonly [task: string, fields: Readonly<Record<string, string>>, answer: string, passed: number];
+    const path = join(import.meta.dirname, "../../../test/vectors/eval/generation/programs.json");
+    const vectors = JSON.parse(readFileSync(path, "utf8")) as readonly Vector[];
+    const verdicts = vectors.map(async ([name, fields, answer]) => {
+      const { filters, scoring } = openTask(name) as GenerationTask;
+      const taken = new Map([...filters].map(([way, filter]) => [way, [filter(answer)]]));
+      const { scores } = await scoring.score({ path: "", line: 1, fields }, taken, python.run!);
+      return scores["pass@1"];
+    });
+    expect(await Promise.all(verdicts)).toEqual(vectors.map(([, , , passed]) => passed));
   });
 
   const hostile: readonly (readonly [what: string, source: string, ended: RegExp, seconds?: number])[] = [
