@@ -8,7 +8,7 @@ export interface Fields {
   /** @throws GrokError. */
   fail(key: string, what: string): never;
   /** Whatever `accepts` takes. */
-  value(key: string, expected: string, accepts: (value: unknown) => boolean): unknown;
+  value(key: string, expected: string, accepts: (value: unknown) => boolean, usual?: unknown): unknown;
   text(key: string): string;
   text(key: string, usual: string): string;
   text(key: string, usual: null): string | undefined;
@@ -55,8 +55,8 @@ export function createFields(value: unknown, path: string, place: string, code: 
     typeof found === "number" && found >= least && found <= most;
   const fields = {
     fail: (key: string, what: string) => failAt(full(key), what),
-    value: (key: string, expected: string, accepts: (value: unknown) => boolean) =>
-      read(key, expected, undefined, accepts),
+    value: (key: string, expected: string, accepts: (value: unknown) => boolean, usual?: unknown) =>
+      read(key, expected, usual, accepts),
     text: (key: string, usual?: string | null) =>
       read(key, "a text", usual, (found) => typeof found === "string" && found !== ""),
     integer(key: string, least: number, most = Number.MAX_SAFE_INTEGER, usual?: number | null) {

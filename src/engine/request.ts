@@ -189,7 +189,7 @@ function refuseSampling(options: GenerationOptions): void {
 }
 
 /** @throws GrokError `argument` when there is no token, or one is not in the vocabulary. */
-function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
+export function checkTokens(tokens: ArrayLike<number>, vocab: number): void {
   if (tokens.length === 0) throw new GrokError("argument", "the prompt has no tokens, expected at least one");
   for (let i = 0; i < tokens.length; i++) {
     const token = tokens[i]!;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loadModel } from "../generate/load.ts";
 import { evaluate } from "./evaluate.ts";
-import type { QuestionRecord } from "./records.ts";
+import type { QuestionRecord } from "./scores.ts";
 import { encodePair } from "./tokens.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "grok1-evaluate-"));
@@ -24,7 +24,7 @@ const choice = write(
   "choice.json",
   JSON.stringify({
     ...{ ...common, name: "choice", data: "choice.jsonl", metrics: ["acc", "acc_norm"] },
-    ...{ choices: "c", continuation: "{{choice}}", answer: "a" },
+    ...{ choices: "{{c | tojson}}", continuation: "{{choice}}", answer: "{{a}}" },
   }),
 );
 const cloze = write(
@@ -168,9 +168,9 @@ describe("encodePair", () => {
   it("leaves out the beginning of what does not fit, never of the continuation", () => {
     const pair = { context: "The cat sat on the mat", continuation: " and slept" };
     const { tokens, from } = encodePair(tokenizer, pair, 64);
-    const cut = encodePair(tokenizer, pair, tokens.length - 2);
+    const cut = encodePair(tokenizer, pair, tokens.length - 3);
     expect([...cut.tokens]).toEqual([...tokens.subarray(2)]);
     expect(cut).toMatchObject({ from: from - 2, truncated: true });
-    expect(() => encodePair(tokenizer, pair, tokens.length - from)).toThrow(/the continuation has \d+ tokens/);
+    expect(() => encodePair(tokenizer, pair, tokens.length - from - 1)).toThrow(/the continuation has \d+ tokens/);
   });
 });

@@ -7,12 +7,14 @@ import type { LanguageModel } from "../generate/types.ts";
 import { checkList, checkText, checkTexts, checkWhole } from "../options.ts";
 import { prepareGeneration } from "./generation/prepare.ts";
 import { isGeneration } from "./generation/task.ts";
+import { countBytes, countWords } from "./lengths.ts";
+import { summarizeParts } from "./parts.ts";
 import type { PreparedTask, TaskResult } from "./prepared.ts";
 import { type Question, readQuestions } from "./questions.ts";
-import { noRecords, openRecords, type QuestionRecord, type Records } from "./records.ts";
-import { scoreQuestion, summarize } from "./scores.ts";
+import { noRecords, openRecords, type Records } from "./records.ts";
+import { isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
 import { openTask, type Task } from "./task.ts";
-import { type EncodedPair, encodePair } from "./tokens.ts";
+import { type EncodedPair, encodePair, encodeWindows } from "./tokens.ts";
 
 export interface EvaluateOptions {
   /** Folder of the tasks' data. */
@@ -106,21 +108,23 @@ function prepareScoring(
   { data, shots = 0, limit = Number.MAX_SAFE_INTEGER }: EvaluateOptions,
 ): PreparedTask {
   const { list, key } = readQuestions(task, data, shots);
-  const questions = list.slice(0, limit);
+  const questions = list.filter(({ index }) => index < limit);
   return {
     task: task.name,
     async answer(model, records, signal, onDone) {
       const of = await answerAll(model, task, questions, key, records, signal, onDone);
-      const scores = of.map((record) => record.scores);
       return {
         ...{ task: task.name, shots, questions: of.length, available: list.length },
-        metrics: Object.fromEntries(task.metrics.map((metric) => [metric, summarize(metric, scores)])),
-        guessing: task.choices === undefined ? undefined : meanOf(questions.map(({ pairs }) => 1 / pairs.length)),
+        ...summarizeParts(task.parts, task.metrics, of, summarize),
+        guessing: task.kind === "choice" ? meanOf(questions.map(chance)) : undefined,
         truncated: of.filter(({ truncated }) => truncated).length,
       };
     },
   };
 }
+
+/** What one who guesses has right of it. */
+const chance = ({ answer, pairs }: Question) => answer.length / pairs.length;
 
 /** Records of all questions, in their order; those that are kept already are not computed. */
 async function answerAll(
@@ -132,8 +136,10 @@ async function answerAll(
   signal: AbortSignal | undefined,
   onDone: (done: number, questions: number, kept: number) => void,
 ): Promise<readonly QuestionRecord[]> {
-  const isWhole = ({ answer, scores }: QuestionRecord) =>
-    [answer, ...task.metrics.map((metric) => scores?.[metric])].every(Number.isFinite);
+  const isWhole = ({ answer, logprobs, scores, words, bytes }: QuestionRecord) =>
+    [answer, logprobs].every((list) => Array.isArray(list) && list.length > 0 && list.every(Number.isFinite)) &&
+    task.metrics.filter(isOwn).every((metric) => Number.isFinite(scores?.[metric])) &&
+    (task.kind !== "text" || [words, bytes].every(Number.isFinite));
   const known = new Map(records.begin(task.name, key, isWhole));
   const open = [...questions.keys()].filter((index) => !known.has(index));
   const kept = questions.length - open.length;
@@ -141,14 +147,14 @@ async function answerAll(
   for (let start = 0; start < open.length; start += batchQuestions) {
     const batch = open.slice(start, start + batchQuestions).map((index) => {
       const question = questions[index]!;
-      return { index, question, texts: encodeQuestion(model, question) };
+      return { index, question, texts: encodeQuestion(model, task, question) };
     });
     /** Written in the questions' order, whichever is done first. */
     const early = new Map<number, QuestionRecord>();
     let next = 0;
     const places = batch.flatMap(({ texts }, at) => texts.map((_, choice) => ({ at, choice })));
-    const answers = batch.map(({ texts }) => ({
-      logprobs: new Array<number>(texts.length),
+    const answers = batch.map(({ question, texts }) => ({
+      logprobs: new Array<number>(question.pairs.length).fill(0),
       greedy: true,
       left: texts.length,
     }));
@@ -156,19 +162,24 @@ async function answerAll(
       batch.flatMap(({ texts }) => texts),
       {
         // Only who has no choices asks what the model would have said itself.
-        ...(task.choices === undefined && { top: 1 }),
+        ...(task.kind === "continuation" && { top: 1 }),
         ...(signal && { signal }),
         onScored(text, logprobs, top) {
           const { at, choice } = places[text]!;
           const { index, question, texts } = batch[at]!;
           const answer = answers[at]!;
-          answer.logprobs[choice] = logprobs.reduce((sum, value) => sum + value, 0);
+          // All windows of a text are of its one likelihood.
+          answer.logprobs[task.kind === "text" ? 0 : choice]! += logprobs.reduce((sum, value) => sum + value, 0);
           const { tokens, from } = texts[choice]!;
-          if (task.choices === undefined) answer.greedy = top.every(([best], i) => best?.token === tokens[from + i]);
+          if (task.kind === "continuation") answer.greedy = top.every(([best], i) => best?.token === tokens[from + i]);
           if (--answer.left > 0) return;
           early.set(at, {
-            ...{ task: task.name, question: index, line: question.row.line, answer: question.answer },
-            logprobs: answer.logprobs,
+            ...{ task: task.name, ...(question.part !== undefined && { part: question.part }), question: index },
+            ...{ line: question.row.line, answer: question.answer, logprobs: answer.logprobs },
+            ...(task.kind === "text" && {
+              words: countWords(question.choices[0]!),
+              bytes: countBytes(question.choices[0]!),
+            }),
             scores: scoreQuestion(task.metrics, question, answer),
             truncated: texts.some(({ truncated }) => truncated),
           });
@@ -184,8 +195,9 @@ async function answerAll(
   return [...questions.keys()].map((index) => known.get(index)!);
 }
 
-function encodeQuestion(model: LanguageModel, { pairs, row }: Question): readonly EncodedPair[] {
+function encodeQuestion(model: LanguageModel, { kind }: Task, { pairs, row }: Question): readonly EncodedPair[] {
   try {
+    if (kind === "text") return encodeWindows(model.tokenizer, pairs[0]!.continuation, model.info.contextLength);
     return pairs.map((pair) => encodePair(model.tokenizer, pair, model.info.contextLength));
   } catch (error) {
     if (!(error instanceof GrokError)) throw error;

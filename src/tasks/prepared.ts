@@ -35,7 +35,10 @@ export interface TaskResult {
   /** How many answers there are to each question; absent where nothing is generated. */
   readonly samples?: number;
   /** The same figures of each part, where the task has some. */
-  readonly parts?: Readonly<
-    Record<string, { readonly questions: number; readonly metrics: Readonly<Record<string, Figure>> }>
-  >;
+  readonly parts?: Readonly<Record<string, PartResult>>;
+}
+
+export interface PartResult {
+  readonly questions: number;
+  readonly metrics: Readonly<Record<string, Figure>>;
 }

@@ -2,25 +2,18 @@ import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "nod
 import { ioError } from "../bytes/io-error.ts";
 import { decodeText } from "../bytes/text.ts";
 import { GrokError } from "../errors.ts";
-import { readObject } from "./questions.ts";
-import type { Scores } from "./scores.ts";
+import { readObject } from "./rows.ts";
 
 /** What is kept of every question, a JSON line each. */
 export interface BaseRecord {
   readonly task: string;
+  /** Of the task, where it has parts. */
+  readonly part?: string | undefined;
   /** Index among the task's questions; line of its file. */
   readonly question: number;
   readonly line: number;
   /** Whether the beginning was left out, as all of it did not fit the model's context. */
   readonly truncated: boolean;
-}
-
-/** What is kept of a question that is scored by log-likelihood. */
-export interface QuestionRecord extends BaseRecord {
-  readonly answer: number;
-  /** Log-likelihood of each continuation. */
-  readonly logprobs: readonly number[];
-  readonly scores: Scores;
 }
 
 /** A file of records: it can be gone on with by the same model, tasks and data. */

@@ -1,7 +1,18 @@
-import type { Question } from "./questions.ts";
-import type { Metric } from "./task.ts";
+import { countBytes, countPoints } from "./lengths.ts";
+import type { BaseRecord } from "./records.ts";
 
-/** A mean over questions and its standard error; NaN for a single question. */
+/** How a question is put: choices to tell apart, one continuation to be said, or a text to be predicted from its beginning to its end. */
+export type TaskKind = "choice" | "continuation" | "text";
+
+/** What of a question it is scored by. */
+export interface Choices {
+  /** Each choice; of a text to be predicted, the document before it was cleaned. */
+  readonly choices: readonly string[];
+  /** Indices of the right ones. */
+  readonly answer: readonly number[];
+}
+
+/** A metric over questions and its standard error; NaN for a single question. */
 export interface Figure {
   readonly value: number;
   readonly error: number;
@@ -15,19 +26,121 @@ export interface Answer {
   readonly greedy: boolean;
 }
 
-/** A question's part of each metric: 0 or 1; the log-likelihood, for `perplexity`. */
+export type Metric =
+  | ("acc" | "acc_norm" | "acc_bytes" | "mass" | "f1" | "mcc" | "perplexity")
+  | ("word_perplexity" | "byte_perplexity" | "bits_per_byte");
+
+/** A question's part of each metric that has one by itself. */
 export type Scores = Readonly<Partial<Record<Metric, number>>>;
 
-export function scoreQuestion(metrics: readonly Metric[], question: Question, answer: Answer): Scores {
-  const { logprobs, greedy } = answer;
-  const single = logprobs.length === 1;
-  const isRight = (values: readonly number[]) => Number(argmax(values) === question.answer);
-  const ways: Readonly<Record<Metric, () => number>> = {
-    acc: () => (single ? Number(greedy) : isRight(logprobs)),
-    acc_norm: () => isRight(logprobs.map((logprob, i) => logprob / question.lengths[i]!)),
-    perplexity: () => logprobs[0]!,
-  };
-  return Object.fromEntries(metrics.map((metric) => [metric, ways[metric]()]));
+/** What is kept of a question that is scored by log-likelihood. */
+export interface QuestionRecord extends BaseRecord {
+  /** Indices of the right choices. */
+  readonly answer: readonly number[];
+  /** Log-likelihood of each continuation. */
+  readonly logprobs: readonly number[];
+  readonly scores: Scores;
+  /** Of a text that is predicted from its beginning to its end. */
+  readonly words?: number;
+  readonly bytes?: number;
+}
+
+/** A metric over records with one of them left out, in turn: [records.length], and over all of them. */
+export interface Estimate {
+  readonly value: number;
+  readonly without: readonly number[];
+}
+
+interface MetricRule {
+  readonly kinds: readonly TaskKind[];
+  /** Of a question by itself. */
+  readonly score?: (question: Choices, answer: Answer) => number;
+  readonly estimate: (records: readonly QuestionRecord[], metric: Metric) => Estimate;
+}
+
+const rightBy = (sizeOf: (choice: string) => number) => (question: Choices, answer: Answer) => {
+  const best = argmax(answer.logprobs.map((logprob, i) => logprob / sizeOf(question.choices[i]!)));
+  return Number(question.answer.includes(best));
+};
+const right = rightBy(() => 1);
+
+/**
+ * acc: how often the right choice is the likeliest, or the continuation what the model would say; acc_norm, acc_bytes: the same by
+ * log-likelihood divided by the choice's characters or bytes. mass: the right choices' share of all choices' probability. f1: harmonic
+ * mean of precision and recall of the second of two choices, or of each of more, averaged. mcc: Matthews's correlation of what is right and
+ * what is chosen. The perplexities: of a continuation; of a text by its words and bytes before it is cleaned; its bits a byte.
+ */
+const rules: Readonly<Record<Metric, MetricRule>> = {
+  acc: {
+    kinds: ["choice", "continuation"],
+    score: (question, answer) => (question.choices.length > 1 ? right(question, answer) : Number(answer.greedy)),
+    estimate: meanOf,
+  },
+  acc_norm: { kinds: ["choice"], score: rightBy(countPoints), estimate: meanOf },
+  acc_bytes: { kinds: ["choice"], score: rightBy(countBytes), estimate: meanOf },
+  mass: {
+    kinds: ["choice"],
+    score: ({ answer }, { logprobs }) => {
+      const likelihoods = logprobs.map(Math.exp);
+      return sum(answer.map((index) => likelihoods[index]!)) / sum(likelihoods);
+    },
+    estimate: meanOf,
+  },
+  f1: { kinds: ["choice"], estimate: byCounts(f1) },
+  mcc: { kinds: ["choice"], estimate: byCounts(matthews) },
+  perplexity: {
+    kinds: ["continuation"],
+    score: (_, { logprobs }) => logprobs[0]!,
+    estimate: (records, metric) => through(meanOf(records, metric), (mean) => Math.exp(-mean)),
+  },
+  word_perplexity: { kinds: ["text"], estimate: (records) => through(bitsOver(records, "words"), (bits) => 2 ** bits) },
+  byte_perplexity: { kinds: ["text"], estimate: (records) => through(bitsOver(records, "bytes"), (bits) => 2 ** bits) },
+  bits_per_byte: { kinds: ["text"], estimate: (records) => bitsOver(records, "bytes") },
+};
+
+/** Metrics that a kind of task can have. */
+export function metricsOf(kind: TaskKind): readonly Metric[] {
+  return (Object.keys(rules) as Metric[]).filter((metric) => rules[metric].kinds.includes(kind));
+}
+
+export function isMetric(name: unknown): name is Metric {
+  return typeof name === "string" && Object.hasOwn(rules, name);
+}
+
+/** Whether a question has a score of its own in it, which its record keeps. */
+export function isOwn(metric: Metric): boolean {
+  return rules[metric].score !== undefined;
+}
+
+export function scoreQuestion(metrics: readonly Metric[], question: Choices, answer: Answer): Scores {
+  return Object.fromEntries(metrics.filter(isOwn).map((metric) => [metric, rules[metric].score!(question, answer)]));
+}
+
+/** A metric over all records, and with each of them left out: what its error follows from, and that of a difference of two models. */
+export function estimate(metric: Metric, records: readonly QuestionRecord[]): Estimate {
+  return rules[metric].estimate(records, metric);
+}
+
+/** A metric over questions. Its error is the jackknife's, which for a mean is the sample's standard deviation over √n. */
+export function summarize(metric: Metric, records: readonly QuestionRecord[]): Figure {
+  const { value, without } = estimate(metric, records);
+  return { value, error: jackknifeError(without) };
+}
+
+/** √((n - 1)/n Σ (θᵢ - mean)²) over the estimates with each question left out (Efron 1982); NaN for a single question. */
+export function jackknifeError(without: readonly number[]): number {
+  const n = without.length;
+  const mean = sum(without) / n;
+  return n > 1 ? Math.sqrt(((n - 1) / n) * sum(without.map((value) => (value - mean) ** 2))) : Number.NaN;
+}
+
+/**
+ * A task's error from its parts', as lm-evaluation-harness pools them (`pooled_sample_stderr`): √(Σ nᵢ (nᵢ - 1) eᵢ² / (N - k) / N).
+ */
+export function poolErrors(parts: readonly { readonly questions: number; readonly error: number }[]): number {
+  const total = sum(parts.map(({ questions }) => questions));
+  const spread = sum(parts.map(({ questions: n, error }) => (n > 1 ? n * (n - 1) * error ** 2 : 0)));
+  return total > parts.length ? Math.sqrt(spread / (total - parts.length) / total) : Number.NaN;
 }
 
 /** Index of the greatest, of equal ones the first. */
@@ -35,17 +148,73 @@ function argmax(values: readonly number[]): number {
   return values.indexOf(Math.max(...values));
 }
 
-/**
- * A metric over questions. The error is the sample's standard deviation over √n, which for right and wrong is √(p (1 - p) / (n - 1)); of
- * perplexity, that of the mean log-likelihood carried through the exponential.
- */
-export function summarize(metric: Metric, scores: readonly Scores[]): Figure {
-  const n = scores.length;
-  const values = scores.map((score) => score[metric]!);
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const error = n > 1 ? Math.sqrt(squares / (n - 1) / n) : Number.NaN;
-  if (metric !== "perplexity") return { value: mean, error };
-  const value = Math.exp(-mean);
-  return { value, error: value * error };
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function meanOf(records: readonly QuestionRecord[], metric: Metric): Estimate {
+  const values = records.map(({ scores }) => scores[metric]!);
+  const total = sum(values);
+  const n = values.length;
+  return { value: total / n, without: values.map((value) => (total - value) / (n - 1)) };
+}
+
+/** -log₂ of the texts' likelihood over all their words or bytes. */
+function bitsOver(records: readonly QuestionRecord[], unit: "words" | "bytes"): Estimate {
+  const bits = records.map(({ logprobs }) => -logprobs[0]! / Math.LN2);
+  const sizes = records.map((record) => record[unit]!);
+  const [allBits, allSizes] = [sum(bits), sum(sizes)];
+  return { value: allBits / allSizes, without: bits.map((own, i) => (allBits - own) / (allSizes - sizes[i]!)) };
+}
+
+function through({ value, without }: Estimate, of: (value: number) => number): Estimate {
+  return { value: of(value), without: without.map(of) };
+}
+
+/** How often choice `chosen` was taken where `right` was right: counts[right][chosen]. */
+type Counts = number[][];
+
+/** Of a metric over counts: few of them differ when one question is left out. */
+function byCounts(of: (counts: Counts) => number) {
+  return (records: readonly QuestionRecord[]): Estimate => {
+    const size = Math.max(...records.map(({ logprobs }) => logprobs.length));
+    const counts: Counts = Array.from({ length: size }, () => new Array<number>(size).fill(0));
+    const cells = records.map(({ answer, logprobs }) => [answer[0]!, argmax(logprobs)] as const);
+    for (const [gold, chosen] of cells) counts[gold]![chosen]!++;
+    const value = of(counts);
+    const known = new Map<number, number>();
+    const without = cells.map(([gold, chosen]) => {
+      const cell = gold * size + chosen;
+      let left = known.get(cell);
+      if (left === undefined) {
+        counts[gold]![chosen]!--;
+        left = of(counts);
+        counts[gold]![chosen]!++;
+        known.set(cell, left);
+      }
+      return left;
+    });
+    return { value, without };
+  };
+}
+
+function f1(counts: Counts): number {
+  const of = (index: number) => {
+    const chosen = sum(counts.map((row) => row[index]!));
+    const gold = sum(counts[index]!);
+    return chosen + gold === 0 ? 0 : (2 * counts[index]![index]!) / (chosen + gold);
+  };
+  return counts.length === 2 ? of(1) : sum(counts.map((_, index) => of(index))) / counts.length;
+}
+
+/** The correlation for any number of classes (Gorodkin 2004); 0 where all are one class. */
+function matthews(counts: Counts): number {
+  const gold = counts.map(sum);
+  const chosen = counts.map((_, index) => sum(counts.map((row) => row[index]!)));
+  const total = sum(gold);
+  const hits = sum(counts.map((row, index) => row[index]!));
+  const covariance = hits * total - sum(gold.map((count, index) => count * chosen[index]!));
+  const spread = (sums: readonly number[]) => total ** 2 - sum(sums.map((count) => count ** 2));
+  const scale = Math.sqrt(spread(gold) * spread(chosen));
+  return scale === 0 ? 0 : covariance / scale;
 }

@@ -1,10 +1,8 @@
 import type { ScoreText } from "../engine/consumers/score.ts";
 import { GrokError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { stripEnd } from "./python/text.ts";
 import type { Pair } from "./questions.ts";
-
-/** What Python's `str.rstrip` takes away, which is not quite what `trimEnd` does. */
-const trailingSpace = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/;
 
 /** A pair as tokens; of too long a one, the end. */
 export interface EncodedPair extends ScoreText {
@@ -20,14 +18,15 @@ export interface EncodedPair extends ScoreText {
  * @throws GrokError `argument` where nothing can be scored.
  */
 export function encodePair(tokenizer: Tokenizer, { context, continuation }: Pair, contextLength: number): EncodedPair {
-  const kept = context.replace(trailingSpace, "");
+  const kept = stripEnd(context);
   const moved = `${context.slice(kept.length)}${continuation}`;
   const bos = tokenizer.addBos;
   const { whole, start } = kept === "" ? behindNothing(tokenizer, moved) : split(kept, moved);
   if (start >= whole.length) {
     throw new GrokError("argument", "the continuation has no token of its own", { continuation });
   }
-  const left = Math.max(0, whole.length - contextLength);
+  // Nothing follows the last token: the model does not read it.
+  const left = Math.max(0, whole.length - contextLength - 1);
   if (start - left < 1) {
     const message = `the continuation has ${whole.length - start} tokens, and the model reads ${contextLength}`;
     throw new GrokError("capacity", message, { tokens: whole.length - start, contextLength });
@@ -43,9 +42,35 @@ export function encodePair(tokenizer: Tokenizer, { context, continuation }: Pair
 }
 
 function behindNothing(tokenizer: Tokenizer, text: string) {
-  const first = tokenizer.bos ?? tokenizer.eos;
-  if (first === undefined) {
-    throw new GrokError("argument", "the context is empty, and the model has no token that begins or ends a text");
+  return { whole: joined([firstToken(tokenizer)], tokenizer.encode(text)), start: 1 };
+}
+
+/** What stands in front of a text that has nothing in front. */
+function firstToken({ bos, eos }: Tokenizer): number {
+  const first = bos ?? eos;
+  if (first !== undefined) return first;
+  throw new GrokError("argument", "the context is empty, and the model has no token that begins or ends a text");
+}
+
+function joined(first: ArrayLike<number>, rest: ArrayLike<number>): Int32Array {
+  const all = new Int32Array(first.length + rest.length);
+  all.set(first);
+  all.set(rest, first.length);
+  return all;
+}
+
+/**
+ * A text in windows that predict each of its tokens once, as lm-evaluation-harness has them (`get_rolling_token_windows` with one token
+ * of context): as many tokens each as the model reads, behind the one before them; the last window is filled up with what precedes it.
+ * Where texts begin with a token, that one is predicted too.
+ */
+export function encodeWindows(tokenizer: Tokenizer, text: string, contextLength: number): readonly EncodedPair[] {
+  const tokens = joined([firstToken(tokenizer)], tokenizer.encode(text, { bos: tokenizer.addBos }));
+  const windows: EncodedPair[] = [];
+  for (let from = 1; from < tokens.length; from += contextLength) {
+    const to = Math.min(from + contextLength, tokens.length);
+    const start = Math.max(0, to - contextLength - 1);
+    windows.push({ tokens: tokens.subarray(start, to), from: from - start, truncated: false });
   }
-  return { whole: Int32Array.of(first, ...tokenizer.encode(text)), start: 1 };
+  return windows;
 }

@@ -10,6 +10,8 @@ export interface Allowance {
   line: number;
   /** The moment that `strftime_now` shows. */
   readonly now: Date;
+  /** Whether what is not there fails where it is printed, passed through or asked for its truth. */
+  readonly strict: boolean;
   /** Counts work that makes nothing: a node evaluated, an item passed, 16 characters searched. */
   step(count?: number): void;
   /** Counts what a value takes: 1 for a character, 4 for a place in a list, 24 for an object. Call before it is made. */
@@ -35,13 +37,14 @@ export function fault(reason: string, details: Readonly<Record<string, boolean>>
   throw new GrokError("format", reason, details);
 }
 
-export function createAllowance(now: Date): Allowance {
+export function createAllowance(now: Date, strict: boolean): Allowance {
   let steps = mostSteps;
   let volume = mostVolume;
   let levels = 0;
   return {
     line: 1,
     now,
+    strict,
     step(count = 1) {
       steps -= count;
       if (!(steps >= 0)) fault("it takes too many steps");

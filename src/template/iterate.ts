@@ -19,7 +19,7 @@ export function iterate(run: Allowance, value: Value): Iterator<Value> {
     case "iterator":
       return counted(run, value.items);
     case "undefined":
-      return [][Symbol.iterator]();
+      return run.strict ? fault(value.message) : [][Symbol.iterator]();
     case "thing":
       if (value.items) return counted(run, value.items(run));
   }

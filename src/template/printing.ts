@@ -5,7 +5,7 @@ import type { Value } from "./values.ts";
 /** `str(value)`: what printing shows. */
 export function toText(run: Allowance, value: Value): Text {
   if (value.kind === "str") return value;
-  if (value.kind === "undefined") return plainText(run, "");
+  if (value.kind === "undefined") return run.strict ? fault(value.message) : plainText(run, "");
   return represent(run, value);
 }
 

@@ -23,6 +23,8 @@ export interface RenderOptions {
   readonly roles?: ReadonlySet<string>;
   /** What `strftime_now` shows, in local time. Default: now. */
   readonly now?: Date;
+  /** What is not there fails wherever it is used, as with jinja2's `StrictUndefined`. Default: it prints as nothing. */
+  readonly strict?: boolean;
 }
 
 export interface Template {
@@ -40,8 +42,8 @@ export function createTemplate(source: string, name: string): Template {
   const place: Place = { line: 1 };
   const body = guarded(name, place, (): Body => parse(source, place));
   return {
-    render(variables, { trusted = {}, roles = noRoles, now = new Date() } = {}) {
-      const run = createAllowance(now);
+    render(variables, { trusted = {}, roles = noRoles, now = new Date(), strict = false } = {}) {
+      const run = createAllowance(now, strict);
       return guarded(name, run, () => {
         const out = createBuilder(run);
         const scope = openScope({ variables: new Map(globals), around: undefined });
@@ -76,7 +78,7 @@ function guarded<T>(name: string, place: Readonly<Place>, work: () => T): T {
     const details = error instanceof GrokError ? error.details : {};
     throw new GrokError(
       "format",
-      `${name}: the chat template failed in line ${place.line}: ${reason}`,
+      `${name}: the template failed in line ${place.line}: ${reason}`,
       { ...details, path: name, line: place.line },
       error,
     );

@@ -162,8 +162,9 @@ export function typeName(value: Value): string {
 export function isTrue(run: Allowance, value: Value): boolean {
   switch (value.kind) {
     case "none":
-    case "undefined":
       return false;
+    case "undefined":
+      return run.strict && fault(value.message);
     case "bool":
       return value.value;
     case "int":

@@ -8,7 +8,13 @@ writeFileSync(
   task,
   JSON.stringify({
     ...{ name: "capitals", about: "capitals", data: "capitals.jsonl", source: "https://example.org/capitals" },
-    ...{ context: "{{q}}", choices: "c", continuation: "{{choice}}", answer: "a", metrics: ["acc", "acc_norm"] },
+    ...{
+      context: "{{q}}",
+      choices: "{{c | tojson}}",
+      continuation: "{{choice}}",
+      answer: "{{a}}",
+      metrics: ["acc", "acc_norm"],
+    },
   }),
 );
 const rows = ["Lima", "Rome", "Oslo", "Cairo"].map((city, i) => ({ q: `Country ${i}:`, c: [city, "none"], a: i % 2 }));

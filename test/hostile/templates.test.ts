@@ -35,7 +35,7 @@ function attack(source: string, label: string): "valid" | "refused" {
     } catch (error) {
       if (!(error instanceof GrokError)) throw new Error(`${label}: ${error}`, { cause: error });
       expect({ label, code: error.code }).toEqual({ label, code: "format" });
-      expect(error.message).toMatch(/^hostile\.jinja: the chat template failed in line \d+: ./);
+      expect(error.message).toMatch(/^hostile\.jinja: the template failed in line \d+: ./);
       outcome = "refused";
     }
   });

@@ -4,10 +4,8 @@ import type { Command } from "commander";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { counted } from "../../errors.ts";
 import { evaluate } from "../../tasks/evaluate.ts";
-import { filesOf } from "../../tasks/generation/questions.ts";
-import { isGeneration } from "../../tasks/generation/task.ts";
 import type { TaskResult } from "../../tasks/prepared.ts";
-import { listTasks, openTask } from "../../tasks/task.ts";
+import { filesOf, listTasks, openTask } from "../../tasks/task.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
@@ -59,7 +57,7 @@ function list({ data, json }: EvalCommandOptions): void {
   const tasks = listTasks().map((name) => {
     const task = openTask(name);
     const { about, like, metrics, data: file, source, note } = task;
-    const there = data !== undefined && dataFiles(name).every((each) => existsSync(join(data, each)));
+    const there = data !== undefined && filesOf(task).every((each) => existsSync(join(data, each)));
     return { name, about, like, metrics, file: file.replaceAll("{{part}}", "*"), source, note, there };
   });
   if (json) {
@@ -78,12 +76,6 @@ function list({ data, json }: EvalCommandOptions): void {
   }
 }
 
-/** The files that a task needs of the folder of data. */
-function dataFiles(name: string): readonly string[] {
-  const task = openTask(name);
-  return isGeneration(task) ? filesOf(task) : [task.data];
-}
-
 async function run(given: string | undefined, options: EvalCommandOptions): Promise<void> {
   if (given === undefined) throw usageError("no task: name some, such as piqa,hellaswag; --list says which there are");
   const { data, records, json } = options;
@@ -94,7 +86,7 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
     refuseOwnFiles(records, modelFiles(file), "the model");
     refuseOwnFiles(
       records,
-      tasks.flatMap((name) => dataFiles(name).map((each) => join(data, each))),
+      tasks.flatMap((name) => filesOf(openTask(name)).map((each) => join(data, each))),
       "a task's data",
     );
   }

@@ -3,7 +3,7 @@ import { logSumExp, type TokenLogprob, topLogprobs } from "../../sampling/logpro
 import type { AdapterChoice } from "../adapters.ts";
 import type { KvMemory } from "../kv-memory.ts";
 import { fork, truncate } from "../pages.ts";
-import { checkLength } from "../request.ts";
+import { checkLength, checkTokens } from "../request.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
 
@@ -85,7 +85,9 @@ export function createScoring(
   const { vocab, contextLength, memory, nextId, top, emit } = options;
   const { pool, prefixes } = memory;
   const texts = options.texts.map(({ tokens, from = 1 }, index): Text => {
-    checkLength(tokens, vocab, contextLength);
+    // Nothing follows a text's last token: it need not be read.
+    if (tokens.length === contextLength + 1) checkTokens(tokens, vocab);
+    else checkLength(tokens, vocab, contextLength);
     checkWhole("from", from, 1, tokens.length);
     return { index, tokens: Int32Array.from(tokens), from, values: new Float64Array(tokens.length - from), top: [] };
   });

@@ -1,5 +1,6 @@
 import type { Fields } from "../../bytes/json-fields.ts";
-import { findAll, pythonRegExp } from "../python/regexp.ts";
+import { readPattern } from "../entries.ts";
+import { findAll } from "../python/regexp.ts";
 import { strip } from "../python/text.ts";
 
 /** What is taken of an answer. */
@@ -35,7 +36,7 @@ const named: Readonly<Record<string, Filter>> = { "before-fence": beforeFence, "
 
 /** `filters`: of each name what it takes, a filter by its name or a pattern. Without any, all of an answer is taken. */
 export function readFilters(all: Fields): ReadonlyMap<string, Filter> {
-  const given = all.value("filters", "an object", (value) => value === undefined || isObject(value));
+  const given = all.value("filters", "an object", isObject, null);
   if (given === undefined) return new Map([["none", (answer: string) => answer]]);
   const fields = all.object("filters");
   const names = Object.keys(given as object);
@@ -45,14 +46,10 @@ export function readFilters(all: Fields): ReadonlyMap<string, Filter> {
       return [name, named[fields.choice(name, Object.keys(named))]!];
     }
     const one = fields.object(name);
-    const text = one.text("regex");
+    const pattern = readPattern(one, "regex");
     const select = one.integer("select", -1, 1000, 0);
     one.finish();
-    try {
-      return [name, regexFilter(pythonRegExp(text), select)];
-    } catch (error) {
-      return one.fail("regex", (error as Error).message);
-    }
+    return [name, regexFilter(pattern, select)];
   });
   return new Map(filters);
 }

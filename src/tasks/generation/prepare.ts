@@ -1,11 +1,11 @@
 import { GrokError } from "../../errors.ts";
 import { checkWhole } from "../../options.ts";
 import { type CodeRunner, createCodeRunner } from "../code/cage.ts";
+import { summarizeParts } from "../parts.ts";
 import type { PreparedTask } from "../prepared.ts";
-import type { Figure } from "../scores.ts";
 import type { Drawing } from "./answer.ts";
 import { readPrompts } from "./questions.ts";
-import { askAll, type GenerationRecord, summarizeAnswers } from "./run.ts";
+import { askAll, summarizeAnswers } from "./run.ts";
 import type { GenerationTask } from "./task.ts";
 
 export interface GenerationTaskOptions {
@@ -42,22 +42,13 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
         ...{ metrics, run, signal },
         onDone: (done, kept) => onDone(done, asked.size, kept),
       });
-      const figures = (some: readonly GenerationRecord[]): Readonly<Record<string, Figure>> =>
-        Object.fromEntries(metrics.map((metric) => [metric, summarizeAnswers(metric, some)]));
       return {
-        ...{ task: task.name, shots, questions: of.length, available: list.length, metrics: figures(of) },
+        ...{ task: task.name, shots, questions: of.length, available: list.length },
+        ...summarizeParts(task.parts, metrics, of, summarizeAnswers),
         guessing: undefined,
         truncated: of.filter(({ truncated }) => truncated).length,
         limited: of.flatMap(({ answers }) => answers).filter(({ limited }) => limited).length,
         samples: drawing?.samples ?? 1,
-        ...(task.parts && {
-          parts: Object.fromEntries(
-            task.parts.map((part) => {
-              const some = of.filter((record) => record.part === part);
-              return [part, { questions: some.length, metrics: figures(some) }];
-            }),
-          ),
-        }),
       };
     },
   };

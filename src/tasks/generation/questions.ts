@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { parseJson } from "../../bytes/json.ts";
 import { show } from "../../bytes/json-fields.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { counted, GrokError } from "../../errors.ts";
+import { fileOf, partsOf } from "../parts.ts";
 import { createPythonRandom } from "../python/random.ts";
-import { readRows } from "../questions.ts";
+import { readRows } from "../rows.ts";
 import type { Row } from "../template.ts";
-import type { Lines } from "./entries.ts";
 import type { Examples, GenerationTask } from "./task.ts";
 
 /** What a model is asked, and the row of data that it comes from. */
@@ -37,24 +36,13 @@ export function readPrompts(task: GenerationTask, folder: string, shots: number)
     hash.update(JSON.stringify(text));
     return text;
   };
-  const list = (task.parts ?? [undefined]).flatMap((part) => {
-    const path = inPart(task.data, part);
-    const rows = rowsOf(read(path), join(folder, path), task.list, task.lines);
+  const list = partsOf(task).flatMap((part) => {
+    const path = fileOf(task.data, part);
+    const rows = readRows(read(path), join(folder, path), task.format);
     const before = shots === 0 && !isText(task.examples) ? () => "" : readExamples(task, part, folder, read, shots);
     return rows.map((row, index): Prompted => ({ row, part, index, prompt: `${before()}${task.prompt(row)}` }));
   });
   return { list, key: hash.digest("hex") };
-}
-
-/** The files that a task needs of the folder of data, each once. */
-export function filesOf(task: GenerationTask): readonly string[] {
-  const from = task.examples?.from ?? { rows: [] };
-  const paths = [task.data, "data" in from ? [from.data] : [], "text" in from ? [from.text] : []].flat();
-  return [...new Set(paths.flatMap((path) => (task.parts ?? [undefined]).map((part) => inPart(path, part))))];
-}
-
-function inPart(path: string, part: string | undefined): string {
-  return part === undefined ? path : path.replaceAll("{{part}}", part);
 }
 
 /** A text brings words in front of its examples, which stand there without any. */
@@ -62,36 +50,9 @@ function isText(examples: Examples | undefined): boolean {
   return examples !== undefined && "text" in examples.from;
 }
 
-/** JSON lines, or the list that one JSON object has. */
-function rowsOf(text: string, path: string, list: string | undefined, lines: Lines | undefined): readonly Row[] {
-  const [first, last] = lines ?? [1, Number.MAX_SAFE_INTEGER];
-  const rows = list === undefined ? readRows(text, path) : readList(text, path, list);
-  const within = rows.filter(({ line }) => line >= first && line <= last);
-  if (within.length > 0) return within;
-  throw new GrokError("format", `${path}: expected questions in lines ${first} to ${last}`, { path, first, last });
-}
-
-function readList(text: string, path: string, list: string): readonly Row[] {
-  let value: unknown;
-  try {
-    value = parseJson(text);
-  } catch (error) {
-    throw new GrokError("format", `${path}: expected JSON: ${(error as Error).message}`, { path }, error);
-  }
-  const rows = isObject(value) && Object.hasOwn(value, list) ? value[list] : undefined;
-  if (!Array.isArray(rows) || rows.length === 0 || !rows.every(isObject)) {
-    throw new GrokError("format", `${path}: ${list}: expected a list of objects, found ${show(rows)}`, { path });
-  }
-  return rows.map((fields, index) => ({ path, line: index + 1, fields }));
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** What stands in front of each question, one after the other. */
 function readExamples(
-  { examples, prompt, name }: GenerationTask,
+  { examples, format, prompt, name }: GenerationTask,
   part: string | undefined,
   folder: string,
   read: (path: string) => string,
@@ -113,12 +74,12 @@ function readExamples(
       "",
     );
   if ("text" in from) {
-    const path = inPart(from.text, part);
+    const path = fileOf(from.text, part);
     const { head, rows } = readBlocks(read(path), join(folder, path), from);
     return first(rows, head);
   }
-  const path = inPart(from.data, part);
-  const rows = rowsOf(read(path), join(folder, path), undefined, from.lines);
+  const path = fileOf(from.data, part);
+  const rows = readRows(read(path), join(folder, path), { ...format, lines: from.lines });
   if (from.seed === undefined) return first(rows, "");
   enough(rows);
   const random = createPythonRandom(from.seed);

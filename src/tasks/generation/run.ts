@@ -10,7 +10,6 @@ import type { GenerationTask } from "./task.ts";
 
 /** What is kept of a question that is answered in words. */
 export interface GenerationRecord extends BaseRecord {
-  readonly part?: string;
   readonly answers: readonly Completion[];
   /** By filter, what it took of each answer. */
   readonly taken: Readonly<Record<string, readonly string[]>>;

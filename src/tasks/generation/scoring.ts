@@ -1,10 +1,9 @@
 import type { Fields } from "../../bytes/json-fields.ts";
 import type { Outcome, Program } from "../code/cage.ts";
 import type { Language } from "../code/drivers.ts";
+import { readPattern, readTexts } from "../entries.ts";
 import { followInstructions, readInstructions } from "../instructions/follow.ts";
-import { pythonRegExp } from "../python/regexp.ts";
 import { type Row, readTemplate } from "../template.ts";
-import { readTexts } from "./entries.ts";
 
 /** A question's part of each metric: a number from 0 to 1, or one for each of several things that were asked for. */
 export type AnswerScores = Readonly<Record<string, number | readonly number[]>>;
@@ -53,13 +52,7 @@ export function readScoring(all: Fields): Scoring {
  */
 function exactMatch(fields: Fields): Scoring {
   const answer = readTemplate(fields, "answer");
-  const ignored = (readTexts(fields, "ignore") ?? []).map((source) => {
-    try {
-      return pythonRegExp(source);
-    } catch (error) {
-      return fields.fail("ignore", `${source}: ${(error as Error).message}`);
-    }
-  });
+  const ignored = (readTexts(fields, "ignore") ?? []).map((source) => readPattern(fields, "ignore", source));
   const ignoreCase = fields.choice("case", ["counts", "ignored"], "counts") === "ignored";
   const plain = (text: string) => {
     const rest = ignored.reduce((left, pattern) => left.replace(pattern, ""), text);

@@ -1,27 +1,12 @@
 import type { Fields } from "../../bytes/json-fields.ts";
+import { type BaseTask, readBaseTask } from "../base-task.ts";
+import { isText, type Lines, readLines, readTexts } from "../entries.ts";
 import { readTemplate, type Template } from "../template.ts";
-import { type Lines, readLines, readTexts } from "./entries.ts";
 import { type Filter, readFilters } from "./filters.ts";
 import { readScoring, type Scoring } from "./scoring.ts";
 
 /** A task whose questions are answered in the model's own words: what it is asked, how it answers, and what is made of the answer. */
-export interface GenerationTask {
-  readonly name: string;
-  /** In a few words, what is measured. */
-  readonly about: string;
-  /** Whose prompts these are. */
-  readonly like: string | undefined;
-  /** File of the questions in the folder of data; `{{part}}` is each of the parts in turn. */
-  readonly data: string;
-  readonly source: string;
-  /** What to know of the data. */
-  readonly note: string | undefined;
-  /** Names of the parts that the task consists of. */
-  readonly parts: readonly string[] | undefined;
-  /** The field with the list of questions where a file is one JSON object, and not JSON lines. */
-  readonly list: string | undefined;
-  /** First and last line of the questions. Default: all. */
-  readonly lines: Lines | undefined;
+export interface GenerationTask extends BaseTask {
   readonly prompt: Template;
   /** Answered questions in front of each, where nobody says how many, and where they come from. */
   readonly shots: number;
@@ -31,8 +16,6 @@ export interface GenerationTask {
   readonly filters: ReadonlyMap<string, Filter>;
   readonly scoring: Scoring;
   readonly metrics: readonly string[];
-  /** The task's file as it was read: all that its questions follow from beside the data. */
-  readonly text: string;
 }
 
 /** Where answered questions come from, and how an answer stands behind its question. */
@@ -67,15 +50,7 @@ export function readGenerationTask(fields: Fields, text: string): GenerationTask
   const scoring = readScoring(fields);
   const filters = readFilters(fields);
   const task: GenerationTask = {
-    name: fields.text("name"),
-    about: fields.text("about"),
-    like: fields.text("like", null),
-    data: fields.text("data"),
-    source: fields.text("source"),
-    note: fields.text("note", null),
-    parts: readTexts(fields, "parts"),
-    list: fields.text("list", null),
-    lines: readLines(fields),
+    ...readBaseTask(fields, text),
     prompt: readTemplate(fields, "prompt"),
     shots: fields.integer("shots", 0, 1000, 0),
     examples: readExamples(fields),
@@ -83,7 +58,6 @@ export function readGenerationTask(fields: Fields, text: string): GenerationTask
     filters,
     scoring,
     metrics: scoring.metrics([...filters.keys()], 1),
-    text,
   };
   if (task.shots > 0 && task.examples === undefined) fields.fail("shots", "there are no examples");
   fields.finish();
@@ -97,14 +71,12 @@ function readExamples(all: Fields): Examples | undefined {
     fields.finish();
     return undefined;
   }
-  const rows = fields.value("rows", "a list of objects", (value) => value === undefined || isRows(value));
+  const rows = fields.value("rows", "a list of objects", isRows, null);
   const data = fields.text("data", null);
   const text = fields.text("text", null);
   const examples: Examples = {
     answer: readTemplate(fields, "answer"),
-    delimiter: String(
-      fields.value("delimiter", "a text", (value) => value === undefined || typeof value === "string") ?? " ",
-    ),
+    delimiter: fields.value("delimiter", "a text", isText, " ") as string,
     from:
       rows !== undefined
         ? { rows: rows as readonly Readonly<Record<string, unknown>>[] }

@@ -1,7 +1,7 @@
 import { createFields } from "../../bytes/json-fields.ts";
 import { nearestName } from "../../options.ts";
 import { strip } from "../python/text.ts";
-import { failRow, type Row, readField } from "../template.ts";
+import { failRow, type Row } from "../template.ts";
 import { type Check, checks } from "./checks.ts";
 
 /** Of each instruction, whether an answer follows it: as it is (`strict`), and after what models like to add is left out (`loose`). */
@@ -12,21 +12,17 @@ export interface Followed {
 
 /** The checks of a question's instructions: its `instruction_id_list` and `kwargs`. @throws GrokError `format` naming the file and the line. */
 export function readInstructions(row: Row): readonly Check[] {
-  const names = readField(row, "instruction_id_list");
-  const details = readField(row, "kwargs");
-  if (!Array.isArray(names) || names.length === 0) return failRow(row, "instruction_id_list", "a list of names");
+  const { instruction_id_list: names, kwargs: details } = row.fields;
+  if (!Array.isArray(names) || names.length === 0) return failRow(row, "instruction_id_list: expected a list of names");
   if (!Array.isArray(details) || details.length !== names.length) {
-    return failRow(row, "kwargs", `a list of ${names.length} objects, one for each instruction`);
+    return failRow(row, `kwargs: expected a list of ${names.length} objects, one for each instruction`);
   }
   return names.map((name: unknown, i) => {
     const read = typeof name === "string" && Object.hasOwn(checks, name) ? checks[name] : undefined;
     if (read === undefined) {
       const known = Object.keys(checks);
-      return failRow(
-        row,
-        "instruction_id_list",
-        `one of IFEval's instructions, such as ${nearestName(`${name}`, known)}`,
-      );
+      const message = `expected one of IFEval's instructions, such as ${nearestName(`${name}`, known)}`;
+      return failRow(row, `instruction_id_list: ${message}`);
     }
     const fields = createFields(given(details[i]), `${row.path}: line ${row.line}`, `kwargs[${i}]`, "format");
     const check = read(fields);

@@ -1,0 +1,149 @@
+import { parseJson } from "../bytes/json.ts";
+import { type Fields, show } from "../bytes/json-fields.ts";
+import { GrokError } from "../errors.ts";
+import { type Lines, readLines, readPattern, readTexts } from "./entries.ts";
+import type { Row } from "./template.ts";
+
+/** What a file of data does not say itself. */
+export interface RowFormat {
+  /** Names of the columns of a .csv or .tsv file whose first line has none. */
+  readonly columns?: readonly string[] | undefined;
+  /** Of a text without rows: the lines that begin a document. Each is a row with the one field `document`. */
+  readonly documents?: RegExp | undefined;
+  /** The field with the list of rows where a file is one JSON object. */
+  readonly list?: string | undefined;
+  /** The lines that count; in a list, its items. Default: all. */
+  readonly lines?: Lines | undefined;
+}
+
+/** The entries of a task's file that say how its data are read. @throws GrokError `argument` */
+export function readRowFormat(fields: Fields): RowFormat {
+  const documents = fields.text("documents", null);
+  return {
+    columns: readTexts(fields, "columns"),
+    documents: documents === undefined ? undefined : readPattern(fields, "documents", documents),
+    list: fields.text("list", null),
+    lines: readLines(fields),
+  };
+}
+
+/**
+ * Rows of a file by its format or its name: a list in JSON, a text of documents, CSV (RFC 4180), TSV without quotes, or JSON lines.
+ * Letters of column names that no template could name (spaces, say) are `_`.
+ * @throws GrokError `format` naming the file and the line
+ */
+export function readRows(text: string, path: string, format: RowFormat = {}): readonly Row[] {
+  const rows = readAll(text, path, format);
+  if (rows.length === 0) throw new GrokError("format", `${path}: empty, expected a question a line`, { path });
+  if (format.lines === undefined) return rows;
+  const [first, last] = format.lines;
+  const within = rows.filter(({ line }) => line >= first && line <= last);
+  if (within.length > 0) return within;
+  throw new GrokError("format", `${path}: expected questions in lines ${first} to ${last}`, { path, first, last });
+}
+
+function readAll(text: string, path: string, { columns, documents, list }: RowFormat): readonly Row[] {
+  if (list !== undefined) return readList(text, path, list);
+  if (documents !== undefined) return readDocuments(text, path, documents);
+  if (path.endsWith(".csv")) return nameColumns(readCsv(text, path), path, columns);
+  if (path.endsWith(".tsv")) return nameColumns(readTsv(text), path, columns);
+  return readJsonLines(text, path);
+}
+
+function readList(text: string, path: string, list: string): readonly Row[] {
+  let value: unknown;
+  try {
+    value = parseJson(text);
+  } catch (error) {
+    throw new GrokError("format", `${path}: expected JSON: ${(error as Error).message}`, { path }, error);
+  }
+  const rows = isObject(value) && Object.hasOwn(value, list) ? value[list] : undefined;
+  if (!Array.isArray(rows) || !rows.every(isObject)) {
+    throw new GrokError("format", `${path}: ${list}: expected a list of objects, found ${show(rows)}`, { path });
+  }
+  return rows.map((fields, index) => ({ path, line: index + 1, fields }));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function readJsonLines(text: string, path: string): readonly Row[] {
+  return text.split("\n").flatMap((content, index) => {
+    const line = index + 1;
+    return content.trim() === "" ? [] : [{ path, line, fields: readObject(content, path, line) }];
+  });
+}
+
+/** @throws GrokError `format` where a line is no JSON object. */
+export function readObject(content: string, path: string, line: number): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = parseJson(content);
+  } catch (error) {
+    const message = `${path}: line ${line}: expected a JSON object: ${(error as Error).message}`;
+    throw new GrokError("format", message, { path, line }, error);
+  }
+  if (isObject(value)) return value;
+  throw new GrokError("format", `${path}: line ${line}: expected a JSON object, found ${show(value)}`, { path, line });
+}
+
+interface Cells {
+  readonly line: number;
+  readonly cells: readonly string[];
+}
+
+function nameColumns(records: readonly Cells[], path: string, columns: readonly string[] | undefined): readonly Row[] {
+  const names = columns ?? records[0]?.cells.map((name) => name.trim().replace(/\W/g, "_")) ?? [];
+  return (columns === undefined ? records.slice(1) : records).map(({ line, cells }): Row => {
+    if (cells.length !== names.length) {
+      const message = `${path}: line ${line}: expected ${names.length} columns (${names.join(", ")}), found ${cells.length}`;
+      throw new GrokError("format", message, { path, line });
+    }
+    return { path, line, fields: Object.fromEntries(names.map((name, at) => [name, cells[at]])) };
+  });
+}
+
+function readTsv(text: string): readonly Cells[] {
+  return text
+    .split(/\r?\n/)
+    .flatMap((content, index) => (content === "" ? [] : [{ line: index + 1, cells: content.split("\t") }]));
+}
+
+/** A cell, quoted or plain, and what ends it. */
+const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
+
+function readCsv(text: string, path: string): readonly Cells[] {
+  const records: Cells[] = [];
+  let cells: string[] = [];
+  let [line, began] = [1, 1];
+  cell.lastIndex = 0;
+  while (cell.lastIndex < text.length || cells.length > 0) {
+    const match = cell.exec(text);
+    if (match === null) {
+      throw new GrokError("format", `${path}: line ${line}: expected a cell, quoted where it has quotes`, {
+        path,
+        line,
+      });
+    }
+    const [whole, quoted, plain, end] = match;
+    cells.push(quoted === undefined ? plain! : quoted.replaceAll('""', '"'));
+    line += whole.split("\n").length - 1;
+    if (end === ",") continue;
+    if (cells.length > 1 || cells[0] !== "") records.push({ line: began, cells });
+    cells = [];
+    began = line;
+  }
+  return records;
+}
+
+function readDocuments(text: string, path: string, begins: RegExp): readonly Row[] {
+  const lines = text.split("\n");
+  const starts = lines.flatMap((line, index) => (line.search(begins) >= 0 ? [index] : []));
+  return [0, ...starts]
+    .map((start, at): Row => {
+      const document = lines.slice(start, starts[at] ?? lines.length).join("\n");
+      return { path, line: start + 1, fields: { document } };
+    })
+    .filter(({ fields }) => String(fields.document).trim() !== "");
+}
