@@ -130,7 +130,7 @@ describe("scoring many texts", () => {
     await refused([{ tokens: [1, 2], from: 3 }], "argument");
     await refused([{ tokens: [1, 2], from: 0 }], "argument");
     await refused([{ tokens: [1, 11] }], "argument");
-    await refused([{ tokens: Array.from({ length: 65 }, () => 1) }], "capacity");
+    await refused([{ tokens: Array.from({ length: 66 }, () => 1) }], "capacity");
     await refused([{ tokens: [1, 2] }], "argument", { passTokens: 0 });
     expectAllFree(core);
   });
