@@ -125,6 +125,12 @@ describe("a server with rules", () => {
     expect(await answers("/v1/responses", { input: "a", max_output_tokens: 30 })).toMatchObject({
       ...{ status: "incomplete", incomplete_details: { reason: "content_filter" }, output: [] },
     });
+    const completion = { prompt: "a", max_tokens: 30 };
+    expect(await answers("/v1/completions", completion)).toMatchObject({
+      choices: [{ text: "", finish_reason: "content_filter" }],
+    });
+    const pieces = await eventsOf(await all.post("/v1/completions", { ...completion, stream: true }));
+    expect(pieces).toMatchObject([{ choices: [{ text: "", finish_reason: "content_filter" }] }, "[DONE]"]);
     const ollama = await all.post("/api/chat", { model: "llama", messages: asked.messages, stream: false });
     expect([ollama.status, await ollama.json()]).toEqual([400, { error: expect.stringMatching(/rule all/) }]);
     await using open = startTestServer(files, { moderators: [rulesOf({ id: "other", text: "nothing of this kind" })] });

@@ -2,10 +2,12 @@ import { z } from "zod";
 import type { OnScored } from "../../engine/consumers/score.ts";
 import type { TokenLogprob } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
+import type { GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
+import { refusedBy } from "../moderation/moderator.ts";
 import { finishReasonOf, generationFields, optionsOf, seconds, tokenText, usageOf } from "./fields.ts";
 
 const tokenIds = z.array(z.int().min(0)).min(1);
@@ -36,11 +38,12 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
       const echoes = request.echo ? await echo(prompts, request, served) : [];
       await using started = startAll(prompts, request, served);
       const results = (await Promise.all(started.all.map((answers) => answers.results()))).flat();
-      const choices = results.map(({ text, finishReason, logprobs }, index) => {
+      const choices = results.map((result, index) => {
+        const { text, logprobs } = result;
         const before = echoes[Math.floor(index / n)];
         const after = logprobs && listLogprobs(tokenizer, logprobs, before?.text.length ?? 0);
         return {
-          ...{ index, text: (before?.text ?? "") + text, finish_reason: finishReasonOf(finishReason) },
+          ...{ index, text: (before?.text ?? "") + text, finish_reason: finishOf(result) },
           logprobs: before?.logprobs && after ? joinLists(before.logprobs, after) : (after ?? null),
         };
       });
@@ -61,7 +64,7 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
         const choice = (text: string, rest: object) =>
           event([{ index, text, logprobs: null, finish_reason: null, ...rest }]);
         if (piece.result) {
-          yield choice("", { finish_reason: finishReasonOf(piece.result.finishReason) });
+          yield choice("", { finish_reason: finishOf(piece.result) });
         } else {
           const offset = offsets.get(index) ?? 0;
           const { text, logprobs } = piece.chunk;
@@ -75,6 +78,9 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
     },
   };
 }
+
+const finishOf = (result: GenerateResult) =>
+  refusedBy(result) === undefined ? finishReasonOf(result.finishReason) : "content_filter";
 
 type Prompt = string | readonly number[];
 

@@ -1,0 +1,87 @@
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { LanguageModel } from "../../generate/types.ts";
+import { startTestServer, type TestServer } from "../app.case.ts";
+
+const vectors = resolve(import.meta.dirname, "../../../test/vectors/models");
+const files = { llama: join(vectors, "llama.gguf"), mixtral: join(vectors, "mixtral.gguf") };
+
+let server: TestServer;
+let model: LanguageModel;
+beforeAll(async () => {
+  server = startTestServer(files);
+  model = await server.model();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const drawn = { temperature: 1, seed: 3, max_tokens: 6 };
+/** The same, as the library has it: OpenAI's defaults cut nothing off. */
+const libraryDrawn = { temperature: 1, topP: 1, topK: 0, minP: 0, penaltyWindow: -1, seed: 3, maxTokens: 6 };
+
+// biome-ignore lint/suspicious/noExplicitAny: what a client reads has no type
+type Any = any;
+
+const json = async (response: Response): Promise<Any> => ({
+  status: response.status,
+  ...((await response.json()) as object),
+});
+
+describe("completions", () => {
+  it("answer texts and tokens, each in its place", async () => {
+    const prompts = ["One day", "Once"];
+    const results = [];
+    for (const prompt of prompts) results.push(await model.generate(prompt, { ...libraryDrawn, logprobs: 1 }).result);
+    const byText = await json(await server.post("/v1/completions", { prompt: prompts, ...drawn, logprobs: 1 }));
+    expect(byText.choices.map(({ text }: { text: string }) => text)).toEqual(results.map(({ text }) => text));
+    expect(byText.usage.prompt_tokens).toBe(results.reduce((sum, { usage }) => sum + usage.promptTokens, 0));
+    const { tokens, token_logprobs: values, text_offset: offsets } = byText.choices[0].logprobs;
+    expect(values).toEqual(results[0]!.logprobs!.map(({ logprob }) => logprob));
+    expect(offsets[1]).toBe(tokens[0].length);
+    const ids = prompts.map((prompt) => [...model.encode(prompt)]);
+    const byTokens = await json(await server.post("/v1/completions", { prompt: ids, ...drawn }));
+    expect(byTokens.choices.map(({ text }: { text: string }) => text)).toEqual(results.map(({ text }) => text));
+  });
+
+  it("give prompts back with what the model thought of them, as whole logits say", async () => {
+    const prompts = ["One day, ¿qué?", "One day, ¿qué? Nobody knew 🙂."];
+    const request = { prompt: prompts, echo: true, logprobs: 2, max_tokens: 1, temperature: 0 };
+    const { choices } = await json(await server.post("/v1/completions", request));
+    for (const [i, prompt] of prompts.entries()) {
+      const ids = [...model.encode(prompt)];
+      const logits = (await model.logits(ids)).logits.values;
+      const { tokens, token_logprobs: values, top_logprobs: top, text_offset: offsets } = choices[i].logprobs;
+      const text = model.tokenizer.decode(ids);
+      expect(choices[i].text.startsWith(text)).toBe(true);
+      expect(values).toHaveLength(ids.length + 1);
+      expect([values[0], top[0], offsets[0]]).toEqual([null, null, 0]);
+      // What begins at an offset is what the tokens before it spell.
+      for (const [at, offset] of offsets.slice(0, ids.length).entries()) {
+        const before = model.tokenizer.decode(ids.slice(ids[0] === model.tokenizer.bos ? 1 : 0, at));
+        if (!before.includes("\ufffd")) expect(text.slice(0, offset)).toBe(before);
+      }
+      const width = model.info.vocab;
+      for (const [at, id] of ids.entries()) {
+        if (at === 0) continue;
+        const row = [...logits.subarray((at - 1) * width, at * width)];
+        const most = Math.max(...row);
+        const normalizer = most + Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0));
+        expect(values[at]).toBeCloseTo(row[id]! - normalizer, 5);
+        expect(Math.max(...(Object.values(top[at]) as number[]))).toBeCloseTo(most - normalizer, 5);
+        // A name stands for the same token in both lists: who asks whether the likeliest was taken compares them.
+        if (row[id] === most) expect(top[at][tokens[at]]).toBeCloseTo(values[at], 9);
+      }
+    }
+    const alone = await json(await server.post("/v1/completions", { ...request, max_tokens: 0, logprobs: null }));
+    expect(alone.choices.map(({ text }: { text: string }) => text)).toEqual(
+      prompts.map((prompt) => model.tokenizer.decode([...model.encode(prompt)])),
+    );
+    expect(alone.choices[0].logprobs).toBe(null);
+  });
+
+  it("are 16 tokens long where nobody says more", async () => {
+    const { usage } = await json(
+      await server.post("/v1/completions", { prompt: "One day", seed: 1, ignore_eos: true }),
+    );
+    expect(usage.completion_tokens).toBe(16);
+  });
+});
