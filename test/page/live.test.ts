@@ -79,7 +79,7 @@ describe.skipIf(whyNot)(`the live view${whyNot ? ` (skipped: ${whyNot})` : ""}`,
     await page.evaluate(`(() => {
       globalThis.seen = new Set();
       const look = () => {
-        if (document.querySelector(".coming .prose")) seen.add(${lit}().join());
+        if (document.querySelector(".map") && document.querySelector(".coming .prose")) seen.add(${lit}().join());
         requestAnimationFrame(look);
       };
       look();
