@@ -312,6 +312,9 @@ describe("scoring, logits and bench", () => {
       code: "capacity",
       details: { prefill: 60, decode: 7, contextLength: 64 },
     });
+    const warm = await core.bench(nextId(), { prefill: 3, decode: 1, repeats: 2, warmup: 1 });
+    expect(warm.decodeSeconds).toHaveLength(2);
+    expect(fake.batches.length).toBeGreaterThan(4 * 8 + 8);
     const usual = await core.bench(nextId(), {});
     expect([usual.prefillTokens, usual.decodeTokens]).toEqual([32, 32]);
     const long = await core.bench(nextId(), { prefill: 60 });

@@ -195,4 +195,7 @@ const scoreKinds: OptionKinds<ScoreOptions> = {
   signal: "signal",
 };
 const logprobsKinds: OptionKinds<LogprobsOptions> = { from: "any", signal: "signal" };
-const benchKinds: OptionKinds<BenchOptions> = { prefill: "any", decode: "any", repeats: "any", signal: "signal" };
+const benchKinds: OptionKinds<BenchOptions> = {
+  ...{ prefill: "any", decode: "any", repeats: "any", warmup: "any" },
+  signal: "signal",
+};

@@ -29,7 +29,12 @@ export function addBench(program: Command): void {
       integer(1, 2 ** 24),
     )
     .option("-n, --generate <n>", "tokens to decode after them, one by one", integer(1, 2 ** 24), 32)
-    .option("-r, --repeat <n>", "runs, after one to warm up; medians are reported", integer(1, 1000), 5)
+    .option(
+      "-r, --repeat <n>",
+      "runs, after a second of them to warm up, at least one; medians are reported",
+      integer(1, 1000),
+      5,
+    )
     .option("--json", "print one JSON document");
   addSettings(command, engineSettings);
   addTrace(command);
@@ -59,11 +64,13 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     throw refuse(prefill, contextLength);
   }
   const progress = createProgress(process.stderr, process.env);
-  progress.show(`measuring ${options.repeat + 1} runs ...`);
+  progress.show(`measuring ${counted(options.repeat, "run")} ...`);
   const result = await measureSpeed(model, {
     prefill,
     decode: options.generate,
     repeats: options.repeat,
+    // A trace is of one run and those that are reported.
+    warmup: options.trace === undefined ? 1 : 0,
     signal: interrupt.signal,
   }).finally(() => progress.clear());
   if (options.json) {

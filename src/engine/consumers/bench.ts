@@ -9,8 +9,10 @@ export interface BenchOptions {
   readonly prefill?: number;
   /** Tokens to decode one by one after that, teacher-forced over varied tokens. Default 32, or what fits the context. */
   readonly decode?: number;
-  /** Runs; the first of `repeats + 1` is a warm-up that is not reported. Default 1. */
+  /** Runs that are reported, after one or more to warm up. Default 1. */
   readonly repeats?: number;
+  /** Whole seconds for which runs warm up, at least one run: what a small model's passes take falls until their code is compiled. Default 0. */
+  readonly warmup?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -37,11 +39,12 @@ export function createBench(
   settle: Settle<BenchResult>,
 ): { readonly consumer: Consumer; readonly sequence: Sequence } | undefined {
   const { vocab, contextLength, pool } = limits;
-  const { decode = Math.min(32, contextLength - (options.prefill ?? 1)), repeats = 1 } = options;
+  const { decode = Math.min(32, contextLength - (options.prefill ?? 1)), repeats = 1, warmup = 0 } = options;
   const { prefill = Math.min(512, contextLength - decode) } = options;
   checkWhole("prefill", prefill, 0, contextLength);
   checkWhole("decode", decode, 0, contextLength);
   checkWhole("repeats", repeats, 1, 10_000);
+  checkWhole("warmup", warmup, 0, 3600);
   if (prefill + decode > contextLength) {
     const message = `prefill ${prefill} and decode ${decode} do not fit into a context of ${counted(contextLength, "token")}`;
     throw new GrokError("capacity", message, { prefill, decode, contextLength });
@@ -70,8 +73,9 @@ export function createBench(
 
   const first = Math.max(1, prefill);
   const tokens = all.slice(0, first);
-  let round = 0;
-  let began = performance.now();
+  let warm = false;
+  const started = performance.now();
+  let began = started;
   let between = began;
   const consumer: Consumer = {
     kind: "bench",
@@ -82,11 +86,12 @@ export function createBench(
         tokens.push(all[position + 1]!);
         return undefined;
       }
-      if (round > 0) {
+      if (warm) {
         prefillSeconds.push((between - began) / 1000);
         decodeSeconds.push((now - between) / 1000);
+        if (decodeSeconds.length === repeats) return "done";
       }
-      if (++round > repeats) return "done";
+      warm ||= now - started >= 1000 * warmup;
       truncate(pool, sequence.timeline, 0);
       tokens.length = first;
       sequence.wanted = first - 1;
