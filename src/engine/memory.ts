@@ -3,6 +3,7 @@ import { GrokError } from "../errors.ts";
 import type { Streaming } from "../kernels/native/slot-store.ts";
 import { availableMemory, memoryGroups, memoryLimit, watchAvailableMemory } from "../machine/limits.ts";
 import { type MemoryPlan, planMemory } from "../memory/budget.ts";
+import { createExpertCache } from "../memory/expert-cache.ts";
 import { governedLimit } from "../memory/governor.ts";
 import type { TraceHead } from "../memory/trace.ts";
 import { describeModel } from "../model/describe.ts";
@@ -15,7 +16,7 @@ import { type EngineOptions, settleEngineOptions } from "./options.ts";
 const expertPart = /^blk\.(\d+)\.ffn_(gate|up|down)(_exps|\.\d+)\.weight$/;
 
 /** The layer whose experts a tensor holds, by its name. */
-export function expertLayer({ name }: Tensor): number | undefined {
+function expertLayer({ name }: Tensor): number | undefined {
   const layer = expertPart.exec(name)?.[1];
   return layer === undefined ? undefined : Number(layer);
 }
@@ -86,6 +87,25 @@ export function planModelMemory(
   }
 }
 
+/**
+ * What is decided on memory, before anything is bound: what a backend needs to have experts as they are needed, absent where all fits.
+ * @throws GrokError as {@link planModelMemory}.
+ */
+export function streamingOf(
+  file: ModelFile,
+  options: EngineOptions,
+  draft?: ModelFile,
+): { readonly streaming?: Streaming; readonly batchTokens: number } {
+  const plan = planModelMemory(file, options, draft);
+  const { streamed, experts: bytes, batchTokens } = plan;
+  if (!streamed) return { batchTokens };
+  const { layers, experts } = describeModel(file).config!;
+  const cache = createExpertCache({ bytes, layers, experts });
+  // All of a model that drafts is kept.
+  const layerOf = (tensor: Tensor) => (tensor.source === draft?.path ? undefined : expertLayer(tensor));
+  return { streaming: { cache, layerOf, ...yieldMemory(plan) }, batchTokens };
+}
+
 /** What a model that drafts takes, its keys and values with it. */
 function draftBytes(file: ModelFile, contextLength: number): { weights: number; cache: number } {
   const { kept, layers: byLayer } = weightBytes(file);
@@ -106,7 +126,7 @@ const reserveFor = (limit: number) => Math.min(2 ** 30, Math.max(2 ** 26, 0.025 
  * How a streamed model yields to others. Within milliseconds a thread of the addon's drops experts that nobody computes with; what experts may
  * take from then on is settled when a layer next asks for some.
  */
-export function yieldMemory({ experts: most, least }: MemoryPlan): Pick<Streaming, "limit" | "guard"> {
+function yieldMemory({ experts: most, least }: MemoryPlan): Pick<Streaming, "limit" | "guard"> {
   const available = watchAvailableMemory();
   const reserve = reserveFor(memoryLimit());
   return { limit: govern({ most, least, reserve, available }), guard: { groups: memoryGroups(), reserve } };

@@ -1,6 +1,10 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { loadAddon } from "../addon.ts";
+import { quantizeModel } from "../convert/quantize.ts";
+import type { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { createReference } from "../kernels/reference/reference.ts";
 import { runTokens } from "../model/run.case.ts";
@@ -11,6 +15,7 @@ import { openChunkReader } from "./reader.ts";
 
 const vectors = join(import.meta.dirname, "../../test/vectors");
 const model = (name: string) => join(vectors, "models", `${name}.gguf`);
+const folder = mkdtempSync(join(tmpdir(), "grok1-compare-"));
 const text = "The quick brown fox jumps over the lazy dog, and nobody knows why it would. ".repeat(4);
 
 describe("comparing", () => {
@@ -47,6 +52,20 @@ describe("comparing", () => {
     expect(divergence.mean).toBeCloseTo(expected.divergence.mean, 9);
     expect(probability.mean).toBeCloseTo(expected.probability.mean, 9);
   });
+
+  it.skipIf(loadAddon().addon === undefined)(
+    "is the same where experts of both models are read as they are needed",
+    async () => {
+      const [a, b] = [join(import.meta.dirname, "../../models/grok1-stories-q8_0.gguf"), join(folder, "b.gguf")];
+      await quantizeModel({ source: a, out: b, type: "Q4_0", requantize: true });
+      const options = { context: 16, chunks: 2, backend: "native", threads: 2 } as const;
+      const all = await compareModels(a, b, text, options);
+      const refused: unknown = await compareModels(a, b, text, { ...options, memory: 2 }).catch((error) => error);
+      const { needed } = (refused as GrokError).details as { readonly needed: number };
+      expect(await compareModels(a, b, text, { ...options, memory: 2 * needed })).toEqual(all);
+      expect(all.divergence.mean).toBeGreaterThan(0);
+    },
+  );
 
   it("reads both models' chunks, sees their layers and their routers", async () => {
     const a = model("grok-1");

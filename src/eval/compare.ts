@@ -1,20 +1,24 @@
-import { openBackend } from "../engine/backend.ts";
 import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
+import { shareBudget } from "../memory/budget.ts";
 import { observe } from "../model/observe.ts";
 import { checkNames } from "../options.ts";
 import { cutChunks, defaultChunkTokens, firstScored } from "./chunks.ts";
-import { type ChunkReader, openChunkReader } from "./reader.ts";
+import {
+  type ChunkReader,
+  neededBytes,
+  openChunkReader,
+  openReaderBackend,
+  type ReaderBackendOptions,
+} from "./reader.ts";
 
-export interface CompareOptions {
+export interface CompareOptions extends ReaderBackendOptions {
   /** Tokens a chunk. Default 512. */
   readonly context?: number | undefined;
   /** Most chunks to read. Default: all that the text fills. */
   readonly chunks?: number | undefined;
   /** Chunks at the text's beginning that are left out. */
   readonly skip?: number | undefined;
-  readonly backend?: "auto" | "native" | "reference" | undefined;
-  readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told after each chunk. */
   readonly onChunk?: ((soFar: { done: number; chunks: number; divergence: number }) => void) | undefined;
@@ -65,20 +69,20 @@ export async function compareModels(
   options: CompareOptions = {},
 ): Promise<Comparison> {
   checkNames("compareModels", options, optionNames);
-  const { context = defaultChunkTokens, chunks: most, skip = 0, backend, threads, signal, onChunk } = options;
-  const { ops } = await openBackend({
-    ...(backend !== undefined && { backend }),
-    ...(threads !== undefined && { threads }),
-  });
-  const opened: ChunkReader[] = [];
+  const { context = defaultChunkTokens, chunks: most, skip = 0, backend, threads, memory, signal, onChunk } = options;
+  const shares = memory === undefined ? [] : shareBudget([a, b].map(neededBytes), memory);
+  const opened: { close(): void }[] = [];
+  const openSide = async (path: string, share: number | undefined) => {
+    const { ops, ready } = await openReaderBackend(path, context, { backend, threads, memory: share });
+    opened.unshift(ops);
+    const seen = createSight(ops);
+    const reader = openChunkReader(seen.ops, path, context, ready);
+    opened.unshift(reader);
+    return { reader, seen };
+  };
   try {
-    const sides = [a, b].map((path) => {
-      const seen = createSight(ops);
-      const reader = openChunkReader(seen.ops, path, context);
-      opened.push(reader);
-      return { reader, seen };
-    });
-    const [one, other] = [sides[0]!, sides[1]!];
+    const [one, other] = [await openSide(a, shares[0]), await openSide(b, shares[1])];
+    const sides = [one, other];
     const [all, others] = [one.reader.encode(text), other.reader.encode(text)];
     checkSame(one.reader, other.reader, all, others);
     const tokens = all.subarray(skip * context);
@@ -102,13 +106,21 @@ export async function compareModels(
     }
     return { ...tally.result(), chunks: chunks.length, context };
   } finally {
-    for (const reader of opened) reader.close();
-    ops.close();
+    for (const each of opened) each.close();
   }
 }
 
 const optionNames = Object.keys({
-  ...{ context: true, chunks: true, skip: true, backend: true, threads: true, signal: true, onChunk: true },
+  ...{
+    context: true,
+    chunks: true,
+    skip: true,
+    backend: true,
+    threads: true,
+    memory: true,
+    signal: true,
+    onChunk: true,
+  },
 } satisfies Record<keyof CompareOptions, true>);
 
 function checkSame(a: ChunkReader, b: ChunkReader, tokens: Int32Array, others: Int32Array): void {

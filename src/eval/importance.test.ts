@@ -2,7 +2,9 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { loadAddon } from "../addon.ts";
 import { meanSquares, readImportance, writeImportance } from "../convert/importance.ts";
+import type { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { createReference } from "../kernels/reference/reference.ts";
 import { runTokens } from "../model/run.case.ts";
@@ -10,9 +12,11 @@ import { decodeRow } from "../tensor/decode.ts";
 import { elementCount, readTensor, type Tensor } from "../tensor/tensor.ts";
 import { cutChunks } from "./chunks.ts";
 import { measureImportance } from "./importance.ts";
-import { openChunkReader } from "./reader.ts";
+import { openChunkReader, openReaderBackend } from "./reader.ts";
 
 const model = (name: string) => join(import.meta.dirname, `../../test/vectors/models/${name}.gguf`);
+const stories = join(import.meta.dirname, "../../models/grok1-stories-q8_0.gguf");
+const nativeThere = loadAddon().addon !== undefined;
 const text = "The quick brown fox jumps over the lazy dog, and nobody knows why it would. ".repeat(4);
 const folder = mkdtempSync(join(tmpdir(), "grok1-importance-"));
 
@@ -135,6 +139,17 @@ describe("importance", () => {
     // What no token met is all ones.
     expect([...meanSquares(found.matrices.get("blk.0.ffn_up_exps.weight")!)]).toEqual([1, 2, 1, 1]);
     expect([...meanSquares(found.matrices.get("blk.0.attn_q.weight")!)]).toEqual([4, 1, 2]);
+  });
+
+  it.skipIf(!nativeThere)("is the same where experts are read as they are needed", async () => {
+    const options = { context: 16, chunks: 2, backend: "native", threads: 2 } as const;
+    const all = await measureImportance(stories, text, options);
+    const refused: unknown = await measureImportance(stories, text, { ...options, memory: 1 }).catch((error) => error);
+    const { needed } = (refused as GrokError).details as { readonly needed: number };
+    const { ops, streamed } = await openReaderBackend(stories, 16, { ...options, memory: needed });
+    ops.close();
+    expect(streamed).toBe(true);
+    expect(await measureImportance(stories, text, { ...options, memory: needed })).toEqual(all);
   });
 
   it("reads the older layout, and refuses what is neither", () => {

@@ -1,19 +1,16 @@
 import type { MatrixImportance } from "../convert/importance.ts";
-import { openBackend } from "../engine/backend.ts";
 import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { checkNames } from "../options.ts";
 import { cutChunks, defaultChunkTokens } from "./chunks.ts";
-import { observeInputs } from "./matrix-inputs.ts";
-import { openChunkReader } from "./reader.ts";
+import { type InputsSeen, observeInputs } from "./matrix-inputs.ts";
+import { type ChunkReader, openChunkReader, openReaderBackend, type ReaderBackendOptions } from "./reader.ts";
 
-export interface ImportanceOptions {
+export interface ImportanceOptions extends ReaderBackendOptions {
   /** Tokens a chunk. Default 512. */
   readonly context?: number | undefined;
   /** Most chunks to read. Default: all that the text fills. */
   readonly chunks?: number | undefined;
-  readonly backend?: "auto" | "native" | "reference" | undefined;
-  readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told after each chunk. */
   readonly onChunk?: ((done: number, chunks: number) => void) | undefined;
@@ -45,14 +42,15 @@ export async function measureImportance(
   options: ImportanceOptions = {},
 ): Promise<ImportanceResult> {
   checkNames("measureImportance", options, optionNames);
-  const { context = defaultChunkTokens, chunks: most, backend, threads, signal, onChunk } = options;
-  const { ops } = await openBackend({
-    ...(backend !== undefined && { backend }),
-    ...(threads !== undefined && { threads }),
-  });
+  const { context = defaultChunkTokens, chunks: most, backend, threads, memory, signal, onChunk } = options;
+  const { ops, streamed, ready } = await openReaderBackend(path, context, { backend, threads, memory });
   const sums = new Map<string, Sums>();
-  const reader = openChunkReader(weigh(ops, sums), path, context);
+  let within = ops;
+  let reader: ChunkReader | undefined;
   try {
+    // Streamed experts lie in slots, for the one operation that they are needed in; what is computed once more has them from the page cache.
+    if (streamed) within = (await openReaderBackend(path, context, { backend, threads })).ops;
+    reader = openChunkReader(weigh(ops, sums, within), path, context, ready);
     const cut = { context, least: 1, what: "importance", ...(most !== undefined && { most }) };
     const chunks = cutChunks(reader.encode(text), reader.tokenizer, cut);
     const all = Int32Array.from({ length: context }, (_, i) => i);
@@ -69,13 +67,14 @@ export async function measureImportance(
     );
     return { matrices, chunks: chunks.length, chunkTokens: context, hardlySeen: findSeldomSeen(matrices) };
   } finally {
-    reader.close();
+    reader?.close();
+    if (within !== ops) within.close();
     ops.close();
   }
 }
 
 const optionNames = Object.keys({
-  ...{ context: true, chunks: true, backend: true, threads: true, signal: true, onChunk: true },
+  ...{ context: true, chunks: true, backend: true, threads: true, memory: true, signal: true, onChunk: true },
 } satisfies Record<keyof ImportanceOptions, true>);
 
 /** Fewer tokens than this say nothing of a column, nor does a tiny part of what an expert meets on average. */
@@ -99,8 +98,8 @@ interface Sums {
 }
 
 /** `ops`, with the inputs of every product with a layer's matrix added up under the matrix's name. */
-function weigh(ops: Ops, sums: Map<string, Sums>): Ops {
-  return observeInputs(ops, ({ name, shape }, expert, _, x) => {
+function weigh(ops: Ops, sums: Map<string, Sums>, within: Ops): Ops {
+  const see: InputsSeen = ({ name, shape }, expert, _, x) => {
     if (!name.startsWith("blk.")) return;
     const matrices = shape.length === 3 ? shape[0]! : 1;
     const columns = shape.at(-1)!;
@@ -113,5 +112,6 @@ function weigh(ops: Ops, sums: Map<string, Sums>): Ops {
     for (let i = 0; i < x.length; ) {
       for (let to = expert * columns; to < (expert + 1) * columns; to++, i++) squares[to]! += x[i]! * x[i]!;
     }
-  });
+  };
+  return observeInputs(ops, see, within);
 }

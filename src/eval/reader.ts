@@ -1,8 +1,13 @@
+import { statSync } from "node:fs";
+import { openBackend } from "../engine/backend.ts";
+import { streamingOf } from "../engine/memory.ts";
 import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import type { Matrix, Ops } from "../kernels/ops.ts";
+import { describeModel } from "../model/describe.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { bindModel } from "../model/registry.ts";
+import { withDefaults } from "../options.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -25,8 +30,58 @@ export interface ChunkReader {
 
 const pageTokens = 64;
 
-/** Binds a model to `ops`, with room for one chunk. @throws GrokError what opening and binding throw; `capacity` for too long a chunk. */
-export function openChunkReader(ops: Ops, path: string, context: number): ChunkReader {
+export interface ReaderBackendOptions {
+  readonly backend?: "auto" | "native" | "reference" | undefined;
+  readonly threads?: number | undefined;
+  /** Bytes that the model may take: of a mixture that is larger, experts are read as they are needed. Absent: the system's page cache has it. */
+  readonly memory?: number | undefined;
+}
+
+export interface ReaderBackend {
+  readonly ops: Ops;
+  /** Whether weights are read into memory that was decided on. */
+  readonly streamed: boolean;
+  /** When all that was bound and is always needed is there. */
+  ready(): Promise<void>;
+}
+
+/** About what a model takes in memory: its files, keys and values of a chunk, and the program. */
+export function neededBytes(path: string): number {
+  const file = openGguf(path);
+  file.close();
+  return file.paths.reduce((sum, each) => sum + statSync(each).size, 2 ** 29);
+}
+
+/** A backend for a model that reads chunks of `context` tokens. @throws GrokError `capacity` for too little memory; what opening throws. */
+export async function openReaderBackend(
+  path: string,
+  context: number,
+  { memory, ...given }: ReaderBackendOptions,
+): Promise<ReaderBackend> {
+  const options = withDefaults(given, {});
+  if (memory === undefined) return { ...(await openBackend(options)), streamed: false, ready: async () => {} };
+  const file = openGguf(path);
+  try {
+    const most = describeModel(file).config?.contextLength ?? context;
+    const reads = { contextLength: Math.min(context, most), cacheTokens: context, batchTokens: context };
+    const { streaming } = streamingOf(file, { ...options, ...reads, memory });
+    const { ops, slots } = await openBackend(options, undefined, streaming);
+    return { ops, streamed: slots !== undefined, ready: async () => slots?.ready() };
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Binds a model to `ops`, with room for one chunk; `ready` is awaited before it reads.
+ * @throws GrokError what opening and binding throw; `capacity` for too long a chunk.
+ */
+export function openChunkReader(
+  ops: Ops,
+  path: string,
+  context: number,
+  ready: ReaderBackend["ready"] = async () => {},
+): ChunkReader {
   const file = openGguf(path);
   try {
     const tokenizer = tokenizerFromGguf(file.metadata, path);
@@ -43,6 +98,7 @@ export function openChunkReader(ops: Ops, path: string, context: number): ChunkR
       ...{ path, tokenizer, config: model.config },
       encode: (text) => tokenizer.encode(text, { bos: tokenizer.addBos }),
       async read(tokens, outputs) {
+        await ready();
         const positions = Int32Array.from(tokens, (_, i) => i);
         const batch = { tokens, positions, sequences: [{ start: 0, count: tokens.length, pages }], outputs };
         const hidden = await model.layers(model.embed(batch), batch, cache);

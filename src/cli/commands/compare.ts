@@ -21,6 +21,7 @@ interface CompareCommandOptions {
   readonly json?: true;
   readonly backend?: "auto" | "native" | "reference";
   readonly threads?: number;
+  readonly memory?: number;
 }
 
 export function addCompare(program: Command): void {
@@ -38,7 +39,7 @@ export function addCompare(program: Command): void {
     .option("--chunks <n>", "read only the first n chunks", integer(1))
     .option("--chart <path>", "draw it, as an SVG file", path())
     .option("--json", "print one JSON document");
-  addSettings(command, ["backend", "threads"]);
+  addSettings(command, ["backend", "threads", "memory"]);
   command.action(run);
 }
 
@@ -54,7 +55,7 @@ async function run(a: string, b: string, options: CompareCommandOptions): Promis
   try {
     const text = readTextFile(file).replace(/\n$/, "");
     const result = await compareModels(a, b, text, {
-      ...pick(options, ["context", "chunks", "backend", "threads"]),
+      ...pick(options, ["context", "chunks", "backend", "threads", "memory"]),
       signal: interrupt.signal,
       onChunk({ done, chunks, divergence }) {
         const left = ((performance.now() - began) / 1000 / done) * (chunks - done);

@@ -32,7 +32,7 @@ export function addImatrix(program: Command): void {
     )
     .option("--chunks <n>", "read only the first n chunks", integer(1))
     .option("--json", "print one JSON document");
-  addSettings(command, ["backend", "threads"]);
+  addSettings(command, ["backend", "threads", "memory"]);
   command.action((_, options: ImatrixCommandOptions) => run(options));
 }
 
@@ -46,7 +46,7 @@ async function run(options: ImatrixCommandOptions): Promise<void> {
   const began = performance.now();
   try {
     const { matrices, chunks, chunkTokens, hardlySeen } = await measureImportance(model, readTextFile(file), {
-      ...pick(options, ["context", "chunks", "backend", "threads"]),
+      ...pick(options, ["context", "chunks", "backend", "threads", "memory"]),
       signal: interrupt.signal,
       onChunk(done, all) {
         const left = ((performance.now() - began) / 1000 / done) * (all - done);

@@ -2,19 +2,15 @@ import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { loadAddon } from "../../addon.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
-import type { Streaming } from "../../kernels/native/slot-store.ts";
-import { createExpertCache } from "../../memory/expert-cache.ts";
-import { describeModel } from "../../model/describe.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
 import { type Observer, observe } from "../../model/observe.ts";
 import { bindModel } from "../../model/registry.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
 import { encodedBytes } from "../../tensor/types.ts";
 import { openAdapters } from "../adapters.ts";
 import { openBackend } from "../backend.ts";
 import { createCore } from "../core.ts";
 import { bindDraft, openDraft } from "../draft-file.ts";
-import { expertLayer, planModelMemory, traceHead, yieldMemory } from "../memory.ts";
+import { streamingOf, traceHead } from "../memory.ts";
 import {
   defaultPromptCacheBytes,
   type EngineOptions,
@@ -110,22 +106,6 @@ async function openSaved(file: GgufFile, options: EngineOptions, { kvType, backe
 interface PageMakers extends Pick<SettledEngineOptions, "kvType"> {
   readonly backend: string;
   readonly isa: string | undefined;
-}
-
-/** What is decided on memory, before anything is bound. */
-function streamingOf(
-  file: GgufFile,
-  options: EngineOptions,
-  draft: GgufFile | undefined,
-): { streaming?: Streaming; batchTokens: number } {
-  const plan = planModelMemory(file, options, draft);
-  const { streamed, experts: bytes, batchTokens } = plan;
-  if (!streamed) return { batchTokens };
-  const { layers, experts } = describeModel(file).config!;
-  const cache = createExpertCache({ bytes, layers, experts });
-  // All of a model that drafts is kept.
-  const layerOf = (tensor: Tensor) => (tensor.source === draft?.path ? undefined : expertLayer(tensor));
-  return { streaming: { cache, layerOf, ...yieldMemory(plan) }, batchTokens };
 }
 
 try {
