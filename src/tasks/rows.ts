@@ -2,11 +2,11 @@ import { parseJson } from "../bytes/json.ts";
 import { type Fields, show } from "../bytes/json-fields.ts";
 import { GrokError } from "../errors.ts";
 import { type Lines, readLines, readPattern, readTexts } from "./entries.ts";
-import type { Row } from "./template.ts";
+import { failRow, type Row } from "./template.ts";
 
 /** What a file of data does not say itself. */
 export interface RowFormat {
-  /** Names of the columns of a .csv or .tsv file whose first line has none. */
+  /** Names of the columns of a .csv or .tsv file whose first line has none; a .txt file that has some is CSV. */
   readonly columns?: readonly string[] | undefined;
   /** Of a text without rows: the lines that begin a document. Each is a row with the one field `document`. */
   readonly documents?: RegExp | undefined;
@@ -14,6 +14,8 @@ export interface RowFormat {
   readonly list?: string | undefined;
   /** The lines that count; in a list, its items. Default: all. */
   readonly lines?: Lines | undefined;
+  /** Fields that make a question each of every row: `field` is its name, `value` what is in it. */
+  readonly each?: readonly string[] | undefined;
 }
 
 /** The entries of a task's file that say how its data are read. @throws GrokError `argument` */
@@ -24,6 +26,7 @@ export function readRowFormat(fields: Fields): RowFormat {
     documents: documents === undefined ? undefined : readPattern(fields, "documents", documents),
     list: fields.text("list", null),
     lines: readLines(fields),
+    each: readTexts(fields, "each"),
   };
 }
 
@@ -35,17 +38,28 @@ export function readRowFormat(fields: Fields): RowFormat {
 export function readRows(text: string, path: string, format: RowFormat = {}): readonly Row[] {
   const rows = readAll(text, path, format);
   if (rows.length === 0) throw new GrokError("format", `${path}: empty, expected a question a line`, { path });
-  if (format.lines === undefined) return rows;
+  if (format.lines === undefined) return unfold(rows, format.each);
   const [first, last] = format.lines;
   const within = rows.filter(({ line }) => line >= first && line <= last);
-  if (within.length > 0) return within;
+  if (within.length > 0) return unfold(within, format.each);
   throw new GrokError("format", `${path}: expected questions in lines ${first} to ${last}`, { path, first, last });
+}
+
+function unfold(rows: readonly Row[], each: readonly string[] | undefined): readonly Row[] {
+  if (each === undefined) return rows;
+  return rows.flatMap((row) =>
+    each.map((field) => {
+      const value = Object.hasOwn(row.fields, field) ? row.fields[field] : failRow(row, `expected a field ${field}`);
+      return { ...row, fields: { ...row.fields, field, value } };
+    }),
+  );
 }
 
 function readAll(text: string, path: string, { columns, documents, list }: RowFormat): readonly Row[] {
   if (list !== undefined) return readList(text, path, list);
   if (documents !== undefined) return readDocuments(text, path, documents);
-  if (path.endsWith(".csv")) return nameColumns(readCsv(text, path), path, columns);
+  if (path.endsWith(".csv") || (path.endsWith(".txt") && columns !== undefined))
+    return nameColumns(readCsv(text, path), path, columns);
   if (path.endsWith(".tsv")) return nameColumns(readTsv(text), path, columns);
   return readJsonLines(text, path);
 }

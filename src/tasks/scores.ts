@@ -27,7 +27,7 @@ export interface Answer {
 }
 
 export type Metric =
-  | ("acc" | "acc_norm" | "acc_bytes" | "mass" | "f1" | "mcc" | "perplexity")
+  | ("acc" | "acc_norm" | "acc_bytes" | "mass" | "precision" | "recall" | "f1" | "mcc" | "pairwise" | "perplexity")
   | ("word_perplexity" | "byte_perplexity" | "bits_per_byte");
 
 /** A question's part of each metric that has one by itself. */
@@ -45,7 +45,7 @@ export interface QuestionRecord extends BaseRecord {
   readonly bytes?: number;
 }
 
-/** A metric over records with one of them left out, in turn: [records.length], and over all of them. */
+/** A metric over records with one of them left out, in turn: [records.length] (of `pairwise` [lines]), and over all of them. */
 export interface Estimate {
   readonly value: number;
   readonly without: readonly number[];
@@ -66,8 +66,9 @@ const right = rightBy(() => 1);
 
 /**
  * acc: how often the right choice is the likeliest, or the continuation what the model would say; acc_norm, acc_bytes: the same by
- * log-likelihood divided by the choice's characters or bytes. mass: the right choices' share of all choices' probability. f1: harmonic
- * mean of precision and recall of the second of two choices, or of each of more, averaged. mcc: Matthews's correlation of what is right and
+ * log-likelihood divided by the choice's characters or bytes. mass: the right choices' share of all choices' probability. precision, recall:
+ * of the second of two choices, or of each of more, averaged; f1: their harmonic mean, likewise. pairwise: how often all questions of a line
+ * are answered right. mcc: Matthews's correlation of what is right and
  * what is chosen. The perplexities: of a continuation; of a text by its words and bytes before it is cleaned; its bits a byte.
  */
 const rules: Readonly<Record<Metric, MetricRule>> = {
@@ -86,8 +87,14 @@ const rules: Readonly<Record<Metric, MetricRule>> = {
     },
     estimate: meanOf,
   },
-  f1: { kinds: ["choice"], estimate: byCounts(f1) },
+  precision: { kinds: ["choice"], estimate: byCounts(byChoice((_, chosen, hits) => hits / Math.max(1, chosen))) },
+  recall: { kinds: ["choice"], estimate: byCounts(byChoice((gold, _, hits) => hits / Math.max(1, gold))) },
+  f1: {
+    kinds: ["choice"],
+    estimate: byCounts(byChoice((gold, chosen, hits) => (2 * hits) / Math.max(1, gold + chosen))),
+  },
   mcc: { kinds: ["choice"], estimate: byCounts(matthews) },
+  pairwise: { kinds: ["choice"], estimate: wholeLines },
   perplexity: {
     kinds: ["continuation"],
     score: (_, { logprobs }) => logprobs[0]!,
@@ -159,6 +166,18 @@ function meanOf(records: readonly QuestionRecord[], metric: Metric): Estimate {
   return { value: total / n, without: values.map((value) => (total - value) / (n - 1)) };
 }
 
+/** The share of lines of the data all of whose questions are answered right. What is left out in turn is a line. */
+function wholeLines(records: readonly QuestionRecord[]): Estimate {
+  const lines = new Map<string, number>();
+  for (const { part, line, answer, logprobs } of records) {
+    const key = `${part ?? ""} ${line}`;
+    lines.set(key, Math.min(lines.get(key) ?? 1, Number(answer.includes(argmax(logprobs)))));
+  }
+  const values = [...lines.values()];
+  const total = sum(values);
+  return { value: total / values.length, without: values.map((value) => (total - value) / (values.length - 1)) };
+}
+
 /** -log₂ of the texts' likelihood over all their words or bytes. */
 function bitsOver(records: readonly QuestionRecord[], unit: "words" | "bytes"): Estimate {
   const bits = records.map(({ logprobs }) => -logprobs[0]! / Math.LN2);
@@ -198,13 +217,13 @@ function byCounts(of: (counts: Counts) => number) {
   };
 }
 
-function f1(counts: Counts): number {
-  const of = (index: number) => {
-    const chosen = sum(counts.map((row) => row[index]!));
-    const gold = sum(counts[index]!);
-    return chosen + gold === 0 ? 0 : (2 * counts[index]![index]!) / (chosen + gold);
+/** Of what is so, was taken for so, and was taken for so rightly: of the second of two choices, or of each of more, averaged. */
+function byChoice(of: (gold: number, chosen: number, hits: number) => number) {
+  return (counts: Counts): number => {
+    const at = (index: number) =>
+      of(sum(counts[index]!), sum(counts.map((row) => row[index]!)), counts[index]![index]!);
+    return counts.length === 2 ? at(1) : sum(counts.map((_, index) => at(index))) / counts.length;
   };
-  return counts.length === 2 ? of(1) : sum(counts.map((_, index) => of(index))) / counts.length;
 }
 
 /** The correlation for any number of classes (Gorodkin 2004); 0 where all are one class. */
