@@ -3,6 +3,7 @@
 #include "addon-backend.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <sstream>
 #include <string>
@@ -114,6 +115,7 @@ struct Reading {
   napi_deferred deferred = nullptr;
   napi_threadsafe_function settle = nullptr;
   Readers::Outcome outcome{Readers::Outcome::dropped, 0, 0};
+  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now(), ended = began;
 };
 
 // An error's code and what is said of it.
@@ -128,7 +130,8 @@ void settleReading(napi_env env, napi_value, void*, void* data) {
   if (env == nullptr) return;  // the thread is ending
   napi_value result, code, message, at;
   if (reading->outcome.kind == Readers::Outcome::read) {
-    if (napi_get_undefined(env, &result) == napi_ok) napi_resolve_deferred(env, reading->deferred, result);
+    const std::chrono::duration<double, std::milli> took = reading->ended - reading->began;
+    if (napi_create_double(env, took.count(), &result) == napi_ok) napi_resolve_deferred(env, reading->deferred, result);
     return;
   }
   const auto [name, what] = reasonOf(reading->outcome);
@@ -139,7 +142,7 @@ void settleReading(napi_env env, napi_value, void*, void* data) {
   }
 }
 
-// A promise of what readers were told to do: `begin` is called with what they are to tell when it is done.
+// A promise, of milliseconds, of what readers were told to do: `begin` is called with what they are to tell when it is done.
 template <class Begin>
 napi_value promised(napi_env env, const Begin& begin) {
   napi_value promise, name;
@@ -151,6 +154,7 @@ napi_value promised(napi_env env, const Begin& begin) {
     check(napi_create_promise(env, &state->deferred, &promise), "no promise could be made");
     begin([raw = state.get()](const Readers::Outcome& outcome) {
       raw->outcome = outcome;
+      raw->ended = std::chrono::steady_clock::now();
       const napi_threadsafe_function settle = raw->settle;
       if (napi_call_threadsafe_function(settle, raw, napi_tsfn_blocking) == napi_ok) {
         napi_release_threadsafe_function(settle, napi_tsfn_release);

@@ -64,9 +64,9 @@ interface AddonStore {
   /**
    * Reads the whole blocks of 4096 bytes around [offset, offset + bytes) of an opened file into a slot from `at`, a multiple of 4096, on:
    * the byte at `offset` comes to `at + offset % 4096`. What is read `ahead` comes after all that is waited for. Rejects with code EIO
-   * or ERR_ENDED and the place `at` in what was read.
+   * or ERR_ENDED and the place `at` in what was read. Resolves to the milliseconds after which all was there: whoever computes hears of it later.
    */
-  load(source: number, offset: number, bytes: number, slot: number, at: number, ahead: boolean): Promise<void>;
+  load(source: number, offset: number, bytes: number, slot: number, at: number, ahead: boolean): Promise<number>;
   /** What is read ahead into a slot is waited for from now on. */
   hurry(slot: number): void;
   /** Holds a slot once more, or lets go of it once. 0 for one that was dropped: it is no longer what it was. */

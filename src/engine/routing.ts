@@ -50,6 +50,11 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
         tokens = batch.tokens.length;
         base.begin(batch);
       },
+      // What is foretold is a part of what is recorded.
+      expecting() {
+        base.expecting?.();
+        return true;
+      },
       expect(routing, stacks) {
         foretold[asked.length + 1] = expertsOf(routing);
         base.expect?.(routing, stacks);

@@ -142,6 +142,8 @@ export interface Ops {
    * be brought meanwhile. Changes no result.
    */
   readonly expect?: (routing: Routing, stacks: ExpertStacks) => void;
+  /** Whether to be told of the next layer's is of use now; where it is not, whoever would tell computes nothing for it. Absent: it is. */
+  readonly expecting?: () => boolean;
 
   /**
    * Of every row of x [n, cols] the k largest values, largest first (the lower index wins a tie), where they stand, and log Σ exp(x)

@@ -72,11 +72,15 @@ function bindDecoder<A extends DecoderArguments, T extends TensorTable>(
     ops.at(-1);
     return ops.embed("inp_embd", embedding, embeddingScale);
   };
+  const { foresee } = architecture;
+  const { expect, expecting = () => true } = ops;
+  const foretelling = expect && { ...ops, expect };
   const foresight = (index: number) => {
     const next = layers[index - bound.from];
-    const { expect } = ops;
-    if (next === undefined || expect === undefined) return () => {};
-    return (h: Matrix) => architecture.foresee?.({ ...ops, expect }, h, next, args);
+    return (h: Matrix) => {
+      if (next === undefined || foretelling === undefined || foresee === undefined || !expecting()) return;
+      foresee(foretelling, h, next, args);
+    };
   };
   const runLayers = async (h: Matrix, batch: Batch, cache: KvCache, from: number, to: number) => {
     for (let index = from; index < to; index++) {

@@ -7,7 +7,7 @@ export type Observer = (layer: number, name: string, matrix: Matrix) => void;
  * `ops`, with every result shown to `see`. What a backend would be told of experts to come is not computed: it is no model's result. A route shows its probabilities under its own name, and NAME.chosen and
  * NAME.weights. Results of a backend that waits are shown when they are there.
  */
-export function observe({ expect: _, ...ops }: Ops, see: Observer): Ops {
+export function observe({ expect: _, expecting: __, ...ops }: Ops, see: Observer): Ops {
   let layer = -1;
   const shown = (name: string, matrix: Matrix): Matrix => {
     see(layer, name, matrix);

@@ -328,6 +328,7 @@ export function openNative(
     },
 
     ...(store.foretell && {
+      expecting: () => store.foretelling?.() !== false,
       expect(routing, stacks) {
         const counts = new Map<number, number>();
         for (const expert of scratch.values(routing.chosen)) counts.set(expert, (counts.get(expert) ?? 0) + 1);

@@ -45,7 +45,8 @@ function openStreamed(path: string, kept: number, of: Addon = addon) {
   );
   const cache = createExpertCache({ bytes: kept * 3 * 4096 * blocks, layers, experts });
   let limit = cache.bytes;
-  const backend = openNative(of, { threads: 2, streaming: { cache, layerOf, limit: () => limit } });
+  const lookAhead = { plan: "read", add() {} } as const;
+  const backend = openNative(of, { threads: 2, streaming: { cache, layerOf, limit: () => limit, lookAhead } });
   const setLimit = (bytes: number) => {
     limit = bytes;
     backend.slots!.govern();
@@ -233,11 +234,14 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
       expect(call).toThrow();
     }
     const many = Array.from({ length: 50 }, () =>
-      native.load(source, 0, 4096, slot, 0, true).catch((error: Error) => error.message),
+      native.load(source, 0, 4096, slot, 0, true).then(
+        (took) => (took >= 0 ? "read" : "read before it was asked for"),
+        (error: Error) => error.message,
+      ),
     );
     native.hurry(slot);
     native.close();
-    for (const outcome of await Promise.all(many)) expect([undefined, "the backend is closed"]).toContain(outcome);
+    for (const outcome of await Promise.all(many)) expect(["read", "the backend is closed"]).toContain(outcome);
     file.close();
   });
 });

@@ -4,6 +4,7 @@ import type { DataFile } from "../../bytes/data-file.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
 import type { ExpertCache } from "../../memory/expert-cache.ts";
+import { createLookAhead, type LookAhead } from "../../memory/look-ahead.ts";
 import { type FilePlace, matrixPlaces, type Place, type Tensor } from "../../tensor/tensor.ts";
 import type { ExpertStore } from "./store.ts";
 import type { NativeWeight } from "./weight.ts";
@@ -18,6 +19,8 @@ export interface Streaming {
   readonly limit?: (filled: number) => number;
   /** What a thread of the addon's gives back at once, without asking, when others need memory: as for `AddonBackend.guard`. */
   readonly guard?: { readonly groups: string; readonly reserve: number };
+  /** When the next layer's experts are read ahead. Absent: where it was measured to pay. */
+  readonly lookAhead?: LookAhead;
 }
 
 /** What a store of slots has done. */
@@ -64,6 +67,14 @@ interface Expert {
   loaded: Promise<void>;
 }
 
+/** What is known of the layer that is next. */
+interface Foretold {
+  readonly stacks: readonly NativeWeight[];
+  readonly some: readonly number[];
+  /** Of them, what was not in memory when it was foretold. */
+  readonly absent: readonly number[];
+}
+
 const block = 4096;
 /** Milliseconds. */
 const offerInterval = 50;
@@ -77,7 +88,7 @@ const roundUp = (bytes: number) => Math.ceil(bytes / block) * block;
  */
 export function createSlotStore(
   native: AddonBackend,
-  { cache, layerOf: layerOfTensor, limit: govern, guard }: Streaming,
+  { cache, layerOf: layerOfTensor, limit: govern, guard, lookAhead = createLookAhead() }: Streaming,
   open: (file: DataFile) => number,
 ): SlotStore {
   const counters: SlotCounters = {
@@ -96,11 +107,17 @@ export function createSlotStore(
     stalled: [],
   };
   /** What was said of the layer that is next, until it asks. */
-  const said = new Map<number, readonly number[]>();
+  const said = new Map<number, Foretold>();
   /** What each layer asked for the last time. */
   const before = new Map<number, readonly number[]>();
   /** What was foretold and is not on its way yet. */
-  let coming: { readonly stacks: readonly NativeWeight[]; readonly some: readonly number[] } | undefined;
+  let coming: Foretold | undefined;
+  const drive = createDriveClock();
+  /** When the last layer asked, when foretelling began, and how long it took. */
+  let askedAt = 0;
+  let foretellingAt = 0;
+  let foretellingTook = 0;
+  let stalledLately = 0;
   const layerOf = ({ tensor }: NativeWeight) => layerOfTensor(tensor)!;
   /** Experts of a model that has all of its own in memory. */
   const isKept = (stacks: readonly NativeWeight[]) => layerOfTensor(stacks[0]!.tensor) === undefined;
@@ -125,10 +142,12 @@ export function createSlotStore(
 
   /** Reads places into a slot. All that was begun is over when it settles: nobody writes to the slot any more. */
   const load = async (slot: number, parts: ReturnType<typeof layout>["parts"], what: string, ahead: boolean) => {
+    const began = performance.now();
+    let took = 0;
     const read = parts.map(async ({ place, at }) => {
       const { file, offset, bytes } = place;
       try {
-        await native.load(open(file), offset, bytes, slot, at, ahead);
+        took = Math.max(took, await native.load(open(file), offset, bytes, slot, at, ahead));
       } catch (error) {
         throw readError(error, what, place);
       }
@@ -136,6 +155,7 @@ export function createSlotStore(
     });
     const failed = (await Promise.allSettled(read)).find((each) => each.status === "rejected");
     if (failed !== undefined) throw failed.reason;
+    drive.read(began, began + took, ahead);
   };
 
   let drops = 0;
@@ -254,6 +274,30 @@ export function createSlotStore(
     native.offer(Int32Array.from(cache.order(), (number) => experts.get(number)!.slot));
   };
 
+  /** What looking ahead would have gained before this layer asked. */
+  const account = (layer: number, some: readonly number[], waits: boolean, foretold: Foretold | undefined) => {
+    const now = performance.now();
+    const { reads, busy, neededUntil } = drive.take();
+    const absent = foretold?.absent ?? [];
+    lookAhead.add({
+      ...{
+        layer,
+        waits,
+        reads,
+        reading: busy,
+        stalled: stalledLately,
+        rest: Math.max(0, now - Math.max(askedAt, neededUntil)),
+      },
+      foretold: foretold && {
+        absent: absent.length,
+        right: absent.filter((matrix) => some.includes(matrix)).length,
+        took: foretellingTook,
+      },
+    });
+    askedAt = now;
+    stalledLately = 0;
+  };
+
   return {
     cache,
     counters,
@@ -267,10 +311,10 @@ export function createSlotStore(
       counters.repeated += numbers.filter((number) => last.includes(number)).length;
       before.set(layer, numbers);
       const foretold = said.get(layer);
+      said.delete(layer);
       if (foretold !== undefined) {
-        said.delete(layer);
         counters.foretold += some.length;
-        counters.foretoldRight += some.filter((matrix) => foretold.includes(matrix)).length;
+        counters.foretoldRight += some.filter((matrix) => foretold.some.includes(matrix)).length;
       }
       const found = some.filter((_, i) => {
         const expert = experts.get(numbers[i]!);
@@ -284,6 +328,7 @@ export function createSlotStore(
         counters.there++;
         return false;
       });
+      account(layer, some, found.length > 0, foretold);
       offer();
       return found;
     },
@@ -307,17 +352,27 @@ export function createSlotStore(
     },
     stalled(stacks, milliseconds) {
       const layer = layerOf(stacks[0]!);
+      stalledLately += milliseconds;
       counters.stalled[layer] = (counters.stalled[layer] ?? 0) + milliseconds;
     },
+    foretelling() {
+      foretellingAt = performance.now();
+      return lookAhead.plan !== "nothing";
+    },
     foretell(stacks, some) {
-      said.set(layerOf(stacks[0]!), some);
-      coming = { stacks, some };
-      cache.foretell(some.map((matrix) => numberOf(stacks, matrix)));
+      const absent = some.filter((matrix) => !experts.has(numberOf(stacks, matrix)));
+      const foretold = { stacks, some, absent };
+      said.set(layerOf(stacks[0]!), foretold);
+      if (lookAhead.plan === "read") {
+        coming = foretold;
+        cache.foretell(some.map((matrix) => numberOf(stacks, matrix)));
+      }
+      foretellingTook = performance.now() - foretellingAt;
     },
     bringForetold() {
-      const { stacks, some } = coming ?? { stacks: [], some: [] };
+      const { stacks, absent } = coming ?? { stacks: [], absent: [] };
       coming = undefined;
-      for (const matrix of some) {
+      for (const matrix of absent) {
         const number = numberOf(stacks, matrix);
         if (experts.has(number)) continue;
         const begun = attempt(() => begin(stacks, matrix, true));
@@ -343,6 +398,30 @@ export function createSlotStore(
       await Promise.all(kept.splice(0));
     },
     govern: settle,
+  };
+}
+
+/** When the drive read, in milliseconds: reads that overlap count once. */
+function createDriveClock() {
+  let busyUntil = 0;
+  let neededUntil = 0;
+  let busy = 0;
+  let reads = 0;
+  return {
+    /** Something was read from `began` to `ended`; heard of in any order. */
+    read(began: number, ended: number, ahead: boolean) {
+      reads++;
+      busy += Math.max(0, ended - Math.max(began, busyUntil));
+      busyUntil = Math.max(busyUntil, ended);
+      if (!ahead) neededUntil = Math.max(neededUntil, ended);
+    },
+    /** What was read since this was called last, and when all was there that was waited for. */
+    take() {
+      const taken = { reads, busy, neededUntil };
+      busy = 0;
+      reads = 0;
+      return taken;
+    },
   };
 }
 

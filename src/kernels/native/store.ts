@@ -17,6 +17,8 @@ export interface ExpertStore {
   release(stacks: readonly NativeWeight[], experts: readonly number[]): void;
   /** These are likely to be asked for next, the likeliest first. Absent: such a store makes no use of it. */
   readonly foretell?: (stacks: readonly NativeWeight[], experts: readonly number[]) => void;
+  /** Whether it is of use to foretell what the next layer asks for. */
+  readonly foretelling?: () => boolean;
   /** Begins to bring what was foretold: called once what is asked for now is there or on its way. */
   readonly bringForetold?: () => void;
   /** So many milliseconds nothing could be computed. */
