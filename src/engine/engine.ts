@@ -72,6 +72,8 @@ export interface EngineInfo {
   readonly kvBytes: number;
   /** Low-rank adapters that requests can choose from, at the strength that each was opened with. */
   readonly adapters: readonly Required<AdapterChoice>[];
+  /** Where each of them was read from. */
+  readonly adapterPaths: readonly string[];
   /** Seconds from the worker's start until weights were bound. */
   readonly loadSeconds: number;
   /** Bytes of memory that experts may take, where they do not all fit and are read as they are needed. */

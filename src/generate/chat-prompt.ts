@@ -1,4 +1,5 @@
 import { describeValue, GrokError } from "../errors.ts";
+import type { Rendering } from "../template/template.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { readPlain } from "./arguments.ts";
 import type { ChatTemplate, Variables } from "./chat-template.ts";
@@ -6,7 +7,34 @@ import { foldSystem, refusesSystem } from "./system-role.ts";
 import type { ChatMessage } from "./types.ts";
 
 /**
- * Tokens of a conversation. Control tokens come from the template alone: a message that says `<|im_end|>` gives those
+ * Tokens of a conversation: {@link renderChat}, encoded.
+ *
+ * @param further variables that are not the caller's own to choose
+ * @throws GrokError `format` when the template fails, `argument` for messages that are not messages.
+ */
+export function encodeChat(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  variables: Variables = {},
+  further: Variables = {},
+): Int32Array {
+  return encodeRendering(tokenizer, renderChat(tokenizer, template, messages, variables, further));
+}
+
+/** Tokens of a conversation's text, with the beginning-of-text token where the model's file asks for it and the template has none. */
+export function encodeRendering(tokenizer: Tokenizer, { text, caller }: Rendering): Int32Array {
+  const ids = tokenizer.encode(text, { special: true, ordinary: caller });
+  const { addBos, bos } = tokenizer;
+  if (!addBos || bos === undefined || ids[0] === bos) return ids;
+  const begun = new Int32Array(ids.length + 1);
+  begun[0] = bos;
+  begun.set(ids, 1);
+  return begun;
+}
+
+/**
+ * A conversation as the template writes it. Control tokens come from the template alone: a message that says `<|im_end|>` gives those
  * characters as ordinary text, whatever the template does to it, so nobody can end their message and speak in another's name. The
  * template's rendering says which characters are the caller's; everything else is as if the whole text were encoded at once.
  *
@@ -15,13 +43,13 @@ import type { ChatMessage } from "./types.ts";
  * @param further variables that are not the caller's own to choose
  * @throws GrokError `format` when the template fails, `argument` for messages that are not messages.
  */
-export function encodeChat(
+export function renderChat(
   tokenizer: Tokenizer,
   template: ChatTemplate,
   given: readonly ChatMessage[],
   givenVariables: Variables = {},
   further: Variables = {},
-): Int32Array {
+): Rendering {
   const messages = readMessages(given);
   if (messages.length === 0) throw new GrokError("argument", "the conversation has no messages, expected at least one");
   const variables = readPlain("templateVariables", givenVariables);
@@ -33,15 +61,9 @@ export function encodeChat(
   const names = endNames(tokenizer);
   const folded = messages[0]!.role === "system" && refusesSystem(template, names);
   const said = folded ? foldSystem(messages) : messages;
-  const { text, caller } = template.render(said, { ...variables, ...further }, names);
-  if (text === "") throw new GrokError("format", "the chat template makes nothing of the messages, expected a text");
-  const ids = tokenizer.encode(text, { special: true, ordinary: caller });
-  const { addBos, bos } = tokenizer;
-  if (!addBos || bos === undefined || ids[0] === bos) return ids;
-  const begun = new Int32Array(ids.length + 1);
-  begun[0] = bos;
-  begun.set(ids, 1);
-  return begun;
+  const rendering = template.render(said, { ...variables, ...further }, names);
+  if (rendering.text !== "") return rendering;
+  throw new GrokError("format", "the chat template makes nothing of the messages, expected a text");
 }
 
 /** The template's variables for the names of tokens, as Hugging Face's: of the beginning, the end, padding and the unknown. */

@@ -133,6 +133,24 @@ describe("evaluate", () => {
     await expect(asked({})).resolves.toHaveLength(1);
   });
 
+  it("goes by adapters, and knows records of others", async () => {
+    const records = join(folder, "adapted.jsonl");
+    const asking = { ...options, limit: 2, records };
+    const adapter = join(import.meta.dirname, "../../test/vectors/lora/llama");
+    const load = (scale: number) => loadModel(path, { backend: "reference", adapters: [{ path: adapter, scale }] });
+    await using adapted = await load(1);
+    await evaluate(adapted, [choice], asking);
+    const { tokens, from } = encodePair(model.tokenizer, { context: rows[0]!.q, continuation: ` ${words[0]}` }, 64);
+    const sum = (values: Float64Array) => values.reduce((total, value) => total + value, 0);
+    const [{ logprobs }] = recordsOf(records) as [QuestionRecord];
+    expect(logprobs[0]).toBe(sum(await adapted.logprobs(tokens, { from })));
+    expect(logprobs[0]).not.toBe(sum(await model.logprobs(tokens, { from })));
+    await using weaker = await load(0.5);
+    for (const other of [model, weaker]) {
+      await expect(evaluate(other, [choice], asking)).rejects.toThrow(/are of another model/);
+    }
+  });
+
   it("refuses arguments that are none", async () => {
     await expect(evaluate(model, [], options)).rejects.toThrow(/tasks is empty/);
     await expect(evaluate(model, [choice], { data: "" })).rejects.toThrow(/data is empty/);

@@ -4,7 +4,9 @@ import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { anyKinds, type OptionKinds, readOptions, readPlain } from "../generate/arguments.ts";
 import type { LanguageModel } from "../generate/types.ts";
+import { adapterFiles } from "../model/lora/read.ts";
 import { checkList, checkText, checkTexts, checkWhole } from "../options.ts";
+import { createConversation, type Put, putAsText } from "./conversation.ts";
 import { prepareGeneration } from "./generation/prepare.ts";
 import { isGeneration } from "./generation/task.ts";
 import { countBytes, countWords } from "./lengths.ts";
@@ -27,6 +29,10 @@ export interface EvaluateOptions {
   readonly samples?: number;
   /** Temperature of answers that are drawn. Default: what the task says. */
   readonly temperature?: number;
+  /**
+   * Ask by the model's chat template: for models that answer. Default false: a question is a text that the model goes on with.
+   */
+  readonly chat?: boolean;
   /**
    * Run programs that the model writes without a cage around them, as yourself: they may do whatever you may. Default false: where there is
    * no cage (bubblewrap), tasks with programs are refused.
@@ -52,7 +58,7 @@ export interface EvaluateProgress {
 
 const optionKinds: OptionKinds<EvaluateOptions> = {
   ...anyKinds(["data", "shots", "limit", "samples", "temperature", "records"]),
-  ...{ unsafeCode: "flag", signal: "signal", onProgress: "function" },
+  ...{ chat: "flag", unsafeCode: "flag", signal: "signal", onProgress: "function" },
 };
 
 /** Questions that are scored together: enough to fill passes, and little is lost with an interruption. */
@@ -74,11 +80,12 @@ export async function evaluate(
   checkList("tasks", asking);
   checkTexts("tasks", asking);
   const read = readOptions("evaluate", options, optionKinds);
-  const { data, shots, limit, records: path, signal, onProgress } = read;
+  const { data, shots, limit, chat = false, records: path, signal, onProgress } = read;
   checkText("data", data);
   if (shots !== undefined) checkWhole("shots", shots, 0, 1000);
   if (limit !== undefined) checkWhole("limit", limit, 1, Number.MAX_SAFE_INTEGER);
   if (path !== undefined) checkText("records", path);
+  const put = chat ? createConversation(model) : putAsText;
   // All of them first: what is wrong with the last one is known before the first has taken an hour.
   const asked = [...new Set(asking)].map((name) => {
     const task = openTask(name);
@@ -95,7 +102,7 @@ export async function evaluate(
       const onDone = (done: number, questions: number, kept: number) => {
         onProgress?.({ task, done, questions, kept });
       };
-      results.push(await answer(model, records, signal, onDone));
+      results.push(await answer(model, put, records, signal, onDone));
     }
     return results;
   } finally {
@@ -105,16 +112,17 @@ export async function evaluate(
 
 function prepareScoring(
   task: Task,
-  { data, shots = 0, limit = Number.MAX_SAFE_INTEGER }: EvaluateOptions,
+  { data, shots = 0, chat = false, limit = Number.MAX_SAFE_INTEGER }: EvaluateOptions,
 ): PreparedTask {
-  const { list, key } = readQuestions(task, data, shots);
+  const { list, key } = readQuestions(task, data, shots, chat);
   const questions = list.filter(({ index }) => index < limit);
   return {
     task: task.name,
-    async answer(model, records, signal, onDone) {
-      const of = await answerAll(model, task, questions, key, records, signal, onDone);
+    async answer(model, put, records, signal, onDone) {
+      const keyOf = chat ? JSON.stringify([key, model.chatTemplate]) : key;
+      const of = await answerAll(model, put, task, questions, keyOf, records, signal, onDone);
       return {
-        ...{ task: task.name, shots, questions: of.length, available: list.length },
+        ...{ task: task.name, shots, chat, questions: of.length, available: list.length },
         ...summarizeParts(task.parts, task.metrics, of, summarize),
         guessing: task.kind === "choice" ? meanOf(questions.map(chance)) : undefined,
         truncated: of.filter(({ truncated }) => truncated).length,
@@ -129,6 +137,7 @@ const chance = ({ answer, pairs }: Question) => answer.length / pairs.length;
 /** Records of all questions, in their order; those that are kept already are not computed. */
 async function answerAll(
   model: LanguageModel,
+  put: Put,
   task: Task,
   questions: readonly Question[],
   key: string,
@@ -147,7 +156,7 @@ async function answerAll(
   for (let start = 0; start < open.length; start += batchQuestions) {
     const batch = open.slice(start, start + batchQuestions).map((index) => {
       const question = questions[index]!;
-      return { index, question, texts: encodeQuestion(model, task, question) };
+      return { index, question, texts: encodeQuestion(model, put, task, question) };
     });
     /** Written in the questions' order, whichever is done first. */
     const early = new Map<number, QuestionRecord>();
@@ -195,10 +204,18 @@ async function answerAll(
   return [...questions.keys()].map((index) => known.get(index)!);
 }
 
-function encodeQuestion(model: LanguageModel, { kind }: Task, { pairs, row }: Question): readonly EncodedPair[] {
+function encodeQuestion(
+  model: LanguageModel,
+  put: Put,
+  { kind }: Task,
+  { description, pairs, row }: Question,
+): readonly EncodedPair[] {
+  const read = (context: string) => put({ description, question: context.slice(description.length), begun: "" });
   try {
     if (kind === "text") return encodeWindows(model.tokenizer, pairs[0]!.continuation, model.info.contextLength);
-    return pairs.map((pair) => encodePair(model.tokenizer, pair, model.info.contextLength));
+    return pairs.map(({ context, continuation }) =>
+      encodePair(model.tokenizer, { context: read(context), continuation }, model.info.contextLength),
+    );
   } catch (error) {
     if (!(error instanceof GrokError)) throw error;
     throw new GrokError(error.code, `${row.path}: line ${row.line}: ${error.message}`, error.details, error);
@@ -209,7 +226,11 @@ function encodeQuestion(model: LanguageModel, { kind }: Task, { pairs, row }: Qu
 function computedBy({ path, info }: LanguageModel): string {
   const file = openGguf(path);
   file.close();
-  const { backend, isa, kvType, contextLength, adapters } = info;
+  const { backend, isa, kvType, contextLength } = info;
+  const adapters = info.adapters.map(({ scale }, i) => ({
+    scale,
+    files: identify(adapterFiles(info.adapterPaths[i]!)),
+  }));
   const how = JSON.stringify({ model: identify(file.paths), backend, isa, kvType, contextLength, adapters });
   return createHash("sha256").update(how).digest("hex");
 }

@@ -1,4 +1,5 @@
 import type { LanguageModel } from "../generate/types.ts";
+import type { Put } from "./conversation.ts";
 import type { Records } from "./records.ts";
 import type { Figure } from "./scores.ts";
 
@@ -9,10 +10,12 @@ export interface PreparedTask {
   begin?(): Promise<void>;
   /**
    * Has a model answer the questions that the records do not have.
+   * @param put how a question reaches it.
    * @param onDone told after each question how many are done, of how many, and how many the records had.
    */
   answer(
     model: LanguageModel,
+    put: Put,
     records: Records,
     signal: AbortSignal | undefined,
     onDone: (done: number, questions: number, kept: number) => void,
@@ -22,6 +25,8 @@ export interface PreparedTask {
 export interface TaskResult {
   readonly task: string;
   readonly shots: number;
+  /** Whether it was asked by the model's chat template. */
+  readonly chat: boolean;
   /** How many were asked, and how many the data have. */
   readonly questions: number;
   readonly available: number;

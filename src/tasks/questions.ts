@@ -20,6 +20,8 @@ export interface Question extends Choices {
   readonly part: string | undefined;
   /** Index in the part, or else in the task. */
   readonly index: number;
+  /** What each of the contexts begins with, once before everything. */
+  readonly description: string;
   /** One a choice. */
   readonly pairs: readonly Pair[];
 }
@@ -32,10 +34,10 @@ export interface Questions {
 
 /**
  * The questions of a task, each behind `shots` answered ones with an empty line after each: the first of its file of examples, or
- * else the first others of the same file.
+ * else the first others of the same file. In a conversation nothing stands between a question and its choices.
  * @throws GrokError `io`; `format` naming the file and the line; `argument` for more shots than there are.
  */
-export function readQuestions(task: Task, data: string, shots: number): Questions {
+export function readQuestions(task: Task, data: string, shots: number, chat = false): Questions {
   const hash = createHash("sha256").update(JSON.stringify([task.text, shots]));
   const read = (file: string, part: string | undefined, format: RowFormat = task.format) => {
     const path = join(data, fileOf(file, part));
@@ -48,6 +50,9 @@ export function readQuestions(task: Task, data: string, shots: number): Question
     throw new GrokError("argument", `shots is ${shots}, and the texts of ${task.name} stand alone`, {
       option: "shots",
     });
+  }
+  if (task.kind === "text" && chat) {
+    throw new GrokError("argument", `chat: the texts of ${task.name} ask nothing`, { option: "chat" });
   }
   const list = partsOf(task).flatMap((part) => {
     const { path, rows } = read(task.data, part);
@@ -65,7 +70,9 @@ export function readQuestions(task: Task, data: string, shots: number): Question
     const shown = answered.rows.slice(0, shots + 1).map((row) => showAnswered(task, row));
     return rows.map((row, index): Question => {
       const before = shown.filter((_, shot) => !others || shot !== index).slice(0, shots);
-      return { ...ask(task, row, `${task.description(row)}${before.join("")}`), part, index };
+      const description = task.description(row);
+      const asked = ask(task, row, `${description}${before.join("")}`, chat ? "" : task.delimiter);
+      return { ...asked, description, part, index };
     });
   });
   return { list, key: hash.digest("hex") };
@@ -76,17 +83,19 @@ export function readQuestions(task: Task, data: string, shots: number): Question
 }
 
 function showAnswered(task: Task, row: Row): string {
-  const { pairs, answer } = ask(task, row, "");
+  const { pairs, answer } = ask(task, row, "", task.delimiter);
   const { context, continuation } = pairs[answer[0]!]!;
   // The harness does so also where the continuation brings a space of its own.
   return `${context}${task.kind === "continuation" ? task.delimiter : ""}${continuation}\n\n`;
 }
 
-function ask(task: Task, row: Row, before: string): Omit<Question, "part" | "index"> {
+type Put = Pick<Question, "row" | "pairs" | "answer" | "choices">;
+
+function ask(task: Task, row: Row, before: string, between: string): Put {
   const choices = task.choices(row);
   const pairs = choices.map((choice): Pair => {
     const chosen = task.kind === "choice" ? { ...row, fields: { ...row.fields, choice } } : row;
-    const delimiter = task.kind === "choice" ? task.delimiter : "";
+    const delimiter = task.kind === "choice" ? between : "";
     return { context: `${before}${task.context(chosen)}`, continuation: `${delimiter}${task.continuation(chosen)}` };
   });
   const answer = task.answer(row, choices.length);

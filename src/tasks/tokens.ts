@@ -1,8 +1,8 @@
 import type { ScoreText } from "../engine/consumers/score.ts";
 import { GrokError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { beginningOf, behind, encodePrompt, type Prompt, textOf } from "./conversation.ts";
 import { stripEnd } from "./python/text.ts";
-import type { Pair } from "./questions.ts";
 
 /** A pair as tokens; of too long a one, the end. */
 export interface EncodedPair extends ScoreText {
@@ -11,17 +11,32 @@ export interface EncodedPair extends ScoreText {
   readonly truncated: boolean;
 }
 
+/** A text whose log-likelihood is wanted behind what a model has read. */
+export interface ReadPair {
+  readonly context: Prompt;
+  readonly continuation: string;
+}
+
 /**
  * Tokens of a context and its continuation, and where that begins, as lm-evaluation-harness has them (`_encode_pair`): both are encoded as
  * one text, spaces at the context's end count as the continuation's, and as many tokens as the context has by itself are its. What does
  * not fit loses its beginning. A context without a token is the beginning-of-text token, or else the end-of-text token.
  * @throws GrokError `argument` where nothing can be scored.
  */
-export function encodePair(tokenizer: Tokenizer, { context, continuation }: Pair, contextLength: number): EncodedPair {
-  const kept = stripEnd(context);
-  const moved = `${context.slice(kept.length)}${continuation}`;
-  const bos = tokenizer.addBos;
-  const { whole, start } = kept === "" ? behindNothing(tokenizer, moved) : split(kept, moved);
+export function encodePair(
+  tokenizer: Tokenizer,
+  { context, continuation }: ReadPair,
+  contextLength: number,
+): EncodedPair {
+  const kept = stripEnd(textOf(context)).length;
+  const all = behind(context, continuation);
+  const { whole, start } =
+    kept === 0
+      ? behindNothing(tokenizer, textOf(all))
+      : {
+          whole: encodePrompt(tokenizer, all),
+          start: encodePrompt(tokenizer, beginningOf(context, kept)).length,
+        };
   if (start >= whole.length) {
     throw new GrokError("argument", "the continuation has no token of its own", { continuation });
   }
@@ -32,13 +47,6 @@ export function encodePair(tokenizer: Tokenizer, { context, continuation }: Pair
     throw new GrokError("capacity", message, { tokens: whole.length - start, contextLength });
   }
   return { tokens: whole.subarray(left), from: start - left, truncated: left > 0 };
-
-  function split(before: string, behind: string) {
-    return {
-      whole: tokenizer.encode(`${before}${behind}`, { bos }),
-      start: tokenizer.encode(before, { bos }).length,
-    };
-  }
 }
 
 function behindNothing(tokenizer: Tokenizer, text: string) {

@@ -11,7 +11,7 @@ import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
-import { integer, number, path } from "../values.ts";
+import { adapterList, integer, number, path } from "../values.ts";
 
 interface EvalCommandOptions extends ModelOptions {
   readonly data?: string;
@@ -19,6 +19,7 @@ interface EvalCommandOptions extends ModelOptions {
   readonly limit?: number;
   readonly samples?: number;
   readonly temperature?: number;
+  readonly chat?: true;
   readonly unsafeCode?: true;
   readonly records?: string;
   readonly list?: true;
@@ -43,6 +44,12 @@ export function addEval(program: Command): void {
       integer(1, 1000),
     )
     .option("--temperature <t>", "of answers that are drawn (default: what the task says)", number(0))
+    .option(
+      "--lora <file[:scale]>",
+      "low-rank adapter to use: PEFT's folder or safetensors file; can be given several times",
+      adapterList(),
+    )
+    .option("--chat", "ask by the model's chat template, for models that answer")
     .option("--unsafe-code", "run programs that the model writes without a cage: they may do whatever you may")
     .option("--records <file>", "keep each question's record (JSON lines), and go on from those that are there", path())
     .option("--list", "say which tasks there are, which have their data, and where to get the others'")
@@ -98,7 +105,7 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   let began = { task: "", at: start };
   try {
     const results = await evaluate(model, tasks, {
-      ...{ data, ...pick(options, ["shots", "limit", "samples", "temperature", "unsafeCode", "records"]) },
+      ...{ data, ...pick(options, ["shots", "limit", "samples", "temperature", "chat", "unsafeCode", "records"]) },
       signal: interrupt.signal,
       onProgress({ task, done, questions, kept }) {
         if (task !== began.task) began = { task, at: performance.now() };
@@ -135,7 +142,7 @@ ${table([["task", "metric", "value", "error", "questions", "shots", "guessing"],
 /** A task's figures, and below them those of its parts. */
 function withParts(result: TaskResult): readonly Omit<TaskResult, "available" | "truncated">[] {
   const parts = Object.entries(result.parts ?? {}).map(([name, part]) => ({
-    ...{ ...part, task: `  ${name}`, shots: result.shots, guessing: result.guessing },
+    ...{ ...part, task: `  ${name}`, shots: result.shots, chat: result.chat, guessing: result.guessing },
   }));
   return [result, ...parts];
 }

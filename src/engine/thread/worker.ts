@@ -85,6 +85,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       kvType: settled.kvType,
       kvBytes: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize),
       adapters: adapters?.held ?? [],
+      adapterPaths: (options.adapters ?? []).map(({ path }) => path),
       loadSeconds: (performance.now() - began) / 1000,
       expertBytes: slots?.cache.bytes,
     },

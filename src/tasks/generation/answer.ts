@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import type { GenerateResult, LanguageModel } from "../../generate/types.ts";
-import type { Prompted } from "./questions.ts";
+import { encodePrompt, type Prompt } from "../conversation.ts";
 import type { Generate } from "./task.ts";
 
 /** What a model said to a question. */
@@ -29,13 +29,13 @@ export type Drawing = { readonly samples: number; readonly temperature: number; 
 export async function answerQuestion(
   model: LanguageModel,
   question: number,
-  { prompt }: Prompted,
+  prompt: Prompt,
   { until, maxTokens }: Generate,
   drawing: Drawing,
   signal: AbortSignal,
 ): Promise<Completions> {
   const room = Math.min(maxTokens, model.info.contextLength >> 1);
-  const whole = model.encode(prompt);
+  const whole = typeof prompt === "string" ? model.encode(prompt) : encodePrompt(model.tokenizer, prompt);
   const left = Math.max(0, whole.length - (model.info.contextLength - room));
   const tokens = whole.subarray(left);
   const { samples = 1, temperature = 0, topP = 1 } = drawing ?? {};

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loadModel } from "../../generate/load.ts";
+import { putAsText } from "../conversation.ts";
 import { evaluate } from "../evaluate.ts";
 import { listTasks, openTask } from "../task.ts";
 import { readPrompts } from "./questions.ts";
@@ -59,7 +60,13 @@ describe("prompts", () => {
       const { list } = readPrompts(task, data, task.shots);
       const asked =
         task.parts === undefined ? list.slice(0, prompts[name]!.length) : list.filter(({ index }) => index === 0);
-      expect(asked.map(({ prompt }) => createHash("sha256").update(prompt).digest("hex"))).toEqual(prompts[name]);
+      expect(
+        asked.map((each) =>
+          createHash("sha256")
+            .update(putAsText(each) as string)
+            .digest("hex"),
+        ),
+      ).toEqual(prompts[name]);
     },
   );
 
@@ -70,18 +77,18 @@ describe("prompts", () => {
       writeFileSync(join(folder, name), text);
     };
     fixture("gsm8k/test.jsonl", '{"question": "1 + 1?", "answer": "#### 2"}\n');
-    expect(readPrompts(task, folder, 0).list.map(({ prompt }) => prompt)).toEqual(["Q: 1 + 1?\nA:"]);
-    expect(readPrompts(task, folder, 1).list[0]!.prompt).toMatch(
+    expect(readPrompts(task, folder, 0).list.map(putAsText)).toEqual(["Q: 1 + 1?\nA:"]);
+    expect(putAsText(readPrompts(task, folder, 1).list[0]!)).toMatch(
       /^Q: There are 15 trees[\s\S]*The answer is 6\.\n\nQ: 1 \+ 1\?\nA:$/,
     );
     expect(() => readPrompts(task, folder, 9)).toThrow(/shots is 9, and gsm8k_cot has 8 examples/);
     const parts = { ...openWords("bbh_cot_fewshot"), parts: ["snarks"] };
     fixture("bbh/cot-prompts/snarks.txt", "BENCHMARK\n-----\nDo it.\n\nQ: a\nA: Let's think step by step. b.\n");
     fixture("bbh/bbh/snarks.json", '{"examples": [{"input": "x", "target": "y"}]}');
-    expect(readPrompts(parts, folder, 1).list[0]!.prompt).toBe(
+    expect(putAsText(readPrompts(parts, folder, 1).list[0]!)).toBe(
       "Do it.\n\nQ: a\nA: Let's think step by step.\nb.\n\nQ: x\nA: Let's think step by step.\n",
     );
-    expect(readPrompts(parts, folder, 0).list[0]!.prompt).toBe("Do it.\n\nQ: x\nA: Let's think step by step.\n");
+    expect(putAsText(readPrompts(parts, folder, 0).list[0]!)).toBe("Do it.\n\nQ: x\nA: Let's think step by step.\n");
     fixture("bbh/cot-prompts/snarks.txt", "no line");
     expect(() => readPrompts(parts, folder, 1)).toThrow(/snarks\.txt: expected a line of hyphens/);
     fixture("bbh/bbh/snarks.json", '{"examples": {}}');

@@ -18,13 +18,15 @@ export interface GenerationTaskOptions {
   readonly samples?: number;
   /** Temperature of several answers. Default: what the task says. */
   readonly temperature?: number;
+  /** Whether it is asked by its chat template. Default false. */
+  readonly chat?: boolean;
   /** Run what the model writes without a cage. Default false. */
   readonly unsafeCode?: boolean;
 }
 
 /** @throws GrokError `io`, `format`, `argument` */
 export function prepareGeneration(task: GenerationTask, options: GenerationTaskOptions): PreparedTask {
-  const { data, limit = Number.MAX_SAFE_INTEGER } = options;
+  const { data, chat = false, limit = Number.MAX_SAFE_INTEGER } = options;
   const shots = options.shots ?? task.shots;
   const drawing = drawingOf(task, options);
   const { list, key } = readPrompts(task, data, shots);
@@ -37,13 +39,14 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
     async begin() {
       if (language !== undefined) run = await createCodeRunner([language], { unsafe: options.unsafeCode === true });
     },
-    async answer(model, records, signal, onDone) {
-      const of = await askAll(model, task, asked, drawing, JSON.stringify([key, drawing ?? null]), records, {
-        ...{ metrics, run, signal },
+    async answer(model, put, records, signal, onDone) {
+      const keyOf = JSON.stringify([key, drawing ?? null, ...(chat ? [model.chatTemplate] : [])]);
+      const of = await askAll(model, task, asked, drawing, keyOf, records, {
+        ...{ put, metrics, run, signal },
         onDone: (done, kept) => onDone(done, asked.size, kept),
       });
       return {
-        ...{ task: task.name, shots, questions: of.length, available: list.length },
+        ...{ task: task.name, shots, chat, questions: of.length, available: list.length },
         ...summarizeParts(task.parts, metrics, of, summarizeAnswers),
         guessing: undefined,
         truncated: of.filter(({ truncated }) => truncated).length,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { show } from "../../bytes/json-fields.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { counted, GrokError } from "../../errors.ts";
+import type { Asking } from "../conversation.ts";
 import { fileOf, partsOf } from "../parts.ts";
 import { createPythonRandom } from "../python/random.ts";
 import { readRows } from "../rows.ts";
@@ -10,13 +11,12 @@ import type { Row } from "../template.ts";
 import type { Examples, GenerationTask } from "./task.ts";
 
 /** What a model is asked, and the row of data that it comes from. */
-export interface Prompted {
+export interface Prompted extends Asking {
   readonly row: Row;
   /** Which part of the task; undefined where it has none. */
   readonly part: string | undefined;
   /** Index in the part. */
   readonly index: number;
-  readonly prompt: string;
 }
 
 export interface PromptedQuestions {
@@ -39,8 +39,12 @@ export function readPrompts(task: GenerationTask, folder: string, shots: number)
   const list = partsOf(task).flatMap((part) => {
     const path = fileOf(task.data, part);
     const rows = readRows(read(path), join(folder, path), task.format);
-    const before = shots === 0 && !isText(task.examples) ? () => "" : readExamples(task, part, folder, read, shots);
-    return rows.map((row, index): Prompted => ({ row, part, index, prompt: `${before()}${task.prompt(row)}` }));
+    const { description, before } =
+      shots === 0 && !isText(task.examples) ? nothingBefore : readExamples(task, part, folder, read, shots);
+    return rows.map((row, index): Prompted => {
+      const question = `${before()}${task.prompt(row)}`;
+      return { row, part, index, description, question, begun: task.begin(row) };
+    });
   });
   return { list, key: hash.digest("hex") };
 }
@@ -50,29 +54,32 @@ function isText(examples: Examples | undefined): boolean {
   return examples !== undefined && "text" in examples.from;
 }
 
-/** What stands in front of each question, one after the other. */
+/** What stands in front of each question, one after the other, and in front of everything. */
+interface Before {
+  readonly description: string;
+  readonly before: () => string;
+}
+
+const nothingBefore: Before = { description: "", before: () => "" };
+
 function readExamples(
-  { examples, format, prompt, name }: GenerationTask,
+  { examples, format, prompt, begin, name }: GenerationTask,
   part: string | undefined,
   folder: string,
   read: (path: string) => string,
   shots: number,
-): () => string {
+): Before {
   if (examples === undefined) {
     throw new GrokError("argument", `shots is ${shots}, and ${name} has no examples`, { option: "shots" });
   }
   const { from, answer, delimiter } = examples;
-  const shown = (row: Row) => `${prompt(row)}${delimiter}${answer(row)}\n\n`;
-  const first = (rows: readonly Row[], head: string) => {
+  const shown = (row: Row) => `${prompt(row)}${begin(row)}${delimiter}${answer(row)}\n\n`;
+  const first = (rows: readonly Row[], description = "") => {
     enough(rows);
-    const text = `${head}${rows.slice(0, shots).map(shown).join("")}`;
-    return () => text;
+    const text = rows.slice(0, shots).map(shown).join("");
+    return { description, before: () => text };
   };
-  if ("rows" in from)
-    return first(
-      from.rows.map((fields, index) => ({ path: name, line: index + 1, fields })),
-      "",
-    );
+  if ("rows" in from) return first(from.rows.map((fields, index) => ({ path: name, line: index + 1, fields })));
   if ("text" in from) {
     const path = fileOf(from.text, part);
     const { head, rows } = readBlocks(read(path), join(folder, path), from);
@@ -80,14 +87,11 @@ function readExamples(
   }
   const path = fileOf(from.data, part);
   const rows = readRows(read(path), join(folder, path), { ...format, lines: from.lines });
-  if (from.seed === undefined) return first(rows, "");
+  if (from.seed === undefined) return first(rows);
   enough(rows);
   const random = createPythonRandom(from.seed);
-  return () =>
-    random
-      .sample(rows.length, shots)
-      .map((index) => shown(rows[index]!))
-      .join("");
+  const drawn = () => random.sample(rows.length, shots).map((index) => shown(rows[index]!));
+  return { description: "", before: () => drawn().join("") };
 
   function enough(rows: readonly Row[]): void {
     if (shots <= rows.length) return;

@@ -1,6 +1,7 @@
 import { GrokError } from "../../errors.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import type { CodeRunner, Outcome } from "../code/cage.ts";
+import type { Put } from "../conversation.ts";
 import type { BaseRecord, Records } from "../records.ts";
 import type { Figure } from "../scores.ts";
 import { answerQuestion, type Completion, type Drawing } from "./answer.ts";
@@ -19,6 +20,7 @@ export interface GenerationRecord extends BaseRecord {
 }
 
 export interface AskOptions {
+  readonly put: Put;
   readonly metrics: readonly string[];
   readonly run: CodeRunner;
   readonly signal?: AbortSignal | undefined;
@@ -37,7 +39,7 @@ export async function askAll(
   drawing: Drawing,
   key: string,
   records: Records,
-  { metrics, run, signal, onDone }: AskOptions,
+  { put, metrics, run, signal, onDone }: AskOptions,
 ): Promise<readonly GenerationRecord[]> {
   const known = new Map(records.begin(task.name, key, (record: GenerationRecord) => isWhole(record, metrics)));
   const open = [...questions.keys()].filter((index) => !known.has(index));
@@ -66,7 +68,7 @@ export async function askAll(
   }
 
   async function ask(question: number, prompted: Prompted): Promise<GenerationRecord> {
-    const { answers, truncated } = await answerQuestion(model, question, prompted, task.generate, drawing, either);
+    const { answers, truncated } = await answerQuestion(model, question, put(prompted), task.generate, drawing, either);
     const taken = new Map([...task.filters].map(([name, filter]) => [name, answers.map(({ text }) => filter(text))]));
     return {
       ...{ task: task.name, question, line: prompted.row.line },

@@ -8,6 +8,8 @@ import { readScoring, type Scoring } from "./scoring.ts";
 /** A task whose questions are answered in the model's own words: what it is asked, how it answers, and what is made of the answer. */
 export interface GenerationTask extends BaseTask {
   readonly prompt: Template;
+  /** How the answer begins, behind the prompt; in a conversation the model's own answer does. Mostly with nothing. */
+  readonly begin: Template;
   /** Answered questions in front of each, where nobody says how many, and where they come from. */
   readonly shots: number;
   readonly examples: Examples | undefined;
@@ -52,6 +54,7 @@ export function readGenerationTask(fields: Fields, text: string): GenerationTask
   const task: GenerationTask = {
     ...readBaseTask(fields, text),
     prompt: readTemplate(fields, "prompt"),
+    begin: readTemplate(fields, "begin", fields.value("begin", "a text", isText, "") as string),
     shots: fields.integer("shots", 0, 1000, 0),
     examples: readExamples(fields),
     generate: readGenerate(fields.object("generate")),
