@@ -25,24 +25,35 @@ export function fitConversation(
   maxTokens = Number.POSITIVE_INFINITY,
 ): Fitted {
   const most = contextLength - Math.min(maxTokens, mostAnswerRoom, Math.floor(contextLength / 2));
-  const all = encode(messages);
-  if (all.length <= most) return { tokens: all, leftOut: 0 };
+  const whole = () => ({ tokens: encode(messages), leftOut: 0 });
+  const likely = charactersOf(messages) <= charactersPerToken * most ? whole() : undefined;
+  if (likely && likely.tokens.length <= most) return likely;
   const head = headOf(messages);
   const body = head.length;
   const starts = messages.flatMap(({ role }, index) => (index > body && role === "user" ? [index] : []));
-  // Halving: a long conversation that was kept from elsewhere is not encoded once for each of its exchanges.
+  // From the end twice as many each time, then halving: of a long conversation that was kept from elsewhere, little more than fits is encoded.
   let fitted: Fitted | undefined;
-  for (let low = 0, high = starts.length - 1; low <= high; ) {
-    const middle = (low + high) >> 1;
-    const start = starts[middle]!;
+  let [low, high] = [0, starts.length - 1];
+  for (let back = 0, found = false; low <= high; back = 2 * back + 1) {
+    const at = found ? (low + high) >> 1 : Math.max(0, starts.length - 1 - back);
+    const start = starts[at]!;
     const tokens = encode([...head, ...messages.slice(start)]);
     const fits = tokens.length <= most;
-    if (fits || middle === starts.length - 1) fitted = { tokens, leftOut: start - body };
-    if (fits) high = middle - 1;
-    else low = middle + 1;
+    if (fits || at === starts.length - 1) fitted = { tokens, leftOut: start - body };
+    if (fits) high = at - 1;
+    else low = at + 1;
+    found ||= !fits;
   }
-  return fitted ?? { tokens: all, leftOut: 0 };
+  if (likely !== undefined || low > 0) return fitted ?? likely ?? whole();
+  const all = whole();
+  return all.tokens.length <= most ? all : (fitted ?? all);
 }
+
+/** More of them are seldom in a token: a conversation with more than this for each token that there is room for is not tried as it is. */
+const charactersPerToken = 6;
+
+const charactersOf = (messages: readonly ChatMessage[]) =>
+  messages.reduce((sum, { content }) => sum + (typeof content === "string" ? content.length : 0), 0);
 
 /** The messages at the beginning that say how to behave. */
 export function headOf(messages: readonly ChatMessage[]): readonly ChatMessage[] {

@@ -118,7 +118,7 @@ export function endpoint<T extends Common>(
 /** An endpoint that says something about a request at once. */
 export function immediate<T extends Common>(
   schema: z.ZodType<T>,
-  say: (request: T, model: LanguageModel) => object,
+  say: (request: T, model: LanguageModel) => object | Promise<object>,
 ): Endpoint {
   return endpoint(schema, (request, { model }) => ({ whole: async () => say(request, model) }), false);
 }

@@ -2,6 +2,7 @@ import type { AdapterChoice } from "../engine/adapters.ts";
 import type { EmbedOptions } from "../engine/consumers/embed.ts";
 import type { ScoreOptions } from "../engine/consumers/score.ts";
 import { GrokError } from "../errors.ts";
+import { startAfter } from "../generate/generation.ts";
 import type { ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "../generate/types.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -11,6 +12,8 @@ export interface Oversight {
   settle<T extends GenerateOptions | ChatOptions>(options: T): T;
   /** Told of what is asked: a prompt, or messages. */
   asked(what: unknown): void;
+  /** Where a prompt of so many characters has to wait before tokens are made of it, until when. */
+  turn(characters: number): Promise<void> | undefined;
   /** Begins what is asked with this text, where that and the answer are allowed. */
   allowed(text: () => string, signal: AbortSignal | undefined, begin: () => Generation): Generation;
 }
@@ -23,7 +26,7 @@ const leastBound = 2 ** 16;
 export function overseeModel(
   model: LanguageModel,
   adapters: readonly AdapterChoice[] | undefined,
-  { settle: bound, asked, allowed }: Oversight,
+  { settle: bound, asked, turn, allowed }: Oversight,
 ): LanguageModel {
   type Place = Pick<Session, "generate" | "chat">;
   const { contextLength } = model.info;
@@ -31,9 +34,9 @@ export function overseeModel(
   const withAdapters = <T extends { readonly adapters?: readonly AdapterChoice[] }>(given: T): T =>
     given.adapters === undefined && adapters !== undefined ? { ...given, adapters } : given;
   const most = Math.max(leastBound, mostCharactersPerToken * contextLength);
-  function check(...values: readonly unknown[]): void {
+  function check(...values: readonly unknown[]): number {
     const characters = values.reduce<number>((sum, value) => sum + countCharacters(value), 0);
-    if (characters <= most) return;
+    if (characters <= most) return characters;
     throw new GrokError(
       "capacity",
       `the prompt has ${characters} characters, which cannot fit into a context of ${contextLength} tokens`,
@@ -41,19 +44,24 @@ export function overseeModel(
     );
   }
 
+  function inTurn(characters: number, begin: () => Generation): Generation {
+    const wait = turn(characters);
+    return wait === undefined ? begin() : startAfter(wait, begin);
+  }
+
   const overseen = (place: Place): Place => ({
     generate(prompt, options = {}): Generation {
-      if (typeof prompt === "string") check(prompt);
+      const characters = typeof prompt === "string" ? check(prompt) : 0;
       asked(prompt);
       const text = () => (typeof prompt === "string" ? prompt : model.tokenizer.decode(prompt, { special: true }));
-      return allowed(text, options.signal, () => place.generate(prompt, settle(options)));
+      return allowed(text, options.signal, () => inTurn(characters, () => place.generate(prompt, settle(options))));
     },
     chat(messages, options = {}): Generation {
       const { templateVariables, tools } = options as ChatOptions;
-      check(messages, templateVariables, tools);
+      const characters = check(messages, templateVariables, tools);
       asked(messages);
-      const text = () => textsIn(messages).join("\n");
-      return allowed(text, options.signal, () => place.chat(messages, settle(options)));
+      const text = () => textsIn([tools, templateVariables, messages], shapes).join("\n");
+      return allowed(text, options.signal, () => inTurn(characters, () => place.chat(messages, settle(options))));
     },
   });
   const tokenizer: Tokenizer = Object.assign(Object.create(model.tokenizer), {
@@ -89,14 +97,45 @@ export function overseeModel(
 /** Of all texts in a value that was JSON. */
 const countCharacters = (value: unknown) => textsIn(value).reduce((sum, text) => sum + text.length, 0);
 
-/** All texts in a value that was JSON, in their order, names of fields too. */
-function textsIn(value: unknown): string[] {
+/** What a conversation's and a tool's fields are called, and what they say of their kind: words that nobody chose. */
+const shapes: ReadonlySet<string> = new Set([
+  ...[
+    "role",
+    "system",
+    "developer",
+    "user",
+    "assistant",
+    "tool",
+    "content",
+    "reasoning_content",
+    "tool_calls",
+    "tool_call_id",
+  ],
+  ...[
+    "id",
+    "type",
+    "text",
+    "function",
+    "name",
+    "arguments",
+    "description",
+    "strict",
+    "parameters",
+    "properties",
+    "required",
+  ],
+  ...["items", "enum", "additionalProperties", "object", "array", "string", "number", "integer", "boolean", "null"],
+]);
+
+/** All texts in a value that was JSON, in their order, names of fields too: all but those in `without`. */
+function textsIn(value: unknown, without: ReadonlySet<string> = new Set()): string[] {
   const texts: string[] = [];
   const waiting = [value];
   while (waiting.length > 0) {
     const one = waiting.pop();
-    if (typeof one === "string") texts.push(one);
-    else if (Array.isArray(one)) for (let i = one.length - 1; i >= 0; i--) waiting.push(one[i]);
+    if (typeof one === "string") {
+      if (!without.has(one)) texts.push(one);
+    } else if (Array.isArray(one)) for (let i = one.length - 1; i >= 0; i--) waiting.push(one[i]);
     else if (typeof one === "object" && one !== null) {
       for (const [key, inner] of Object.entries(one).reverse()) waiting.push(inner, key);
     }

@@ -38,6 +38,11 @@ describe("a request that is wrong", () => {
       { messages: [{ role: "user", content: 5 }] },
       /^messages\[0\]\.content: is 5, expected a text or a list$/,
     ],
+    [
+      "more lists and objects than are read while others wait",
+      `{"messages":[${"{},".repeat(16_384)}{}]}`,
+      /more than 16384 lists and objects$/,
+    ],
     ["alternatives without log-probabilities", { messages, top_logprobs: 2 }, /top_logprobs/],
     ["a prompt longer than the context", { messages: [{ role: "user", content: "long ".repeat(5000) }] }, /context/],
     ["the same, streamed", { messages: [{ role: "user", content: "long ".repeat(5000) }], stream: true }, /context/],

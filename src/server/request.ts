@@ -122,14 +122,16 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array> {
   return Buffer.concat(pieces);
 }
 
-/** Lists and objects in each other, and how much is in them: reading both takes time in which nobody else is answered. */
+/** Lists and objects in each other, how many of them, and how much is in them: reading these takes time in which nobody else is answered. */
 const mostDepth = 100;
+const mostContainers = 2 ** 14;
 const mostValues = 2 ** 18;
 
 /** Takes a JSON text in pieces, before it is read. @throws GrokError `argument` once it is nested too deeply, or of too many parts */
 function createMeasure(): (piece: Uint8Array) => void {
   const [quote, backslash, list, listEnd, object, objectEnd, comma] = Buffer.from('"\\[]{},');
   let depth = 0;
+  let containers = 0;
   let values = 1;
   let inText = false;
   let escaped = false;
@@ -140,11 +142,18 @@ function createMeasure(): (piece: Uint8Array) => void {
       else if (byte === quote) inText = !inText;
       else if (inText) escaped = byte === backslash;
       else if (byte === comma) values++;
-      else if (byte === list || byte === object) depth++;
-      else if (byte === listEnd || byte === objectEnd) depth--;
+      else if (byte === list || byte === object) {
+        depth++;
+        containers++;
+      } else if (byte === listEnd || byte === objectEnd) depth--;
       if (depth > mostDepth) {
         throw new GrokError("argument", `the body is nested more than ${mostDepth} deep`, { most: mostDepth });
       }
+    }
+    if (containers > mostContainers) {
+      throw new GrokError("argument", `the body has more than ${mostContainers} lists and objects`, {
+        most: mostContainers,
+      });
     }
     if (values > mostValues) {
       throw new GrokError("argument", `the body has more than ${mostValues} values`, { most: mostValues });

@@ -1,6 +1,6 @@
 import type { OnScored } from "../consumers/score.ts";
 import type { Core } from "../core.ts";
-import { type EngineValue, errorToData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
+import { type EngineValue, errorToData, type FromEngine, type Port, packTop, type ToEngine } from "./protocol.ts";
 
 export interface AnswerOptions {
   readonly core: Core;
@@ -36,7 +36,8 @@ export function answerMessages(port: Port, { core, onClose }: AnswerOptions): vo
         return undefined;
       case "score": {
         const { id, texts, options } = message;
-        const onScored: OnScored = (...scored) => post({ type: "scored", id, scored });
+        const onScored: OnScored = (index, logprobs, top) =>
+          post({ type: "scored", id, index, logprobs, top: packTop(top) });
         return await core.score(id, texts, { ...options, onScored });
       }
       case "logits":

@@ -5,7 +5,7 @@ import type { ScoreOptions, ScoreText } from "../consumers/score.ts";
 import type { Engine, EngineInfo, EngineStatus } from "../engine.ts";
 import { type EngineRequest, type EngineResult, tokensOf } from "../request.ts";
 import { cancelRun } from "./interrupt.ts";
-import { type EngineValue, errorFromData, type FromEngine, type Port, type ToEngine } from "./protocol.ts";
+import { type EngineValue, errorFromData, type FromEngine, type Port, type ToEngine, unpackTop } from "./protocol.ts";
 
 export interface ClientOptions {
   /** Memory for {@link cancelRun}, which the computing thread sees. */
@@ -125,7 +125,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
       { type: "score", texts: sent, options: { passTokens, top, adapters } },
       signal,
       (part) => {
-        if (part.type === "scored") onScored?.(...part.scored);
+        if (part.type === "scored") onScored?.(part.index, part.logprobs, unpackTop(part.top));
       },
     );
   }

@@ -65,9 +65,38 @@ export type FromEngine =
       readonly experts: readonly (readonly ExpertChoice[])[] | undefined;
     }
   | { readonly type: "prompt"; readonly id: number; readonly computed: number }
-  | { readonly type: "scored"; readonly id: number; readonly scored: Parameters<OnScored> }
+  | {
+      readonly type: "scored";
+      readonly id: number;
+      readonly index: number;
+      readonly logprobs: Float64Array;
+      readonly top: PackedTop;
+    }
   | { readonly type: "done"; readonly id: number; readonly value: EngineValue }
   | { readonly type: "error"; readonly id: number; readonly error: ErrorData };
+
+/** The most probable tokens at each place, in numbers alone: a hundred thousand objects would hold up who receives them. */
+export interface PackedTop {
+  readonly tokens: Int32Array;
+  readonly logprobs: Float64Array;
+  /** How many there are at each place. */
+  readonly counts: Int32Array;
+}
+
+export function packTop(top: Parameters<OnScored>[2]): PackedTop {
+  const all = top.flat();
+  return {
+    tokens: Int32Array.from(all, ({ token }) => token),
+    logprobs: Float64Array.from(all, ({ logprob }) => logprob),
+    counts: Int32Array.from(top, ({ length }) => length),
+  };
+}
+
+export function unpackTop({ tokens, logprobs, counts }: PackedTop): Parameters<OnScored>[2] {
+  let at = 0;
+  const next = () => ({ token: tokens[at]!, logprob: logprobs[at++]! });
+  return Array.from(counts, (length) => Array.from({ length }, next));
+}
 
 /** The part of a MessagePort that both sides use. */
 export interface Port {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { LanguageModel } from "../../generate/types.ts";
+import { tokenIdsFrom } from "../token-ids.ts";
 
 export const tokenizeRequest = z.strictObject({
   model: z.string().optional(),
@@ -11,7 +12,7 @@ export const tokenizeRequest = z.strictObject({
   with_pieces: z.boolean().default(false),
 });
 
-export const detokenizeRequest = z.strictObject({ model: z.string().optional(), tokens: z.array(z.int().min(0)) });
+export const detokenizeRequest = z.strictObject({ model: z.string().optional(), tokens: tokenIdsFrom(0) });
 
 /** `POST /tokenize`, with llama.cpp's fields. */
 export function tokenize(request: z.infer<typeof tokenizeRequest>, { tokenizer }: LanguageModel) {
@@ -20,7 +21,16 @@ export function tokenize(request: z.infer<typeof tokenizeRequest>, { tokenizer }
   return { tokens: named ? ids.map((id) => ({ id, piece: tokenizer.piece(id) })) : ids };
 }
 
+/** Tokens that are decoded before others are answered. */
+const atATime = 2 ** 14;
+
 /** `POST /detokenize` */
-export function detokenize({ tokens }: z.infer<typeof detokenizeRequest>, { tokenizer }: LanguageModel) {
-  return { content: tokenizer.decode(tokens, { special: true }) };
+export async function detokenize({ tokens }: z.infer<typeof detokenizeRequest>, { tokenizer }: LanguageModel) {
+  const decoder = tokenizer.decoder({ special: true });
+  let content = "";
+  for (const [i, token] of tokens.entries()) {
+    content += decoder.push(token);
+    if (i % atATime === atATime - 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return { content: content + decoder.end() };
 }

@@ -90,6 +90,25 @@ describe("a server with rules", () => {
     expect((await server.post("/v1/completions", { prompt: tokens, max_tokens: 1 })).status).toBe(400);
   });
 
+  it("looks at what somebody wrote, tools too, and not at what the API calls it", async () => {
+    const rules = rulesOf(
+      { id: "api", text: ["user", "role", "content", "function", "object"] },
+      { id: "bomb", text: "bomb" },
+    );
+    await using server = startTestServer(files, { moderators: [rules] });
+    const withTool = (description: string) => {
+      const parameters = { type: "object", properties: {} };
+      return { ...chat("Hello."), tools: [{ type: "function", function: { name: "look", description, parameters } }] };
+    };
+    const statusOf = async (body: object) => (await server.post(path, body)).status;
+    expect(await statusOf(chat("Hello."))).toBe(200);
+    expect(await statusOf(chat("A user of it."))).toBe(400);
+    await statusOf(withTool("Makes a bomb."));
+    expect(server.log.at(-1)!.rule).toBe("bomb");
+    await statusOf(withTool("Looks it up."));
+    expect(server.log.at(-1)!.rule).toBeUndefined();
+  });
+
   it("gives nothing of an answer that is refused, whole or streamed, and all of others", async () => {
     await using plain = startTestServer(files);
     const answer = (await (await plain.post(path, chat("a"))).json()) as {

@@ -78,6 +78,14 @@ describe("completions", () => {
     expect(alone.choices[0].logprobs).toBe(null);
   });
 
+  it("say what of a prompt is neither text nor tokens", async () => {
+    for (const prompt of [[1, -1], [[1], [0.5]], 5]) {
+      const { status, error } = await json(await server.post("/v1/completions", { prompt }));
+      expect([status, error.param]).toEqual([400, expect.stringMatching(/^prompt/)]);
+      expect(error.message).toMatch(/^prompt.*: (is .*, )?expected .*list of token ids/);
+    }
+  });
+
   it("are 16 tokens long where nobody says more", async () => {
     const { usage } = await json(
       await server.post("/v1/completions", { prompt: "One day", seed: 1, ignore_eos: true }),

@@ -8,9 +8,8 @@ import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { refusedBy } from "../moderation/moderator.ts";
+import { tokenIds } from "../token-ids.ts";
 import { finishReasonOf, generationFields, optionsOf, seconds, tokenText, usageOf } from "./fields.ts";
-
-const tokenIds = z.array(z.int().min(0)).min(1);
 
 export const completionRequest = z.strictObject({
   ...generationFields,
@@ -44,7 +43,7 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
         const after = logprobs && listLogprobs(tokenizer, logprobs, before?.text.length ?? 0);
         return {
           ...{ index, text: (before?.text ?? "") + text, finish_reason: finishOf(result) },
-          logprobs: before?.logprobs && after ? joinLists(before.logprobs, after) : (after ?? null),
+          logprobs: before?.logprobs && after ? joinLists([before.logprobs, after]) : (after ?? null),
         };
       });
       return { ...head, choices, usage: usageOf(results, n) };
@@ -136,22 +135,28 @@ async function echo(
       { top: request.logprobs, onScored, signal },
     );
   }
-  return prompts.map((prompt, index) => {
+  const echoes: Echo[] = [];
+  for (const [index, prompt] of prompts.entries()) {
     const ids = tokens[index]!;
     const { text, offsets } = placeTokens(tokenizer, ids, typeof prompt === "string");
-    if (request.logprobs == null) return { text, logprobs: undefined };
-    const lists = listLogprobs(tokenizer, entries[index]!, 0);
-    return {
-      text,
-      logprobs: {
-        tokens: [tokenText(tokenizer, ids[0]!).token, ...lists.tokens],
-        token_logprobs: [null, ...lists.token_logprobs],
-        top_logprobs: [null, ...lists.top_logprobs],
-        text_offset: offsets,
-      },
-    };
-  });
+    if (request.logprobs == null) {
+      echoes.push({ text, logprobs: undefined });
+      continue;
+    }
+    const first = { tokens: [tokenText(tokenizer, ids[0]!).token], token_logprobs: [null], top_logprobs: [null] };
+    const parts: LogprobLists[] = [{ ...first, text_offset: [] }];
+    for (let at = 0; at < entries[index]!.length; at += atATime) {
+      parts.push(listLogprobs(tokenizer, entries[index]!.slice(at, at + atATime), 0));
+      // Others are answered in between.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    echoes.push({ text, logprobs: { ...joinLists(parts), text_offset: offsets } });
+  }
+  return echoes;
 }
+
+/** Places whose alternatives are written out together. */
+const atATime = 64;
 
 /** The text of tokens, and where in it each begins. What a text was begun with by the model's own wish is no part of it. */
 function placeTokens(tokenizer: Tokenizer, ids: Int32Array, isText: boolean) {
@@ -193,11 +198,11 @@ function listLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[], of
   };
 }
 
-function joinLists(first: LogprobLists, second: LogprobLists): LogprobLists {
+function joinLists(lists: readonly LogprobLists[]): LogprobLists {
   return {
-    tokens: [...first.tokens, ...second.tokens],
-    token_logprobs: [...first.token_logprobs, ...second.token_logprobs],
-    top_logprobs: [...first.top_logprobs, ...second.top_logprobs],
-    text_offset: [...first.text_offset, ...second.text_offset],
+    tokens: lists.flatMap(({ tokens }) => tokens),
+    token_logprobs: lists.flatMap((list) => list.token_logprobs),
+    top_logprobs: lists.flatMap((list) => list.top_logprobs),
+    text_offset: lists.flatMap((list) => list.text_offset),
   };
 }

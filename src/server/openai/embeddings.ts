@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { Reply, Served } from "../dialect.ts";
 import { embedTexts, mostTexts } from "../embeddings.ts";
+import { tokenIds } from "../token-ids.ts";
 
-const tokenIds = z.array(z.int().min(0)).min(1);
 const text = z.string().min(1);
 
 export const embeddingRequest = z.strictObject({
