@@ -62,6 +62,7 @@ export {
   type NamedLikely,
   type NamedToken,
 } from "./explain/explain.ts";
+export { renderExplanation } from "./explain/page/page.ts";
 export type { AnswerMessage, AnswerPart, ToolCall } from "./generate/answer/parts.ts";
 export { createChat } from "./generate/chat.ts";
 export { loadModel } from "./generate/load.ts";

@@ -1,10 +1,9 @@
+import { escapeMarkup } from "../bytes/markup.ts";
 import type { Comparison } from "./compare.ts";
 
 const width = 720;
 const left = 64;
 const plotHeight = 150;
-
-const escapeXml = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** A comparison as SVG: quantiles of the divergence, and by layer the error and, of mixtures, the routers' agreement. */
 export function drawComparison(comparison: Comparison, a: string, b: string): string {
@@ -40,7 +39,7 @@ export function drawComparison(comparison: Comparison, a: string, b: string): st
   const drawn = plots.map((plot, i) => `<g transform="translate(0 ${60 + i * (plotHeight + 70)})">${plot}</g>`);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">
 <rect width="${width}" height="${height}" fill="#fff"/>
-<text x="16" y="24" font-size="15">${escapeXml(b)} beside ${escapeXml(a)}</text>
+<text x="16" y="24" font-size="15">${escapeMarkup(b)} beside ${escapeMarkup(a)}</text>
 <text x="16" y="44">${head}</text>
 ${drawn.join("\n")}
 </svg>

@@ -1,3 +1,5 @@
+import { escapeMarkup } from "../bytes/markup.ts";
+
 /** One step's, or evaluation's, value. */
 export interface Point {
   readonly step: number;
@@ -47,13 +49,13 @@ export function plotCurves(title: string, unit: string, curves: readonly Curve[]
   });
   const legend = shown.map(({ name, points }, i) => {
     const text = `${name}: ${points.at(-1)!.value.toPrecision(4)}`;
-    return `<text x="${size.width - size.right}" y="${size.top + 16 + 18 * i}" text-anchor="end" fill="${colors[i % colors.length]}">${escapeXml(text)}</text>`;
+    return `<text x="${size.width - size.right}" y="${size.top + 16 + 18 * i}" text-anchor="end" fill="${colors[i % colors.length]}">${escapeMarkup(text)}</text>`;
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" font-family="sans-serif" font-size="12">`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
-    `<text x="${size.left}" y="24" font-size="15">${escapeXml(title)}</text>`,
-    `<text x="${size.width - size.right}" y="24" text-anchor="end">${escapeXml(unit)}</text>`,
+    `<text x="${size.left}" y="24" font-size="15">${escapeMarkup(title)}</text>`,
+    `<text x="${size.width - size.right}" y="24" text-anchor="end">${escapeMarkup(unit)}</text>`,
     `<text x="${size.width / 2}" y="${size.height - 10}" text-anchor="middle">step</text>`,
     ...grid,
     ...steps,
@@ -82,8 +84,4 @@ function ticksOf(low: number, high: number): number[] {
   const first = Math.floor(low / step);
   const count = Math.max(1, Math.ceil(high / step) - first);
   return Array.from({ length: count + 1 }, (_, i) => (first + i) * step);
-}
-
-function escapeXml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

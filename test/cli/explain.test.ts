@@ -1,7 +1,8 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Explanation } from "../../src/explain/explain.ts";
-import { grok1, models } from "./grok1.ts";
+import { folder, grok1, models } from "./grok1.ts";
 
 const mixtral = join(models, "mixtral.gguf");
 const explain = (...args: readonly string[]) => grok1(["explain", "-m", mixtral, "--threads", "1", ...args]);
@@ -9,7 +10,8 @@ const explain = (...args: readonly string[]) => grok1(["explain", "-m", mixtral,
 describe("explain", () => {
   it("prints a table, or one document that agrees with it", async () => {
     const args = ["-p", "ca\u001bpi", "--baseline", "a"];
-    const [text, json] = await Promise.all([explain(...args), explain(...args, "--json")]);
+    const page = join(folder, "why.html");
+    const [text, json] = await Promise.all([explain(...args, "--html", page), explain(...args, "--json")]);
     for (const outcome of [text, json]) expect(outcome).toMatchObject({ status: 0, stderr: "" });
     const found = JSON.parse(json.stdout) as Explanation;
     expect(found).toMatchObject({ shapley: { method: "exact", baseline: { text: "a" } }, attentionRows: "all" });
@@ -25,6 +27,9 @@ describe("explain", () => {
       expect(experts).toHaveLength(found.tokens.length);
       for (const row of attention.flat()) expect(row.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 3);
     }
+    const html = readFileSync(page, "utf8");
+    expect(html).toMatch(/^<!doctype html>/);
+    for (const { contribution } of found.tokens) expect(html).toContain(Math.abs(contribution).toFixed(3));
     // A row of attention is a line.
     expect(json.stdout.split("\n").length).toBeLessThan(2000);
   });
@@ -32,6 +37,7 @@ describe("explain", () => {
   it("says what is wrong in a line", async () => {
     const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
       [[], /^grok1: no prompt: give -p TEXT/],
+      [["-p", "capital", "--html", mixtral], /mixtral\.gguf: is the model itself, which stays as it is/],
       [["-p", "capital", "--pairs", "1"], /--pairs.*'1' is invalid\. Expected a whole number from 2 to 1000000/],
       [["-p", "capital", "--target", "Paris"], /^grok1: --target is "Paris", which is no token of the model but "/],
       [["-p", "capital", "--baseline", "zzz"], /^grok1: --baseline is "zzz", which is no token of the model but "/],

@@ -1,9 +1,11 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
+import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import type { ExplainProgress, Explanation } from "../../explain/explain.ts";
 import { type PromptOptions, readPrompt } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, type ModelOptions, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import { addModel, type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
 import { integer, path, text } from "../values.ts";
@@ -15,6 +17,7 @@ interface ExplainCommandOptions extends ModelOptions, PromptOptions {
   readonly seed?: number;
   readonly top?: number;
   readonly special?: true;
+  readonly html?: string;
   readonly json?: true;
 }
 
@@ -43,6 +46,7 @@ export function addExplain(program: Command): void {
     .option("--seed <n>", "of the permutations (default: 1)", integer(0))
     .option("--top <n>", "likeliest tokens that are told of each layer (default: 5)", integer(1, 100))
     .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
+    .option("--html <file>", "write a page too, to be opened in a browser: with attention of every head", path())
     .option("--json", "print one JSON document");
   addSettings(command, ["context", "backend", "threads", "isa", "kvType", "memory"]);
   command.action((_, options: ExplainCommandOptions) => run(options));
@@ -50,12 +54,16 @@ export function addExplain(program: Command): void {
 
 async function run(options: ExplainCommandOptions): Promise<void> {
   const file = requireModel(options);
+  const { html } = options;
+  if (html !== undefined) refuseOwnFiles(html, modelFiles(file), "the model itself");
+  if (html !== undefined && options.file !== undefined) refuseOwnFiles(html, [options.file], "the prompt");
   const prompt = await readPrompt(options);
   using interrupt = catchInterrupt();
   await using model = await openModel(file, options);
   warnOfModel(model);
   // What it takes of the training code is read once it is asked for.
   const { explain } = await import("../../explain/explain.ts");
+  const { renderExplanation } = await import("../../explain/page/page.ts");
   const progress = createProgress(process.stderr, process.env);
   try {
     const found = await explain(model, prompt, {
@@ -63,6 +71,7 @@ async function run(options: ExplainCommandOptions): Promise<void> {
       signal: interrupt.signal,
       onProgress: tell(progress.show),
     });
+    if (html !== undefined) await writeAtomic(html, [Buffer.from(renderExplanation(found))]);
     progress.clear();
     process.stdout.write(options.json ? `${compactNumbers(jsonDocument(roundAttention(found)))}\n` : render(found));
   } finally {
@@ -114,7 +123,7 @@ ${renderTokens(found)}
 log p is ${unmasked.toFixed(3)}, and ${masked.toFixed(3)} where every token is ${quote(baseline)}
 ${noGradient === undefined ? "" : `no gradient: ${escapeLine(noGradient)}\n`}
 What each layer would say next:
-${renderLayers(found)}${tokens.length > 1 ? "\nattention: of the last token, mean over all layers and heads. --json has the maps\n" : ""}`;
+${renderLayers(found)}${tokens.length > 1 ? "\nattention: of the last token, mean over all layers and heads. --html and --json have the maps\n" : ""}`;
 }
 
 const barWidth = 20;
