@@ -89,9 +89,9 @@ describe("a replayed trace", () => {
   });
 
   it("waits less where the next layer is foretold rightly, and reads no more", () => {
-    const asked = Array.from({ length: 30 }, (_, i) => [[i % 6], [(i * 5 + 1) % 6], [(i * 5 + 2) % 6]]);
+    const asked = Array.from({ length: 300 }, (_, i) => [[i % 6], [(i * 5 + 1) % 6], [(i * 5 + 2) % 6]]);
     const run = (ahead: boolean) =>
-      simulate(traceOf(asked, true), { ...machine, bytes: 80, driveBandwidth: 60, ahead, policy: "recency" }, 5);
+      simulate(traceOf(asked, true), { ...machine, bytes: 80, driveBandwidth: 60, ahead, policy: "recency" }, 40);
     const [with_, without] = [run(true), run(false)];
     expect(with_.bytesRead).toBeLessThanOrEqual(without.bytesRead);
     expect(with_.stalledSeconds).toBeLessThan(without.stalledSeconds);

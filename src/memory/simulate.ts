@@ -1,4 +1,5 @@
 import { createExpertCache, type ExpertCache, type KeepPolicy } from "./expert-cache.ts";
+import { createLookAhead } from "./look-ahead.ts";
 import type { RoutingTrace } from "./trace.ts";
 
 /** What a trace is replayed on. */
@@ -10,7 +11,7 @@ export interface SimulatedMachine {
   readonly memoryBandwidth: number;
   /** `optimum`: what whoever knows the future would keep (Belady 1966), which no policy can surpass by more than rounding of sizes. */
   readonly policy: KeepPolicy | "optimum";
-  /** Whether what a layer foretells of the next one is read ahead. */
+  /** Whether what a layer foretells of the next one may be read ahead: it is where that pays, foretelling itself taken to cost nothing. */
   readonly ahead: boolean;
 }
 
@@ -42,6 +43,10 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
   const readyAt = new Map<number, number>();
   /** What was read ahead and nobody has asked for. */
   const unasked = new Set<number>();
+  const lookAhead = ahead && policy !== "optimum" ? createLookAhead() : undefined;
+  /** What it is told of: since the last layer asked, and what was foretold of this one and not in memory. */
+  let since = { askedAt: 0, neededUntil: 0, stalled: 0, reads: 0, reading: 0 };
+  let told: readonly number[] | undefined;
   const layerSeconds = keptBytes / layers / memoryBandwidth;
   let now = 0;
   let driveFree = 0;
@@ -58,12 +63,23 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
     }
     driveFree = Math.max(driveFree, now) + size / driveBandwidth;
     readyAt.set(expert, driveFree);
+    if (!ahead) since.neededUntil = driveFree;
+    since.reads++;
+    since.reading += size / driveBandwidth;
     sum.read += size;
     return true;
   };
   const runLayer = (layer: number, asked: readonly number[], next: readonly number[]) => {
     now += layerSeconds;
     const numbers = asked.map((expert) => layer * experts + expert);
+    const plan = lookAhead?.plan;
+    lookAhead?.add({
+      ...{ layer, rest: 1000 * Math.max(0, now - Math.max(since.askedAt, since.neededUntil)) },
+      ...{ stalled: 1000 * since.stalled, reads: since.reads, reading: 1000 * since.reading },
+      waits: numbers.some((number) => !keeper.has(number) || readyAt.get(number)! > now),
+      foretold: told && { absent: told.length, right: told.filter((each) => numbers.includes(each)).length, took: 0 },
+    });
+    since = { ...since, askedAt: now, stalled: 0, reads: 0, reading: 0 };
     keeper.ask(layer, numbers);
     const there = numbers.filter((number) => keeper.has(number));
     for (const number of there) {
@@ -74,8 +90,9 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
     }
     const absent = numbers.filter((number) => !there.includes(number));
     for (const number of absent) bring(number, false);
-    if (ahead && policy !== "optimum") {
-      const coming = next.map((expert) => (layer + 1) * experts + expert);
+    const coming = next.map((expert) => (layer + 1) * experts + expert);
+    told = plan === "nothing" || coming.length === 0 ? undefined : coming.filter((number) => !keeper.has(number));
+    if (plan === "read") {
       keeper.foretell(coming);
       for (const number of coming) {
         if (keeper.has(number)) continue;
@@ -88,6 +105,7 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
     for (const ready of numbers.map((number) => readyAt.get(number)!).sort((a, b) => a - b)) {
       if (ready > now) {
         sum.stalled += ready - now;
+        since.stalled += ready - now;
         now = ready;
       }
       now += computing;
