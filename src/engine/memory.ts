@@ -16,7 +16,7 @@ import { type EngineOptions, settleEngineOptions } from "./options.ts";
 const expertPart = /^blk\.(\d+)\.ffn_(gate|up|down)(_exps|\.\d+)\.weight$/;
 
 /** The layer whose experts a tensor holds, by its name. */
-function expertLayer({ name }: Tensor): number | undefined {
+export function expertLayer({ name }: Tensor): number | undefined {
   const layer = expertPart.exec(name)?.[1];
   return layer === undefined ? undefined : Number(layer);
 }
