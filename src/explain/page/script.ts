@@ -84,7 +84,7 @@ function showRow() {
     ...tokens.map((token, position) => {
       const item = document.createElement("li");
       item.append(token);
-      if (position > row) item.style.opacity = "0.4";
+      if (position > row) item.className = "soft";
       else {
         const share = strength(head(), row, position);
         item.className = "plus";

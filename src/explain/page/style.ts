@@ -37,7 +37,7 @@ button, select, input { font: inherit; color: inherit; accent-color: var(--accen
 .flow { margin: 0 0 1rem; padding: 0; line-height: 2.1; font-size: 1.1rem; list-style: none; }
 .flow > * { display: inline-block; padding: 0 0.1rem; border-radius: 0.25rem; white-space: pre-wrap; vertical-align: top; }
 ol.flow > * { padding: 0 0.25rem; margin-right: 1px; }
-.flow small { display: block; font-size: 0.7rem; line-height: 1.2; text-align: center; color: var(--soft); font-variant-numeric: tabular-nums; }
+.flow small { display: block; font-size: 0.7rem; line-height: 1.2; text-align: center; font-variant-numeric: tabular-nums; }
 .plus { background: color-mix(in oklab, var(--plus) calc(var(--v) * 62%), transparent); }
 .minus { background: color-mix(in oklab, var(--minus) calc(var(--v) * 62%), transparent); }
 .key { display: flex; gap: 1.25rem; font-size: 0.85rem; color: var(--soft); margin-bottom: 0.9rem; }
