@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loadModel } from "../generate/load.ts";
 import { evaluate } from "./evaluate.ts";
+import { mcNemar } from "./paired.ts";
 import type { QuestionRecord } from "./scores.ts";
 import { encodePair } from "./tokens.ts";
 
@@ -149,6 +150,56 @@ describe("evaluate", () => {
     for (const other of [model, weaker]) {
       await expect(evaluate(other, [choice], asking)).rejects.toThrow(/are of another model/);
     }
+  });
+
+  it("compares with another run's records, question by question", async () => {
+    const file = join(folder, "one.jsonl");
+    await evaluate(model, [choice, cloze], { ...options, records: file });
+    const [same, words] = await evaluate(model, [choice, cloze], { ...options, records: file, against: file });
+    expect(same!.paired!.acc).toEqual({
+      ...{ questions: 70, other: same!.metrics.acc!.value, difference: 0, error: 0 },
+      ...{ retained: { value: 1, low: 1, high: 1 }, changed: { gained: 0, lost: 0, p: 1 } },
+    });
+    expect(words!.paired!.perplexity!.changed).toBeUndefined();
+    // Another run, of which we know what it has: the first ten questions, of which each third was right.
+    const lines = linesOf(file);
+    const other = join(folder, "two.jsonl");
+    const kept = lines.slice(0, 12).map((line, i) => {
+      const record = JSON.parse(line);
+      if (i === 0) return line.replace(/"model":"\w+"/, '"model":"another"');
+      return i === 1 ? line : JSON.stringify({ ...record, scores: { ...record.scores, acc: Number(i % 3 === 0) } });
+    });
+    writeFileSync(other, kept.map((line) => `${line}\n`).join(""));
+    const text = readFileSync(other, "utf8");
+    const [result] = await evaluate(model, [choice], { ...options, records: file, against: other });
+    const own = recordsOf(file)
+      .slice(0, 10)
+      .map(({ scores }) => scores.acc!);
+    const gaps = own.map((score, i) => score - Number((i + 2) % 3 === 0));
+    const mean = gaps.reduce((sum, gap) => sum + gap, 0) / 10;
+    const { questions, other: theirs, difference, error, changed } = result!.paired!.acc!;
+    expect({ questions, theirs }).toEqual({ questions: 10, theirs: 0.3 });
+    expect(difference).toBeCloseTo(mean, 12);
+    expect(error).toBeCloseTo(Math.sqrt(gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / 90), 12);
+    expect(changed).toMatchObject({
+      gained: gaps.filter((gap) => gap === 1).length,
+      lost: gaps.filter((gap) => gap === -1).length,
+    });
+    expect(readFileSync(other, "utf8")).toBe(text);
+    const refused = (changes: object) => evaluate(model, [choice], { ...options, against: other, ...changes });
+    await expect(refused({ shots: 1 })).rejects.toThrow(/two\.jsonl: the records of choice are of other questions/);
+    await expect(refused({ against: join(folder, "none") })).rejects.toThrow(/none: cannot read: no such file/);
+    await expect(evaluate(model, [cloze], { ...options, against: other })).rejects.toThrow(/no records of cloze/);
+  });
+
+  it("McNemar's test is the exact one", () => {
+    // As sums of binomials in whole numbers have it.
+    expect(mcNemar(0, 0)).toBe(1);
+    expect(mcNemar(1, 9)).toBeCloseTo(0.021484375, 12);
+    expect(mcNemar(9, 1)).toBeCloseTo(0.021484375, 12);
+    expect(mcNemar(10, 10)).toBe(1);
+    expect(mcNemar(0, 2000)).toBe(0);
+    expect(mcNemar(960, 1040)).toBeCloseTo(0.07728689056, 9);
   });
 
   it("refuses arguments that are none", async () => {

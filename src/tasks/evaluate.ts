@@ -10,11 +10,12 @@ import { createConversation, type Put, putAsText } from "./conversation.ts";
 import { prepareGeneration } from "./generation/prepare.ts";
 import { isGeneration } from "./generation/task.ts";
 import { countBytes, countWords } from "./lengths.ts";
+import { comparePaired } from "./paired.ts";
 import { summarizeParts } from "./parts.ts";
 import type { PreparedTask, TaskResult } from "./prepared.ts";
 import { type Question, readQuestions } from "./questions.ts";
-import { noRecords, openRecords, type Records } from "./records.ts";
-import { isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
+import { noRecords, openRecords, type Records, readRecords } from "./records.ts";
+import { estimate, isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
 import { openTask, type Task } from "./task.ts";
 import { type EncodedPair, encodePair, encodeWindows } from "./tokens.ts";
 
@@ -43,6 +44,8 @@ export interface EvaluateOptions {
    * computed again.
    */
   readonly records?: string;
+  /** File of another run's records: figures are compared with it, question by question. */
+  readonly against?: string;
   readonly signal?: AbortSignal;
   /** Told after each question: of the one task, how many are done, those of an earlier run with them. */
   readonly onProgress?: (progress: EvaluateProgress) => void;
@@ -57,7 +60,7 @@ export interface EvaluateProgress {
 }
 
 const optionKinds: OptionKinds<EvaluateOptions> = {
-  ...anyKinds(["data", "shots", "limit", "samples", "temperature", "records"]),
+  ...anyKinds(["data", "shots", "limit", "samples", "temperature", "records", "against"]),
   ...{ chat: "flag", unsafeCode: "flag", signal: "signal", onProgress: "function" },
 };
 
@@ -80,11 +83,12 @@ export async function evaluate(
   checkList("tasks", asking);
   checkTexts("tasks", asking);
   const read = readOptions("evaluate", options, optionKinds);
-  const { data, shots, limit, chat = false, records: path, signal, onProgress } = read;
+  const { data, shots, limit, chat = false, records: path, against: other, signal, onProgress } = read;
   checkText("data", data);
   if (shots !== undefined) checkWhole("shots", shots, 0, 1000);
   if (limit !== undefined) checkWhole("limit", limit, 1, Number.MAX_SAFE_INTEGER);
   if (path !== undefined) checkText("records", path);
+  if (other !== undefined) checkText("against", other);
   const put = chat ? createConversation(model) : putAsText;
   // All of them first: what is wrong with the last one is known before the first has taken an hour.
   const asked = [...new Set(asking)].map((name) => {
@@ -94,6 +98,8 @@ export async function evaluate(
   const names = asked.map(({ task }) => task);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new GrokError("argument", `tasks: two are called ${twice}`, { option: "tasks" });
+  const against = other === undefined ? undefined : readRecords(other);
+  for (const { task, keyFor } of asked) against?.begin(task, keyFor(model), () => true);
   for (const { begin } of asked) await begin?.();
   const records = path === undefined ? noRecords : openRecords(path, computedBy(model));
   try {
@@ -102,7 +108,7 @@ export async function evaluate(
       const onDone = (done: number, questions: number, kept: number) => {
         onProgress?.({ task, done, questions, kept });
       };
-      results.push(await answer(model, put, records, signal, onDone));
+      results.push(await answer(model, records, { put, against, signal, onDone }));
     }
     return results;
   } finally {
@@ -114,18 +120,22 @@ function prepareScoring(
   task: Task,
   { data, shots = 0, chat = false, limit = Number.MAX_SAFE_INTEGER }: EvaluateOptions,
 ): PreparedTask {
-  const { list, key } = readQuestions(task, data, shots, chat);
+  const { list, key: asked } = readQuestions(task, data, shots, chat);
+  const keyFor = ({ chatTemplate }: LanguageModel) => (chat ? JSON.stringify([asked, chatTemplate]) : asked);
   const questions = list.filter(({ index }) => index < limit);
   return {
     task: task.name,
-    async answer(model, put, records, signal, onDone) {
-      const keyOf = chat ? JSON.stringify([key, model.chatTemplate]) : key;
-      const of = await answerAll(model, put, task, questions, keyOf, records, signal, onDone);
+    keyFor,
+    async answer(model, records, { put, against, signal, onDone }) {
+      const key = keyFor(model);
+      const others = against?.begin(task.name, key, (record: QuestionRecord) => isWhole(task, record));
+      const of = await answerAll(model, put, task, questions, key, records, signal, onDone);
       return {
         ...{ task: task.name, shots, chat, questions: of.length, available: list.length },
         ...summarizeParts(task.parts, task.metrics, of, summarize),
         guessing: task.kind === "choice" ? meanOf(questions.map(chance)) : undefined,
         truncated: of.filter(({ truncated }) => truncated).length,
+        ...(others && { paired: comparePaired(task.metrics, of, others, estimate) }),
       };
     },
   };
@@ -145,11 +155,7 @@ async function answerAll(
   signal: AbortSignal | undefined,
   onDone: (done: number, questions: number, kept: number) => void,
 ): Promise<readonly QuestionRecord[]> {
-  const isWhole = ({ answer, logprobs, scores, words, bytes }: QuestionRecord) =>
-    [answer, logprobs].every((list) => Array.isArray(list) && list.length > 0 && list.every(Number.isFinite)) &&
-    task.metrics.filter(isOwn).every((metric) => Number.isFinite(scores?.[metric])) &&
-    (task.kind !== "text" || [words, bytes].every(Number.isFinite));
-  const known = new Map(records.begin(task.name, key, isWhole));
+  const known = new Map(records.begin(task.name, key, (record: QuestionRecord) => isWhole(task, record)));
   const open = [...questions.keys()].filter((index) => !known.has(index));
   const kept = questions.length - open.length;
   let done = kept;
@@ -202,6 +208,14 @@ async function answerAll(
     );
   }
   return [...questions.keys()].map((index) => known.get(index)!);
+}
+
+function isWhole({ kind, metrics }: Task, { answer, logprobs, scores, words, bytes }: QuestionRecord): boolean {
+  return (
+    [answer, logprobs].every((list) => Array.isArray(list) && list.length > 0 && list.every(Number.isFinite)) &&
+    metrics.filter(isOwn).every((metric) => Number.isFinite(scores?.[metric])) &&
+    (kind !== "text" || [words, bytes].every(Number.isFinite))
+  );
 }
 
 function encodeQuestion(

@@ -1,6 +1,7 @@
 import type { LanguageModel } from "../generate/types.ts";
 import type { Put } from "./conversation.ts";
-import type { Records } from "./records.ts";
+import type { PairedFigure } from "./paired.ts";
+import type { OtherRecords, Records } from "./records.ts";
 import type { Figure } from "./scores.ts";
 
 /** A task whose questions are read: what is wrong with its file or its data is known. */
@@ -8,18 +9,20 @@ export interface PreparedTask {
   readonly task: string;
   /** What has to be there beside the data, and is tried. @throws GrokError `unsupported` */
   begin?(): Promise<void>;
-  /**
-   * Has a model answer the questions that the records do not have.
-   * @param put how a question reaches it.
-   * @param onDone told after each question how many are done, of how many, and how many the records had.
-   */
-  answer(
-    model: LanguageModel,
-    put: Put,
-    records: Records,
-    signal: AbortSignal | undefined,
-    onDone: (done: number, questions: number, kept: number) => void,
-  ): Promise<TaskResult>;
+  /** A hash of all that what a model is asked follows from. */
+  keyFor(model: LanguageModel): string;
+  /** Has a model answer the questions that the records do not have. */
+  answer(model: LanguageModel, records: Records, options: AnswerOptions): Promise<TaskResult>;
+}
+
+export interface AnswerOptions {
+  /** How a question reaches the model. */
+  readonly put: Put;
+  /** Another run's records, to compare with. */
+  readonly against: OtherRecords | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** Told after each question how many are done, of how many, and how many the records had. */
+  onDone(done: number, questions: number, kept: number): void;
 }
 
 export interface TaskResult {
@@ -41,6 +44,8 @@ export interface TaskResult {
   readonly samples?: number;
   /** The same figures of each part, where the task has some. */
   readonly parts?: Readonly<Record<string, PartResult>>;
+  /** The metrics beside another run's, where there is one to compare with. */
+  readonly paired?: Readonly<Record<string, PairedFigure>>;
 }
 
 export interface PartResult {

@@ -29,60 +29,56 @@ const format = "grok1 eval records";
 /** Records that nobody keeps. */
 export const noRecords: Records = { begin: () => new Map(), add() {}, close() {} };
 
+/** The records of a run, to compare with: {@link Records.begin} of what is there, and nothing is written. */
+export type OtherRecords = Pick<Records, "begin">;
+
+interface Content {
+  readonly keys: ReadonlyMap<string, string>;
+  readonly kept: ReadonlyMap<string, ReadonlyMap<number, BaseRecord>>;
+}
+
+/**
+ * Reads the records of another run, of whatever model.
+ * @throws GrokError `io`; `format` naming the line
+ */
+export function readRecords(path: string): OtherRecords {
+  const { text } = wholeLines(
+    attempt("read", path, () => readFileSync(path)),
+    path,
+  );
+  const content = readContent(text, path, () => {});
+  return {
+    begin<R extends BaseRecord>(task: string, key: string, isWhole: (record: R) => boolean) {
+      return recordsOf(content, path, task, key, isWhole) ?? refuse(path, `there are no records of ${task}`);
+    },
+  };
+}
+
 /**
  * Opens a file of records, new or of an earlier run. A line that an interruption cut off is dropped.
  * @param model what tells the model, and how it computes, from others.
  * @throws GrokError `io`; `format` naming the line; `argument` for records of another model.
  */
 export function openRecords(path: string, model: string): Records {
-  const fd = attempt("open", () => openSync(path, "a+"));
+  const fd = attempt("open", path, () => openSync(path, "a+"));
+  const write = (value: object) => attempt("write", path, () => writeSync(fd, `${JSON.stringify(value)}\n`));
   try {
-    const bytes = attempt("read", () => readFileSync(path));
-    const whole = bytes.subarray(0, bytes.lastIndexOf(10) + 1);
-    const lines = decodeText(whole, path).split("\n").slice(0, -1);
+    const bytes = attempt("read", path, () => readFileSync(path));
+    const { text, length } = wholeLines(bytes, path);
     // Nothing of somebody else's file is cut off: only of one that begins as ours do.
-    const head = { format, version: 1, model };
-    const keys = new Map<string, string>();
-    const kept = new Map<string, Map<number, BaseRecord>>();
-    const fail = (line: number, what: string): never => {
-      throw new GrokError("format", `${path}: line ${line}: ${what}`, { path, line });
-    };
-    const write = (value: object) => attempt("write", () => writeSync(fd, `${JSON.stringify(value)}\n`));
-    if (bytes.length === 0) write(head);
-    else if (lines.length === 0) fail(1, `expected the head of ${format}`);
-    for (const [index, text] of lines.entries()) {
-      const line = index + 1;
-      const entry = readObject(text, path, line);
-      if (index === 0) {
-        if (entry.format !== format || entry.version !== 1) fail(1, `expected the head of ${format}, version 1`);
-        if (entry.model !== model) refuse("the records are of another model, or it computed in another way");
-      } else if (typeof entry.key === "string") {
-        const task = String(entry.task);
-        keys.set(task, entry.key);
-        kept.set(task, new Map());
-      } else {
-        const of = kept.get(String(entry.task));
-        if (of === undefined || !Number.isSafeInteger(entry.question)) fail(line, "expected a question's record");
-        of!.set(entry.question as number, entry as unknown as BaseRecord);
-      }
-    }
-    if (whole.length < bytes.length) attempt("write", () => ftruncateSync(fd, whole.length));
+    if (bytes.length === 0) write({ format, version: 1, model });
+    const content =
+      bytes.length === 0
+        ? { keys: new Map<string, string>(), kept: new Map() }
+        : readContent(text, path, (of) => {
+            if (of !== model) refuse(path, "the records are of another model, or it computed in another way");
+          });
+    if (length < bytes.length) attempt("write", path, () => ftruncateSync(fd, length));
     return {
       begin<R extends BaseRecord>(task: string, key: string, isWhole: (record: R) => boolean) {
-        const of = kept.get(task) as ReadonlyMap<number, R> | undefined;
-        if (of === undefined) {
-          write({ task, key });
-          return new Map();
-        }
-        if (keys.get(task) !== key)
-          refuse(`the records of ${task} are of other questions: its file, its data or the shots differ`);
-        for (const record of of.values()) {
-          if (Number.isFinite(record.line) && typeof record.truncated === "boolean" && isWhole(record)) continue;
-          throw new GrokError("format", `${path}: ${task}: question ${record.question}: the record is not whole`, {
-            path,
-          });
-        }
-        return of;
+        const of = recordsOf(content, path, task, key, isWhole);
+        if (of === undefined) write({ task, key });
+        return of ?? new Map();
       },
       add: write,
       close: () => closeSync(fd),
@@ -91,16 +87,69 @@ export function openRecords(path: string, model: string): Records {
     closeSync(fd);
     throw error;
   }
+}
 
-  function refuse(why: string): never {
-    throw new GrokError("argument", `${path}: ${why}; name a new file`, { path });
-  }
+/** Without a last line that an interruption cut off. */
+function wholeLines(bytes: Buffer, path: string) {
+  const length = bytes.lastIndexOf(10) + 1;
+  return { text: decodeText(bytes.subarray(0, length), path), length };
+}
 
-  function attempt<T>(action: string, act: () => T): T {
-    try {
-      return act();
-    } catch (error) {
-      throw ioError(action, path, error);
+function readContent(text: string, path: string, checkModel: (model: unknown) => void): Content {
+  const keys = new Map<string, string>();
+  const kept = new Map<string, Map<number, BaseRecord>>();
+  const fail = (line: number, what: string): never => {
+    throw new GrokError("format", `${path}: line ${line}: ${what}`, { path, line });
+  };
+  const lines = text.split("\n").slice(0, -1);
+  if (lines.length === 0) fail(1, `expected the head of ${format}`);
+  for (const [index, content] of lines.entries()) {
+    const line = index + 1;
+    const entry = readObject(content, path, line);
+    if (index === 0) {
+      if (entry.format !== format || entry.version !== 1) fail(1, `expected the head of ${format}, version 1`);
+      checkModel(entry.model);
+    } else if (typeof entry.key === "string") {
+      const task = String(entry.task);
+      keys.set(task, entry.key);
+      kept.set(task, new Map());
+    } else {
+      const of = kept.get(String(entry.task));
+      if (of === undefined || !Number.isSafeInteger(entry.question)) fail(line, "expected a question's record");
+      of!.set(entry.question as number, entry as unknown as BaseRecord);
     }
+  }
+  return { keys, kept };
+}
+
+/** A task's records, undefined where there are none. */
+function recordsOf<R extends BaseRecord>(
+  { keys, kept }: Content,
+  path: string,
+  task: string,
+  key: string,
+  isWhole: (record: R) => boolean,
+): ReadonlyMap<number, R> | undefined {
+  const of = kept.get(task) as ReadonlyMap<number, R> | undefined;
+  if (of === undefined) return undefined;
+  if (keys.get(task) !== key) {
+    refuse(path, `the records of ${task} are of other questions: its file, its data or the shots differ`);
+  }
+  for (const record of of.values()) {
+    if (Number.isFinite(record.line) && typeof record.truncated === "boolean" && isWhole(record)) continue;
+    throw new GrokError("format", `${path}: ${task}: question ${record.question}: the record is not whole`, { path });
+  }
+  return of;
+}
+
+function refuse(path: string, why: string): never {
+  throw new GrokError("argument", `${path}: ${why}; name another file`, { path });
+}
+
+function attempt<T>(action: string, path: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw ioError(action, path, error);
   }
 }

@@ -35,6 +35,10 @@ describe("eval", () => {
     expect(readFileSync(records, "utf8").trimEnd().split("\n")).toHaveLength(6);
     const text = await evaluate(...args);
     const { value, error } = results[0].metrics.acc;
+    const other = await evaluate(...args, "--against", records);
+    expect(other.stdout).toMatch(
+      /against .*\n.*\ncapitals +acc +4 .* 100\.0 % \(100\.0 % to 100\.0 %\) +0 +0 +1\.0\n/s,
+    );
     expect(text.stdout).toMatch(new RegExp(`capitals +acc +${value.toFixed(4)} +± ${error.toFixed(4)} +4 +0 +0\\.50`));
   });
 

@@ -22,6 +22,7 @@ interface EvalCommandOptions extends ModelOptions {
   readonly chat?: true;
   readonly unsafeCode?: true;
   readonly records?: string;
+  readonly against?: string;
   readonly list?: true;
   readonly json?: true;
 }
@@ -52,6 +53,7 @@ export function addEval(program: Command): void {
     .option("--chat", "ask by the model's chat template, for models that answer")
     .option("--unsafe-code", "run programs that the model writes without a cage: they may do whatever you may")
     .option("--records <file>", "keep each question's record (JSON lines), and go on from those that are there", path())
+    .option("--against <records>", "compare with another run's records, question by question", path())
     .option("--list", "say which tasks there are, which have their data, and where to get the others'")
     .option("--json", "print one JSON document");
   addSettings(command, ["model", "context", "backend", "threads", "isa", "kvType", "memory"]);
@@ -105,7 +107,8 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   let began = { task: "", at: start };
   try {
     const results = await evaluate(model, tasks, {
-      ...{ data, ...pick(options, ["shots", "limit", "samples", "temperature", "chat", "unsafeCode", "records"]) },
+      ...{ data, ...pick(options, ["shots", "limit", "samples", "temperature", "chat", "unsafeCode"]) },
+      ...pick(options, ["records", "against"]),
       signal: interrupt.signal,
       onProgress({ task, done, questions, kept }) {
         if (task !== began.task) began = { task, at: performance.now() };
@@ -136,7 +139,29 @@ function render(file: string, results: readonly TaskResult[], seconds: number): 
   return `${escapeLine(basename(file))}, ${formatSeconds(seconds)}
 ${table([["task", "metric", "value", "error", "questions", "shots", "guessing"], ...rows], [2, 4, 5, 6])}${
   cut === 0 ? "" : `${counted(cut, "question")} did not fit the model's context: their beginnings were left out\n`
-}${limited === 0 ? "" : `${counted(limited, "answer")} ran into the most tokens that they may have: what was still to come is missing\n`}`;
+}${limited === 0 ? "" : `${counted(limited, "answer")} ran into the most tokens that they may have: what was still to come is missing\n`}${renderPaired(results)}`;
+}
+
+/** What the other run has, what this one has more, how much of it that is, and which questions changed. */
+function renderPaired(results: readonly TaskResult[]): string {
+  const share = (value: number) => `${(100 * value).toFixed(1)} %`;
+  const rows = results.flatMap(({ task, paired = {} }) =>
+    Object.entries(paired).map(([metric, { questions, other, difference, error, retained, changed }]) => [
+      ...[
+        escapeLine(task),
+        metric,
+        String(questions),
+        other.toFixed(4),
+        difference.toFixed(4),
+        `± ${error.toFixed(4)}`,
+      ],
+      retained === undefined ? "" : `${share(retained.value)} (${share(retained.low)} to ${share(retained.high)})`,
+      ...(changed === undefined ? ["", "", ""] : [`${changed.gained}`, `${changed.lost}`, changed.p.toPrecision(2)]),
+    ]),
+  );
+  if (rows.length === 0) return "";
+  const head = ["task", "metric", "questions", "other", "difference", "error", "retained", "gained", "lost", "p"];
+  return `\nagainst the other run's records:\n${table([head, ...rows], [2, 3, 4, 5, 7, 8, 9])}`;
 }
 
 /** A task's figures, and below them those of its parts. */

@@ -1,11 +1,13 @@
 import { GrokError } from "../../errors.ts";
+import type { LanguageModel } from "../../generate/types.ts";
 import { checkWhole } from "../../options.ts";
 import { type CodeRunner, createCodeRunner } from "../code/cage.ts";
+import { comparePaired } from "../paired.ts";
 import { summarizeParts } from "../parts.ts";
 import type { PreparedTask } from "../prepared.ts";
 import type { Drawing } from "./answer.ts";
 import { readPrompts } from "./questions.ts";
-import { askAll, summarizeAnswers } from "./run.ts";
+import { askAll, estimateAnswers, type GenerationRecord, isWhole, summarizeAnswers } from "./run.ts";
 import type { GenerationTask } from "./task.ts";
 
 export interface GenerationTaskOptions {
@@ -29,19 +31,22 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
   const { data, chat = false, limit = Number.MAX_SAFE_INTEGER } = options;
   const shots = options.shots ?? task.shots;
   const drawing = drawingOf(task, options);
-  const { list, key } = readPrompts(task, data, shots);
+  const { list, key: asks } = readPrompts(task, data, shots);
+  const keyFor = ({ chatTemplate }: LanguageModel) =>
+    JSON.stringify([asks, drawing ?? null, ...(chat ? [chatTemplate] : [])]);
   const metrics = task.scoring.metrics([...task.filters.keys()], drawing?.samples ?? 1);
   const { language } = task.scoring;
   let run: CodeRunner = () => Promise.reject(new GrokError("internal", `${task.name}: nothing here runs programs`));
   const asked = new Map([...list.entries()].filter(([, { index }]) => index < limit));
   return {
-    task: task.name,
+    ...{ task: task.name, keyFor },
     async begin() {
       if (language !== undefined) run = await createCodeRunner([language], { unsafe: options.unsafeCode === true });
     },
-    async answer(model, put, records, signal, onDone) {
-      const keyOf = JSON.stringify([key, drawing ?? null, ...(chat ? [model.chatTemplate] : [])]);
-      const of = await askAll(model, task, asked, drawing, keyOf, records, {
+    async answer(model, records, { put, against, signal, onDone }) {
+      const key = keyFor(model);
+      const others = against?.begin(task.name, key, (record: GenerationRecord) => isWhole(record, metrics));
+      const of = await askAll(model, task, asked, drawing, key, records, {
         ...{ put, metrics, run, signal },
         onDone: (done, kept) => onDone(done, asked.size, kept),
       });
@@ -52,6 +57,7 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
         truncated: of.filter(({ truncated }) => truncated).length,
         limited: of.flatMap(({ answers }) => answers).filter(({ limited }) => limited).length,
         samples: drawing?.samples ?? 1,
+        ...(others && { paired: comparePaired(metrics, of, others, estimateAnswers) }),
       };
     },
   };

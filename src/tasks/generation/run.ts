@@ -3,7 +3,7 @@ import type { LanguageModel } from "../../generate/types.ts";
 import type { CodeRunner, Outcome } from "../code/cage.ts";
 import type { Put } from "../conversation.ts";
 import type { BaseRecord, Records } from "../records.ts";
-import type { Figure } from "../scores.ts";
+import type { Estimate, Figure } from "../scores.ts";
 import { answerQuestion, type Completion, type Drawing } from "./answer.ts";
 import type { Prompted } from "./questions.ts";
 import type { AnswerScores } from "./scoring.ts";
@@ -91,7 +91,8 @@ export async function askAll(
   return [...questions.keys()].map((index) => known.get(index)!);
 }
 
-function isWhole({ scores, answers }: GenerationRecord, metrics: readonly string[]): boolean {
+/** Whether a record that was read has all of what figures follow from. */
+export function isWhole({ scores, answers }: GenerationRecord, metrics: readonly string[]): boolean {
   const isNumber = (value: unknown) => typeof value === "number";
   const whole = (value: unknown) => isNumber(value) || (Array.isArray(value) && value.every(isNumber));
   return (
@@ -115,4 +116,16 @@ export function summarizeAnswers(metric: string, records: readonly GenerationRec
     0,
   );
   return { value, error: n > 1 ? Math.sqrt((squares * n) / (n - 1)) / count : Number.NaN };
+}
+
+/** The metric's value, and with each question left out. */
+export function estimateAnswers(metric: string, records: readonly GenerationRecord[]): Estimate {
+  const each = records.map(({ scores }) => [scores[metric]!].flat());
+  const sums = each.map((scores) => scores.reduce((sum, score) => sum + score, 0));
+  const total = sums.reduce((sum, one) => sum + one, 0);
+  const count = each.reduce((sum, { length }) => sum + length, 0);
+  return {
+    value: total / count,
+    without: sums.map((own, i) => (total - own) / (count - each[i]!.length)),
+  };
 }
