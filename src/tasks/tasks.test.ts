@@ -119,7 +119,10 @@ function checkFigures(task: Task, records: readonly QuestionRecord[], { figures,
   }
 }
 
-const others = listTasks().filter((name) => !["mmlu", "wikitext"].includes(name) && !isGeneration(openTask(name)));
+const others = listTasks().filter((name) => {
+  const task = openTask(name);
+  return !["mmlu", "wikitext"].includes(name) && !isGeneration(task) && task.like !== undefined;
+});
 
 describe.each(others)("%s", (name) => {
   const vector = readVector<Answered & Files>(name);
