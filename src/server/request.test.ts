@@ -40,8 +40,8 @@ describe("a request that is wrong", () => {
     ],
     [
       "more lists and objects than are read while others wait",
-      `{"messages":[${"{},".repeat(16_384)}{}]}`,
-      /more than 16384 lists and objects$/,
+      `{"messages":[${"{},".repeat(10_000)}{}]}`,
+      /more than 10000 lists and objects$/,
     ],
     ["alternatives without log-probabilities", { messages, top_logprobs: 2 }, /top_logprobs/],
     ["a prompt longer than the context", { messages: [{ role: "user", content: "long ".repeat(5000) }] }, /context/],

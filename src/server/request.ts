@@ -124,8 +124,8 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array> {
 
 /** Lists and objects in each other, how many of them, and how much is in them: reading these takes time in which nobody else is answered. */
 const mostDepth = 100;
-const mostContainers = 2 ** 14;
-const mostValues = 2 ** 18;
+const mostContainers = 10_000;
+const mostValues = 2 ** 17;
 
 /** Takes a JSON text in pieces, before it is read. @throws GrokError `argument` once it is nested too deeply, or of too many parts */
 function createMeasure(): (piece: Uint8Array) => void {

@@ -10,7 +10,15 @@ export interface AnswerOptions {
 
 /** Answers a caller's messages with a core. */
 export function answerMessages(port: Port, { core, onClose }: AnswerOptions): void {
-  const post = (message: FromEngine) => port.postMessage(message);
+  let waiting: FromEngine[] = [];
+  // What a pass gives all its sequences crosses together: each crossing wakes the other thread.
+  const post = (message: FromEngine) => {
+    if (waiting.push(message) === 1) queueMicrotask(flush);
+  };
+  function flush(): void {
+    if (waiting.length > 0) port.postMessage(waiting);
+    waiting = [];
+  }
 
   async function answer(message: ToEngine): Promise<EngineValue> {
     switch (message.type) {
@@ -64,6 +72,8 @@ export function answerMessages(port: Port, { core, onClose }: AnswerOptions): vo
         post({ type: "error", id: message.id, error: errorToData(error) });
       }
     }
-    if (message.type === "close") onClose?.();
+    if (message.type !== "close") return;
+    flush();
+    onClose?.();
   });
 }

@@ -39,17 +39,22 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
   let closing: Promise<void> | undefined;
 
   port.on("message", (received) => {
-    const message = received as FromEngine;
+    // What comes alone is of the beginning.
+    if (Array.isArray(received)) for (const message of received as readonly FromEngine[]) hear(message);
+  });
+
+  function hear(message: FromEngine): void {
     if (message.type === "ready" || message.type === "failed") return;
     const request = pending.get(message.id);
     if (request === undefined) return;
     if (message.type === "tokens" || message.type === "prompt" || message.type === "scored") {
-      return request.onPart?.(message);
+      request.onPart?.(message);
+      return;
     }
     forget(message.id);
     if (message.type === "done") request.resolve(message.value);
     else request.reject(errorFromData(message.error));
-  });
+  }
 
   function forget(id: number): void {
     pending.delete(id);
