@@ -115,7 +115,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
   const step = createStep({
     ...{ vocab, width, batchTokens, pool, admission, drafting, end, fail, pace: createPace() },
     passes: createPasses(ops, model, memory, {
-      ...{ batchTokens, interrupt },
+      ...{ batchTokens, interrupt, streamed: streamed !== undefined },
       ...{ adapters: parts.adapters, bindObserved: parts.bindObserved },
     }),
     requests: () => runs.size,

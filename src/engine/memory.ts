@@ -2,12 +2,12 @@ import { basename } from "node:path";
 import { GrokError } from "../errors.ts";
 import type { Streaming } from "../kernels/native/slot-store.ts";
 import { availableMemory, memoryGroups, memoryLimit, watchAvailableMemory } from "../machine/limits.ts";
-import { type MemoryPlan, planMemory } from "../memory/budget.ts";
+import { type MemoryPlan, planMemory, programBytes } from "../memory/budget.ts";
 import { createExpertCache } from "../memory/expert-cache.ts";
 import { governedLimit } from "../memory/governor.ts";
 import type { TraceHead } from "../memory/trace.ts";
 import { describeModel } from "../model/describe.ts";
-import type { ModelFile } from "../model/model.ts";
+import type { ModelConfig, ModelFile } from "../model/model.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes } from "../tensor/types.ts";
 import { type EngineOptions, settleEngineOptions } from "./options.ts";
@@ -68,15 +68,14 @@ export function planModelMemory(
   const { kept, layers: byLayer } = weightBytes(file);
   const drafting = draft === undefined ? { weights: 0, cache: 0 } : draftBytes(draft, settled.contextLength);
   const experts = byLayer.reduce((sum, bytes) => sum + bytes, 0);
-  const { width, heads, headSize, layers, kvHeads, used, experts: count, hidden, vocab } = config;
+  const { headSize, layers, kvHeads, used, experts: count } = config;
   const largestLayer = Math.max(0, ...byLayer);
   const demand = {
     ...{ path: file.path, kept: kept + drafting.weights, experts, used },
     // Matrices are read in whole blocks of the drive.
     largestExpert: Math.ceil(largestLayer / count) + 3 * 8192,
     cache: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize) + drafting.cache,
-    // The intermediates that have names of their own, in float32, with the room that growing matrices take.
-    activations: 1.25 * 4 * ((10 + used) * width + 4 * heads * headSize + 3 * hidden + 4 * count) + vocab / 64,
+    activations: activationBytes(file, config),
   };
   try {
     return { ...planMemory(demand, { budget: within(budget), batchTokens: options.batchTokens }), budget };
@@ -104,6 +103,14 @@ export function streamingOf(
   // All of a model that drafts is kept.
   const layerOf = (tensor: Tensor) => (tensor.source === draft?.path ? undefined : expertLayer(tensor));
   return { streaming: { cache, layerOf, ...yieldMemory(plan) }, batchTokens };
+}
+
+/** Of one token of a pass: the intermediates that have names of their own, in float32, and what experts share among threads meanwhile. */
+function activationBytes(file: ModelFile, config: ModelConfig): number {
+  const { width, heads, headSize, used, experts, hidden, expertHidden, vocab } = config;
+  const dense = [...file.tensors.keys()].some((name) => /^blk\.\d+\.ffn_up\.weight$/.test(name));
+  const named = (10 + used) * width + 4 * heads * headSize + 4 * experts + (dense ? 3 * hidden : 0);
+  return 4 * named + 2 * expertHidden + vocab / 64;
 }
 
 /** What a model that drafts takes, its keys and values with it. */
@@ -153,6 +160,9 @@ export function defaultBudget(): number {
   return Math.max(0.5 * available, available - Math.max(0.05 * limit, 2 ** 29));
 }
 
-/** What can be had of a budget: the reserve is not taken to be given back at once. */
-const within = (budget: number) =>
-  process.platform === "linux" ? Math.min(budget, availableMemory() - reserveFor(memoryLimit())) : budget;
+/** What can be had of a budget: the reserve is not taken to be given back at once, and what the program has already is counted once. */
+function within(budget: number): number {
+  if (process.platform !== "linux") return budget;
+  const had = Math.min(process.memoryUsage.rss(), programBytes);
+  return Math.min(budget, availableMemory() + had - reserveFor(memoryLimit()));
+}

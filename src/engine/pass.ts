@@ -55,6 +55,8 @@ export interface PassOptions {
   readonly batchTokens: number;
   readonly interrupt: Interrupt;
   readonly adapters: AdapterSet | undefined;
+  /** Experts are read as they are needed, so that a pass costs what it reads, however many tokens share it. */
+  readonly streamed: boolean;
   /** Binds the model once more, every result shown to `see`; weights are shared. */
   readonly bindObserved: ((see: Observer) => Model) | undefined;
 }
@@ -67,7 +69,7 @@ const passSeconds = 1;
 const smallestChunk = 64;
 
 export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: PassOptions): Passes {
-  const { batchTokens, interrupt, adapters, bindObserved } = options;
+  const { batchTokens, interrupt, adapters, streamed, bindObserved } = options;
   const observing = createObserving(ops);
   let observed: Model | undefined;
   /** Tokens a second, of the last pass that was large enough to tell. */
@@ -123,7 +125,7 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
     },
     chunkFor(requests) {
       // One request alone can be left in the middle of a pass, and large chunks read the weights least often.
-      if (requests <= 1) return batchTokens;
+      if (requests <= 1 || streamed) return batchTokens;
       return Math.min(batchTokens, Math.max(smallestChunk, Math.floor((speed * passSeconds) / 32) * 32));
     },
   };

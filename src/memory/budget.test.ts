@@ -9,23 +9,44 @@ const demand = {
 };
 
 describe("a budget of memory", () => {
-  it("has room for all that is planned with it, and the least is enough", () => {
+  it("has room for all that is planned with it, and the least is enough, however large an expert is beside a token", () => {
+    const megabytes = fc.integer({ min: 1, max: 6000 });
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 6000 }), (megabytes) => {
-        const budget = megabytes * mega;
-        let plan: ReturnType<typeof planMemory>;
-        try {
-          plan = planMemory(demand, { budget });
-        } catch (error) {
-          const { needed } = (error as { details: { needed: number } }).details;
-          expect(needed).toBeGreaterThan(budget);
-          expect(planMemory(demand, { budget: needed }).streamed).toBe(true);
-          return;
-        }
-        const experts = plan.streamed ? plan.experts : demand.experts;
-        expect(demand.kept + demand.cache + plan.batchTokens * demand.activations + experts).toBeLessThan(budget);
-        expect(experts).toBeGreaterThanOrEqual(plan.least);
-      }),
+      fc.property(
+        megabytes,
+        fc.constantFrom(1, 10, 600),
+        fc.constantFrom(undefined, 1, 100),
+        (size, expert, batchTokens) => {
+          const [budget, of] = [size * mega, { ...demand, largestExpert: expert * mega }];
+          let plan: ReturnType<typeof planMemory>;
+          try {
+            plan = planMemory(of, { budget, batchTokens });
+          } catch (error) {
+            const { needed } = (error as { details: { needed: number } }).details;
+            expect(needed).toBeGreaterThan(budget);
+            expect(planMemory(of, { budget: needed, batchTokens }).streamed).toBe(true);
+            return;
+          }
+          const experts = plan.streamed ? plan.experts : demand.experts;
+          expect(demand.kept + demand.cache + plan.batchTokens * demand.activations + experts).toBeLessThan(budget);
+          expect(experts).toBeGreaterThanOrEqual(plan.least);
+        },
+      ),
+    );
+  });
+
+  it("lets a prompt of the usual length be one chunk where a quarter of the memory is enough for it", () => {
+    const chunk = (megabytes: number) => planMemory(demand, { budget: megabytes * mega }).batchTokens;
+    expect(chunk(1450)).toBe(1024);
+    expect(chunk(700)).toBeLessThan(600);
+    expect(chunk(700)).toBeGreaterThan(250);
+    // An eighth is more.
+    expect(chunk(3600)).toBeGreaterThan(1500);
+  });
+
+  it("says what the least is made of", () => {
+    expect(() => planMemory(demand, { budget: 300 * mega })).toThrow(
+      /^m\.gguf: 0\.31 GB of memory may be used, and 0\.\d\d GB is the least: 0\.10 GB of weights that every token needs, 0\.05 GB for keys and values, 2 experts of 0\.01 GB, 0\.01 GB of activations, 0\.21 GB for the program: allow more/,
     );
   });
 

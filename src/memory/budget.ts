@@ -28,15 +28,20 @@ export interface MemoryPlan {
 }
 
 /** What the program itself takes, its two threads' heaps with it, and what is held back of a budget for what nobody counts. */
-const programBytes = 200 * 2 ** 20;
+export const programBytes = 200 * 2 ** 20;
 const margin = 0.02;
 
 /** Beyond what a drive's transfer of all experts hides anyway, a longer chunk saves nothing. */
 const mostBatchTokens = 4096;
+/** A prompt of so many tokens is one chunk where a quarter of the memory lets it. */
+const usualPromptTokens = 1024;
+/** Below that a chunk reads all experts for little. */
+const leastBatchTokens = 32;
 
 /**
  * How a budget is used. Where not all fits, what every token needs comes first, then the keys and values, then the tokens of a pass: a
- * prompt reads each expert once a chunk, so a chunk may take an eighth of what is left, and experts have the rest.
+ * prompt reads each expert once a chunk, so a chunk may take an eighth of what is left, or up to a quarter for a prompt of the usual
+ * length, and experts have the rest.
  * @param batchTokens What was asked for; absent: what fits best.
  * @throws GrokError `capacity` for a budget in which not one token can be computed.
  */
@@ -51,16 +56,18 @@ export function planMemory(
   const least = Math.max(2, used) * largestExpert;
   if (experts === 0 || usable >= experts + usual * activations)
     return { streamed: false, experts, least, batchTokens: usual };
-  const most = Math.min(mostBatchTokens, Math.floor(Math.max(usable / 8, usable - experts) / activations));
-  const tokens = batchTokens ?? Math.max(32, most);
+  const share = Math.max(usable / 8, usable - experts, Math.min(usualPromptTokens * activations, usable / 4));
+  const most = Math.floor(Math.min(share, usable - least) / activations);
+  const tokens = batchTokens ?? Math.max(leastBatchTokens, Math.min(mostBatchTokens, most));
   const left = Math.floor(usable - tokens * activations);
   if (left < least) {
     const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
-    const needed = Math.ceil((programBytes + kept + cache + 32 * activations + least) / (1 - margin));
+    const chunk = (batchTokens ?? leastBatchTokens) * activations;
+    const needed = Math.ceil((programBytes + kept + cache + chunk + least) / (1 - margin));
     throw new GrokError(
       "capacity",
-      `${path}: ${giga(budget)} of memory may be used, and ${giga(needed)} is the least: ${giga(kept)} of weights that every token needs, ${giga(cache)} for keys and values, ${Math.max(2, used)} experts of ${giga(largestExpert)}: allow more, choose a shorter context, or a smaller type of weights or cache`,
-      { path, budget, needed, kept, cache, expert: largestExpert },
+      `${path}: ${giga(budget)} of memory may be used, and ${giga(needed)} is the least: ${giga(kept)} of weights that every token needs, ${giga(cache)} for keys and values, ${Math.max(2, used)} experts of ${giga(largestExpert)}, ${giga(chunk)} of activations, ${giga(programBytes)} for the program: allow more, choose a shorter context, or a smaller type of weights or cache`,
+      { path, budget, needed, kept, cache, expert: largestExpert, activations: chunk, program: programBytes },
     );
   }
   return { streamed: true, experts: left, least, batchTokens: tokens };
