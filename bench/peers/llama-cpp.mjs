@@ -2,8 +2,9 @@
 // load, prefill of P tokens, and decode of N tokens with the next token given (so that routing varies and no sampling
 // is timed), repeated, medians. Prints one JSON document.
 //
-// usage: node llama-cpp.mjs --model FILE [--prefill 512] [--decode 32] [--threads 2] [--repeat 5] [--package FOLDER]
+// usage: node llama-cpp.mjs --model FILE [--prefill 512] [--decode 32] [--threads 2] [--repeat 5] [--cold] [--package FOLDER]
 //        --first-token: load, evaluate one short prompt, print the time since the process started, and stop.
+//        --cold: without a run to warm up.
 //        --package: the node-llama-cpp to use; otherwise the one installed beside this file.
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     threads: { type: "string", default: "2" },
     repeat: { type: "string", default: "5" },
     package: { type: "string" },
+    cold: { type: "boolean", default: false },
     "first-token": { type: "boolean", default: false },
   },
 });
@@ -50,11 +52,13 @@ const tokens = [...benchTokens(prefill + decode + 1, vocabulary)];
 
 const prefillRates = [];
 const decodeRates = [];
-for (let round = 0; round <= repeat; round++) {
+for (let round = values.cold ? 1 : 0; round <= repeat; round++) {
   await sequence.clearHistory();
   const from = performance.now();
   await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(0, prefill));
   const prefilled = performance.now();
+  if (round > 0) prefillRates.push(prefill / ((prefilled - from) / 1000)); // the one before warms up
+  if (decode === 0) continue;
 
   // The generator yields what the model would say; the token given back to it is what is evaluated next.
   const steps = sequence.evaluate([tokens[prefill]], { temperature: 0, yieldEogToken: true });
@@ -63,15 +67,13 @@ for (let round = 0; round <= repeat; round++) {
   for (let i = 1; i <= decode; i++) await steps.next(tokens[prefill + i]);
   const decoded = performance.now();
   await steps.return();
-  if (round === 0) continue; // warm-up
-  prefillRates.push(prefill / ((prefilled - from) / 1000));
-  decodeRates.push(decode / ((decoded - decoding) / 1000));
+  if (round > 0) decodeRates.push(decode / ((decoded - decoding) / 1000));
 }
 console.log(
   JSON.stringify({
     loadSeconds,
     prefillTokensPerSecond: median(prefillRates),
-    decodeTokensPerSecond: median(decodeRates),
+    decodeTokensPerSecond: decode === 0 ? 0 : median(decodeRates),
     prefillRates,
     decodeRates,
   }),

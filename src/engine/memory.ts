@@ -105,12 +105,12 @@ export function streamingOf(
   return { streaming: { cache, layerOf, ...yieldMemory(plan) }, batchTokens };
 }
 
-/** Of one token of a pass: the intermediates that have names of their own, in float32, and what experts share among threads meanwhile. */
+/** Of one token of a pass: the intermediates that have names of their own, in float32, and experts' inner values as they are packed, in 8 bits and scales. */
 function activationBytes(file: ModelFile, config: ModelConfig): number {
   const { width, heads, headSize, used, experts, hidden, expertHidden, vocab } = config;
   const dense = [...file.tensors.keys()].some((name) => /^blk\.\d+\.ffn_up\.weight$/.test(name));
   const named = (10 + used) * width + 4 * heads * headSize + 4 * experts + (dense ? 3 * hidden : 0);
-  return 4 * named + 2 * expertHidden + vocab / 64;
+  return 4 * named + 1.25 * expertHidden + vocab / 64;
 }
 
 /** What a model that drafts takes, its keys and values with it. */

@@ -197,5 +197,6 @@ const scoreKinds: OptionKinds<ScoreOptions> = {
 const logprobsKinds: OptionKinds<LogprobsOptions> = { from: "any", signal: "signal" };
 const benchKinds: OptionKinds<BenchOptions> = {
   ...{ prefill: "any", decode: "any", repeats: "any", warmup: "any" },
+  cold: "flag",
   signal: "signal",
 };

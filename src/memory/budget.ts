@@ -33,14 +33,15 @@ const margin = 0.02;
 
 /** Beyond what a drive's transfer of all experts hides anyway, a longer chunk saves nothing. */
 const mostBatchTokens = 4096;
-/** A prompt of so many tokens is one chunk where a quarter of the memory lets it. */
+/** A prompt of so many tokens is one chunk where this share of the memory lets it: what it has experts lack when answering. */
 const usualPromptTokens = 1024;
+const usualPromptShare = 0.3;
 /** Below that a chunk reads all experts for little. */
 const leastBatchTokens = 32;
 
 /**
  * How a budget is used. Where not all fits, what every token needs comes first, then the keys and values, then the tokens of a pass: a
- * prompt reads each expert once a chunk, so a chunk may take an eighth of what is left, or up to a quarter for a prompt of the usual
+ * prompt reads each expert once a chunk, so a chunk may take an eighth of what is left, or more for a prompt of the usual
  * length, and experts have the rest.
  * @param batchTokens What was asked for; absent: what fits best.
  * @throws GrokError `capacity` for a budget in which not one token can be computed.
@@ -56,7 +57,11 @@ export function planMemory(
   const least = Math.max(2, used) * largestExpert;
   if (experts === 0 || usable >= experts + usual * activations)
     return { streamed: false, experts, least, batchTokens: usual };
-  const share = Math.max(usable / 8, usable - experts, Math.min(usualPromptTokens * activations, usable / 4));
+  const share = Math.max(
+    usable / 8,
+    usable - experts,
+    Math.min(usualPromptTokens * activations, usualPromptShare * usable),
+  );
   const most = Math.floor(Math.min(share, usable - least) / activations);
   const tokens = batchTokens ?? Math.max(leastBatchTokens, Math.min(mostBatchTokens, most));
   const left = Math.floor(usable - tokens * activations);

@@ -132,6 +132,7 @@ const calls: readonly Call[] = [
   ["bench({ prefill })", (value) => model.bench({ decode: 1, prefill: value })],
   ["bench({ decode })", (value) => model.bench({ prefill: 1, decode: value })],
   ["bench({ warmup })", (value) => model.bench({ prefill: 1, decode: 1, warmup: value })],
+  ["bench({ cold })", (value) => model.bench({ prefill: 1, decode: 1, cold: value })],
   ["bench({ repeats })", (value) => model.bench({ prefill: 1, decode: 1, repeats: value })],
   ["evaluate(_, tasks)", (value) => evaluate(model, value, { data: "nowhere" })],
   ["evaluate(_, task)", (value) => evaluate(model, [value], { data: "nowhere" })],

@@ -48,6 +48,21 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
     expect(repeated).toBeLessThan(asked);
   });
 
+  it("reads each expert once for a prompt that is one chunk, also beside other requests", async () => {
+    const options = { threads: 2, contextLength: 512, cacheTokens: 2048, batchTokens: 400 } as const;
+    const memory = await tightMemory(stories, 1e6, options);
+    await using model = await loadModel(stories, { ...options, memory });
+    const asked = async () => (await model.status()).experts!.asked;
+    // 6 layers of 8.
+    const once = 6 * 8;
+    expect((await model.bench({ prefill: 400, decode: 0, cold: true })).prefillSeconds).toHaveLength(1);
+    expect(await asked()).toBeLessThanOrEqual(once);
+    const tokens = Array.from({ length: 399 }, (_, i) => 300 + ((i * i) % 3000));
+    const before = await asked();
+    await Promise.all([1, 2].map((first) => model.logprobs([first, ...tokens], { from: 399 })));
+    expect((await asked()) - before).toBeLessThanOrEqual(3 * once);
+  });
+
   it("gives the same text with a copy in fewer bits that drafts, and reads less for it", async () => {
     const options = { threads: 2, contextLength: 512 } as const;
     const memory = await tightMemory(stories, 3e6, options);

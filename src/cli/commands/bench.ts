@@ -13,6 +13,7 @@ interface BenchCommandOptions extends ModelOptions {
   readonly prompt?: number;
   readonly generate: number;
   readonly repeat: number;
+  readonly cold?: true;
   readonly json?: true;
 }
 
@@ -35,6 +36,7 @@ export function addBench(program: Command): void {
       integer(1, 1000),
       5,
     )
+    .option("--cold", "no run to warm up: what has to be read first is in the figures")
     .option("--json", "print one JSON document");
   addSettings(command, engineSettings);
   addTrace(command);
@@ -69,6 +71,7 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     prefill,
     decode: options.generate,
     repeats: options.repeat,
+    ...(options.cold && { cold: true }),
     // A trace is of one run and those that are reported.
     warmup: options.trace === undefined ? 1 : 0,
     signal: interrupt.signal,

@@ -13,6 +13,8 @@ export interface BenchOptions {
   readonly repeats?: number;
   /** Whole seconds for which runs warm up, at least one run: what a small model's passes take falls until their code is compiled. Default 0. */
   readonly warmup?: number;
+  /** No run to warm up: what has to be read or compiled first is in the figures. Default false. */
+  readonly cold?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -39,7 +41,12 @@ export function createBench(
   settle: Settle<BenchResult>,
 ): { readonly consumer: Consumer; readonly sequence: Sequence } | undefined {
   const { vocab, contextLength, pool } = limits;
-  const { decode = Math.min(32, contextLength - (options.prefill ?? 1)), repeats = 1, warmup = 0 } = options;
+  const {
+    decode = Math.min(32, contextLength - (options.prefill ?? 1)),
+    repeats = 1,
+    warmup = 0,
+    cold = false,
+  } = options;
   const { prefill = Math.min(512, contextLength - decode) } = options;
   checkWhole("prefill", prefill, 0, contextLength);
   checkWhole("decode", decode, 0, contextLength);
@@ -73,7 +80,7 @@ export function createBench(
 
   const first = Math.max(1, prefill);
   const tokens = all.slice(0, first);
-  let warm = false;
+  let warm = cold;
   const started = performance.now();
   let began = started;
   let between = began;
