@@ -106,6 +106,7 @@ export { defaultSamplingOptions } from "./sampling/options.ts";
 export type { Listening } from "./server/listen.ts";
 export type { LogEntry } from "./server/log-entry.ts";
 export { createServer, type ModelServer, type ModelToServe, type ServerOptions } from "./server/server.ts";
+export type { Doubt } from "./tasks/doubts.ts";
 export { type EvaluateOptions, type EvaluateProgress, evaluate } from "./tasks/evaluate.ts";
 export type { TaskResult } from "./tasks/prepared.ts";
 export { openTokenizer } from "./tokenizer/open.ts";

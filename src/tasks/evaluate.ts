@@ -7,6 +7,7 @@ import type { LanguageModel } from "../generate/types.ts";
 import { adapterFiles } from "../model/lora/read.ts";
 import { checkList, checkText, checkTexts, checkWhole } from "../options.ts";
 import { createConversation, type Put, putAsText } from "./conversation.ts";
+import { doubtsOf } from "./doubts.ts";
 import { prepareGeneration } from "./generation/prepare.ts";
 import { isGeneration } from "./generation/task.ts";
 import { countBytes, countWords } from "./lengths.ts";
@@ -108,7 +109,8 @@ export async function evaluate(
       const onDone = (done: number, questions: number, kept: number) => {
         onProgress?.({ task, done, questions, kept });
       };
-      results.push(await answer(model, records, { put, against, signal, onDone }));
+      const result = await answer(model, records, { put, against, signal, onDone });
+      results.push({ ...result, doubts: doubtsOf(result) });
     }
     return results;
   } finally {

@@ -1,5 +1,6 @@
 import type { LanguageModel } from "../generate/types.ts";
 import type { Put } from "./conversation.ts";
+import type { Doubt } from "./doubts.ts";
 import type { PairedFigure } from "./paired.ts";
 import type { OtherRecords, Records } from "./records.ts";
 import type { Figure } from "./scores.ts";
@@ -12,7 +13,7 @@ export interface PreparedTask {
   /** A hash of all that what a model is asked follows from. */
   keyFor(model: LanguageModel): string;
   /** Has a model answer the questions that the records do not have. */
-  answer(model: LanguageModel, records: Records, options: AnswerOptions): Promise<TaskResult>;
+  answer(model: LanguageModel, records: Records, options: AnswerOptions): Promise<Omit<TaskResult, "doubts">>;
 }
 
 export interface AnswerOptions {
@@ -42,6 +43,8 @@ export interface TaskResult {
   readonly limited?: number;
   /** How many answers there are to each question; absent where nothing is generated. */
   readonly samples?: number;
+  /** Which of its figures mean little, and why. */
+  readonly doubts: readonly Doubt[];
   /** The same figures of each part, where the task has some. */
   readonly parts?: Readonly<Record<string, PartResult>>;
   /** The metrics beside another run's, where there is one to compare with. */

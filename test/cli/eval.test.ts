@@ -32,6 +32,9 @@ describe("eval", () => {
     expect(results).toMatchObject([
       { task: "capitals", questions: 4, available: 4, shots: 0, guessing: 0.5, truncated: 0 },
     ]);
+    expect(results[0].doubts).toContainEqual({
+      ...{ metric: "acc", why: "chance", interval: [expect.closeTo(0.15, 3), expect.closeTo(0.85, 3)] },
+    });
     expect(readFileSync(records, "utf8").trimEnd().split("\n")).toHaveLength(6);
     const text = await evaluate(...args);
     const { value, error } = results[0].metrics.acc;
@@ -39,7 +42,9 @@ describe("eval", () => {
     expect(other.stdout).toMatch(
       /against .*\n.*\ncapitals +acc +4 .* 100\.0 % \(100\.0 % to 100\.0 %\) +0 +0 +1\.0\n/s,
     );
-    expect(text.stdout).toMatch(new RegExp(`capitals +acc +${value.toFixed(4)} +± ${error.toFixed(4)} +4 +0 +0\\.50`));
+    expect(text.stdout).toMatch(
+      new RegExp(`capitals +acc +${value.toFixed(4)} +± ${error.toFixed(4)} +4 +0 +0\\.50 +may be chance, few`),
+    );
   });
 
   it("--list says what is there, what is missing and where to get it", async () => {

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import type { Command } from "commander";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { counted } from "../../errors.ts";
+import type { Doubt } from "../../tasks/doubts.ts";
 import { evaluate } from "../../tasks/evaluate.ts";
 import type { TaskResult } from "../../tasks/prepared.ts";
 import { filesOf, listTasks, openTask } from "../../tasks/task.ts";
@@ -125,19 +126,24 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   }
 }
 
+const doubtWords: Readonly<Record<Doubt["why"], string>> = {
+  ...{ chance: "may be chance", few: "few questions", limited: "answers cut off" },
+};
+
 function render(file: string, results: readonly TaskResult[], seconds: number): string {
   const rows = results
     .flatMap(withParts)
-    .flatMap(({ task, shots, questions, guessing, metrics }) =>
+    .flatMap(({ task, shots, questions, guessing, metrics, doubts }) =>
       Object.entries(metrics).map(([metric, { value, error }]) => [
         ...[escapeLine(task), metric, value.toFixed(4), `± ${error.toFixed(4)}`, String(questions), String(shots)],
         guessing === undefined ? "" : guessing.toFixed(2),
+        doubts.flatMap((doubt) => (doubt.metric === metric ? doubtWords[doubt.why] : [])).join(", "),
       ]),
     );
   const cut = results.reduce((sum, { truncated }) => sum + truncated, 0);
   const limited = results.reduce((sum, result) => sum + (result.limited ?? 0), 0);
   return `${escapeLine(basename(file))}, ${formatSeconds(seconds)}
-${table([["task", "metric", "value", "error", "questions", "shots", "guessing"], ...rows], [2, 4, 5, 6])}${
+${table([["task", "metric", "value", "error", "questions", "shots", "guessing", "doubt"], ...rows], [2, 4, 5, 6])}${
   cut === 0 ? "" : `${counted(cut, "question")} did not fit the model's context: their beginnings were left out\n`
 }${limited === 0 ? "" : `${counted(limited, "answer")} ran into the most tokens that they may have: what was still to come is missing\n`}${renderPaired(results)}`;
 }
@@ -167,7 +173,7 @@ function renderPaired(results: readonly TaskResult[]): string {
 /** A task's figures, and below them those of its parts. */
 function withParts(result: TaskResult): readonly Omit<TaskResult, "available" | "truncated">[] {
   const parts = Object.entries(result.parts ?? {}).map(([name, part]) => ({
-    ...{ ...part, task: `  ${name}`, shots: result.shots, chat: result.chat, guessing: result.guessing },
+    ...{ ...part, task: `  ${name}`, shots: result.shots, chat: result.chat, guessing: result.guessing, doubts: [] },
   }));
   return [result, ...parts];
 }
