@@ -65,6 +65,31 @@ describe("serve", () => {
     await other.outcome;
   });
 
+  it("answers the same with a model that drafts, and counts what it drafted", async () => {
+    const model = join(models, "llama.gguf");
+    const copy = join(folder, "draft.gguf");
+    copyFileSync(model, copy);
+    const answerOf = async (more: readonly string[]) => {
+      const { child, url, outcome } = await serve(["-m", model, "--log", "none", ...more]);
+      const answer = await ask(url, { max_tokens: 60, temperature: 0, ignore_eos: true });
+      const { choices } = (await answer.json()) as { readonly choices: object };
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      child.kill("SIGTERM");
+      expect(await outcome).toMatchObject({ status: 0, stderr: "" });
+      const [, drafted, accepted] = /drafted_tokens_total\{.*\} (\d+)[\s\S]*accepted_tokens_total\{.*\} (\d+)/.exec(
+        metrics,
+      )!;
+      return { choices, drafted: Number(drafted), accepted: Number(accepted) };
+    };
+    const plain = await answerOf(["--no-speculation"]);
+    const drafted = await answerOf(["--draft", copy]);
+    expect(drafted.choices).toEqual(plain.choices);
+    expect(plain.drafted).toBe(0);
+    // Whether it pays is a matter of time.
+    expect(drafted.accepted).toBeLessThanOrEqual(drafted.drafted);
+    await expect(serve(["-m", model, "--draft", join(folder, "none.gguf")])).rejects.toThrow(/none\.gguf/);
+  });
+
   it("serves a folder of models by their names", async () => {
     const many = join(folder, "many");
     mkdirSync(many);
