@@ -3,9 +3,12 @@
 import { traceHead } from "../dist/engine/memory.js";
 import { openGguf } from "../dist/formats/gguf/file.js";
 import { loadModel } from "../dist/index.js";
+import { describeModel } from "../dist/model/describe.js";
 
 const { file, memory, threads, prefill, decode, repeats, cold } = JSON.parse(process.argv[2]);
-const { layers, experts, expertBytes } = traceHead(openGguf(file));
+const header = openGguf(file);
+const { layers, experts, expertBytes } = traceHead(header);
+const { used } = describeModel(header).config;
 const model = await loadModel(file, { memory, threads, contextLength: Math.max(512, prefill + decode) });
 const sum = (values) => values.reduce((total, each) => total + (each ?? 0), 0);
 if (!cold) await model.bench({ prefill, decode });
@@ -24,8 +27,8 @@ console.log(
       ...{ seconds, bytes: after.bytes, bytesRead: gained("bytesRead"), hitRate: gained("there") / gained("asked") },
       stalledSeconds: (sum(after.stalled) - sum(before.stalled)) / 1000,
       all: experts * sum(expertBytes),
-      // The last layer computes what is asked for of it alone.
-      ofPrompt: experts * sum(expertBytes.slice(0, layers - 1)) + expertBytes[layers - 1],
+      // The last layer computes one token alone.
+      ofPrompt: experts * sum(expertBytes.slice(0, layers - 1)) + used * expertBytes[layers - 1],
     },
   }),
 );
