@@ -69,19 +69,23 @@ export function createAdmission(memory: KvMemory, options: AdmissionOptions): Ad
     return pages;
   }
 
+  /** Tokens that a sequence may find computed: those before the first row that is wanted, and one less than all, so that a pass completes it. */
+  const findable = ({ tokens, wanted }: Sequence) => Math.min(wanted, tokens.length - 1);
+
   /**
    * Finds the beginning of a sequence that has nothing yet, up to the first token whose row is wanted: kept, held by another, or about to be
    * computed by an older one, which it then follows.
    */
   function findPrefix(run: Run, sequence: Sequence): void {
-    const { tokens, wanted } = sequence;
+    const { tokens } = sequence;
+    const most = findable(sequence);
     if (run.prefixes === undefined || sequence.timeline.length > 0 || sequence.follows !== undefined) return;
-    sequence.timeline = prefixes.find(run.prefixes, tokens, wanted);
+    sequence.timeline = prefixes.find(run.prefixes, tokens, most);
     for (const other of running) {
       if (other === run || other.prefixes !== run.prefixes) continue;
       const isLeader = other.order < run.order && (run.background || !other.background);
       for (const held of other.sequences) {
-        const common = Math.min(commonPrefix(held.tokens, tokens), wanted);
+        const common = Math.min(commonPrefix(held.tokens, tokens), most);
         const computed = Math.min(common, held.timeline.length);
         if (computed > sequence.timeline.length) {
           truncate(pool, sequence.timeline, 0);
@@ -121,8 +125,8 @@ export function createAdmission(memory: KvMemory, options: AdmissionOptions): Ad
   /** Takes pages for all tokens of a sequence that are known, and has files fill those that they can. */
   function take(run: Run, sequence: Sequence): void {
     if (sequence.follows !== undefined) return;
-    const { timeline, tokens, wanted } = sequence;
-    const names = run.prefixes === undefined ? [] : (saved?.find(run.prefixes, tokens, wanted) ?? []);
+    const { timeline, tokens } = sequence;
+    const names = run.prefixes === undefined ? [] : (saved?.find(run.prefixes, tokens, findable(sequence)) ?? []);
     // A page is read faster than it is computed, but not than a few tokens.
     const arriving = names.length * pool.pageTokens > timeline.length + leastFollowed;
     if (arriving) truncate(pool, timeline, timeline.length - (timeline.length % pool.pageTokens));

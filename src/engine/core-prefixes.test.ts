@@ -46,6 +46,19 @@ describe("what requests begin with alike", () => {
     expectAllFree(core);
   });
 
+  it("is known as far as several texts go alike: they are scored again all the same", async () => {
+    const { core, fake } = start({ cacheTokens: 512 });
+    const texts = [0, 1, 2].flatMap((kind) =>
+      [0, 1].map((last) => ({ tokens: [...shared, kind, 5, 6, last], from: 43 })),
+    );
+    const first = await core.score(nextId(), texts);
+    const before = computedBy(fake);
+    expect(await core.score(nextId(), texts)).toEqual(first);
+    // The last token that all have in common, and what each kind has of its own.
+    expect(computedBy(fake) - before).toBe(1 + 3 * 3);
+    expectAllFree(core);
+  });
+
   it("is computed by one of those that come together, and the others wait for it", async () => {
     for (const batchTokens of [5, 16, 64]) {
       const { core, fake } = start({ cacheTokens: 1024, batchTokens });
