@@ -89,6 +89,7 @@ const commands = {
   compare: async () => (await import("./commands/compare.ts")).addCompare,
   perplexity: async () => (await import("./commands/perplexity.ts")).addPerplexity,
   eval: async () => (await import("./commands/eval.ts")).addEval,
+  scan: async () => (await import("./commands/scan.ts")).addScan,
   explain: async () => (await import("./commands/explain.ts")).addExplain,
   serve: async () => (await import("./commands/serve.ts")).addServe,
   bench: async () => (await import("./commands/bench.ts")).addBench,

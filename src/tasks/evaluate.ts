@@ -239,7 +239,7 @@ function encodeQuestion(
 }
 
 /** What values follow from beside the questions: the model's files, and with what they are computed. */
-function computedBy({ path, info }: LanguageModel): string {
+export function computedBy({ path, info }: LanguageModel): string {
   const file = openGguf(path);
   file.close();
   const { backend, isa, kvType, contextLength } = info;

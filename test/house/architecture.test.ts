@@ -32,6 +32,7 @@ const flow = [
   "train",
   "tasks",
   "explain",
+  "scan",
   "server",
   "index",
   "cli",

@@ -1,0 +1,56 @@
+import { readTextFile } from "../bytes/text-file.ts";
+import { GrokError } from "../errors.ts";
+import { readObject } from "../tasks/rows.ts";
+
+/** How far findings above a threshold were right where it is known what is: on the functions of a task. */
+export interface Precision {
+  /** Right ones among those that were found; NaN where none was. */
+  readonly precision: number;
+  readonly found: number;
+  readonly recall: number;
+  readonly weak: number;
+}
+
+/** Likelihood of the second of two choices beside the first. */
+export function shareOf([no, yes]: readonly number[]): number {
+  return 1 / (1 + Math.exp(no! - yes!));
+}
+
+/**
+ * The precision at a threshold, from the records that `evaluate` kept of the task `sven` or `sven_es`.
+ * @param model what computed them (`computedBy`)
+ * @throws GrokError `argument` for records of another model, or without that task; `format`, `io`
+ */
+export function measurePrecision(path: string, model: string, task: string, threshold: number): Precision {
+  const [head, ...entries] = readTextFile(path)
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line, index) => readObject(line, path, index + 1));
+  if (head?.model !== model) {
+    const message = `${path}: the records are of another model, or it computed in another way`;
+    throw new GrokError("argument", message, { option: "records", path });
+  }
+  let [found, right, weak] = [0, 0, 0];
+  let questions = 0;
+  for (const [index, { task: of, answer, logprobs }] of entries.entries()) {
+    if (of !== task || logprobs === undefined) continue;
+    if (!isPair(logprobs) || !Array.isArray(answer)) {
+      throw new GrokError("format", `${path}: line ${index + 2}: expected two logprobs and an answer`, { path });
+    }
+    questions++;
+    const isWeak = answer[0] === 1;
+    const isFound = shareOf(logprobs) >= threshold;
+    weak += Number(isWeak);
+    found += Number(isFound);
+    right += Number(isWeak && isFound);
+  }
+  if (questions === 0) {
+    const message = `${path}: no records of ${task}: grok1 eval ${task} --records makes them`;
+    throw new GrokError("argument", message, { option: "records", path });
+  }
+  return { precision: right / found, found, recall: right / weak, weak };
+}
+
+function isPair(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.length === 2 && value.every(Number.isFinite);
+}
