@@ -90,7 +90,8 @@ export async function visit(
       troubles.push(message.text());
   });
   page.on("request", (request) => {
-    if (!request.url().startsWith(`${url}/`) && !request.url().startsWith("blob:")) troubles.push(request.url());
+    if (request.url() !== url && !request.url().startsWith(`${url}/`) && !request.url().startsWith("blob:"))
+      troubles.push(request.url());
   });
   await page.goto(url);
   return {

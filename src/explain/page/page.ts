@@ -59,11 +59,11 @@ export function renderExplanation(found: Explanation): string {
 <div class="soft">${escapeMarkup(visible(model.name ?? model.path))}</div></div>
 <div class="languages" role="group" aria-label="${texts.language.join(" / ")}"><button type="button" lang="en" data-speak="en" aria-pressed="true">English</button><button type="button" lang="es" data-speak="es" aria-pressed="false">Español</button></div>
 </header>
+<main>
 <dl class="facts">
 <div><dt>${say("tokenWas")}</dt><dd>${percent(Math.exp(shapley.unmasked))}</dd></div>
 <div><dt>${say("tokenWouldBe", { baseline: `“${named(shapley.baseline)}”` })}</dt><dd>${percent(Math.exp(shapley.masked))}</dd></div>
 </dl>
-<main>
 ${renderContributions(found)}
 ${renderLens(found)}
 ${renderAttention(found)}
@@ -156,7 +156,7 @@ function renderExperts(found: Explanation): string {
   const cells = ({ experts }: ExplainedLayer) =>
     found.tokens.map((_, i) => {
       const chosen = (experts?.[i] ?? []).toSorted((a, b) => b.weight - a.weight);
-      const weights = chosen.map(({ expert, weight }) => `${expert}: ${weight.toFixed(2)}`).join(", ");
+      const weights = chosen.map(({ expert, weight }) => `${expert}: ${weight.toFixed(2)}`).join(" · ");
       return shaded(
         chosen[0]?.weight ?? 0,
         i === found.tokens.length - 1,

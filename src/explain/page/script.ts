@@ -1,16 +1,21 @@
-/** Chooses the language, and draws attention. What it writes of texts it writes as text. */
+/** Chooses the language and its decimal mark, and draws attention. What it writes of texts it writes as text. */
 export const script = `"use strict";
 {
 const root = document.documentElement;
+// Cells and titles of nothing but numbers: what tokens say stays as it is.
+const numbers = [["td.number, dd", "textContent"], ["main [title]", "title"]];
+const inLanguage = (number) => number.replace(/(?<=\\d)[.,](?=\\d)/g, root.lang === "es" ? "," : ".");
 const speak = (language) => {
   root.lang = root.dataset.language = language;
+  for (const [where, what] of numbers) {
+    for (const part of document.querySelectorAll(where)) part[what] = inLanguage(part[what]);
+  }
   for (const button of document.querySelectorAll("[data-speak]")) {
     button.setAttribute("aria-pressed", String(button.dataset.speak === language));
     button.onclick = () => speak(button.dataset.speak);
   }
+  show();
 };
-const wanted = navigator.languages.map((tag) => tag.split("-")[0]).find((tag) => tag === "en" || tag === "es");
-speak(wanted ?? "en");
 
 const { tokens, heads, all, maps } = JSON.parse(document.getElementById("data").textContent);
 const bytes = Uint8Array.from(atob(maps), (character) => character.charCodeAt(0));
@@ -21,7 +26,7 @@ const strength = (head, row, position) =>
   bytes[(Number(layer.value) * heads + head) * size + (all ? (row * (row + 1)) / 2 : 0) + position] / 255;
 const percent = (strength) => {
   const share = 100 * strength * strength;
-  return (share < 9.95 ? share.toFixed(1) : share.toFixed(0)) + " %";
+  return inLanguage(share < 9.95 ? share.toFixed(1) : share.toFixed(0)) + " %";
 };
 const [layer, from, map, at, attended] = ["layer", "from", "map", "at", "attended"].map((id) => document.getElementById(id));
 const radios = [...document.querySelectorAll("input[name=head]")];
@@ -131,7 +136,8 @@ map.onclick = (event) => {
   showChosen();
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-show();
+const wanted = navigator.languages.map((tag) => tag.split("-")[0]).find((tag) => tag === "en" || tag === "es");
+speak(wanted ?? "en");
 // What came last is what was asked about.
 for (const part of document.querySelectorAll(".scroll")) part.scrollLeft = part.scrollWidth;
 }
