@@ -163,8 +163,10 @@ describe("the computer", () => {
     const look = createShortageWatch((message) => told.push(message));
     for (const used of [0.5, 0.9, 0.95, 0.86, 0.91, 0.84, 0.93]) look([{ name: "memory", used }]);
     expect(told).toEqual(["memory: 90 % in use", "memory: 93 % in use"]);
-    const fills = readFills([folder, join(folder, "none")]);
-    expect(fills.map(({ name }) => name)).toEqual(["memory", `the disk of ${folder}`]);
+    const inside = join(folder, "inside");
+    mkdirSync(inside);
+    const fills = readFills([join(folder, "none"), inside, folder]);
+    expect(fills.map(({ name }) => name)).toEqual(["memory", `the disk of ${inside}`]);
     for (const { used } of fills) expect(used).toBeGreaterThanOrEqual(0);
     for (const { used } of fills) expect(used).toBeLessThanOrEqual(1);
   });

@@ -1,4 +1,4 @@
-import { statfsSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 import { availableMemory, memoryLimit } from "../machine/limits.ts";
 
 /** How full something is. */
@@ -24,10 +24,14 @@ export function createShortageWatch(warn: (message: string) => void): (fills: re
   };
 }
 
-/** The memory that the process may use, and the disks that hold these paths. */
+/** The memory that the process may use, and the disks that hold these paths, each once, by the first of its paths. */
 export function readFills(paths: readonly string[]): readonly Fill[] {
+  const seen = new Set<number>();
   const disks = paths.flatMap((path) => {
     try {
+      const { dev } = statSync(path);
+      if (seen.has(dev)) return [];
+      seen.add(dev);
       const { blocks, bavail, bfree } = statfsSync(path);
       // Of what is not kept for the system's own use, as df counts.
       return [{ name: `the disk of ${path}`, used: 1 - bavail / (blocks - bfree + bavail) }];

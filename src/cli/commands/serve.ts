@@ -104,7 +104,10 @@ async function serve(options: ServeOptions): Promise<void> {
     ...{ onRequest: write, logsText: options.logText, traces: tracesOf(options, process.env, warn) },
   });
   const look = createShortageWatch(warn);
-  const looking = setInterval(() => look(readFills(files.map(dirname))), shortageSeconds * 1000).unref();
+  // What is written to comes first: a disk is named by it.
+  const folders = [options.promptCache, options.responses].filter((folder) => folder !== undefined);
+  const watched = [...folders, ...files.map(dirname)];
+  const looking = setInterval(() => look(readFills(watched)), shortageSeconds * 1000).unref();
   const { url, drain } = await server.listen(ending.signal);
   process.stdout.write(`${url}\n`);
   if (process.stderr.isTTY) {
