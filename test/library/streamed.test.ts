@@ -2,7 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type LoadOptions, loadModel } from "../../src/index.ts";
+import { openGguf } from "../../src/formats/gguf/file.ts";
+import { type LanguageModel, type LoadOptions, loadModel } from "../../src/index.ts";
+import { readConfig } from "../../src/model/config.ts";
+import { makeAdapter } from "../../src/model/lora/lora.case.ts";
+import { listModules } from "../../src/model/lora/modules.ts";
+import { writeAdapter } from "../../src/model/lora/write.ts";
 import { grok1 } from "../cli/grok1.ts";
 import { withoutAddon } from "../support/addon.ts";
 
@@ -22,6 +27,13 @@ async function tightMemory(path: string, more: number, options: LoadOptions): Pr
   return (refused as { readonly details: { readonly needed: number } }).details.needed + more;
 }
 
+/** A short answer, by its bits. */
+async function answer(model: LanguageModel, options: object = {}) {
+  const request = { temperature: 0, maxTokens: 12, ignoreEnd: true, logprobs: 0, ...options };
+  const { tokens, logprobs } = await model.generate("The dog ran to the park and", request).result;
+  return { tokens, logprobs };
+}
+
 describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${withoutAddon}`, () => {
   it("gives the same text with drafts as without, and as in memory", async () => {
     const options = { threads: 2, contextLength: 512 } as const;
@@ -32,7 +44,7 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
     await using always = await loadModel(stories, { ...options, memory, speculate: { always: true } });
     const prompt = "The dog ran to the park. The cat ran to the park. The dog ran to the park. The cat ran to";
     for (const temperature of [0, 0.7]) {
-      const request = { temperature, seed: 4, maxTokens: 40, ignoreEnd: true, logprobs: 0 };
+      const request = { temperature, seed: 4, maxTokens: 20, ignoreEnd: true, logprobs: 0 };
       const expected = await whole.generate(prompt, request).result;
       for (const model of [plain, drafting, always]) {
         const { tokens, logprobs } = await model.generate(prompt, request).result;
@@ -78,7 +90,7 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
     ]);
     const read = async (model: typeof plain) => (await model.status()).experts!.bytesRead;
     for (const temperature of [0, 0.5]) {
-      const request = { temperature, seed: 4, maxTokens: 80, ignoreEnd: true, logprobs: 0 };
+      const request = { temperature, seed: 4, maxTokens: temperature > 0 ? 20 : 80, ignoreEnd: true, logprobs: 0 };
       const before = [await read(plain), await read(drafting)] as const;
       const expected = await plain.generate(prompt, request).result;
       const { tokens, logprobs, usage } = await drafting.generate(prompt, request).result;
@@ -88,6 +100,40 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
       expect(usage.acceptedTokens).toBeGreaterThan(40);
       const [alone, together] = [(await read(plain)) - before[0], (await read(drafting)) - before[1]];
       expect(together).toBeLessThan(0.75 * alone);
+    }
+  });
+
+  it("gives the same bits with an adapter beside it as in memory, and as itself without", async () => {
+    const adapter = join(folder, "adapter");
+    const file = openGguf(stories);
+    const { terms } = makeAdapter(listModules(file), { rank: 4, alpha: 8, size: 0.05 });
+    await writeAdapter(adapter, { terms, rank: 4, alpha: 8, base: stories, headSize: readConfig(file).headSize });
+    file.close();
+    const options = { threads: 2, contextLength: 128, adapters: [{ path: adapter }] } as const;
+    const memory = await tightMemory(stories, 3e6, options);
+    await using whole = await loadModel(stories, options);
+    await using streamed = await loadModel(stories, { ...options, memory });
+    const [adapted, plain] = [await answer(whole), await answer(whole, { adapters: [] })];
+    expect(adapted.logprobs).not.toEqual(plain.logprobs);
+    expect(await answer(streamed)).toEqual(adapted);
+    expect(await answer(streamed, { adapters: [] })).toEqual(plain);
+    const { there, asked } = (await streamed.status()).experts!;
+    expect(there).toBeLessThan(asked);
+  });
+
+  it("answers as in memory while another is read from the drive too", async () => {
+    const options = { threads: 1, contextLength: 128 } as const;
+    const expected = [];
+    for (const path of [stories, copy]) {
+      await using whole = await loadModel(path, options);
+      expected.push(await answer(whole));
+    }
+    await using first = await loadModel(stories, { ...options, memory: await tightMemory(stories, 1e6, options) });
+    await using second = await loadModel(copy, { ...options, memory: await tightMemory(copy, 1e6, options) });
+    expect(await Promise.all([first, second].map((model) => answer(model)))).toEqual(expected);
+    for (const model of [first, second]) {
+      const { there, asked } = (await model.status()).experts!;
+      expect(there).toBeLessThan(asked);
     }
   });
 
