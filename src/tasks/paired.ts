@@ -10,7 +10,10 @@ export interface PairedFigure {
   readonly other: number;
   readonly difference: number;
   readonly error: number;
-  /** This run's value as a share of the other's, with the bounds of its 95 % interval; absent where the other's is 0. */
+  /**
+   * This run's value as a share of the other's, with the bounds of its 95 % interval; absent where the other's is 0 or
+   * would be without one of the questions, and of a single question.
+   */
   readonly retained?: { readonly value: number; readonly low: number; readonly high: number };
   /**
    * Where questions are right or wrong: how many this run alone has right, how many the other alone, and how likely chance divides them at
@@ -48,10 +51,11 @@ export function comparePaired<R extends Scored, M extends string>(
   function compare(metric: M): PairedFigure {
     const [a, b] = [estimate(metric, here), estimate(metric, there)];
     const pairs = here.map((record, i) => [record.scores[metric], there[i]!.scores[metric]] as const);
+    const retained = share(a, b);
     return {
       ...{ questions: here.length, other: b.value, difference: a.value - b.value },
       error: jackknifeError(a.without.map((value, i) => value - b.without[i]!)),
-      ...(b.value !== 0 && { retained: share(a, b) }),
+      ...(Number.isFinite(retained.high) && { retained }),
       ...(pairs.flat().every((score) => score === 0 || score === 1) && { changed: countChanged(pairs) }),
     };
   }

@@ -135,7 +135,7 @@ function render(file: string, results: readonly TaskResult[], seconds: number): 
     .flatMap(withParts)
     .flatMap(({ task, shots, questions, guessing, metrics, doubts }) =>
       Object.entries(metrics).map(([metric, { value, error }]) => [
-        ...[escapeLine(task), metric, value.toFixed(4), `± ${error.toFixed(4)}`, String(questions), String(shots)],
+        ...[escapeLine(task), metric, value.toFixed(4), renderError(error), String(questions), String(shots)],
         guessing === undefined ? "" : guessing.toFixed(2),
         doubts.flatMap((doubt) => (doubt.metric === metric ? doubtWords[doubt.why] : [])).join(", "),
       ]),
@@ -148,19 +148,15 @@ ${table([["task", "metric", "value", "error", "questions", "shots", "guessing", 
 }${limited === 0 ? "" : `${counted(limited, "answer")} ran into the most tokens that they may have: what was still to come is missing\n`}${renderPaired(results)}`;
 }
 
+/** A single question has none. */
+const renderError = (error: number): string => (Number.isNaN(error) ? "" : `± ${error.toFixed(4)}`);
+
 /** What the other run has, what this one has more, how much of it that is, and which questions changed. */
 function renderPaired(results: readonly TaskResult[]): string {
   const share = (value: number) => `${(100 * value).toFixed(1)} %`;
   const rows = results.flatMap(({ task, paired = {} }) =>
     Object.entries(paired).map(([metric, { questions, other, difference, error, retained, changed }]) => [
-      ...[
-        escapeLine(task),
-        metric,
-        String(questions),
-        other.toFixed(4),
-        difference.toFixed(4),
-        `± ${error.toFixed(4)}`,
-      ],
+      ...[escapeLine(task), metric, String(questions), other.toFixed(4), difference.toFixed(4), renderError(error)],
       retained === undefined ? "" : `${share(retained.value)} (${share(retained.low)} to ${share(retained.high)})`,
       ...(changed === undefined ? ["", "", ""] : [`${changed.gained}`, `${changed.lost}`, changed.p.toPrecision(2)]),
     ]),
