@@ -1,4 +1,4 @@
-import type { Figure } from "./scores.ts";
+import { type Figure, isLoss } from "./scores.ts";
 
 /** What of a task's result its doubts follow from. */
 export interface Doubtful {
@@ -36,8 +36,7 @@ export function doubtsOf(result: Doubtful): readonly Doubt[] {
     const interval = isShare(metric) ? shareInterval(figure, questions) : normalInterval(figure);
     const [low, high] = interval;
     const chance = chanceOf(metric, guessing);
-    // A perplexity is a matter of proportion.
-    const width = /perplexity|bits/.test(metric) ? (high - low) / figure.value : high - low;
+    const width = isLoss(metric) ? (high - low) / figure.value : high - low;
     const whys: readonly (Doubt["why"] | false)[] = [
       chance !== undefined && low <= chance && chance <= high && "chance",
       !(width <= widest) && "few",
@@ -48,7 +47,7 @@ export function doubtsOf(result: Doubtful): readonly Doubt[] {
 }
 
 function isShare(metric: string): boolean {
-  return !/^(f1|mcc)$|perplexity|bits/.test(metric);
+  return !/^(f1|mcc)$/.test(metric) && !isLoss(metric);
 }
 
 function normalInterval({ value, error }: Figure): readonly [number, number] {

@@ -171,6 +171,17 @@ describe("evaluate", () => {
     });
     writeFileSync(other, kept.map((line) => `${line}\n`).join(""));
     const text = readFileSync(other, "utf8");
+    // Of two perplexities the better one is the whole, of which the worse has kept a part.
+    const poor = join(folder, "poor.jsonl");
+    const poorer = linesOf(file).map((line) => {
+      const { scores, ...record } = JSON.parse(line);
+      return record.task !== "cloze" || !scores
+        ? line
+        : JSON.stringify({ ...record, scores: { ...scores, perplexity: scores.perplexity - Math.LN2 } });
+    });
+    writeFileSync(poor, poorer.map((line) => `${line}\n`).join(""));
+    const [better] = await evaluate(model, [cloze], { ...options, records: file, against: poor });
+    expect(better!.paired!.perplexity!.retained!.value).toBeCloseTo(2, 9);
     const [result] = await evaluate(model, [choice], { ...options, records: file, against: other });
     const own = recordsOf(file)
       .slice(0, 10)

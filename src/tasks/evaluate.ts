@@ -13,7 +13,7 @@ import { isGeneration } from "./generation/task.ts";
 import { countBytes, countWords } from "./lengths.ts";
 import { comparePaired } from "./paired.ts";
 import { summarizeParts } from "./parts.ts";
-import type { PreparedTask, TaskResult } from "./prepared.ts";
+import type { Answered, PreparedTask, TaskResult } from "./prepared.ts";
 import { type Question, readQuestions } from "./questions.ts";
 import { noRecords, openRecords, type Records, readRecords } from "./records.ts";
 import { estimate, isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
@@ -110,12 +110,21 @@ export async function evaluate(
         onProgress?.({ task, done, questions, kept });
       };
       const result = await answer(model, records, { put, against, signal, onDone });
-      results.push({ ...result, doubts: doubtsOf(result) });
+      results.push(withDoubts(result));
     }
     return results;
   } finally {
     records.close();
   }
+}
+
+function withDoubts({ parts, ...result }: Answered): TaskResult {
+  const { guessing } = result;
+  const doubtful = Object.entries(parts ?? {}).map(([name, part]) => [
+    name,
+    { ...part, doubts: doubtsOf({ ...part, guessing }) },
+  ]);
+  return { ...result, doubts: doubtsOf(result), ...(parts && { parts: Object.fromEntries(doubtful) }) };
 }
 
 function prepareScoring(

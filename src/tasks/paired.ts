@@ -1,6 +1,6 @@
 import { GrokError } from "../errors.ts";
 import type { BaseRecord } from "./records.ts";
-import { type Estimate, jackknifeError } from "./scores.ts";
+import { type Estimate, isLoss, jackknifeError } from "./scores.ts";
 
 /** A metric of two runs over the same questions. */
 export interface PairedFigure {
@@ -11,8 +11,9 @@ export interface PairedFigure {
   readonly difference: number;
   readonly error: number;
   /**
-   * This run's value as a share of the other's, with the bounds of its 95 % interval; absent where the other's is 0 or
-   * would be without one of the questions, and of a single question.
+   * This run's value as a share of the other's, of perplexities and bits the other's as a share of this one's, so that below 1 is always
+   * worse; with the bounds of its 95 % interval. Absent where what it is a share of is 0 or would be without one of the questions, and of a
+   * single question.
    */
   readonly retained?: { readonly value: number; readonly low: number; readonly high: number };
   /**
@@ -51,7 +52,7 @@ export function comparePaired<R extends Scored, M extends string>(
   function compare(metric: M): PairedFigure {
     const [a, b] = [estimate(metric, here), estimate(metric, there)];
     const pairs = here.map((record, i) => [record.scores[metric], there[i]!.scores[metric]] as const);
-    const retained = share(a, b);
+    const retained = isLoss(metric) ? share(b, a) : share(a, b);
     return {
       ...{ questions: here.length, other: b.value, difference: a.value - b.value },
       error: jackknifeError(a.without.map((value, i) => value - b.without[i]!)),

@@ -1,6 +1,6 @@
 import type { Fields } from "../bytes/json-fields.ts";
 import { areTexts } from "./entries.ts";
-import type { PartResult } from "./prepared.ts";
+import type { PartFigures } from "./prepared.ts";
 import type { BaseRecord } from "./records.ts";
 import { type Figure, poolErrors } from "./scores.ts";
 
@@ -43,13 +43,13 @@ export function summarizeParts<R extends BaseRecord, M extends string>(
   metrics: readonly M[],
   records: readonly R[],
   summarize: (metric: M, records: readonly R[]) => Figure,
-): { readonly metrics: Readonly<Record<string, Figure>>; readonly parts?: Readonly<Record<string, PartResult>> } {
+): { readonly metrics: Readonly<Record<string, Figure>>; readonly parts?: Readonly<Record<string, PartFigures>> } {
   const figures = (some: readonly R[]) =>
     Object.fromEntries(metrics.map((metric) => [metric, summarize(metric, some)]));
   if (parts === undefined) return { metrics: figures(records) };
   const of = (part: string) => records.filter((record) => record.part === part);
-  const single = (part: string): PartResult => ({ questions: of(part).length, metrics: figures(of(part)) });
-  const together = (names: readonly string[]): PartResult => {
+  const single = (part: string): PartFigures => ({ questions: of(part).length, metrics: figures(of(part)) });
+  const together = (names: readonly string[]): PartFigures => {
     const some = names.map(single);
     const all = Object.entries(figures(names.flatMap(of))).map(([metric, { value }]): [string, Figure] => [
       metric,
@@ -63,7 +63,7 @@ export function summarizeParts<R extends BaseRecord, M extends string>(
       metrics: Object.fromEntries(all),
     };
   };
-  const each = (names: readonly string[]) => names.map((name): [string, PartResult] => [name, single(name)]);
+  const each = (names: readonly string[]) => names.map((name): [string, PartFigures] => [name, single(name)]);
   const below = isList(parts)
     ? each(parts)
     : Object.entries(parts).flatMap(([group, names]) => [[group, together(names)] as const, ...each(names)]);

@@ -13,7 +13,12 @@ export interface PreparedTask {
   /** A hash of all that what a model is asked follows from. */
   keyFor(model: LanguageModel): string;
   /** Has a model answer the questions that the records do not have. */
-  answer(model: LanguageModel, records: Records, options: AnswerOptions): Promise<Omit<TaskResult, "doubts">>;
+  answer(model: LanguageModel, records: Records, options: AnswerOptions): Promise<Answered>;
+}
+
+/** A result whose doubts are still to be told. */
+export interface Answered extends Omit<TaskResult, "doubts" | "parts"> {
+  readonly parts?: Readonly<Record<string, PartFigures>>;
 }
 
 export interface AnswerOptions {
@@ -51,7 +56,12 @@ export interface TaskResult {
   readonly paired?: Readonly<Record<string, PairedFigure>>;
 }
 
-export interface PartResult {
+export interface PartFigures {
   readonly questions: number;
   readonly metrics: Readonly<Record<string, Figure>>;
+}
+
+export interface PartResult extends PartFigures {
+  /** Where guessing counts, it is that of the whole task. */
+  readonly doubts: readonly Doubt[];
 }

@@ -123,6 +123,11 @@ export function scoreQuestion(metrics: readonly Metric[], question: Choices, ans
   return Object.fromEntries(metrics.filter(isOwn).map((metric) => [metric, rules[metric].score!(question, answer)]));
 }
 
+/** Whether less of it is better, and a change is a matter of proportion. */
+export function isLoss(metric: string): boolean {
+  return /perplexity|bits/.test(metric);
+}
+
 /** A metric over all records, and with each of them left out: what its error follows from, and that of a difference of two models. */
 export function estimate(metric: Metric, records: readonly QuestionRecord[]): Estimate {
   return rules[metric].estimate(records, metric);

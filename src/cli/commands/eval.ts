@@ -169,7 +169,7 @@ function renderPaired(results: readonly TaskResult[]): string {
 /** A task's figures, and below them those of its parts. */
 function withParts(result: TaskResult): readonly Omit<TaskResult, "available" | "truncated">[] {
   const parts = Object.entries(result.parts ?? {}).map(([name, part]) => ({
-    ...{ ...part, task: `  ${name}`, shots: result.shots, chat: result.chat, guessing: result.guessing, doubts: [] },
+    ...{ ...part, task: `  ${name}`, shots: result.shots, chat: result.chat, guessing: result.guessing },
   }));
   return [result, ...parts];
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { GrokError } from "../../errors.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import type { CodeRunner, Outcome } from "../code/cage.ts";
@@ -51,6 +52,8 @@ export async function askAll(
   let begun = 0;
   const failed = new AbortController();
   const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  // Each question under way listens until it is done: more than Node takes for a leak.
+  setMaxListeners(atOnce, either);
 
   async function askInTurn(): Promise<void> {
     while (begun < open.length && !either.aborted) {
