@@ -66,6 +66,12 @@ export const serverSettings = {
     between: /,/,
     usually: "everybody may",
   },
+  sharePrefixes: {
+    flags: "--share-prefixes",
+    description:
+      "what is computed of a prompt is there for every key: faster where prompts begin alike, but who has a key can tell what others asked",
+    usually: "for its own alone",
+  },
   requestsPerMinute: {
     flags: "--requests-per-minute <n>",
     description: "requests that each key has, or all who ask together where there are none",

@@ -25,6 +25,24 @@ describe("what requests begin with alike", () => {
     expectAllFree(core);
   });
 
+  it("is found by those of the same group alone, whatever they ask for", async () => {
+    const { core, fake } = start({ cacheTokens: 512 });
+    const ask = (prefixGroup?: string) =>
+      collect(core, { tokens: [...shared, 1], maxTokens: 2, ...greedy, ...(prefixGroup && { prefixGroup }) });
+    const cached: number[] = [];
+    for (const group of ["a", "b", undefined, "a", "b", undefined]) cached.push((await ask(group)).cachedTokens);
+    expect(cached).toEqual([0, 0, 0, 40, 40, 40]);
+    const together = await Promise.all(["c", "d", "c"].map(ask));
+    expect(together.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 0, 40]);
+    const score = async (prefixGroup: string) => {
+      const before = computedBy(fake);
+      await core.score(nextId(), [{ tokens: [...shared, 1, 2], from: 41 }], { prefixGroup });
+      return computedBy(fake) - before;
+    };
+    expect([await score("e"), await score("a"), await score("e")]).toEqual([41, 1, 1]);
+    expectAllFree(core);
+  });
+
   it("is computed again where its logits are wanted, and nowhere else", async () => {
     const { core, fake } = start({ cacheTokens: 256 });
     const context = [...shared, 4];

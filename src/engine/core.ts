@@ -3,7 +3,7 @@ import { createGrammars } from "../grammar/prepared.ts";
 import type { Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import type { Observer } from "../model/observe.ts";
-import { checkWhole } from "../options.ts";
+import { checkText, checkWhole } from "../options.ts";
 import { createSampler } from "../sampling/sampler.ts";
 import { type AdapterSet, noAdapters } from "./adapters.ts";
 import { createAdmission } from "./admission.ts";
@@ -23,6 +23,7 @@ import { createKvMemory } from "./kv-memory.ts";
 import type { SettledEngineOptions } from "./options.ts";
 import { createPace } from "./pace.ts";
 import { createPasses, type Interrupt, uninterrupted } from "./pass.ts";
+import { prefixRoot } from "./prefix-root.ts";
 import { checkLength, checkRequest, type EngineRequest, type EngineResult, type GenerationOptions } from "./request.ts";
 import { type Consumer, createSequence, type Ending, type Run, release, type Sequence } from "./run.ts";
 import type { SavedPrefixesOptions } from "./saved/saved-prefixes.ts";
@@ -190,7 +191,7 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     const adapters = more.adapters ?? selectAdapters(parts.adapters, undefined);
     const run: Run = {
       ...{ id, order: 0, consumer, background: false, passTokens: Number.POSITIVE_INFINITY, state: "queued" },
-      ...{ adapters, prefixes: adapters.key, drafts: undefined, session: undefined },
+      ...{ adapters, prefixes: prefixRoot(adapters.key, undefined), drafts: undefined, session: undefined },
       ...{ sequences: [], waiting, cached: 0, computed: 0, cancelled: false },
       ...more,
     };
@@ -243,15 +244,20 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
         };
         const drafts = drafting && !search && !options.experts && options.speculate;
         begin(id, consumer, [createSequence(nextId(), tokens, tokens.length - 1)], {
-          ...{ session, adapters },
+          ...{ session, adapters, prefixes: prefixRoot(adapters.key, options.prefixGroup) },
           drafts: drafts ? createDraftSource(() => limit - outcome.generated, consumer.rehearse) : undefined,
         });
       });
     },
-    async score(id, texts, { passTokens, top = 0, adapters: choice, onScored: emit = () => undefined } = {}) {
+    async score(
+      id,
+      texts,
+      { passTokens, top = 0, adapters: choice, prefixGroup, onScored: emit = () => undefined } = {},
+    ) {
       requireOpen();
       if (passTokens !== undefined) checkWhole("passTokens", passTokens, 1, Number.MAX_SAFE_INTEGER);
       checkWhole("top", top, 0, 100);
+      if (prefixGroup !== undefined) checkText("prefixGroup", prefixGroup);
       const adapters = selectAdapters(parts.adapters, choice);
       return await new Promise((resolve, reject) => {
         const settle = { resolve, reject };
@@ -260,7 +266,10 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
           settle,
         );
         if (sequences.length === 0) return resolve(texts.map(() => new Float64Array(0)));
-        begin(id, consumer, sequences, { background: true, adapters, ...(passTokens !== undefined && { passTokens }) });
+        begin(id, consumer, sequences, {
+          ...{ background: true, adapters, prefixes: prefixRoot(adapters.key, prefixGroup) },
+          ...(passTokens !== undefined && { passTokens }),
+        });
       });
     },
     async logits(id, tokens, layers) {

@@ -26,6 +26,8 @@ export interface DraftModel {
 export interface DraftRequest {
   readonly run: number;
   readonly sequence: Sequence;
+  /** Its root in a tree of prefixes. */
+  readonly prefixes: string;
   /** Takes the logits [vocab] after the last token, good until it returns. The token that is drafted; undefined ends it. */
   take(row: Logits): number | undefined;
 }
@@ -47,6 +49,7 @@ export interface DraftModelOptions {
 
 /** A sequence as far as it is computed. */
 interface Line {
+  readonly prefixes: string;
   readonly timeline: Timeline;
   /** What is in it, drafts with it. */
   tokens: number[];
@@ -75,7 +78,7 @@ export function createDraftModel(ops: Ops, model: Model, options: DraftModelOpti
       return;
     }
     lines.delete(sequence);
-    prefixes.keep("", line.tokens, line.timeline);
+    prefixes.keep(line.prefixes, line.tokens, line.timeline);
     truncate(pool, line.timeline, 0);
   };
 
@@ -91,9 +94,11 @@ export function createDraftModel(ops: Ops, model: Model, options: DraftModelOpti
   };
 
   /** The line of a sequence, with what of it is still what the sequence says. */
-  const resume = (sequence: Sequence): Line => {
+  const resume = ({ sequence, prefixes: root }: DraftRequest): Line => {
     const { tokens } = sequence;
-    const line = lines.get(sequence) ?? { timeline: prefixes.find("", tokens, tokens.length - 1), tokens: [] };
+    const line = lines.get(sequence) ?? {
+      ...{ prefixes: root, tokens: [], timeline: prefixes.find(root, tokens, tokens.length - 1) },
+    };
     const known = line.tokens.length === 0 ? line.timeline.length : commonPrefix(line.tokens, tokens);
     truncate(pool, line.timeline, Math.min(known, tokens.length - 1));
     line.tokens = Array.from(tokens);
@@ -144,9 +149,9 @@ export function createDraftModel(ops: Ops, model: Model, options: DraftModelOpti
       interrupt.enter([...new Set(requests.map(({ run }) => run))]);
       try {
         let active: { readonly line: Line; readonly take: DraftRequest["take"] }[] = [];
-        for (const { sequence, take } of requests) {
-          const line = resume(sequence);
-          if (await catchUp(line)) active.push({ line, take });
+        for (const request of requests) {
+          const line = resume(request);
+          if (await catchUp(line)) active.push({ line, take: request.take });
         }
         while (active.length > 0 && (steps === 0 || goesOn())) {
           const began = performance.now();

@@ -94,7 +94,7 @@ export function createDrafting(memory: KvMemory, options: SpeculationOptions, pa
         tokens.push(token);
         return token;
       };
-      return [{ run: run.id, sequence, take }];
+      return [{ run: run.id, sequence, prefixes: run.prefixes ?? "", take }];
     });
     let steps = 0;
     work = await model!.draft(requests, () => speculation.goesOn(guesses, hopes(), ++steps, mostRows));

@@ -1,6 +1,6 @@
 import { counted, describeValue, GrokError } from "../errors.ts";
 import type { PreparedGrammar } from "../grammar/prepared.ts";
-import { checkWhole, withDefaults } from "../options.ts";
+import { checkText, checkWhole, withDefaults } from "../options.ts";
 import { type BeamSearch, defaultBeamOptions, startBeams } from "../sampling/beam.ts";
 import { defaultSamplingOptions, type SamplingOptions } from "../sampling/options.ts";
 import type { AdapterChoice } from "./adapters.ts";
@@ -75,6 +75,11 @@ export interface GenerationOptions extends Partial<SamplingOptions> {
    * An empty list: the model alone. Default: all, as they were loaded.
    */
   readonly adapters?: readonly AdapterChoice[];
+  /**
+   * Who may find what is computed for this prompt, and whose it finds: requests of the same group, and of others nothing. Default: all that
+   * name none.
+   */
+  readonly prefixGroup?: string;
 }
 
 /** What holds beside {@link defaultSamplingOptions} where nobody says anything. */
@@ -89,7 +94,7 @@ const defaultGenerationOptions = {
 } as const;
 
 export const generationOptionNames = Object.keys({
-  ...{ ...defaultSamplingOptions, ...defaultGenerationOptions, adapters: true },
+  ...{ ...defaultSamplingOptions, ...defaultGenerationOptions, adapters: true, prefixGroup: true },
 } satisfies Record<keyof GenerationOptions, unknown>) as readonly (keyof GenerationOptions)[];
 
 /** What to generate, in token ids. */
@@ -144,6 +149,7 @@ export function checkRequest(
   );
   const { maxTokens, beams, lengthPenalty, logprobs = 0 } = settled;
   checkTokens(tokens, vocab);
+  if (options.prefixGroup !== undefined) checkText("prefixGroup", options.prefixGroup);
   if (options.maxTokens !== undefined) checkWhole("maxTokens", maxTokens, 0, Number.MAX_SAFE_INTEGER);
   checkWhole("logprobs", logprobs, 0, 100);
   checkWhole("beams", beams, 1, Math.min(256, batchTokens, vocab));

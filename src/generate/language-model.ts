@@ -191,6 +191,7 @@ const scoreKinds: OptionKinds<ScoreOptions> = {
   passTokens: "any",
   top: "any",
   adapters: "any",
+  prefixGroup: "any",
   onScored: "function",
   signal: "signal",
 };

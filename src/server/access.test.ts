@@ -54,6 +54,30 @@ describe("who may ask", () => {
     expect(closed.log.map(({ key }) => key)).toEqual([undefined, undefined, undefined, "laptop", "phone", undefined]);
     expect(JSON.stringify(closed.log)).not.toContain("secret");
   });
+
+  it.each([undefined, true])(
+    "nobody learns of what another key asked, unless prefixes are shared: %s",
+    async (sharesPrefixes) => {
+      const hash = (key: string) => createHash("sha256").update(key).digest("hex");
+      const keys = { laptop: hash("secret"), phone: hash("other") };
+      await using closed = startTestServer(files, { keys, ...(sharesPrefixes && { sharesPrefixes }) });
+      const cachedOf = async (key: string) => {
+        const headers = { authorization: `Bearer ${key}` };
+        await closed.post("/v1/chat/completions", { messages, ...drawn }, { headers });
+        await closed.post(
+          "/v1/completions",
+          { prompt: "What of it?", echo: true, logprobs: 1, max_tokens: 0 },
+          { headers },
+        );
+        return closed.log.slice(-2).map(({ cachedTokens }) => cachedTokens);
+      };
+      const first = await cachedOf("secret");
+      expect(await cachedOf("other").then(([chat]) => chat! > 0)).toBe(sharesPrefixes === true);
+      const [again] = await cachedOf("secret");
+      expect(first[0]).toBe(0);
+      expect(again).toBeGreaterThan(0);
+    },
+  );
 });
 
 describe("how much one may ask", () => {

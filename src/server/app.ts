@@ -33,6 +33,8 @@ export interface AppOptions extends GuardOptions {
   readonly quota?: Quota;
   /** The same, of keys that have their own, by name. */
   readonly quotas?: Readonly<Record<string, Quota>>;
+  /** Whether what is computed of a prompt is there for every key. Default: for its own alone. */
+  readonly sharesPrefixes?: boolean;
   /** Keeps responses that can be gone on from. Default: in memory. */
   readonly responses?: ResponseStore;
   /** What a browser is shown; absent: nothing. */
@@ -85,6 +87,7 @@ export function createApp(options: AppOptions): App {
   const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
   const oversee = ({ model, adapters }: ModelUse, entry: Draft) =>
     overseeModel(model, adapters, {
+      prefixGroup: options.sharesPrefixes ? undefined : entry.key,
       settle: (given) => (most < (given.maxTokens ?? Number.POSITIVE_INFINITY) ? { ...given, maxTokens: most } : given),
       asked(what) {
         if (options.logsText) entry.said = { asked: [...(entry.said?.asked ?? []), what], answered: [] };

@@ -10,6 +10,8 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 export interface Oversight {
   /** What a generation is asked with, of what a dialect made of its request. */
   settle<T extends GenerateOptions | ChatOptions>(options: T): T;
+  /** With whom it shares what is computed of prompts; undefined: with all that have none. */
+  readonly prefixGroup: string | undefined;
   /** Told of what is asked: a prompt, or messages. */
   asked(what: unknown): void;
   /** Where a prompt of so many characters has to wait before tokens are made of it, until when. */
@@ -26,11 +28,12 @@ const leastBound = 2 ** 16;
 export function overseeModel(
   model: LanguageModel,
   adapters: readonly AdapterChoice[] | undefined,
-  { settle: bound, asked, turn, allowed }: Oversight,
+  { settle: bound, prefixGroup, asked, turn, allowed }: Oversight,
 ): LanguageModel {
   type Place = Pick<Session, "generate" | "chat">;
   const { contextLength } = model.info;
-  const settle = <T extends GenerateOptions>(given: T): T => bound(withAdapters(given));
+  const settle = <T extends GenerateOptions>(given: T): T => bound(inGroup(withAdapters(given)));
+  const inGroup = <T extends object>(given: T): T => (prefixGroup === undefined ? given : { ...given, prefixGroup });
   const withAdapters = <T extends { readonly adapters?: readonly AdapterChoice[] }>(given: T): T =>
     given.adapters === undefined && adapters !== undefined ? { ...given, adapters } : given;
   const most = Math.max(leastBound, mostCharactersPerToken * contextLength);
@@ -80,7 +83,7 @@ export function overseeModel(
     session: () => overseenSession(model.session()),
     tokenizer,
     score: (texts: Parameters<LanguageModel["score"]>[0], options: ScoreOptions = {}) =>
-      model.score(texts, withAdapters(options)),
+      model.score(texts, inGroup(withAdapters(options))),
     embed: (texts: Parameters<LanguageModel["embed"]>[0], options: EmbedOptions = {}) =>
       model.embed(texts, withAdapters(options)),
     encode(...[text, options]: Parameters<LanguageModel["encode"]>) {

@@ -29,6 +29,8 @@ export interface ServerOptions {
   readonly quota?: Quota | undefined;
   /** The same, of keys that have their own, by name. */
   readonly quotas?: Readonly<Record<string, Quota>> | undefined;
+  /** Whether what is computed of a prompt is there for every key; else for its own alone. Default: false. */
+  readonly sharePrefixes?: boolean | undefined;
   /** Requests that are computed at a time. Default: 16. */
   readonly atOnce?: number | undefined;
   /** Requests that wait; further ones are refused. Default: 256. */
@@ -96,6 +98,7 @@ const optionNames = Object.keys({
     behindProxy: true,
     traces: true,
     logsText: true,
+    sharePrefixes: true,
     moderators: true,
   },
   ...{ page: true, responses: true },
@@ -122,6 +125,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   checkTexts("hosts", hosts);
   checkTexts("origins", origins);
   for (const [name, hash] of Object.entries(keys)) {
+    checkText("keys: a name", name);
     if (typeof hash === "string" && /^[0-9a-f]{64}$/i.test(hash)) continue;
     const message = `keys: ${name} is ${describeValue(hash)}, expected its SHA-256, 64 hexadecimal digits`;
     throw new GrokError("argument", message, { option: "keys" });
@@ -148,6 +152,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
   const app = createApp({
     ...{ models, preferred, keys, origins, quota, quotas, hosts: namesOf(options) },
     ...{ limits: { atOnce, waiting, bodyBytes, outputTokens }, logsText: options.logsText === true },
+    sharesPrefixes: options.sharePrefixes === true,
     page: page === undefined ? undefined : readPage(page),
     responses: createResponseStore({ folder: responses }),
     moderators: options.moderators ?? [],

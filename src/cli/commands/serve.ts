@@ -50,6 +50,7 @@ interface ServeOptions
   readonly allowOrigin?: readonly string[];
   readonly behindProxy?: boolean;
   readonly keyHash?: readonly KeyEntry[];
+  readonly sharePrefixes?: boolean;
   readonly outputLimit?: number;
   readonly idle?: number;
   readonly promptCache?: string;
@@ -92,7 +93,7 @@ async function serve(options: ServeOptions): Promise<void> {
         return model;
       },
     })),
-    ...pick(options, ["host", "port", "atOnce", "waiting", "connections", "loaded", "behindProxy"]),
+    ...pick(options, ["host", "port", "atOnce", "waiting", "connections", "loaded", "behindProxy", "sharePrefixes"]),
     ...{ idleSeconds: options.idle, stalledSeconds: options.stalled, responses: options.responses },
     ...{ bodyBytes: options.bodyLimit, outputTokens: options.outputLimit },
     ...{ hosts: options.allowHost, origins: options.allowOrigin },

@@ -24,6 +24,8 @@ export interface ScoreOptions {
   readonly top?: number;
   /** As in a generation: those adapters that are beside the model. Default: all, as they were loaded. */
   readonly adapters?: readonly AdapterChoice[];
+  /** As in a generation: with whom it shares what is computed. */
+  readonly prefixGroup?: string;
   readonly onScored?: OnScored;
   readonly signal?: AbortSignal;
 }

@@ -1,6 +1,7 @@
 import { identify } from "../../bytes/file-identity.ts";
 import { adapterFiles } from "../../model/lora/read.ts";
 import type { AdapterSource } from "../adapters.ts";
+import { readPrefixRoot } from "../prefix-root.ts";
 
 export interface IdentityOptions {
   /** All files of the model. */
@@ -11,15 +12,16 @@ export interface IdentityOptions {
 }
 
 /**
- * All that keys and values of the same tokens follow from, for each choice of adapters (the key of an `AdapterSelection`): contents of files
- * in place of their names.
+ * All that keys and values of the same tokens follow from, for each root of the tree of prefixes: contents of files in place of their
+ * names, and the group that alone may find them.
  * @throws GrokError `io`
  */
 export function createIdentity({ model, adapters, how }: IdentityOptions): (root: string) => string {
   const base = [how, identify(model)];
   const byName = new Map(adapters.map(({ path, name = path }) => [name, identify(adapterFiles(path))]));
   return (root) => {
-    const chosen = (JSON.parse(root) as [string, number][]).map(([name, scale]) => [byName.get(name), scale]);
-    return JSON.stringify([...base, chosen]);
+    const { adapters: key, group } = readPrefixRoot(root);
+    const chosen = (JSON.parse(key) as [string, number][]).map(([name, scale]) => [byName.get(name), scale]);
+    return JSON.stringify([...base, chosen, ...(group === undefined ? [] : [group])]);
   };
 }

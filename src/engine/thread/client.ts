@@ -117,7 +117,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
   }
 
   async function score(texts: readonly ScoreText[], options: ScoreOptions = {}): Promise<Float64Array[]> {
-    const { passTokens, top, adapters, onScored, signal } = options;
+    const { passTokens, top, adapters, prefixGroup, onScored, signal } = options;
     if (!Array.isArray(texts)) {
       throw new GrokError("argument", `score: the texts are ${describeValue(texts)}, expected a list of them`);
     }
@@ -127,7 +127,7 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
       throw new GrokError("argument", message, { index });
     });
     return await askFor<Float64Array[]>(
-      { type: "score", texts: sent, options: { passTokens, top, adapters } },
+      { type: "score", texts: sent, options: { passTokens, top, adapters, prefixGroup } },
       signal,
       (part) => {
         if (part.type === "scored") onScored?.(part.index, part.logprobs, unpackTop(part.top));

@@ -32,7 +32,7 @@ export type ToEngine =
       readonly type: "score";
       readonly id: number;
       readonly texts: readonly { readonly tokens: Int32Array; readonly from: number }[];
-      readonly options: Pick<ScoreOptions, "passTokens" | "top" | "adapters">;
+      readonly options: Pick<ScoreOptions, "passTokens" | "top" | "adapters" | "prefixGroup">;
     }
   | {
       readonly type: "embed";
