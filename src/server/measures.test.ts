@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { loadModel } from "../generate/load.ts";
 import { readTemperatures } from "../machine/temperature.ts";
 import { startTestServer } from "./app.case.ts";
 import { draftEntry } from "./log-entry.ts";
@@ -28,7 +29,16 @@ function samplesOf(text: string): Map<string, number> {
 
 describe("metrics", () => {
   it("are what requests were", async () => {
-    await using server = startTestServer(files);
+    const experts = {
+      ...{ bytes: 9, usedBytes: 8, asked: 7, there: 5, coming: 1, repeated: 0, bytesRead: 600, bytesReadAhead: 0 },
+      ...{ ahead: 0, aheadAsked: 0, foretold: 0, foretoldRight: 0, stalled: [250, 500] },
+    };
+    await using server = startTestServer(files, {
+      load: async (file) => {
+        const model = await loadModel(file, { backend: "reference" });
+        return Object.assign(Object.create(model), { status: async () => ({ ...(await model.status()), experts }) });
+      },
+    });
     const ask = { messages: [{ role: "user", content: "What of it?" }], max_tokens: 5, ignore_eos: true, seed: 1 };
     const usages = [];
     for (let i = 0; i < 3; i++) {
@@ -55,9 +65,15 @@ describe("metrics", () => {
     expect(of('grok1_time_between_tokens_seconds_sum{model="llama"}')).toBeGreaterThan(0);
     expect(of("grok1_requests_running")).toBe(0);
     expect(of('grok1_model_loaded{model="llama"}')).toBe(1);
-    const { pages, freePages } = await (await server.model()).status();
+    const { pages, freePages, keptPages } = await (await server.model()).status();
     expect(of('grok1_cache_pages{model="llama"}')).toBe(pages);
     expect(of('grok1_cache_pages_used{model="llama"}')).toBe(pages - freePages);
+    expect(of('grok1_cache_pages_kept{model="llama"}')).toBe(keptPages);
+    expect(keptPages).toBeGreaterThan(0);
+    expect(of('grok1_experts_asked_total{model="llama"}')).toBe(7);
+    expect(of('grok1_expert_hits_total{model="llama"}')).toBe(5);
+    expect(of('grok1_expert_read_bytes_total{model="llama"}')).toBe(600);
+    expect(of('grok1_expert_stalled_seconds_total{model="llama",layer="1"}')).toBe(0.5);
     expect(of("process_resident_memory_bytes")).toBeGreaterThan(1e7);
     expect(of('grok1_event_loop_delay_seconds{quantile="0.99"}')).toBeGreaterThanOrEqual(0);
   });

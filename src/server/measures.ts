@@ -1,5 +1,5 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { EngineStatus } from "../engine/engine.ts";
+import type { EngineStatus, ExpertStatus } from "../engine/engine.ts";
 import { availableMemory, memoryLimit } from "../machine/limits.ts";
 import { readTemperatures } from "../machine/temperature.ts";
 import type { Gate } from "./gate.ts";
@@ -59,6 +59,30 @@ export function createMeasures(gate: Gate, models: ModelHost): Measures {
     return (await Promise.allSettled(asked)).flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   }
 
+  /** Of models whose experts are read as they are needed. One series a layer at most: their number follows from the model alone. */
+  function expertsText(loaded: readonly (readonly [{ readonly model: string }, EngineStatus])[]): string {
+    const streamed = loaded.flatMap(([labels, { experts }]) =>
+      experts === undefined ? [] : [[labels, experts] as const],
+    );
+    const of = (name: string, help: string, value: (experts: ExpertStatus) => number, type = "counter") =>
+      gauge(
+        name,
+        help,
+        streamed.map(([labels, experts]) => [labels, value(experts)]),
+        type,
+      );
+    const stalled = streamed.flatMap(([labels, experts]) =>
+      experts.stalled.map((milliseconds, layer) => [{ ...labels, layer: String(layer) }, milliseconds / 1000] as const),
+    );
+    return [
+      of("grok1_expert_memory_bytes", "Memory that streamed experts take.", ({ usedBytes }) => usedBytes, "gauge"),
+      of("grok1_experts_asked_total", "Experts that layers asked for.", ({ asked }) => asked),
+      of("grok1_expert_hits_total", "Of these, those that were in memory.", ({ there }) => there),
+      of("grok1_expert_read_bytes_total", "Bytes of experts that were read.", ({ bytesRead }) => bytesRead),
+      gauge("grok1_expert_stalled_seconds_total", "Time with nothing to compute, by layer.", stalled, "counter"),
+    ].join("");
+  }
+
   function processText(): string {
     const seconds = (delayed: number) => Math.max(0, delayed / 1e9 - resolution / 1e3);
     const lag = [
@@ -111,7 +135,9 @@ export function createMeasures(gate: Gate, models: ModelHost): Measures {
         of("grok1_engine_requests", "Requests that an engine computes or holds back.", ({ requests }) => requests),
         of("grok1_cache_pages", "Pages of an engine's cache.", ({ pages }) => pages),
         of("grok1_cache_pages_used", "Pages that hold something.", ({ pages, freePages }) => pages - freePages),
+        of("grok1_cache_pages_kept", "Pages that hold beginnings for others.", ({ keptPages }) => keptPages),
         of("grok1_cache_page_tokens", "Tokens that a page holds.", ({ pageTokens }) => pageTokens),
+        expertsText(loaded),
         processText(),
       ].join("");
     },
