@@ -11,8 +11,7 @@ import { doubtsOf } from "./doubts.ts";
 import { prepareGeneration } from "./generation/prepare.ts";
 import { isGeneration } from "./generation/task.ts";
 import { countBytes, countWords } from "./lengths.ts";
-import { comparePaired } from "./paired.ts";
-import { summarizeParts } from "./parts.ts";
+import { compareParts, summarizeParts } from "./parts.ts";
 import type { Answered, PreparedTask, TaskResult } from "./prepared.ts";
 import { type Question, readQuestions } from "./questions.ts";
 import { noRecords, openRecords, type Records, readRecords } from "./records.ts";
@@ -146,7 +145,7 @@ function prepareScoring(
         ...summarizeParts(task.parts, task.metrics, of, summarize),
         guessing: task.kind === "choice" ? meanOf(questions.map(chance)) : undefined,
         truncated: of.filter(({ truncated }) => truncated).length,
-        ...(others && { paired: comparePaired(task.metrics, of, others, estimate) }),
+        ...(others && compareParts(task.parts, task.metrics, of, others, estimate)),
       };
     },
   };

@@ -23,7 +23,7 @@ export interface PairedFigure {
   readonly changed?: { readonly gained: number; readonly lost: number; readonly p: number };
 }
 
-interface Scored extends BaseRecord {
+export interface Scored extends BaseRecord {
   readonly scores: Readonly<Record<string, unknown>>;
 }
 

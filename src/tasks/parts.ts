@@ -1,8 +1,9 @@
 import type { Fields } from "../bytes/json-fields.ts";
 import { areTexts } from "./entries.ts";
+import { comparePaired, type PairedFigure, type Scored } from "./paired.ts";
 import type { PartFigures } from "./prepared.ts";
 import type { BaseRecord } from "./records.ts";
-import { type Figure, poolErrors } from "./scores.ts";
+import { type Estimate, type Figure, poolErrors } from "./scores.ts";
 
 /** What a task consists of: names that stand for `{{part}}` in its files, or groups of such names. */
 export type Parts = readonly string[] | Readonly<Record<string, readonly string[]>>;
@@ -68,4 +69,34 @@ export function summarizeParts<R extends BaseRecord, M extends string>(
     ? each(parts)
     : Object.entries(parts).flatMap(([group, names]) => [[group, together(names)] as const, ...each(names)]);
   return { metrics: together(namesOf(parts)).metrics, parts: Object.fromEntries(below) };
+}
+
+type Paired = Readonly<Record<string, PairedFigure>>;
+
+/**
+ * A task's metrics beside another run's, and those of its parts and groups of parts that both have questions of. Errors are over questions,
+ * not pooled.
+ */
+export function compareParts<R extends Scored, M extends string>(
+  parts: Parts | undefined,
+  metrics: readonly M[],
+  own: readonly R[],
+  others: ReadonlyMap<number, R>,
+  estimate: (metric: M, records: readonly R[]) => Estimate,
+): { readonly paired: Paired; readonly pairedParts?: Readonly<Record<string, Paired>> } {
+  const paired = comparePaired(metrics, own, others, estimate);
+  if (parts === undefined) return { paired };
+  const below = namedOf(parts).flatMap(([name, members]) => {
+    const some = own.filter(({ part, question }) => members.includes(part!) && others.has(question));
+    return some.length === 0 ? [] : [[name, comparePaired(metrics, some, others, estimate)] as const];
+  });
+  return { paired, pairedParts: Object.fromEntries(below) };
+}
+
+/** Each part, and in front of its parts each group, with the parts that it has. */
+function namedOf(parts: Parts): readonly (readonly [name: string, members: readonly string[]])[] {
+  const each = (names: readonly string[]) => names.map((name) => [name, [name]] as const);
+  return isList(parts)
+    ? each(parts)
+    : Object.entries(parts).flatMap(([group, names]) => [[group, names] as const, ...each(names)]);
 }

@@ -54,6 +54,8 @@ export interface TaskResult {
   readonly parts?: Readonly<Record<string, PartResult>>;
   /** The metrics beside another run's, where there is one to compare with. */
   readonly paired?: Readonly<Record<string, PairedFigure>>;
+  /** The same of each part, where the task has some. */
+  readonly pairedParts?: Readonly<Record<string, Readonly<Record<string, PairedFigure>>>>;
 }
 
 export interface PartFigures {

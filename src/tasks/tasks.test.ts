@@ -5,11 +5,11 @@ import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { isGeneration } from "./generation/task.ts";
 import { countBytes, countWords } from "./lengths.ts";
-import { partsOf, summarizeParts } from "./parts.ts";
+import { compareParts, partsOf, summarizeParts } from "./parts.ts";
 import { type Question, readQuestions } from "./questions.ts";
 import { readRows } from "./rows.ts";
 import type { QuestionRecord } from "./scores.ts";
-import { type Metric, scoreQuestion, summarize } from "./scores.ts";
+import { estimate, type Metric, scoreQuestion, summarize } from "./scores.ts";
 import { listTasks, openTask, type Task } from "./task.ts";
 import { encodeWindows } from "./tokens.ts";
 
@@ -169,6 +169,14 @@ describe("mmlu", () => {
         records.filter(({ part }) => part === "anatomy"),
       ),
     });
+    // Beside another run that has only anatomy, all of it wrong.
+    const own = records.map((record, question) => ({ ...record, question }));
+    const others = own.filter(({ part }) => part === "anatomy").map((one) => ({ ...one, scores: { acc: 0 } }));
+    const beside = new Map(others.map((record) => [record.question, record]));
+    const { paired, pairedParts } = compareParts(task.parts, task.metrics, own, beside, estimate);
+    expect(Object.keys(pairedParts!)).toEqual(["stem", "anatomy"]);
+    expect(pairedParts!.stem).toEqual(paired);
+    expect(paired.acc!.difference).toBeCloseTo(figures!.anatomy!.metrics.acc!.value, 12);
   });
 });
 

@@ -154,7 +154,11 @@ const renderError = (error: number): string => (Number.isNaN(error) ? "" : `± $
 /** What the other run has, what this one has more, how much of it that is, and which questions changed. */
 function renderPaired(results: readonly TaskResult[]): string {
   const share = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const rows = results.flatMap(({ task, paired = {} }) =>
+  const all = results.flatMap(({ task, paired = {}, pairedParts = {} }) => [
+    { task, paired },
+    ...Object.entries(pairedParts).map(([name, part]) => ({ task: `  ${name}`, paired: part })),
+  ]);
+  const rows = all.flatMap(({ task, paired }) =>
     Object.entries(paired).map(([metric, { questions, other, difference, error, retained, changed }]) => [
       ...[escapeLine(task), metric, String(questions), other.toFixed(4), difference.toFixed(4), renderError(error)],
       retained === undefined ? "" : `${share(retained.value)} (${share(retained.low)} to ${share(retained.high)})`,

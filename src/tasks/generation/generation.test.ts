@@ -161,7 +161,12 @@ describe("evaluate, in words", () => {
     expect(recordsOf(stopped).length).toBeLessThan(62);
     process.off("warning", onWarning);
     expect(warnings).toEqual([]);
-    expect(await evaluate(model, [path], { data: folder, records: stopped })).toEqual([result]);
+    const [again] = await evaluate(model, [path], { data: folder, records: stopped, against: whole });
+    const { paired, pairedParts, ...figures } = again!;
+    expect(figures).toEqual(result);
+    expect(paired!["exact_match,last"]!.questions).toBe(62);
+    const same = { questions: 31, difference: 0, changed: { gained: 0, lost: 0, p: 1 } };
+    expect(pairedParts).toMatchObject({ a: { "exact_match,last": same }, b: { "exact_match,last": same } });
     expect(readFileSync(stopped, "utf8")).toBe(readFileSync(whole, "utf8"));
     // The first ones of each part, which the records have.
     const [few] = await evaluate(model, [path], {

@@ -2,8 +2,7 @@ import { GrokError } from "../../errors.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { checkWhole } from "../../options.ts";
 import { type CodeRunner, createCodeRunner } from "../code/cage.ts";
-import { comparePaired } from "../paired.ts";
-import { summarizeParts } from "../parts.ts";
+import { compareParts, summarizeParts } from "../parts.ts";
 import type { PreparedTask } from "../prepared.ts";
 import type { Drawing } from "./answer.ts";
 import { readPrompts } from "./questions.ts";
@@ -57,7 +56,7 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
         truncated: of.filter(({ truncated }) => truncated).length,
         limited: of.flatMap(({ answers }) => answers).filter(({ limited }) => limited).length,
         samples: drawing?.samples ?? 1,
-        ...(others && { paired: comparePaired(metrics, of, others, estimateAnswers) }),
+        ...(others && compareParts(task.parts, metrics, of, others, estimateAnswers)),
       };
     },
   };
