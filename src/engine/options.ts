@@ -123,6 +123,10 @@ export function settleEngineOptions(
   if (options.memory !== undefined) checkWhole("memory", options.memory, 1, 2 ** 50);
   checkSpeculation(speculate);
   if (options.draft !== undefined) checkText("draft", options.draft);
+  if (options.adapters !== undefined && !Array.isArray(options.adapters)) {
+    const message = `adapters is ${describeValue(options.adapters)}, expected a list of objects with a path`;
+    throw new GrokError("argument", message, { option: "adapters" });
+  }
   if (options.promptCache !== undefined) checkPromptCache(options.promptCache);
   const tokenBytes = 2 * config.layers * encodedBytes(kvType, config.kvHeads * config.headSize);
   // What nobody asked for takes at most half of the memory: the other half is the model's.

@@ -79,7 +79,13 @@ describe("docs/library.md", () => {
     try {
       symlinkSync(join(root, "test/vectors/models/llama.gguf"), join(folder, "model.gguf"));
       writeFileSync(join(folder, "text.txt"), "It was a dark and stormy night. ".repeat(40));
-      const asked = { context: "{{q}}", choices: "c", continuation: "{{choice}}", answer: "a", metrics: ["acc"] };
+      const asked = {
+        context: "{{q}}",
+        choices: "{{c | tojson}}",
+        continuation: "{{choice}}",
+        answer: "{{a}}",
+        metrics: ["acc"],
+      };
       const task = { name: "capitals", about: "capitals", data: "capitals.jsonl", source: "here", ...asked };
       writeFileSync(join(folder, "capitals.json"), JSON.stringify(task));
       mkdirSync(join(folder, "data"));
