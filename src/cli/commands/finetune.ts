@@ -109,7 +109,8 @@ async function run(options: FinetuneCommandOptions): Promise<void> {
       ...(chatTemplate !== undefined && { chatTemplate: readTextFile(chatTemplate) }),
       onEvent: (event) => {
         show(event);
-        if (event.type === "step") firstLoss ??= event.loss;
+        // Where a run goes on, its first loss was another's.
+        if (event.type === "step" && !options.resume) firstLoss ??= event.loss;
       },
     });
     progress.clear();
@@ -168,9 +169,12 @@ function describe(result: FinetuneResult): string {
 /** Below this share of the loss the adapter has hardly changed what the model says. */
 const hardly = 0.1;
 
-function warnOfLittle({ finished, step, loss }: FinetuneResult, firstLoss: number | undefined): string | undefined {
-  if (!finished || loss === undefined || firstLoss === undefined || loss <= (1 - hardly) * firstLoss) return undefined;
-  return `the adapter has hardly learned: the loss was ${firstLoss.toFixed(2)} at first and is ${loss.toFixed(2)} after ${counted(step, "step")}; more data, more --epochs or a higher --rate teach more`;
+function warnOfLittle(result: FinetuneResult, firstLoss: number | undefined): string | undefined {
+  const { finished, step, heldOutBefore, heldOutAfter } = result;
+  const isHeldOut = heldOutBefore !== undefined && heldOutAfter !== undefined;
+  const [before, after] = isHeldOut ? [heldOutBefore, heldOutAfter] : [firstLoss, result.loss];
+  if (!finished || before === undefined || after === undefined || after <= (1 - hardly) * before) return undefined;
+  return `the adapter has hardly learned: the loss was ${before.toFixed(2)} at first and is ${after.toFixed(2)} after ${counted(step, "step")}; more data, more --epochs or a higher --rate teach more`;
 }
 
 function targetList(): Reader<string[]> {
