@@ -51,7 +51,7 @@ interface AddonStore {
    */
   missing(weight: number, matrix: number): number;
   /** Brings one of a weight's matrices into memory, on threads that do nothing else. Rejects with code EIO. */
-  fetch(weight: number, matrix: number): Promise<void>;
+  fetch(weight: number, matrix: number): Promise<number>;
   /**
    * An open file as a source of weights that is not mapped: a weight in it is nowhere, and refused by what computes, until each of its
    * matrices was loaded into a slot and placed there. `direct`: read past the page cache, where that can be.

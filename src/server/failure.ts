@@ -57,7 +57,7 @@ export function failureOf(
   const { details } = error;
   if (details.raised === true) {
     // A chat template that refuses the conversation: in its own words, behind its place.
-    const message = error.message.replace(/^.*?: the chat template failed/s, "the model's chat template failed");
+    const message = error.message.replace(/^.*?: the template failed/s, "the model's chat template failed");
     return { status: 400, code: "argument", message, ...plain, field: "messages" };
   }
   const option = typeof details.option === "string" ? details.option : undefined;

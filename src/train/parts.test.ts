@@ -129,7 +129,7 @@ describe("the loss plot", () => {
       { name: "training", points: [0, 1, 2, 3, 4].map((step) => ({ step, value: 10 - 2 * step })) },
       { name: '<script>"', points: [{ step: 4, value: 6 }] },
     ]);
-    expect(picture).toContain("a &lt; b &amp; c");
+    expect(picture).toContain("a &#60; b &#38; c");
     expect(picture).not.toContain("<script>");
     const [line, dot] = [...picture.matchAll(/points="([^"]*)"/g)].map((match) =>
       match[1]!.split(" ").map((pair) => pair.split(",").map(Number)),

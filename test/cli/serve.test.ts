@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
@@ -150,7 +150,7 @@ describe("serve", () => {
     ["a key without its hash", () => ["--key-hash", "laptop:secret"], 2, /NAME:SHA256/],
     ["two keys of one name", () => ["--key-hash", `a:${"0".repeat(64)},a:${"1".repeat(64)}`], 2, /two keys/],
     ["a limit that is none", () => ["--key-hash", `a:${"0".repeat(64)}:often=3`], 2, /requests-per-minute=N/],
-    ["a folder without models", () => ["--models", folder], 2, /no GGUF file/],
+    ["a folder without models", () => ["--models", mkdtempSync(join(folder, "none-"))], 2, /no GGUF file/],
   ])("refuses %s", async (_, args, status, message) => {
     const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")]);
     const refused = await grok1(["serve", "-m", join(models, "llama.gguf"), "--backend", "reference", ...args(url)]);

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 
@@ -61,6 +61,15 @@ const imports = files
       target: resolve(dirname(file), match[1]!),
     })),
   );
+
+const compiled = join(root, "dist");
+
+it.skipIf(!existsSync(compiled))("what is compiled imports nothing that is not (skipped where nothing is)", () => {
+  const wrong = listFiles(compiled).filter(
+    (file) => file.endsWith(".js") && /\b(?:from|import)\s*\(?\s*"\.[^"]*\.ts"/.test(readFileSync(file, "utf8")),
+  );
+  expect(wrong).toEqual([]);
+});
 
 describe("architecture", () => {
   it("knows every folder of src", () => {

@@ -52,6 +52,11 @@ export function addExplain(program: Command): void {
   command.action((_, options: ExplainCommandOptions) => run(options));
 }
 
+// What it takes of the training code is read once it is asked for. Not in a function that uses `using`: where TypeScript 6 rewrites such a
+// one, it leaves the names of files that are imported there as they are in the source.
+const loadExplain = () => import("../../explain/explain.ts");
+const loadPage = () => import("../../explain/page/page.ts");
+
 async function run(options: ExplainCommandOptions): Promise<void> {
   const file = requireModel(options);
   const { html } = options;
@@ -61,9 +66,8 @@ async function run(options: ExplainCommandOptions): Promise<void> {
   using interrupt = catchInterrupt();
   await using model = await openModel(file, options);
   warnOfModel(model);
-  // What it takes of the training code is read once it is asked for.
-  const { explain } = await import("../../explain/explain.ts");
-  const { renderExplanation } = await import("../../explain/page/page.ts");
+  const { explain } = await loadExplain();
+  const { renderExplanation } = await loadPage();
   const progress = createProgress(process.stderr, process.env);
   try {
     const found = await explain(model, prompt, {

@@ -257,7 +257,10 @@ describe.skipIf(!addon)(`experts that are not in memory${withoutAddon}`, () => {
     await native.fetch(weight, 0);
     const many = Array.from({ length: 50 }, () => native.fetch(weight, 0).catch((error: Error) => error.message));
     native.close();
-    for (const outcome of await Promise.all(many)) expect([undefined, "the backend is closed"]).toContain(outcome);
+    // What was read in time says how long it took.
+    for (const outcome of await Promise.all(many)) {
+      if (typeof outcome !== "number") expect(outcome).toBe("the backend is closed");
+    }
   });
 
   it("may still be read when their thread is ended", () => {
