@@ -11,6 +11,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "oracles"))
 from lm_eval.evaluator import evaluate  # noqa: E402
@@ -32,7 +33,9 @@ def open_model():
         return GGUFLM(base_url=o["url"])
     from lm_eval.models.openai_completions import LocalCompletionsAPI
 
-    return LocalCompletionsAPI(base_url=f"{o['url']}/v1/completions", model="grok1", tokenizer=o["model"], batch_size=o["batch"])
+    with urlopen(f"{o['url']}/v1/models") as answer:
+        served = json.load(answer)["data"][0]["id"]
+    return LocalCompletionsAPI(base_url=f"{o['url']}/v1/completions", model=served, tokenizer=o["model"], batch_size=o["batch"])
 
 
 model = open_model()

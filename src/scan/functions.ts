@@ -17,7 +17,19 @@ export const languages: Readonly<Record<string, Language>> = {
 };
 
 /** Words with parentheses and a block behind them that are no functions. */
-const noFunctions = new Set(["if", "for", "while", "switch", "catch", "with", "return", "else", "do", "sizeof"]);
+const noFunctions = new Set([
+  "if",
+  "for",
+  "while",
+  "switch",
+  "catch",
+  "with",
+  "return",
+  "else",
+  "do",
+  "sizeof",
+  "function",
+]);
 
 /**
  * The outermost functions of a source text, in its order; one within another is a part of it, those of a class are each for themselves. It
@@ -113,12 +125,44 @@ function findBraced(source: string, lines: readonly string[]): readonly Place[] 
 /** What stands before a brace, where it is the head of a function: its name, and how many characters it is long. */
 function headOf(before: string): { readonly name: string; readonly length: number } | undefined {
   const trimmed = before.trimStart();
-  const arrow = /([\w$]+)\s*(?::[^=]*)?=\s*(?:async\s*)?(?:\([^{}]*\)|[\w$]+)\s*(?::[^={}]*)?=>\s*$/.exec(trimmed);
-  const called = /([\w$~]+)\s*(?:<[^{}()]*>)?\s*\([^{}]*\)\s*(?:const|noexcept|override|final|:[^{}]*)*\s*$/.exec(
-    trimmed,
-  );
-  const assigned = /([\w$]+)\s*[=:]\s*(?:async\s+)?function\b[^{}]*$/.exec(trimmed);
-  const name = (assigned ?? arrow ?? called)?.[1];
-  if (name === undefined || noFunctions.has(name)) return undefined;
-  return { name, length: trimmed.length };
+  const name = nameOf(trimmed);
+  return name === undefined || noFunctions.has(name) ? undefined : { name, length: trimmed.length };
+}
+
+/** Step by step, not by one expression: such a one takes long for texts that are made for it. */
+function nameOf(head: string): string | undefined {
+  const keyword = head.lastIndexOf("function");
+  const assigned =
+    keyword < 0
+      ? ""
+      : head
+          .slice(0, keyword)
+          .trimEnd()
+          .replace(/async$/, "")
+          .trimEnd();
+  if (assigned.endsWith("=") || assigned.endsWith(":")) return lastWord(assigned.slice(0, -1));
+  if (head.trimEnd().endsWith("=>")) {
+    const equals = head.indexOf("=");
+    return head[equals + 1] === ">" ? undefined : lastWord(head.slice(0, equals).split(":")[0]!);
+  }
+  const open = head.indexOf("(");
+  const close = head.lastIndexOf(")");
+  if (open < 0 || close < open) return undefined;
+  // Behind the parameters stand a type, initializers or a few words.
+  const words = head
+    .slice(close + 1)
+    .trim()
+    .split(/\s+/);
+  if (!words[0]!.startsWith(":") && !words.every((word) => behindParameters.has(word))) return undefined;
+  const called = head.slice(0, open).trimEnd();
+  return lastWord(called.endsWith(">") ? called.slice(0, Math.max(0, called.indexOf("<"))) : called);
+}
+
+const behindParameters = new Set(["", "const", "noexcept", "override", "final"]);
+
+function lastWord(text: string): string | undefined {
+  const trimmed = text.trimEnd();
+  let start = trimmed.length;
+  while (start > 0 && /[\w$~]/.test(trimmed[start - 1]!)) start--;
+  return start === trimmed.length ? undefined : trimmed.slice(start);
 }
