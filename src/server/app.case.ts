@@ -76,3 +76,15 @@ export async function eventsOf(response: Response): Promise<unknown[]> {
     return data === "[DONE]" ? data : JSON.parse(data);
   });
 }
+
+/** What answers are drawn with: as OpenAI's clients say it, and as the library has it, whose defaults cut nothing off then. */
+export const drawn = { temperature: 1, seed: 3, max_tokens: 6 };
+export const libraryDrawn = { temperature: 1, topP: 1, topK: 0, minP: 0, penaltyWindow: -1, seed: 3, maxTokens: 6 };
+
+// biome-ignore lint/suspicious/noExplicitAny: what a client reads has no type
+export type Any = any;
+
+export const json = async (response: Response): Promise<Any> => ({
+  status: response.status,
+  ...((await response.json()) as object),
+});

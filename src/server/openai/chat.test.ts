@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LanguageModel } from "../../generate/types.ts";
-import { eventsOf, startTestServer, type TestServer } from "../app.case.ts";
+import { type Any, drawn, eventsOf, json, libraryDrawn, startTestServer, type TestServer } from "../app.case.ts";
 
 const vectors = resolve(import.meta.dirname, "../../../test/vectors/models");
 const files = { llama: join(vectors, "llama.gguf"), mixtral: join(vectors, "mixtral.gguf") };
@@ -15,17 +15,6 @@ beforeAll(async () => {
 afterAll(() => server[Symbol.asyncDispose]());
 
 const messages = [{ role: "user", content: "What of it?" }];
-const drawn = { temperature: 1, seed: 3, max_tokens: 6 };
-/** The same, as the library has it: OpenAI's defaults cut nothing off. */
-const libraryDrawn = { temperature: 1, topP: 1, topK: 0, minP: 0, penaltyWindow: -1, seed: 3, maxTokens: 6 };
-
-// biome-ignore lint/suspicious/noExplicitAny: what a client reads has no type
-type Any = any;
-
-const json = async (response: Response): Promise<Any> => ({
-  status: response.status,
-  ...((await response.json()) as object),
-});
 
 describe("chat completions", () => {
   it("answer what the library answers, and count its tokens", async () => {

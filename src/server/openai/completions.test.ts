@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LanguageModel } from "../../generate/types.ts";
-import { startTestServer, type TestServer } from "../app.case.ts";
+import { drawn, json, libraryDrawn, startTestServer, type TestServer } from "../app.case.ts";
 
 const vectors = resolve(import.meta.dirname, "../../../test/vectors/models");
 const files = { llama: join(vectors, "llama.gguf"), mixtral: join(vectors, "mixtral.gguf") };
@@ -13,18 +13,6 @@ beforeAll(async () => {
   model = await server.model();
 });
 afterAll(() => server[Symbol.asyncDispose]());
-
-const drawn = { temperature: 1, seed: 3, max_tokens: 6 };
-/** The same, as the library has it: OpenAI's defaults cut nothing off. */
-const libraryDrawn = { temperature: 1, topP: 1, topK: 0, minP: 0, penaltyWindow: -1, seed: 3, maxTokens: 6 };
-
-// biome-ignore lint/suspicious/noExplicitAny: what a client reads has no type
-type Any = any;
-
-const json = async (response: Response): Promise<Any> => ({
-  status: response.status,
-  ...((await response.json()) as object),
-});
 
 describe("completions", () => {
   it("answer texts and tokens, each in its place", async () => {
