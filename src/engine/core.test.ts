@@ -137,6 +137,14 @@ describe("generation", () => {
       expect(logprobs[i]!.logprob).toBeCloseTo(logits[token]! - total, 9);
       all.push(token);
     }
+    const [likeliest] = (await collect(core, { tokens: prompt, maxTokens: 1, temperature: 0 })).tokens;
+    const ended = { tokens: prompt, endTokens: [likeliest!], temperature: 0, logprobs: 1 };
+    for (const beams of [1, 2]) {
+      const { tokens: none, end } = await collect(core, { ...ended, beams, maxTokens: 1 });
+      const first = await collect(core, { ...ended, beams, endTokens: [], maxTokens: 1 });
+      expect([none, end]).toEqual([[], first.logprobs[0]]);
+    }
+    expect((await collect(core, { ...ended, logprobs: undefined })).end).toBe(undefined);
   });
 
   it("fails alone when its pass fails, and the engine goes on", async () => {

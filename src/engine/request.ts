@@ -118,6 +118,8 @@ export interface EngineResult {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly generatedTokens: number;
+  /** The end token, which is not given, where one ended it and log-probabilities were asked for. */
+  readonly end?: TokenLogprob;
   /** Tokens that speculation drafted, and those of them that were right. */
   readonly draftedTokens: number;
   readonly acceptedTokens: number;

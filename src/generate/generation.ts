@@ -125,7 +125,7 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
   function resultOf(writer: Writer, finishReason: FinishReason, outcome: EngineOutcome, asked: Asked): GenerateResult {
     const { prefillSeconds, decodeSeconds, prefilledTokens } = outcome.timings;
     return {
-      ...writer.result(asked),
+      ...writer.result(asked, finishReason === "stop" ? outcome.end : undefined),
       finishReason,
       usage: {
         promptTokens: outcome.promptTokens,
@@ -311,10 +311,13 @@ function createWriter(
       // The bytes of a character that never became whole are left out, as other engines do.
       release(matcher.end(), true);
     },
-    result: (asked: Asked) => ({
+    result: (asked: Asked, end: TokenLogprob | undefined) => ({
       text,
       tokens: tokens.slice(0, given),
-      ...(asked.logprobs && { logprobs: logprobs.slice(0, given) }),
+      ...(asked.logprobs && {
+        logprobs: logprobs.slice(0, given),
+        endLogprobs: [...logprobs.slice(given), ...(end && !called ? [end] : [])],
+      }),
       ...(asked.experts && { experts: experts.slice(0, given) }),
       ...(stopString !== undefined && { stopString }),
       ...(reading && { message: joinParts(parts) }),

@@ -84,6 +84,8 @@ export interface GenerateResult {
   readonly timings: Timings;
   /** One entry a token of `tokens`, when asked for. */
   readonly logprobs?: readonly TokenLogprob[];
+  /** With them, those of what was generated behind `tokens` and ended it: the rest of a stop string, or an end-of-generation token. */
+  readonly endLogprobs?: readonly TokenLogprob[];
   /** What the text consists of, where a conversation asked for parts. */
   readonly message?: AnswerMessage;
   /** The same: what each layer chose. */

@@ -38,6 +38,7 @@ export function createBeamRun(outcome: Outcome, options: BeamRunOptions): Consum
     const tokens = ended ? best.tokens.slice(0, -1) : best.tokens;
     outcome.generated = tokens.length;
     const path = paths && [...paths].find(([beam]) => beam.tokens === best.tokens)?.[1];
+    outcome.endToken = path?.[tokens.length];
     emit(tokens, path?.slice(0, tokens.length));
     return ended ? "stop" : reason;
   }

@@ -1,10 +1,12 @@
-import type { EngineResult, FinishReason } from "../request.ts";
+import type { EngineResult, FinishReason, TokenLogprob } from "../request.ts";
 import type { Ending, Run } from "../run.ts";
 
 /** What a generation comes to, however its tokens are chosen. */
 export interface Outcome {
   /** Tokens generated. */
   generated: number;
+  /** What ended it. */
+  endToken: TokenLogprob | undefined;
   /** The first row is there: the prompt is read. */
   begin(run: Run): void;
   end(run: Run, ending: Ending): void;
@@ -20,6 +22,7 @@ export function createOutcome(
   let first: { readonly time: number; readonly prefilled: number } | undefined;
   const outcome: Outcome = {
     generated: 0,
+    endToken: undefined,
     begin(run) {
       first ??= { time: performance.now(), prefilled: run.computed };
     },
@@ -31,6 +34,7 @@ export function createOutcome(
         promptTokens,
         cachedTokens: run.cached,
         generatedTokens: outcome.generated,
+        ...(outcome.endToken && { end: outcome.endToken }),
         draftedTokens: run.drafts?.verified ?? 0,
         acceptedTokens: run.drafts?.accepted ?? 0,
         timings: {

@@ -32,7 +32,10 @@ export function createSampling(outcome: Outcome, options: SampleOptions): Consum
   const { sampler, matcher, tokens, ends, limit, limitReason, emit } = options;
   const watch = options.experts ? createExpertWatch() : undefined;
   function accept(token: number, logprobs?: readonly TokenLogprob[]): FinishReason | undefined {
-    if (ends.has(token)) return "stop";
+    if (ends.has(token)) {
+      outcome.endToken = logprobs?.[0];
+      return "stop";
+    }
     sampler.accept(token);
     const isWhole = matcher?.accept(token);
     tokens.push(token);

@@ -113,7 +113,8 @@ export function moderate(
   };
 }
 
-function withoutText({ message, logprobs: _, experts: __, ...rest }: GenerateResult, rule: string): GenerateResult {
+function withoutText(given: GenerateResult, rule: string): GenerateResult {
+  const { message, logprobs: _, endLogprobs: __, experts: ___, ...rest } = given;
   const empty = { ...rest, text: "", tokens: [], ...(message && { message: { text: "", reasoning: "", calls: [] } }) };
   refused.set(empty, rule);
   return empty;

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LanguageModel } from "../../generate/types.ts";
-import { drawn, json, libraryDrawn, startTestServer, type TestServer } from "../app.case.ts";
+import { type Any, drawn, eventsOf, json, libraryDrawn, startTestServer, type TestServer } from "../app.case.ts";
 
 const vectors = resolve(import.meta.dirname, "../../../test/vectors/models");
 const files = { llama: join(vectors, "llama.gguf"), mixtral: join(vectors, "mixtral.gguf") };
@@ -64,6 +64,43 @@ describe("completions", () => {
       prompts.map((prompt) => model.tokenizer.decode([...model.encode(prompt)])),
     );
     expect(alone.choices[0].logprobs).toBe(null);
+  });
+
+  it("list the token that ended an answer as the last, however it ended, in a stream too", async () => {
+    const { tokenizer } = model;
+    const ids = [...model.encode("One day")];
+    const [first, second] = (await model.generate("One day", { temperature: 0, maxTokens: 2 }).result).tokens;
+    const end = [...tokenizer.endOfGeneration][0]!;
+    const row = [...(await model.logits(ids)).logits.values].slice(-model.info.vocab);
+    const most = Math.max(...row);
+    const logprob = (id: number) => row[id]! - most - Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0));
+    const name = (id: number) => tokenizer.decode([id], { special: true }) || tokenizer.piece(id);
+    const cases = [
+      { more: { max_tokens: 1 }, finish: "length", tokens: [first!] },
+      { more: { logit_bias: { [end]: 100 }, max_tokens: 1 }, finish: "stop", tokens: [end] },
+      { more: { logit_bias: { [end]: 100 }, max_tokens: 1, ignore_eos: true }, finish: "length", tokens: [end] },
+      { more: { stop: tokenizer.decode([first!]) }, finish: "stop", tokens: [first!] },
+      { more: { max_tokens: 2 }, finish: "length", tokens: [first!, second!] },
+      { more: { max_tokens: 0 }, finish: "length", tokens: [] },
+    ];
+    for (const { more, finish, tokens } of cases) {
+      const request = { prompt: "One day", temperature: 0, logprobs: 1, ...more };
+      const [echoed] = (await json(await server.post("/v1/completions", { ...request, echo: true }))).choices;
+      const [plain] = (await json(await server.post("/v1/completions", request))).choices;
+      expect([plain.finish_reason, plain.logprobs.tokens]).toEqual([finish, tokens.map(name)]);
+      const lists = Object.values(echoed.logprobs) as unknown[][];
+      expect(lists.map((list) => list.length)).toEqual(lists.map(() => ids.length + tokens.length));
+      expect(echoed.logprobs.tokens.slice(ids.length)).toEqual(plain.logprobs.tokens);
+      expect(echoed.logprobs.token_logprobs.slice(ids.length)).toEqual(plain.logprobs.token_logprobs);
+      if (tokens.length > 0) {
+        expect(plain.logprobs.token_logprobs[0]).toBeCloseTo(logprob(tokens[0]!), 5);
+        expect(echoed.logprobs.text_offset[ids.length]).toBe(tokenizer.decode(ids).length);
+      }
+      const events = (await eventsOf(await server.post("/v1/completions", { ...request, stream: true }))) as Any[];
+      const pieces = events.flatMap(({ choices }) => choices?.flatMap((choice: Any) => choice.logprobs ?? []) ?? []);
+      const joined = (field: string) => pieces.flatMap((piece) => piece[field]);
+      for (const field of Object.keys(plain.logprobs)) expect(joined(field)).toEqual(plain.logprobs[field]);
+    }
   });
 
   it("say what of a prompt is neither text nor tokens", async () => {

@@ -38,9 +38,10 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
       await using started = startAll(prompts, request, served);
       const results = (await Promise.all(started.all.map((answers) => answers.results()))).flat();
       const choices = results.map((result, index) => {
-        const { text, logprobs } = result;
+        const { text, logprobs, endLogprobs = [] } = result;
         const before = echoes[Math.floor(index / n)];
-        const after = logprobs && listLogprobs(tokenizer, logprobs, before?.text.length ?? 0);
+        const list = createLister(tokenizer, before?.text.length ?? 0);
+        const after = logprobs && list([...logprobs, ...endLogprobs]);
         return {
           ...{ index, text: (before?.text ?? "") + text, finish_reason: finishOf(result) },
           logprobs: before?.logprobs && after ? joinLists([before.logprobs, after]) : (after ?? null),
@@ -58,18 +59,11 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
       const event = (choices: readonly object[], usage: object | null = null) =>
         eventOf({ ...head, choices, ...(withUsage && { usage }) });
       await using started = startAll(prompts, request, served);
-      const offsets = new Map<number, number>();
+      const listers = Array.from({ length: n }, () => createLister(tokenizer, 0));
       for await (const { index, ...piece } of started.all[0]!.pieces()) {
-        const choice = (text: string, rest: object) =>
-          event([{ index, text, logprobs: null, finish_reason: null, ...rest }]);
-        if (piece.result) {
-          yield choice("", { finish_reason: finishOf(piece.result) });
-        } else {
-          const offset = offsets.get(index) ?? 0;
-          const { text, logprobs } = piece.chunk;
-          yield choice(text, { logprobs: logprobs ? listLogprobs(tokenizer, logprobs, offset) : null });
-          offsets.set(index, offset + text.length);
-        }
+        const { text, logprobs } = piece.chunk ?? { text: "", logprobs: piece.result.endLogprobs };
+        const listed = logprobs?.length ? listers[index]!(logprobs) : null;
+        yield event([{ index, text, logprobs: listed, finish_reason: piece.result ? finishOf(piece.result) : null }]);
       }
       const usage = usageOf(await started.all[0]!.results(), n);
       if (withUsage) yield event([], usage);
@@ -145,8 +139,9 @@ async function echo(
     }
     const first = { tokens: [tokenText(tokenizer, ids[0]!).token], token_logprobs: [null], top_logprobs: [null] };
     const parts: LogprobLists[] = [{ ...first, text_offset: [] }];
+    const list = createLister(tokenizer, 0);
     for (let at = 0; at < entries[index]!.length; at += atATime) {
-      parts.push(listLogprobs(tokenizer, entries[index]!.slice(at, at + atATime), 0));
+      parts.push(list(entries[index]!.slice(at, at + atATime)));
       // Others are answered in between.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -170,7 +165,10 @@ function placeTokens(tokenizer: Tokenizer, ids: Int32Array, isText: boolean) {
   return { text: text + decoder.end(), offsets };
 }
 
-/** A completion's `logprobs`: lists beside each other. The first token of a text has no probability: nothing predicts it. */
+/**
+ * A completion's `logprobs`: lists beside each other. The first token of a text has no probability: nothing predicts it. Each token that
+ * was generated has a place, as with OpenAI and vLLM, those behind the text too: who scores a prompt takes the last one off.
+ */
 interface LogprobLists {
   readonly tokens: readonly string[];
   readonly token_logprobs: readonly (number | null)[];
@@ -179,12 +177,12 @@ interface LogprobLists {
   readonly text_offset: readonly number[];
 }
 
-/** @param offset where the first token begins */
-function listLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[], offset: number): LogprobLists {
+/** Lists what comes, piece by piece. @param offset where the first token begins */
+function createLister(tokenizer: Tokenizer, offset: number): (entries: readonly TokenLogprob[]) => LogprobLists {
   let at = offset;
   const decoder = tokenizer.decoder({ continuation: true });
   const lengthOf = (token: number) => (token < tokenizer.vocabSize ? decoder.push(token).length : 0);
-  return {
+  return (entries) => ({
     tokens: entries.map(({ token }) => tokenText(tokenizer, token).token),
     token_logprobs: entries.map(({ logprob }) => logprob),
     top_logprobs: entries.map(({ top }) =>
@@ -195,7 +193,7 @@ function listLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[], of
       at += lengthOf(token);
       return begins;
     }),
-  };
+  });
 }
 
 function joinLists(lists: readonly LogprobLists[]): LogprobLists {
