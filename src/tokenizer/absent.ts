@@ -12,6 +12,6 @@ export function absentTokenizer(why: GrokError): Tokenizer {
       ...{ kind: "none", vocabSize: 0, duplicates: 0 },
       counts: { normal: 0, control: 0, userDefined: 0, byte: 0, unused: 0 },
     },
-    ...{ encode: fail, decode: fail, decoder: fail, bytes: fail, piece: fail, idOf: fail },
+    ...{ encode: fail, encodeSteps: fail, decode: fail, decoder: fail, bytes: fail, piece: fail, idOf: fail },
   };
 }

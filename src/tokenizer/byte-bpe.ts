@@ -7,11 +7,12 @@ import { toUtf8 } from "../bytes/utf8.ts";
 import { createByteAlphabet, decodePieces } from "./byte-alphabet.ts";
 import { type Codec, checkId, createFace, type Vocabulary } from "./face.ts";
 import { type IdList, pushId, reserveIds } from "./ids.ts";
-import { createMerger, type MergeRules } from "./merge.ts";
+import { createMerger, type MergeRules, mostAtOnce, type Symbols } from "./merge.ts";
 import { createMergeTable } from "./merge-table.ts";
 import { createPieceTable, hashRange, type Pieces, pieceBytes } from "./pieces.ts";
 import type { PreTokenizer } from "./pre-tokenizer.ts";
 import { splitSpecial, toByteRanges, trieOfTypes } from "./special.ts";
+import { type Steps, stepSize } from "./steps.ts";
 import { pieceTypes, type StreamOptions, type Tokenizer, type TokenStream } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
 import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
@@ -38,6 +39,8 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
   }
 
   const merger = createMerger();
+  // A word that is a piece is never merged.
+  const longestAtOnce = Math.max(mostAtOnce, table.longest);
   const rules: MergeRules = {
     find: (chain, left, right) => merges.find(chain.id[left]!, chain.id[right]!),
     rank: (rule) => rule,
@@ -46,14 +49,8 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
     },
   };
 
-  const encodeWord = (bytes: Uint8Array, start: number, end: number, hash: number, out: IdList): void => {
-    if (preTokenizer.ignoreMerges && end - start <= table.longest) {
-      const id = table.find(bytes, start, end, hash);
-      if (id >= 0) {
-        out.ids[out.count++] = id;
-        return;
-      }
-    }
+  /** A word's bytes as symbols; undefined where the vocabulary has none of them. */
+  const symbolsOf = (bytes: Uint8Array, start: number, end: number): Symbols | undefined => {
     const chain = merger.take(end - start);
     let count = 0;
     for (let i = start; i < end; i++) {
@@ -62,30 +59,68 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
       chain.id[count] = id;
       chain.length[count++] = 1;
     }
-    if (count === 0) return;
     chain.count = count;
-    merger.merge(chain, rules);
+    return count === 0 ? undefined : chain;
+  };
+  const give = (chain: Symbols, out: IdList): void => {
     for (let i = 0; i >= 0; i = chain.next[i]!) out.ids[out.count++] = chain.id[i]!;
+  };
+  const encodeWord = (bytes: Uint8Array, start: number, end: number, hash: number, out: IdList): void => {
+    if (preTokenizer.ignoreMerges && end - start <= table.longest) {
+      const id = table.find(bytes, start, end, hash);
+      if (id >= 0) {
+        out.ids[out.count++] = id;
+        return;
+      }
+    }
+    const chain = symbolsOf(bytes, start, end);
+    if (chain === undefined) return;
+    merger.merge(chain, rules);
+    give(chain, out);
+  };
+  const encodeLongWord = function* (bytes: Uint8Array, start: number, end: number, out: IdList): Steps {
+    yield;
+    const chain = symbolsOf(bytes, start, end);
+    if (chain === undefined) return;
+    yield;
+    yield* merger.mergeSteps(chain, rules);
+    give(chain, out);
   };
 
   let cache: WordCache | undefined;
-  const encodeText = (bytes: Uint8Array, start: number, end: number, out: IdList): void => {
+  /** Encodes words from `from` on, until one ends at or behind `until` or a long one begins; gives that place. */
+  const encodeWords = (bytes: Uint8Array, from: number, until: number, end: number, out: IdList): number => {
     cache ??= createWordCache();
     const words = cache;
-    reserveIds(out, end - start);
-    for (let from = start; from < end; ) {
-      const to = preTokenizer.scan(bytes, from, end);
-      const hash = hashRange(bytes, from, to);
-      const entry = words.find(bytes, from, to, hash);
+    let start = from;
+    while (start < until) {
+      const to = preTokenizer.scan(bytes, start, end);
+      if (to - start > longestAtOnce) break;
+      const hash = hashRange(bytes, start, to);
+      const entry = words.find(bytes, start, to, hash);
       if (entry >= 0) {
         let at = words.first(entry);
         for (let left = words.count(entry); left > 0; left--) out.ids[out.count++] = words.ids[at++]!;
       } else {
         const before = out.count;
-        encodeWord(bytes, from, to, hash, out);
-        if (to - from <= longestCachedWord) words.add(bytes, from, to, hash, out.ids, before, out.count);
+        encodeWord(bytes, start, to, hash, out);
+        if (to - start <= longestCachedWord) words.add(bytes, start, to, hash, out.ids, before, out.count);
       }
-      from = to;
+      start = to;
+    }
+    return start;
+  };
+  const encodeText = function* (bytes: Uint8Array, start: number, end: number, out: IdList): Steps {
+    reserveIds(out, end - start);
+    for (let at = start; at < end; ) {
+      const until = Math.min(at + stepSize, end);
+      at = encodeWords(bytes, at, until, end, out);
+      if (at < until) {
+        const to = preTokenizer.scan(bytes, at, end);
+        yield* encodeLongWord(bytes, at, to, out);
+        at = to;
+      }
+      if (at < end) yield;
     }
   };
 
@@ -112,15 +147,15 @@ export function createByteBpe(model: ByteBpeModel): Tokenizer {
     merges: model.merges.count,
     duplicates: table.duplicates,
   } as const;
-  const encode: Codec["encodeText"] = (text, shows, ordinary, out) => {
+  const encode: Codec["encodeText"] = function* (text, shows, ordinary, out) {
     if (shows) {
       const wanted = [pieceTypes.userDefined, pieceTypes.control, pieceTypes.unknown];
       special ??= trieOfTypes(pieces, types, wanted, source);
     }
     const trie = shows ? special! : added;
     const bytes = toUtf8(text);
-    if (trie.size === 0) return encodeText(bytes, 0, bytes.length, out);
-    splitSpecial(
+    if (trie.size === 0) return yield* encodeText(bytes, 0, bytes.length, out);
+    yield* splitSpecial(
       bytes,
       { trie, ordinary: shows ? toByteRanges(text, ordinary) : [], everywhere: added },
       (start, end) => encodeText(bytes, start, end, out),

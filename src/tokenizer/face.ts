@@ -2,6 +2,7 @@ import { toUtf8 } from "../bytes/utf8.ts";
 import { describeValue, GrokError, whyNotText } from "../errors.ts";
 import { createIdList, type IdList, pushId, takeIds } from "./ids.ts";
 import { createPieceTable, hashRange, type Pieces, type PieceTable, pieceText } from "./pieces.ts";
+import { finish, type Steps } from "./steps.ts";
 import { type EncodeOptions, pieceTypes, type Tokenizer, type TokenizerInfo } from "./tokenizer.ts";
 
 /** What every kind of tokenizer's model says of its vocabulary. */
@@ -32,7 +33,7 @@ export function checkId({ pieces, source }: Vocabulary, id: number): void {
 /** What differs between kinds of tokenizers. */
 export interface Codec extends Pick<Tokenizer, "decoder" | "bytes"> {
   /** Adds a text's ids to `out`; with `special`, control tokens are read as such outside the `ordinary` ranges. */
-  encodeText(text: string, special: boolean, ordinary: readonly number[], out: IdList): void;
+  encodeText(text: string, special: boolean, ordinary: readonly number[], out: IdList): Steps;
 }
 
 /** A tokenizer: what follows from the vocabulary alone, around a codec. */
@@ -44,32 +45,36 @@ export function createFace(
   const { pieces, types, source, bos, eos, pad, unknown, endOfGeneration, addBos, addEos } = model;
   const { kind } = info;
   const vocabSize = pieces.count;
-  const out = createIdList();
+  const kept = createIdList();
   let all: PieceTable | undefined;
+
+  function* encode(text: string, options: EncodeOptions, out: IdList): Steps<Int32Array> {
+    out.count = 0;
+    if (typeof text !== "string") {
+      throw new GrokError("argument", `${source}: what is to be encoded is ${describeValue(text)}, expected a text`);
+    }
+    const why = whyNotText(text);
+    if (why !== undefined) throw new GrokError("argument", `${source}: what is to be encoded is no text: ${why}`);
+    if (options.bos) {
+      if (bos === undefined) {
+        throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
+      }
+      pushId(out, bos);
+    }
+    yield* encodeText(text, options.special === true, options.ordinary ?? [], out);
+    // A text that spells its beginning out has one already.
+    if (options.bos && options.special && out.count > 1 && out.ids[1] === bos) {
+      out.ids.copyWithin(0, 1, out.count);
+      out.count--;
+    }
+    return takeIds(out);
+  }
+
   return {
     ...{ kind, vocabSize, bos, eos, pad, unknown, endOfGeneration, addBos, addEos },
     info: { ...info, vocabSize, counts: countTypes(types) },
-    encode(text: string, options: EncodeOptions = {}) {
-      out.count = 0;
-      if (typeof text !== "string") {
-        throw new GrokError("argument", `${source}: what is to be encoded is ${describeValue(text)}, expected a text`);
-      }
-      const why = whyNotText(text);
-      if (why !== undefined) throw new GrokError("argument", `${source}: what is to be encoded is no text: ${why}`);
-      if (options.bos) {
-        if (bos === undefined) {
-          throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
-        }
-        pushId(out, bos);
-      }
-      encodeText(text, options.special === true, options.ordinary ?? [], out);
-      // A text that spells its beginning out has one already.
-      if (options.bos && options.special && out.count > 1 && out.ids[1] === bos) {
-        out.ids.copyWithin(0, 1, out.count);
-        out.count--;
-      }
-      return takeIds(out);
-    },
+    encode: (text, options = {}) => finish(encode(text, options, kept)),
+    encodeSteps: (text, options = {}) => encode(text, options, createIdList()),
     decode(ids, options = {}) {
       if (typeof ids !== "object" || ids === null) {
         throw new GrokError("argument", `${source}: the tokens are ${describeValue(ids)}, expected a list of ids`);

@@ -12,6 +12,7 @@ import { tokenizerFromGguf } from "./gguf.ts";
 import { pieceBytes } from "./pieces.ts";
 import { preTokenizers } from "./pre-tokenizer.ts";
 import { readSentencePieceModel } from "./sentencepiece-file.ts";
+import { checkSteps } from "./steps.case.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 const vectors = new URL("../../test/vectors/tokenizer/", import.meta.url);
@@ -61,6 +62,8 @@ describe.each(Object.keys(byteBpe.encode))("byte-level BPE, %s", async (name) =>
       expect({ text, ids }).toEqual({ text, ids: byteBpe.encode[name]![i] });
     });
   });
+
+  it("gives the same ids in steps, whatever is encoded in between", () => checkSteps(tokenizer, 1));
 });
 
 describe("a byte-level BPE tokenizer", async () => {

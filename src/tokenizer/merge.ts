@@ -3,9 +3,13 @@
  * is left. Few symbols are searched each time; many go through a heap, O(n log n).
  */
 
+import { finish, type Steps, stepSize } from "./steps.ts";
+
 /** A chain of symbols over a text. Fields are parallel arrays; `next` and `previous` are -1 at the ends. */
 export interface Symbols {
   count: number;
+  /** The bytes that they are of, for rules that look at these. */
+  text: Uint8Array;
   start: Int32Array;
   /** In bytes; 0 once the symbol has joined the one before it. */
   length: Int32Array;
@@ -27,18 +31,34 @@ export interface MergeRules {
 }
 
 const searched = 24;
-const kept = 1 << 14;
+
+/** Longer words are merged in steps. */
+export const mostAtOnce = 1 << 12;
 
 export interface Merger {
-  /** Empty symbols with room for `count`, valid until the next call. */
+  /** Empty symbols with room for `count`; those for `mostAtOnce` and fewer are valid until the next call. */
   take(count: number): Symbols;
   /** Links `symbols.count` symbols to a chain and merges them; the first symbol stays the chain's head. */
   merge(symbols: Symbols, rules: MergeRules): void;
+  /** The same in steps, of symbols with room for more than `mostAtOnce`: others would be somebody else's in between. */
+  mergeSteps(symbols: Symbols, rules: MergeRules): Steps;
 }
+
+const nothing = new Uint8Array(0);
 
 function createSymbols(room: number): Symbols {
   const array = (): Int32Array => new Int32Array(room);
-  return { count: 0, start: array(), length: array(), id: array(), hash: array(), next: array(), previous: array() };
+  const text = nothing;
+  return {
+    count: 0,
+    text,
+    start: array(),
+    length: array(),
+    id: array(),
+    hash: array(),
+    next: array(),
+    previous: array(),
+  };
 }
 
 function widen(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
@@ -48,7 +68,7 @@ function widen(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
 }
 
 export function createMerger(): Merger {
-  const small = createSymbols(kept);
+  const small = createSymbols(mostAtOnce);
   const rules = new Int32Array(searched);
 
   /** For a handful of symbols: the rule of each symbol and its successor, searched for the best each time. */
@@ -84,7 +104,7 @@ export function createMerger(): Merger {
   }
 
   /** Candidates wait in a binary heap; one whose symbols have changed since is known by its length and dropped. */
-  function mergeMany(symbols: Symbols, by: MergeRules): void {
+  function* mergeMany(symbols: Symbols, by: MergeRules): Steps {
     const { next, previous, length } = symbols;
     const count = symbols.count;
     let keys = new Float64Array(1024);
@@ -122,8 +142,13 @@ export function createMerger(): Merger {
       sizes[at] = bytes;
     };
 
-    for (let i = 0; i + 1 < count; i++) offer(i, i + 1);
+    let steps = 0;
+    for (let i = 0; i + 1 < count; i++) {
+      offer(i, i + 1);
+      if (++steps % stepSize === 0) yield;
+    }
     while (size > 0) {
+      if (++steps % stepSize === 0) yield;
       const left = lefts[0]!;
       const rule = heapRules[0]!;
       const bytes = sizes[0]!;
@@ -166,18 +191,26 @@ export function createMerger(): Merger {
     }
   }
 
+  function link({ next, previous, count }: Symbols): void {
+    for (let i = 0; i < count; i++) {
+      next[i] = i + 1;
+      previous[i] = i - 1;
+    }
+    next[count - 1] = -1;
+  }
+
   return {
-    take: (count) => (count <= kept ? small : createSymbols(count)),
+    take: (count) => (count <= mostAtOnce ? small : createSymbols(count)),
     merge(symbols, by) {
-      const { next, previous, count } = symbols;
-      for (let i = 0; i < count; i++) {
-        next[i] = i + 1;
-        previous[i] = i - 1;
-      }
-      next[count - 1] = -1;
-      if (count < 2) return;
-      if (count <= searched) mergeFew(symbols, by);
-      else mergeMany(symbols, by);
+      link(symbols);
+      if (symbols.count < 2) return;
+      if (symbols.count <= searched) mergeFew(symbols, by);
+      else finish(mergeMany(symbols, by));
+    },
+    *mergeSteps(symbols, by) {
+      link(symbols);
+      yield;
+      yield* mergeMany(symbols, by);
     },
   };
 }

@@ -10,6 +10,7 @@
 import { toUtf8, wholeCharacter } from "../bytes/utf8.ts";
 import { GrokError } from "../errors.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
+import { type Steps, stepSize } from "./steps.ts";
 import type { Trie } from "./trie.ts";
 
 const space = 0x20;
@@ -82,7 +83,7 @@ function createCharsmap(blob: Uint8Array, source: string) {
 }
 
 /** Text to inner form. User-defined symbols (`symbols`, as written in the file) pass as they are. */
-export type Normalize = (text: string) => Uint8Array;
+export type Normalize = (text: string) => Steps<Uint8Array>;
 
 export function createNormalizer(model: SentencePieceModel, symbols: Trie): Normalize {
   const { escapeWhitespaces, removeExtraWhitespaces, source } = model;
@@ -90,7 +91,8 @@ export function createNormalizer(model: SentencePieceModel, symbols: Trie): Norm
   const suffix = model.addDummyPrefix && model.whitespaceAsSuffix ? " " : "";
 
   if (model.charsmap.length === 0 && !removeExtraWhitespaces) {
-    return (text) => {
+    // biome-ignore lint/correctness/useYield: one step does it
+    return function* (text) {
       if (text === "") return new Uint8Array(0);
       const escaped = escapeWhitespaces && text.includes("\u2581") ? text.replaceAll("\u2581", " ") : text;
       return toUtf8(prefix + escaped + suffix);
@@ -99,7 +101,7 @@ export function createNormalizer(model: SentencePieceModel, symbols: Trie): Norm
 
   const charsmap = model.charsmap.length > 0 ? createCharsmap(model.charsmap, source) : undefined;
 
-  return (text) => {
+  return function* (text) {
     const input = toUtf8(text);
     let output = new Uint8Array(input.length + 16);
     let size = 0;
@@ -136,7 +138,11 @@ export function createNormalizer(model: SentencePieceModel, symbols: Trie): Norm
     };
 
     if (removeExtraWhitespaces) {
-      while (at < input.length) {
+      for (let rest = stepSize; at < input.length; ) {
+        if (at >= rest) {
+          yield;
+          rest = at + stepSize;
+        }
         readPart();
         if (end - start !== 1 || part[start] !== space) break;
         at += consumed;
@@ -145,7 +151,11 @@ export function createNormalizer(model: SentencePieceModel, symbols: Trie): Norm
     if (at >= input.length) return new Uint8Array(0);
     if (prefix !== "") output[size++] = space;
     let afterSpace = removeExtraWhitespaces;
-    while (at < input.length) {
+    for (let rest = at + stepSize; at < input.length; ) {
+      if (at >= rest) {
+        yield;
+        rest = at + stepSize;
+      }
       readPart();
       while (afterSpace && start < end && part[start] === space) start++;
       if (start < end) {

@@ -7,14 +7,16 @@
 
 import { characterLength } from "../bytes/utf8.ts";
 import { type IdList, pushId, reserveIds } from "./ids.ts";
-import { createMerger, type MergeRules } from "./merge.ts";
+import { createMerger, type MergeRules, mostAtOnce, type Symbols } from "./merge.ts";
 import { createPieceTable, hashBase, hashPowers, hashRange, type Pieces, type PieceTable } from "./pieces.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
+import { type Steps, stepSize } from "./steps.ts";
 import { pieceTypes } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
 import { createWordCache, longestCachedWord, type WordCache } from "./word-cache.ts";
 
 const space = 0x20;
+const nothing = new Uint8Array(0);
 
 /** Pieces in inner form; a piece with `occurs` 0 has a space that no text in that form can have. */
 export interface InnerPieces extends Pieces {
@@ -24,13 +26,20 @@ export interface InnerPieces extends Pieces {
 /** Writes what becomes of a character outside the vocabulary, `bytes[start, end)`. */
 export type PushUnknown = (out: IdList, bytes: Uint8Array, start: number, end: number) => void;
 
+/** How far a text is: at a byte of the word that begins at `start`, with the hash of what is between. */
+interface Place {
+  start: number;
+  at: number;
+  hash: number;
+}
+
 /** BPE over the inner form (see normalizer.ts): `encode` appends a text's ids to a list. */
 export function createSentencePieceBpe(
   model: SentencePieceModel,
   inner: InnerPieces,
   symbols: Trie,
   pushUnknown: PushUnknown,
-): { readonly encode: (bytes: Uint8Array, out: IdList) => void; readonly duplicates: number } {
+): { readonly encode: (bytes: Uint8Array, out: IdList) => Steps; readonly duplicates: number } {
   const { types, source } = model;
   const joins = new Uint8Array(inner.count);
   for (let id = 0; id < inner.count; id++) {
@@ -46,8 +55,8 @@ export function createSentencePieceBpe(
   const asciiIds = new Int32Array(128).fill(-1);
   for (let byte = 0; byte < 128; byte++) asciiIds[byte] = table.find(Uint8Array.of(byte), 0, 1, byte + 1);
 
-  /** Last pair that could have formed each unused piece, as the library keeps it: unused pieces part again. */
-  const partings = new Map<number, readonly [left: number, middle: number, right: number]>();
+  /** Of each text the last pair that could have formed each unused piece, as the library keeps it: unused pieces part again. */
+  const partings = new WeakMap<Uint8Array, Map<number, readonly [left: number, middle: number, right: number]>>();
   const hasUnused = hasReachableUnused(types, inner, table);
 
   const rules: MergeRules = {
@@ -57,9 +66,9 @@ export function createSentencePieceBpe(
       if (length > table.longest) return -1;
       const hash = (Math.imul(chain.hash[left]!, powers[chain.length[right]!]!) + chain.hash[right]!) | 0;
       const start = chain.start[left]!;
-      const id = table.find(text, start, start + length, hash);
+      const id = table.find(chain.text, start, start + length, hash);
       if (hasUnused && id >= 0 && types[id] === pieceTypes.unused) {
-        partings.set(id, [start, chain.start[right]!, start + length]);
+        partings.get(chain.text)!.set(id, [start, chain.start[right]!, start + length]);
       }
       return id;
     },
@@ -70,21 +79,20 @@ export function createSentencePieceBpe(
       chain.id[left] = id;
     },
   };
-  let text = new Uint8Array(0);
 
-  const emit = (id: number, start: number, end: number, out: IdList): void => {
+  const emit = (id: number, text: Uint8Array, start: number, end: number, out: IdList): void => {
     if (id < 0) pushUnknown(out, text, start, end);
     else if (!hasUnused || types[id] !== pieceTypes.unused) pushId(out, id);
-    else partUnused(start, end, out);
+    else partUnused(text, start, end, out);
   };
   /** Takes unused pieces apart along their last pairs, depth first without recursion. */
-  const partUnused = (start: number, end: number, out: IdList): void => {
+  const partUnused = (text: Uint8Array, start: number, end: number, out: IdList): void => {
     const stack = [end, start];
     while (stack.length > 0) {
       const from = stack.pop()!;
       const to = stack.pop()!;
       const id = table.find(text, from, to, hashRange(text, from, to));
-      const parting = id >= 0 && types[id] === pieceTypes.unused ? partings.get(id) : undefined;
+      const parting = id >= 0 && types[id] === pieceTypes.unused ? partings.get(text)!.get(id) : undefined;
       if (parting === undefined) {
         if (id < 0) pushUnknown(out, text, from, to);
         else pushId(out, id);
@@ -95,8 +103,8 @@ export function createSentencePieceBpe(
     }
   };
 
-  /** Merges `text[start, end)`. With `cut`, user-defined symbols in it are found and kept whole. */
-  const mergeRange = (start: number, end: number, out: IdList, cut: boolean): void => {
+  /** `text[start, end)` as symbols. With `cut`, user-defined symbols in it are found and kept whole. */
+  const symbolsOf = (text: Uint8Array, start: number, end: number, cut: boolean): Symbols => {
     const chain = merger.take(end - start);
     let count = 0;
     for (let at = start; at < end; count++) {
@@ -118,23 +126,39 @@ export function createSentencePieceBpe(
       at += length;
     }
     chain.count = count;
-    merger.merge(chain, rules);
+    chain.text = text;
+    return chain;
+  };
+  const give = (chain: Symbols, out: IdList): void => {
     for (let i = 0; i >= 0; i = chain.next[i]!) {
       const id = chain.id[i]!;
       const from = chain.start[i]!;
       if (id < -1) pushId(out, -2 - id);
-      else emit(id, from, from + chain.length[i]!, out);
+      else emit(id, chain.text, from, from + chain.length[i]!, out);
     }
+    chain.text = nothing;
+  };
+  const encodeRange = (text: Uint8Array, start: number, end: number, out: IdList, cut: boolean): void => {
+    const chain = symbolsOf(text, start, end, cut);
+    merger.merge(chain, rules);
+    give(chain, out);
+  };
+  /** The same of more than `mostAtOnce` bytes. */
+  const encodeLongRange = function* (text: Uint8Array, start: number, end: number, out: IdList, cut: boolean): Steps {
+    yield;
+    const chain = symbolsOf(text, start, end, cut);
+    yield;
+    yield* merger.mergeSteps(chain, rules);
+    give(chain, out);
   };
 
   if (hasUnused || !model.escapeWhitespaces || !wordsStandAlone(inner, joins)) {
-    const encode = (bytes: Uint8Array, out: IdList): void => {
+    const encode = function* (bytes: Uint8Array, out: IdList): Steps {
       if (bytes.length === 0) return;
-      text = bytes as Uint8Array<ArrayBuffer>;
-      partings.clear();
+      partings.set(bytes, new Map());
       reserveIds(out, bytes.length);
-      mergeRange(0, bytes.length, out, true);
-      text = new Uint8Array(0);
+      if (bytes.length > mostAtOnce) yield* encodeLongRange(bytes, 0, bytes.length, out, true);
+      else encodeRange(bytes, 0, bytes.length, out, true);
     };
     return { encode, duplicates };
   }
@@ -145,7 +169,7 @@ export function createSentencePieceBpe(
     const entry = words.find(bytes, start, end, hash);
     if (entry < 0) {
       const before = out.count;
-      mergeRange(start, end, out, false);
+      encodeRange(bytes, start, end, out, false);
       // A run of unknown characters may have begun before this word: such words are not the same everywhere.
       if (
         end - start <= longestCachedWord &&
@@ -162,22 +186,19 @@ export function createSentencePieceBpe(
   /** 1: a space; 2: user-defined symbols may begin here. */
   const kinds = symbols.firstBytes.map((flag) => flag * 2);
   kinds[space]! |= 1;
-  const encode = (bytes: Uint8Array, out: IdList): void => {
+  /** Encodes the words that end before `until`, up to a long one: that goes from `place.start` to `place.at`, which is then before `until`. */
+  const encodeWords = (bytes: Uint8Array, place: Place, until: number, out: IdList): void => {
     cache ??= createWordCache();
     const words = cache;
-    text = bytes as Uint8Array<ArrayBuffer>;
-    const end = bytes.length;
-    // A cached word has no more ids than bytes, except that a space outside the vocabulary falls to three.
-    reserveIds(out, asciiIds[space]! >= 0 ? end : end * 3);
-    let start = 0;
-    let hash = 0;
-    for (let at = 0; at < end; at++) {
+    let { start, at, hash } = place;
+    for (; at < until; at++) {
       const byte = bytes[at]!;
       const kind = kinds[byte]!;
       if (kind !== 0) {
         if (kind >= 2) {
-          const symbol = symbols.longest(bytes, at, end);
+          const symbol = symbols.longest(bytes, at, bytes.length);
           if (symbol >= 0) {
+            if (at - start > mostAtOnce) break;
             if (at > start) flush(words, bytes, start, at, hash, out);
             pushId(out, symbol);
             at += symbols.matched() - 1;
@@ -187,6 +208,7 @@ export function createSentencePieceBpe(
           }
         }
         if ((kind & 1) === 1 && at > start && bytes[at - 1] !== space) {
+          if (at - start > mostAtOnce) break;
           flush(words, bytes, start, at, hash, out);
           start = at;
           hash = 0;
@@ -194,8 +216,29 @@ export function createSentencePieceBpe(
       }
       hash = (Math.imul(hash, hashBase) + byte + 1) | 0;
     }
-    if (end > start) flush(words, bytes, start, end, hash, out);
-    text = new Uint8Array(0);
+    if (at === bytes.length && at > start && at - start <= mostAtOnce) {
+      flush(words, bytes, start, at, hash, out);
+      start = at;
+    }
+    place.start = start;
+    place.at = at;
+    place.hash = hash;
+  };
+  const encode = function* (bytes: Uint8Array, out: IdList): Steps {
+    const end = bytes.length;
+    // A cached word has no more ids than bytes, except that a space outside the vocabulary falls to three.
+    reserveIds(out, asciiIds[space]! >= 0 ? end : end * 3);
+    const place: Place = { start: 0, at: 0, hash: 0 };
+    while (place.start < end) {
+      const until = Math.min(place.at + stepSize, end);
+      encodeWords(bytes, place, until, out);
+      if (place.at < until || (place.at === end && place.start < end)) {
+        yield* encodeLongRange(bytes, place.start, place.at, out, false);
+        place.start = place.at;
+        place.hash = 0;
+      }
+      if (place.start < end) yield;
+    }
   };
   return { encode, duplicates };
 }

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { processorSeconds } from "../../test/support/time.ts";
 import { GrokError } from "../errors.ts";
 import { tokenizerFromSentencePiece } from "./sentencepiece-file.ts";
+import { checkSteps } from "./steps.case.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 const vectors = new URL("../../test/vectors/tokenizer/", import.meta.url);
@@ -59,6 +60,8 @@ describe.each(models)("%s", (name) => {
     const once = texts.map((text) => [...tokenizer.encode(text)]);
     expect(texts.toReversed().map((text) => [...tokenizer.encode(text)])).toEqual(once.toReversed());
   });
+
+  it("gives the same ids in steps, whatever is encoded in between", () => checkSteps(tokenizer, 3));
 });
 
 describe("a SentencePiece tokenizer", () => {

@@ -11,6 +11,7 @@ import { createSentencePieceBpe, type InnerPieces, type PushUnknown } from "./se
 import { createPieceDecoder } from "./sentencepiece-decoder.ts";
 import { findByteIds, type SentencePieceModel } from "./sentencepiece-model.ts";
 import { splitSpecial, toByteRanges, trieOfTypes } from "./special.ts";
+import type { Steps } from "./steps.ts";
 import { pieceTypes, type Tokenizer } from "./tokenizer.ts";
 import { createTrie, type Trie } from "./trie.ts";
 import { createUnigram } from "./unigram.ts";
@@ -47,7 +48,7 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
   };
 
   let duplicates = 0;
-  let encodeInner: (bytes: Uint8Array, out: IdList) => void;
+  let encodeInner: (bytes: Uint8Array, out: IdList) => Steps;
   if (model.algorithm === "unigram") {
     const entries: [Uint8Array, number][] = [];
     for (let id = 0; id < pieces.count; id++) {
@@ -74,14 +75,16 @@ export function createSentencePiece(model: SentencePieceModel): Tokenizer {
     normalization: model.charsmap.length === 0 ? "identity" : "charsmap",
     duplicates,
   } as const;
-  const encodeText: Codec["encodeText"] = (text, special, ordinary, out) => {
-    if (!special) return encodeInner(normalize(text), out);
+  const encodeText: Codec["encodeText"] = function* (text, special, ordinary, out) {
+    if (!special) return yield* encodeInner(yield* normalize(text), out);
     controls ??= trieOfTypes(pieces, types, [pieceTypes.control, pieceTypes.unknown], source);
     const bytes = toUtf8(text);
-    splitSpecial(
+    yield* splitSpecial(
       bytes,
       { trie: controls, ordinary: toByteRanges(text, ordinary) },
-      (start, end) => encodeInner(normalize(fromUtf8(bytes.subarray(start, end))), out),
+      function* (start, end) {
+        yield* encodeInner(yield* normalize(fromUtf8(bytes.subarray(start, end))), out);
+      },
       (id) => pushId(out, id),
     );
   };

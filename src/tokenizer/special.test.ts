@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { splitSpecial, toByteRanges } from "./special.ts";
+import { finish } from "./steps.ts";
 import { createTrie } from "./trie.ts";
 
 const utf8 = new TextEncoder();
@@ -20,12 +21,16 @@ const everywhere = createTrie(
 function split(text: string, ordinary: readonly number[]): string[] {
   const bytes = utf8.encode(text);
   const parts: string[] = [];
-  splitSpecial(
+  const steps = splitSpecial(
     bytes,
     { trie, ordinary: toByteRanges(text, ordinary), everywhere },
-    (start, end) => parts.push(new TextDecoder().decode(bytes.subarray(start, end))),
+    function* (start, end) {
+      yield;
+      parts.push(new TextDecoder().decode(bytes.subarray(start, end)));
+    },
     (id) => parts.push(`[${[...names, ...free][id]}]`),
   );
+  finish(steps);
   return parts;
 }
 

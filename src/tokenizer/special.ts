@@ -1,5 +1,6 @@
 /** Control tokens inside texts, and the ids at which generation ends. */
 import { type Pieces, pieceBytes, pieceText } from "./pieces.ts";
+import { type Steps, stepSize } from "./steps.ts";
 import { pieceTypes } from "./tokenizer.ts";
 import { createTrie, type Trie } from "./trie.ts";
 
@@ -25,17 +26,21 @@ export interface SpecialNames {
  * Cuts a text at names, leftmost and longest first: calls `onText` for what lies between and `onId` for each of them, in
  * order.
  */
-export function splitSpecial(
+export function* splitSpecial(
   bytes: Uint8Array,
   { trie, ordinary, everywhere }: SpecialNames,
-  onText: (start: number, end: number) => void,
+  onText: (start: number, end: number) => Steps,
   onId: (id: number) => void,
-): void {
+): Steps {
   let from = 0;
   const end = bytes.length;
   /** The first range that ends behind `at`. */
   let range = 0;
-  for (let at = 0; at < end; ) {
+  for (let at = 0, rest = stepSize; at < end; ) {
+    if (at >= rest) {
+      yield;
+      rest = at + stepSize;
+    }
     while (range < ordinary.length && ordinary[range + 1]! <= at) range += 2;
     const free = ordinary[range] ?? end;
     const first = bytes[at]!;
@@ -52,12 +57,12 @@ export function splitSpecial(
       at++;
       continue;
     }
-    if (at > from) onText(from, at);
+    if (at > from) yield* onText(from, at);
     onId(id);
     at += length;
     from = at;
   }
-  if (end > from) onText(from, end);
+  if (end > from) yield* onText(from, end);
 }
 
 /** Ranges of a string's UTF-16 units, flat and ascending, as ranges of its UTF-8 bytes. */

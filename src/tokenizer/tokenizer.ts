@@ -4,6 +4,8 @@
  * Strings are encoded as UTF-8 first; one with a lone surrogate, which web encoders take for U+FFFD, is refused: it is no text.
  */
 
+import type { Steps } from "./steps.ts";
+
 /** Kinds of pieces, numbered as in SentencePiece's ModelProto and in GGUF's `tokenizer.ggml.token_type`. */
 export const pieceTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
@@ -76,6 +78,8 @@ export interface Tokenizer {
   readonly info: TokenizerInfo;
   /** @throws GrokError `argument` for half a character; when `bos` is asked for and the model has none. */
   encode(text: string, options?: EncodeOptions): Int32Array;
+  /** The same in steps. Several texts may be under way. */
+  encodeSteps(text: string, options?: EncodeOptions): Steps<Int32Array>;
   /** @throws GrokError `argument` for an id out of range. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** The bytes an id stands for inside a text; empty for control tokens. @throws GrokError `argument`. */

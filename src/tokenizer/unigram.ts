@@ -3,6 +3,7 @@
 import { characterLength } from "../bytes/utf8.ts";
 import type { Pieces } from "./pieces.ts";
 import type { SentencePieceModel } from "./sentencepiece-model.ts";
+import { type Steps, stepSize } from "./steps.ts";
 import { pieceTypes } from "./tokenizer.ts";
 import type { Trie } from "./trie.ts";
 
@@ -10,7 +11,7 @@ const unknownPenalty = 10;
 
 export interface Unigram {
   /** Best path over the inner form: calls `emit(id, start, end)` in order; id -1 for a character that no piece covers. */
-  segment(bytes: Uint8Array, emit: (id: number, start: number, end: number) => void): void;
+  segment(bytes: Uint8Array, emit: (id: number, start: number, end: number) => void): Steps;
 }
 
 /**
@@ -28,12 +29,16 @@ export function createUnigram(model: SentencePieceModel, inner: Pieces, trie: Tr
   const unknownScore = Math.fround(least - unknownPenalty);
 
   return {
-    segment(bytes, emit) {
+    *segment(bytes, emit) {
       const size = bytes.length;
       const best = new Float32Array(size + 1);
       const from = new Int32Array(size + 1).fill(-1);
       const ids = new Int32Array(size + 1).fill(-1);
-      for (let start = 0; start < size; ) {
+      for (let start = 0, rest = stepSize; start < size; ) {
+        if (start >= rest) {
+          yield;
+          rest = start + stepSize;
+        }
         const length = characterLength(bytes[start]!);
         const here = best[start]!;
         let whole = false;
@@ -64,6 +69,7 @@ export function createUnigram(model: SentencePieceModel, inner: Pieces, trie: Tr
       }
       const ends: number[] = [];
       for (let end = size; end > 0; end = from[end]!) ends.push(end);
+      yield;
       for (let i = ends.length - 1; i >= 0; i--) emit(ids[ends[i]!]!, from[ends[i]!]!, ends[i]!);
     },
   };
