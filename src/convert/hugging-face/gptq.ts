@@ -72,11 +72,16 @@ function zeroReader(settings: Config): (word: number, shift: number) => number {
 }
 
 /** Activation order puts columns of one group apart; a GGUF file's blocks are of columns side by side. */
-function refuseOrder(store: TensorStore, name: string, columns: number, group: number): void {
+export function refuseOrder(store: TensorStore, name: string, columns: number, group: number): void {
   const entry = packedEntry(store, name, ["I32", "I64"], [[columns]]);
   const order = Array.from(entry.values() as ArrayLike<number | bigint>, Number);
-  // Files of old quantizers have zeros there, and mean no order.
-  if (order.every((at, column) => at === Math.floor(column / group)) || order.every((at) => at === 0)) return;
+  // Files of old quantizers have zeros there, those of compressed-tensors -1, and mean no order.
+  const isPlain = [
+    (at: number, column: number) => at === Math.floor(column / group),
+    (at: number) => at === 0,
+    (at: number) => at === -1,
+  ];
+  if (isPlain.some((holds) => order.every(holds))) return;
   throw new GrokError(
     "unsupported",
     `${entry.source}: tensor ${name}: columns are in activation order (desc_act), which no GGUF type holds: convert the unquantized model`,

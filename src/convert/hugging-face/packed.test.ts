@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -8,86 +8,17 @@ import { type SafetensorToWrite, writeSafetensors } from "../../formats/safetens
 import { createRandom } from "../../kernels/oracle.case.ts";
 import { permutedRow } from "../../model/tensors.ts";
 import { decodeRow, encodeRow } from "../../tensor/decode.ts";
-import { elementCount, readTensor, type Tensor } from "../../tensor/tensor.ts";
+import { elementCount } from "../../tensor/tensor.ts";
 import { convertModel, planConversion } from "../convert.ts";
+import { expectedOf, folderWith, valuesOf } from "./packed.case.ts";
 
-const vectors = join(import.meta.dirname, "../../../test/vectors/hugging-face/packed.safetensors");
 const folder = mkdtempSync(join(tmpdir(), "grok1-packed-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Matrices [32, 64], packed by each quantizer's published code: see test/oracles/make_packed_vectors.py. */
-const packed = openSafetensors(vectors);
+const packed = openSafetensors(join(import.meta.dirname, "../../../test/vectors/hugging-face/packed.safetensors"));
 afterAll(packed.close);
-
-/** As large as the packed matrices ask for: EXL2's have 128 columns. */
-const config = {
-  ...{
-    architectures: ["LlamaForCausalLM"],
-    hidden_size: 64,
-    intermediate_size: 128,
-    num_hidden_layers: 1,
-    vocab_size: 8,
-  },
-  ...{ num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 64, tie_word_embeddings: true },
-};
-
-const shapes: Readonly<Record<string, readonly number[]>> = {
-  ...{
-    "self_attn.q_proj": [64, 64],
-    "self_attn.k_proj": [32, 64],
-    "self_attn.v_proj": [32, 64],
-    "self_attn.o_proj": [64, 64],
-  },
-  ...{ "mlp.gate_proj": [128, 64], "mlp.up_proj": [128, 64], "mlp.down_proj": [64, 128] },
-  ...{ input_layernorm: [64], post_attention_layernorm: [64] },
-};
-
-/** A model's folder, in which the tensors of some modules are those that `modules` names among the vectors. */
-async function folderWith(
-  settings: object,
-  modules: Readonly<Record<string, string>>,
-  change: (tensors: SafetensorToWrite[]) => SafetensorToWrite[] = (tensors) => tensors,
-): Promise<string> {
-  const path = mkdtempSync(join(folder, "model-"));
-  const random = createRandom(4);
-  const plain = (name: string, shape: readonly number[]): SafetensorToWrite => {
-    const values = Float32Array.from({ length: elementCount(shape) }, () => random.next() - 0.5);
-    return { name, dtype: "F32", shape, data: new Uint8Array(values.buffer) };
-  };
-  const tensors = [plain("model.embed_tokens.weight", [8, 64]), plain("model.norm.weight", [64])];
-  for (const [module, shape] of Object.entries(shapes)) {
-    const name = `model.layers.0.${module}`;
-    const own = modules[module];
-    if (own === undefined) tensors.push(plain(`${name}.weight`, shape));
-    for (const entry of packed.entries.values()) {
-      if (own === undefined || !entry.name.startsWith(`${own}.`) || entry.name.endsWith(".expected")) continue;
-      const { dtype, shape: size } = entry;
-      tensors.push({ name: name + entry.name.slice(own.length), dtype, shape: size, data: entry.bytes() });
-    }
-  }
-  await writeSafetensors(join(path, "model.safetensors"), change(tensors));
-  writeFileSync(join(path, "config.json"), JSON.stringify({ ...config, ...settings }));
-  return path;
-}
-
-function valuesOf(tensor: Tensor): Float32Array {
-  const values = new Float32Array(elementCount(tensor.shape));
-  decodeRow(tensor.type, readTensor(tensor, 0, tensor.shape[0]!), values);
-  return values;
-}
-
-/** What the vector is, rows of keys in a GGUF file's order. */
-function expectedOf(name: string, key: boolean): Float32Array {
-  const values = packed.entry(`${name}.expected`).values() as Float32Array;
-  if (!key) return values;
-  const columns = values.length / 32;
-  const out = new Float32Array(values.length);
-  for (let row = 0; row < 32; row++) {
-    const from = permutedRow(row, 16) * columns;
-    out.set(values.subarray(from, from + columns), row * columns);
-  }
-  return out;
-}
+const vectors = { folder, packed };
 
 async function convert(source: string, type: string) {
   const out = join(folder, "out.gguf");
@@ -105,12 +36,16 @@ describe.each([
   ["awq", awq, "q5_0"],
 ] as const)("4 bits as %s stores them", (name, quantization_config, type) => {
   it.each(["keep", "f32", "q5_0", ...(type === "q4_0" ? ["q4_1"] : [])])("are what they are in %s", async (asked) => {
-    const source = await folderWith({ quantization_config }, { "self_attn.k_proj": name, "self_attn.v_proj": name });
+    const source = await folderWith(
+      vectors,
+      { quantization_config },
+      { "self_attn.k_proj": name, "self_attn.v_proj": name },
+    );
     const file = await convert(source, asked);
     for (const part of ["k", "v"]) {
       const tensor = file.tensor(`blk.0.attn_${part}.weight`);
       expect(tensor.type).toBe(asked === "keep" ? type : asked);
-      expect(valuesOf(tensor)).toEqual(expectedOf(name, part === "k"));
+      expect(valuesOf(tensor)).toEqual(expectedOf(vectors, name, part === "k"));
     }
     file.close();
   });
@@ -119,7 +54,7 @@ describe.each([
 it("zeros that GPTQModel took ones from as whole words are what they were, also 0", async () => {
   const meta = { quantizer: ["gptqmodel:5.4.2"] };
   const quantization_config = { ...gptq, sym: false, checkpoint_format: "gptq", meta };
-  const source = await folderWith({ quantization_config }, { "self_attn.v_proj": "gptq-v2" }, (tensors) =>
+  const source = await folderWith(vectors, { quantization_config }, { "self_attn.v_proj": "gptq-v2" }, (tensors) =>
     tensors.map((tensor) => {
       if (!tensor.name.endsWith("qzeros")) return tensor;
       const words = new Uint32Array((tensor.data as Uint8Array).slice().buffer).map((word) => word - 0x11111111);
@@ -127,7 +62,7 @@ it("zeros that GPTQModel took ones from as whole words are what they were, also 
     }),
   );
   const file = await convert(source, "keep");
-  expect(valuesOf(file.tensor("blk.0.attn_v.weight"))).toEqual(expectedOf("gptq-v2", false));
+  expect(valuesOf(file.tensor("blk.0.attn_v.weight"))).toEqual(expectedOf(vectors, "gptq-v2", false));
   file.close();
 });
 
@@ -152,9 +87,9 @@ it.each(["F32", "BF16"] as const)(
   async (dtype) => {
     const { change, values } = otherScales("v_proj", dtype);
     const modules = { "self_attn.v_proj": "gptq-symmetric" };
-    const source = await folderWith({ quantization_config: gptq }, modules, change);
+    const source = await folderWith(vectors, { quantization_config: gptq }, modules, change);
     const halves = packed.entry("gptq-symmetric.scales").values() as Float32Array;
-    const wanted = expectedOf("gptq-symmetric", false).map((value, i) => {
+    const wanted = expectedOf(vectors, "gptq-symmetric", false).map((value, i) => {
       const at = Math.floor((i % 64) / 32) * 32 + Math.floor(i / 64);
       return Math.round(value / halves[at]!) * values()[at]!;
     });
@@ -172,6 +107,7 @@ it.each(["F32", "BF16"] as const)(
 
 it("decodes EXL2 of all widths, its columns in their own order", async () => {
   const source = await folderWith(
+    vectors,
     {
       quantization_config: { quant_method: "exl2", bits: 4 },
       num_attention_heads: 8,
@@ -203,9 +139,9 @@ it("decodes EXL2 of all widths, its columns in their own order", async () => {
   ]);
   const exact = await convert(source, "f32");
   for (const name of ["attn_v", "ffn_gate", "ffn_up"]) {
-    expect(valuesOf(exact.tensor(`blk.0.${name}.weight`))).toEqual(expectedOf("exl2", false));
+    expect(valuesOf(exact.tensor(`blk.0.${name}.weight`))).toEqual(expectedOf(vectors, "exl2", false));
   }
-  expect(valuesOf(exact.tensor("blk.0.attn_k.weight"))).toEqual(expectedOf("exl2", true));
+  expect(valuesOf(exact.tensor("blk.0.attn_k.weight"))).toEqual(expectedOf(vectors, "exl2", true));
   exact.close();
   expect(planConversion({ source, type: "keep" }).tensors.find(({ name }) => name.includes("attn_v"))).toMatchObject({
     ...{ type: "f16", stored: "EXL2, 2, 3, 4, 5, 6, 8 bits" },
@@ -214,17 +150,17 @@ it("decodes EXL2 of all widths, its columns in their own order", async () => {
 
 it("decodes int8 by the scale of its rows, and keeps its integers", async () => {
   const settings = { quantization_config: { quant_method: "bitsandbytes", load_in_8bit: true } };
-  const source = await folderWith(settings, { "self_attn.k_proj": "int8", "self_attn.v_proj": "int8" });
+  const source = await folderWith(vectors, settings, { "self_attn.k_proj": "int8", "self_attn.v_proj": "int8" });
   const file = await convert(source, "f32");
   for (const part of ["k", "v"]) {
-    expect(valuesOf(file.tensor(`blk.0.attn_${part}.weight`))).toEqual(expectedOf("int8", part === "k"));
+    expect(valuesOf(file.tensor(`blk.0.attn_${part}.weight`))).toEqual(expectedOf(vectors, "int8", part === "k"));
   }
   file.close();
   const kept = await convert(source, "keep");
   const tensor = kept.tensor("blk.0.attn_v.weight");
   expect(tensor.type).toBe("q8_0");
   // What a scale in float16 costs: half of its last digit.
-  const wanted = expectedOf("int8", false);
+  const wanted = expectedOf(vectors, "int8", false);
   for (const [i, value] of valuesOf(tensor).entries()) {
     expect(Math.abs(value - wanted[i]!)).toBeLessThanOrEqual(2 ** -11 * Math.abs(wanted[i]!) + 1e-12);
   }
@@ -303,7 +239,7 @@ describe("8 bits with a scale for each block", () => {
       "q8_0",
     ],
   ] as const)("is decoded: %s", async (_, dtype, settings, block, name, kept) => {
-    const source = await folderWith(settings, {}, withBlocks(dtype, block, name));
+    const source = await folderWith(vectors, settings, {}, withBlocks(dtype, block, name));
     const file = await convert(source, "f32");
     for (const part of ["k", "v"]) {
       const number = dtype === "I8" ? int8 : e4m3;
@@ -327,14 +263,14 @@ describe("8 bits with a scale for each block", () => {
     ["of no size", fp8("many"), /weight_block_size is "many", expected two whole numbers/],
   ])("is refused: %s", async (_, settings, message) => {
     const blocks = withBlocks("F8_E4M3", [16, 32], "weight_scale_inv");
-    const source = await folderWith(settings, {}, blocks);
+    const source = await folderWith(vectors, settings, {}, blocks);
     expect(() => planConversion({ source, type: "f32" })).toThrow(message);
   });
 });
 
 it("decodes 8 bits by a scale of each row or of all, integers and floating-point numbers", async () => {
   const weight = packed.entry("int8.weight");
-  const expected = expectedOf("int8", false);
+  const expected = expectedOf(vectors, "int8", false);
   const scales = Float32Array.from(packed.entry("int8.SCB").values() as Float32Array, (largest) => largest / 127);
   // Without what is no number in each.
   const f8 = (dtype: "F8_E4M3" | "F8_E5M2", scale: number): SafetensorToWrite[] => [
@@ -353,7 +289,7 @@ it("decodes 8 bits by a scale of each row or of all, integers and floating-point
     ...own,
   ];
   const valuesIn = async (own: readonly SafetensorToWrite[]) => {
-    const file = await convert(await folderWith({}, {}, withOwn(own)), "f32");
+    const file = await convert(await folderWith(vectors, {}, {}, withOwn(own)), "f32");
     const values = valuesOf(file.tensor("blk.0.attn_v.weight"));
     file.close();
     return values;
@@ -368,7 +304,7 @@ it("decodes 8 bits by a scale of each row or of all, integers and floating-point
   // Values of single bytes by the formats' specification (OCP, 2023).
   const e4m3 = await valuesIn(f8("F8_E4M3", 0.5));
   expect([0x00, 0x01, 0x08, 0x38, 0x7e].map((byte) => e4m3[byte])).toEqual([0, 2 ** -10, 2 ** -7, 0.5, 224]);
-  const kept = await convert(await folderWith({}, {}, withOwn(f8("F8_E4M3", 0.3))), "keep");
+  const kept = await convert(await folderWith(vectors, {}, {}, withOwn(f8("F8_E4M3", 0.3))), "keep");
   const tensor = kept.tensor("blk.0.attn_v.weight");
   expect(tensor.type).toBe("bf16");
   for (const [i, value] of valuesOf(tensor).entries()) {
@@ -390,7 +326,7 @@ describe("a quantized folder", () => {
     );
 
   it("in activation order whose order is missing is refused", async () => {
-    const source = await folderWith({ quantization_config: { ...gptq, desc_act: true } }, keys, (tensors) =>
+    const source = await folderWith(vectors, { quantization_config: { ...gptq, desc_act: true } }, keys, (tensors) =>
       tensors.filter(({ name }) => !name.endsWith("g_idx")),
     );
     expect(() => planConversion({ source, type: "f32" })).toThrow(
@@ -399,7 +335,7 @@ describe("a quantized folder", () => {
   });
 
   it("whose settings name activation order is read where columns are in their own", async () => {
-    const source = await folderWith({ quantization_config: { ...gptq, desc_act: true } }, keys);
+    const source = await folderWith(vectors, { quantization_config: { ...gptq, desc_act: true } }, keys);
     expect(planConversion({ source, type: "keep" }).tensors.length).toBe(11);
   });
 
@@ -433,7 +369,7 @@ describe("a quantized folder", () => {
     ],
     ["another method", { quant_method: "quanto" }, {}, undefined, /quant_method is "quanto"/],
   ] as const)("with %s is refused by name", async (_, quantization_config, modules, change, message) => {
-    const source = await folderWith({ quantization_config }, modules, change);
+    const source = await folderWith(vectors, { quantization_config }, modules, change);
     expect(() => planConversion({ source, type: "f32" })).toThrow(
       expect.objectContaining({ code: "unsupported", message: expect.stringMatching(message) }),
     );
@@ -448,9 +384,9 @@ describe("a quantized folder", () => {
       },
     ];
     const quantization_config = gptq;
-    const fine = await folderWith({ quantization_config }, keys, bias(-0));
+    const fine = await folderWith(vectors, { quantization_config }, keys, bias(-0));
     expect(planConversion({ source: fine, type: "f32" }).tensors.length).toBe(11);
-    const source = await folderWith({ quantization_config }, keys, bias(0.5));
+    const source = await folderWith(vectors, { quantization_config }, keys, bias(0.5));
     expect(() => planConversion({ source, type: "f32" })).toThrow(/k_proj.bias: a bias/);
   });
 });

@@ -39,3 +39,10 @@ export function groupOf(settings: Config, key: string, { columns }: Size): numbe
   if (columns % group === 0 && columns % 8 === 0) return group;
   throw settings.fail("unsupported", key, `is ${group}, and a matrix has ${columns} columns, expected whole groups`);
 }
+
+/** Groups of matrices that compressed-tensors' configuration has, each with its own `weights`. */
+export function groupsOf(settings: Config): Config[] {
+  const all = settings.section("config_groups");
+  const names = Object.keys((settings.get("config_groups") ?? {}) as object);
+  return names.flatMap((name) => all?.section(name) ?? []);
+}

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { readJsonObject } from "../../bytes/whole-file.ts";
 import { GrokError, shown } from "../../errors.ts";
 import { awqMatrix, checkAwq } from "./awq.ts";
+import { checkCompressed, compressedMatrix } from "./compressed.ts";
 import { type Config, createConfig } from "./config.ts";
 import { exl2Matrix } from "./exl2.ts";
 import { checkGptq, gptqMatrix } from "./gptq.ts";
@@ -29,13 +30,7 @@ const methods: Readonly<Record<string, (settings: Config) => void>> = {
     settings.expect("load_in_4bit", [false], "false");
     settings.expect("_load_in_4bit", [false], "false");
   },
-  "compressed-tensors"(settings) {
-    settings.expect(
-      "format",
-      ["int-quantized", "naive-quantized", "float-quantized", "dense"],
-      "int-quantized, naive-quantized or float-quantized",
-    );
-  },
+  "compressed-tensors": checkCompressed,
 };
 
 /**
@@ -83,6 +78,9 @@ export function openQuantized(
 ): StoredMatrix | undefined {
   const base = name.replace(/\.weight$/, "");
   if (base === name) return undefined;
+  if (quantization?.method === "compressed-tensors" && store.has(`${base}.weight_packed`)) {
+    return compressedMatrix(store, base, size, quantization.settings);
+  }
   for (const [ending, what] of unknown) {
     if (!store.has(`${base}.${ending}`)) continue;
     throw new GrokError("unsupported", `${store.path}: tensor ${base}.${ending}: ${what}, which grok1 does not read`, {

@@ -7,9 +7,10 @@ import { GrokError, shown } from "../../errors.ts";
 import type { SafetensorsEntry } from "../../formats/safetensors/file.ts";
 import { encodeRow } from "../../tensor/decode.ts";
 import { toF16 } from "../../tensor/f16.ts";
+import type { TensorType } from "../../tensor/types.ts";
 import type { Config } from "./config.ts";
 import { isNearHalf, type StoredMatrix } from "./matrix.ts";
-import { packedEntry, type Size } from "./packed.ts";
+import { groupsOf, packedEntry, type Size } from "./packed.ts";
 import type { TensorStore } from "./store.ts";
 
 /** A matrix of 8-bit numbers; undefined where `base`.weight is something else. */
@@ -25,47 +26,85 @@ export function scaledMatrix(
   if (dtype !== "I8" && numbers === undefined) return undefined;
   const weight = store.entry(`${base}.weight`);
   packedEntry(store, weight.name, [weight.dtype], [[rows, columns]]);
-  const block = settings && readBlock(settings, { rows, columns });
-  const { entry, divisor } = findScale(store, base, rows, weight, block);
-  refuseZeros(store, `${base}.weight_zero_point`);
+  const blocks = settings === undefined ? [] : readBlocks(settings, { rows, columns });
+  const { entry, divisor } = findScale(store, base, rows, weight, blocks);
+  const zero = findZeros(store, `${base}.weight_zero_point`, entry, numbers === undefined);
   if (store.has(`${base}.weight_format`)) store.entry(`${base}.weight_format`);
-  const [high, wide] = blockOf(entry, { rows, columns }, block);
+  return eightBitMatrix({
+    ...{ rows, columns, stored: numbers === undefined ? "int8 with scales" : `${weight.dtype} with scales`, numbers },
+    storedBytes: weight.byteLength + entry.byteLength + (zero?.byteLength ?? 0),
+    block: blockOf(entry, { rows, columns }, blocks),
+    scales: () => Float64Array.from(entry.values() as ArrayLike<number>, (scale) => scale / divisor),
+    zeros: () => zero && Int16Array.from(zero.values() as ArrayLike<number>),
+    read: (from, to) => weight.read(from * columns, to * columns),
+  });
+}
+
+export interface EightBits {
+  readonly rows: number;
+  readonly columns: number;
+  readonly stored: string;
+  readonly storedBytes: number;
+  /** Rows and columns that share a scale. */
+  readonly block: Block;
+  /** What each byte stands for. Absent: it is an int8. */
+  readonly numbers?: Float64Array | undefined;
+  /** Of blocks, row-major. */
+  scales(): Float64Array;
+  /** Of int8, of the same blocks. */
+  zeros(): Int16Array | undefined;
+  /** Bytes of rows [from, to), row-major. */
+  read(from: number, to: number): Uint8Array;
+}
+
+/** value = scale * (number - zero). */
+export function eightBitMatrix(bits: EightBits): StoredMatrix {
+  const { rows, columns, stored, storedBytes, numbers, read } = bits;
+  const [high, wide] = bits.block;
   const across = Math.ceil(columns / wide);
-  const scales = () => Float64Array.from(entry.values() as ArrayLike<number>, (scale) => scale / divisor);
-  const read = (from: number, to: number) => weight.read(from * columns, to * columns);
-  let near: boolean | undefined;
+  const ownZeros = () => {
+    const zeros = bits.zeros();
+    return zeros?.some((zero) => zero !== 0) ? zeros : undefined;
+  };
+  let types: readonly TensorType[] | undefined;
+  const typesOf = (): readonly TensorType[] => {
+    // Scales are of any digits. The numbers have 3 or 4 of two's: what bfloat16's 8 lose of the products is a small part of their own error.
+    if (numbers !== undefined) return ["bf16", "f32"];
+    const scales = bits.scales();
+    // Of integers from -255 to 255 float16's 11 digits lose as little as of their scales.
+    if (ownZeros() !== undefined)
+      return scales.every((each) => isNearHalf(each) && isNearHalf(255 * each)) ? ["f16", "f32"] : ["f32"];
+    if (columns % 32 !== 0 || (across > 1 && wide % 32 !== 0)) return ["f32"];
+    return scales.every(isNearHalf) ? ["q8_0", "f32"] : ["f32"];
+  };
   return {
-    ...{ rows, columns, stored: numbers === undefined ? "int8 with scales" : `${weight.dtype} with scales` },
-    storedBytes: weight.byteLength + entry.byteLength,
+    ...{ rows, columns, stored, storedBytes },
     exact() {
-      // Scales are of any digits. The numbers have 3 or 4 of two's: what bfloat16's 8 lose of the products is a small part of their own error.
-      if (numbers !== undefined) return ["bf16", "f32"];
-      if (columns % 32 !== 0 || (across > 1 && wide % 32 !== 0)) return ["f32"];
-      near ??= scales().every(isNearHalf);
-      return near ? ["q8_0", "f32"] : ["f32"];
+      types ??= typesOf();
+      return types;
     },
     open() {
-      const all = scales();
-      const scaleAt = (row: number, column: number) =>
-        all[Math.floor(row / high) * across + Math.floor(column / wide)]!;
+      const [scales, zeros] = [bits.scales(), ownZeros()];
+      const blockAt = (row: number, column: number) => Math.floor(row / high) * across + Math.floor(column / wide);
       const decode = (from: number, to: number) => {
         const bytes = read(from, to);
-        const integers = new Int8Array(bytes.buffer);
+        const integers = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
         const values = new Float32Array(bytes.length);
         for (let i = 0; i < values.length; i++) {
+          const at = blockAt(from + Math.floor(i / columns), i % columns);
           const number = numbers === undefined ? integers[i]! : numbers[bytes[i]!]!;
-          values[i] = number * scaleAt(from + Math.floor(i / columns), i % columns);
+          values[i] = (number - (zeros?.[at] ?? 0)) * scales[at]!;
         }
         return values;
       };
       return {
         decode,
         encode(type, from, to) {
-          if (type === "bf16") return encodeRow(type, decode(from, to));
+          if (type !== "q8_0") return encodeRow(type, decode(from, to));
           const bytes = read(from, to);
           const out = new Uint8Array((bytes.length / 32) * 34);
           for (let start = 0, at = 0; start < bytes.length; start += 32, at += 34) {
-            const scale = toF16(scaleAt(from + Math.floor(start / columns), start % columns));
+            const scale = toF16(scales[blockAt(from + Math.floor(start / columns), start % columns)]!);
             out[at] = scale & 255;
             out[at + 1] = scale >> 8;
             out.set(bytes.subarray(start, start + 32), at + 2);
@@ -79,40 +118,38 @@ export function scaledMatrix(
 
 type Block = readonly [rows: number, columns: number];
 
-/** How much of a matrix a scale is of, where a configuration says so: as `fp8` does, or compressed-tensors. */
-function readBlock(settings: Config, { columns }: Size): Block | undefined {
-  const weights = weightsOf(settings);
-  const given = settings.get("weight_block_size") ?? weights?.block_structure;
-  if (given !== undefined && given !== null) {
-    const sizes = Array.isArray(given) ? given : String(given).split("x").map(Number);
-    if (sizes.length === 2 && sizes.every((size) => Number.isSafeInteger(size) && size > 0))
-      return [sizes[0], sizes[1]];
-    throw settings.fail("format", "weight_block_size", `is ${shown(given)}, expected two whole numbers`);
-  }
-  const group = weights?.strategy === "group" ? weights.group_size : undefined;
-  return Number.isSafeInteger(group) && columns % (group as number) === 0 ? [1, group as number] : undefined;
+/** How much of a matrix a scale may be of, where a configuration says so: as `fp8` does, or compressed-tensors for each group of matrices. */
+function readBlocks(settings: Config, { columns }: Size): Block[] {
+  const given = settings.get("weight_block_size");
+  if (given !== undefined) return [sizesOf(settings, "weight_block_size", given)];
+  return groupsOf(settings).flatMap((group): Block[] => {
+    const weights = group.section("weights");
+    const block = weights?.get("block_structure");
+    if (block !== undefined) return [sizesOf(weights!, "block_structure", block)];
+    const size = weights?.get("strategy") === "group" ? weights.get("group_size") : undefined;
+    return Number.isSafeInteger(size) && columns % (size as number) === 0 ? [[1, size as number]] : [];
+  });
 }
 
-/** What compressed-tensors says of weights: of the first group, which all matrices of such a model are in. */
-function weightsOf(settings: Config): Readonly<Record<string, unknown>> | undefined {
-  const groups = settings.get("config_groups");
-  const [first] = Object.values((groups ?? {}) as Record<string, { weights?: Record<string, unknown> } | null>);
-  return first?.weights ?? undefined;
+function sizesOf(settings: Config, key: string, given: unknown): Block {
+  const sizes = Array.isArray(given) ? given : String(given).split("x").map(Number);
+  if (sizes.length === 2 && sizes.every((size) => Number.isSafeInteger(size) && size > 0)) return [sizes[0], sizes[1]];
+  throw settings.fail("format", key, `is ${shown(given)}, expected two whole numbers`);
 }
 
 const blocksOf = ({ rows, columns }: Size, [high, wide]: Block) => [Math.ceil(rows / high), Math.ceil(columns / wide)];
 
 /** Of which rows and columns a scale is, by the shape of all of them. */
-function blockOf({ shape }: SafetensorsEntry, size: Size, block: Block | undefined): Block {
+function blockOf({ shape }: SafetensorsEntry, size: Size, blocks: readonly Block[]): Block {
   const isOf = (counts: readonly number[]) => shape.length === 2 && shape.every((n, axis) => n === counts[axis]);
-  if (block !== undefined && isOf(blocksOf(size, block))) return block;
-  return [shape.length > 0 && shape[0] === size.rows ? 1 : size.rows, size.columns];
+  const found = blocks.find((block) => isOf(blocksOf(size, block)));
+  return found ?? [shape.length > 0 && shape[0] === size.rows ? 1 : size.rows, size.columns];
 }
 
-function findScale(store: TensorStore, base: string, rows: number, weight: SafetensorsEntry, block: Block | undefined) {
+function findScale(store: TensorStore, base: string, rows: number, weight: SafetensorsEntry, blocks: readonly Block[]) {
   const floats = ["F32", "F16", "BF16"] as const;
   const [, columns = 0] = weight.shape;
-  const shapes = [[rows, 1], [rows], [1], [1, 1], [], ...(block ? [blocksOf({ rows, columns }, block)] : [])];
+  const shapes = [[rows, 1], [rows], [1], [1, 1], [], ...blocks.map((block) => blocksOf({ rows, columns }, block))];
   // LLM.int8() keeps the largest magnitude of each row, which 127 stands for.
   if (store.has(`${base}.SCB`)) return { entry: packedEntry(store, `${base}.SCB`, floats, [[rows]]), divisor: 127 };
   for (const name of [`${base}.weight_scale`, `${base}.weight_scale_inv`]) {
@@ -127,10 +164,12 @@ function findScale(store: TensorStore, base: string, rows: number, weight: Safet
   );
 }
 
-function refuseZeros(store: TensorStore, name: string): void {
-  if (!store.has(name)) return;
+/** Zero points of int8 are of its own kind and of its scales' blocks; floating-point numbers have none but 0. */
+function findZeros(store: TensorStore, name: string, scale: SafetensorsEntry, integers: boolean) {
+  if (!store.has(name)) return undefined;
+  if (integers) return packedEntry(store, name, ["I8"], [scale.shape]);
   const entry = store.entry(name);
-  if (Array.from(entry.values() as ArrayLike<number>).every((zero) => zero === 0)) return;
+  if (Array.from(entry.values() as ArrayLike<number>).every((zero) => zero === 0)) return undefined;
   throw new GrokError("unsupported", `${entry.source}: tensor ${name} has other zero points than 0`, {
     ...{ path: entry.source, tensor: name },
   });
