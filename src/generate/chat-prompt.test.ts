@@ -23,6 +23,10 @@ const tokenizer = {
     }
     return Int32Array.from(ids);
   },
+  *encodeSteps(...asked) {
+    yield;
+    return this.encode!(...asked);
+  },
   piece: (id: number) => (id < firstUnit ? controls[id]! : String.fromCharCode(id - firstUnit)),
 } as Partial<Tokenizer> as Tokenizer;
 

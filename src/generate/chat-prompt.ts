@@ -1,5 +1,6 @@
 import { describeValue, GrokError } from "../errors.ts";
 import type { Rendering } from "../template/template.ts";
+import { finish, type Steps } from "../tokenizer/steps.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { readPlain } from "./arguments.ts";
 import type { ChatTemplate, Variables } from "./chat-template.ts";
@@ -22,9 +23,18 @@ export function encodeChat(
   return encodeRendering(tokenizer, renderChat(tokenizer, template, messages, variables, further));
 }
 
+/** The same in steps. */
+export function* encodeChatSteps(...[tokenizer, ...what]: Parameters<typeof renderChat>): Steps<Int32Array> {
+  return yield* encodeRenderingSteps(tokenizer, renderChat(tokenizer, ...what));
+}
+
 /** Tokens of a conversation's text, with the beginning-of-text token where the model's file asks for it and the template has none. */
-export function encodeRendering(tokenizer: Tokenizer, { text, caller }: Rendering): Int32Array {
-  const ids = tokenizer.encode(text, { special: true, ordinary: caller });
+export function encodeRendering(tokenizer: Tokenizer, rendering: Rendering): Int32Array {
+  return finish(encodeRenderingSteps(tokenizer, rendering));
+}
+
+function* encodeRenderingSteps(tokenizer: Tokenizer, { text, caller }: Rendering): Steps<Int32Array> {
+  const ids = yield* tokenizer.encodeSteps(text, { special: true, ordinary: caller });
   const { addBos, bos } = tokenizer;
   if (!addBos || bos === undefined || ids[0] === bos) return ids;
   const begun = new Int32Array(ids.length + 1);

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { finish, type Steps } from "../tokenizer/steps.ts";
 import { fitConversation } from "./fit.ts";
 import type { ChatMessage } from "./types.ts";
 
@@ -10,12 +11,13 @@ const count = (messages: readonly ChatMessage[]) =>
 /** The messages that were sent, with the tokens that they have together. */
 function sendable(messages: readonly ChatMessage[], contextLength: number, maxTokens?: number) {
   const encoded = new Map<Int32Array, readonly ChatMessage[]>();
-  const encode = (part: readonly ChatMessage[]) => {
+  function* encode(part: readonly ChatMessage[]): Steps<Int32Array> {
+    yield;
     const tokens = new Int32Array(count(part));
     encoded.set(tokens, part);
     return tokens;
-  };
-  const { tokens, leftOut } = fitConversation(messages, encode, contextLength, maxTokens);
+  }
+  const { tokens, leftOut } = finish(fitConversation(messages, encode, contextLength, maxTokens));
   const sent = encoded.get(tokens)!;
   expect(sent.length).toBe(messages.length - leftOut);
   return { sent, times: encoded.size };

@@ -1,3 +1,4 @@
+import type { Steps } from "../tokenizer/steps.ts";
 import type { ChatMessage } from "./types.ts";
 
 /** Tokens kept free for an answer, at most; half of a context that is small. */
@@ -18,15 +19,15 @@ export interface Fitted {
  *
  * @param encode gives a conversation's tokens; of two that end alike the longer one has more of them.
  */
-export function fitConversation(
+export function* fitConversation(
   messages: readonly ChatMessage[],
-  encode: (messages: readonly ChatMessage[]) => Int32Array,
+  encode: (messages: readonly ChatMessage[]) => Steps<Int32Array>,
   contextLength: number,
   maxTokens = Number.POSITIVE_INFINITY,
-): Fitted {
+): Steps<Fitted> {
   const most = contextLength - Math.min(maxTokens, mostAnswerRoom, Math.floor(contextLength / 2));
-  const whole = () => ({ tokens: encode(messages), leftOut: 0 });
-  const likely = charactersOf(messages) <= charactersPerToken * most ? whole() : undefined;
+  const isLikely = charactersOf(messages) <= charactersPerToken * most;
+  const likely = isLikely ? { tokens: yield* encode(messages), leftOut: 0 } : undefined;
   if (likely && likely.tokens.length <= most) return likely;
   const head = headOf(messages);
   const body = head.length;
@@ -35,17 +36,17 @@ export function fitConversation(
   let fitted: Fitted | undefined;
   let [low, high] = [0, starts.length - 1];
   for (let back = 0, found = false; low <= high; back = 2 * back + 1) {
-    const at = found ? (low + high) >> 1 : Math.max(0, starts.length - 1 - back);
+    const at: number = found ? (low + high) >> 1 : Math.max(0, starts.length - 1 - back);
     const start = starts[at]!;
-    const tokens = encode([...head, ...messages.slice(start)]);
+    const tokens: Int32Array = yield* encode([...head, ...messages.slice(start)]);
     const fits = tokens.length <= most;
     if (fits || at === starts.length - 1) fitted = { tokens, leftOut: start - body };
     if (fits) high = at - 1;
     else low = at + 1;
     found ||= !fits;
   }
-  if (likely !== undefined || low > 0) return fitted ?? likely ?? whole();
-  const all = whole();
+  if (fitted !== undefined && (likely !== undefined || low > 0)) return fitted;
+  const all = likely ?? { tokens: yield* encode(messages), leftOut: 0 };
   return all.tokens.length <= most ? all : (fitted ?? all);
 }
 

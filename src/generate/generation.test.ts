@@ -1,9 +1,11 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Engine } from "../engine/engine.ts";
+import type { Steps } from "../tokenizer/steps.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { startGeneration } from "./generation.ts";
+import { type PreparedGeneration, startGeneration } from "./generation.ts";
 import { createGrammarCompiler } from "./grammars.ts";
+import type { GenerateOptions } from "./types.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 
@@ -35,6 +37,14 @@ function place(pieces: readonly Uint8Array[]) {
   };
 }
 
+const ready = (options: GenerateOptions, reading?: PreparedGeneration["reading"]) => () => ({
+  signal: options.signal,
+  steps: (function* (): Steps<PreparedGeneration> {
+    yield;
+    return { tokens: Int32Array.of(1), options, ...(reading && { reading }) };
+  })(),
+});
+
 it("gives whole characters, the same text however it is cut into tokens, and tokens that match it", async () => {
   const letters = fc.string({ unit: fc.constantFrom("a", "b", "é", "漢", "😀"), maxLength: 12 });
   const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b", "é", "😀"), minLength: 1, maxLength: 3 }), {
@@ -55,10 +65,7 @@ it("gives whole characters, the same text however it is cut into tokens, and tok
       const longest = Math.max(0, ...stop.filter((each) => match?.endsWith(each)).map((each) => each.length));
       const expected = match === undefined ? text : match.slice(0, match.length - longest);
 
-      const generation = startGeneration(place(pieces), () => ({
-        tokens: Int32Array.of(1),
-        options: { stop, logprobs: 0 },
-      }));
+      const generation = startGeneration(place(pieces), ready({ stop, logprobs: 0 }));
       let streamed = "";
       const tokens: number[] = [];
       for await (const chunk of generation) {
@@ -82,10 +89,7 @@ it("gives whole characters, the same text however it is cut into tokens, and tok
 
 it("leaves out the bytes of a character that a limit cut", async () => {
   for (const cut of [1, 2, 3]) {
-    const result = await startGeneration(place([utf8("é"), utf8("😀").subarray(0, cut)]), () => ({
-      tokens: Int32Array.of(0),
-      options: {},
-    })).result;
+    const result = await startGeneration(place([utf8("é"), utf8("😀").subarray(0, cut)]), ready({})).result;
     expect([result.text, result.tokens]).toEqual(["é", [0, 1]]);
   }
 });
@@ -93,8 +97,7 @@ it("leaves out the bytes of a character that a limit cut", async () => {
 it("takes a token that the tokenizer has no piece for as saying nothing", async () => {
   const short = place([utf8("a"), utf8("b"), utf8("c")]);
   const tokenizer = { ...short.tokenizer, vocabSize: 2 };
-  const result = await startGeneration({ ...short, tokenizer }, () => ({ tokens: Int32Array.of(0), options: {} }))
-    .result;
+  const result = await startGeneration({ ...short, tokenizer }, ready({})).result;
   expect([result.text, result.tokens]).toEqual(["ab", [0, 1, 2]]);
 });
 
@@ -109,7 +112,7 @@ it("gives a failure on the way from tokens to text to whoever waits, and to nobo
       end: () => "",
     }),
   } as Tokenizer;
-  const generation = startGeneration({ ...broken, tokenizer }, () => ({ tokens: Int32Array.of(0), options: {} }));
+  const generation = startGeneration({ ...broken, tokenizer }, ready({}));
   await expect(generation.result).rejects.toThrow("no text");
   const read = async () => {
     for await (const chunk of generation) expect(chunk).toBeUndefined();
@@ -122,10 +125,29 @@ it("shows control tokens that are marks, and no others, to what tells an answer'
   const { tokenizer, ...rest } = place(pieces);
   const own = { ...tokenizer, bytes: (id: number) => (id === 1 ? pieces[1]! : new Uint8Array(0)) };
   const reader = { push: (text: string) => [{ type: "text", text } as const], end: () => [] };
-  const generation = startGeneration({ ...rest, tokenizer: own }, () => ({
-    ...{ tokens: Int32Array.of(1), options: {} },
-    reading: { reader, marks: new Set([0, 3]), single: false },
-  }));
+  const reading = { reader, marks: new Set([0, 3]), single: false };
+  const generation = startGeneration({ ...rest, tokenizer: own }, ready({}, reading));
   const { text, message, tokens } = await generation.result;
   expect([text, message?.text, tokens]).toEqual(["<call>x</call>", "<call>x</call>", [0, 1, 2, 3]]);
+});
+
+it("ends, cancelled, where nobody waits for it any more while it is prepared", async () => {
+  for (const how of ["cancel", "signal"]) {
+    const gone = new AbortController();
+    let taken = 0;
+    function* endless(): Steps<never> {
+      for (;;) {
+        taken++;
+        const until = performance.now() + 1;
+        while (performance.now() < until);
+        yield;
+      }
+    }
+    const generation = startGeneration(place([utf8("a")]), () => ({ signal: gone.signal, steps: endless() }));
+    if (how === "cancel") generation.cancel();
+    else gone.abort();
+    const { finishReason, text, usage } = await generation.result;
+    expect([finishReason, text, usage.promptTokens]).toEqual(["cancelled", "", 0]);
+    expect(taken).toBeGreaterThan(0);
+  }
 });

@@ -6,12 +6,14 @@ import {
   generationOptionNames,
   type TokenLogprob,
 } from "../engine/request.ts";
+import type { Steps } from "../tokenizer/steps.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { AnswerReader } from "./answer/answer-reader.ts";
 import { type AnswerPart, joinParts } from "./answer/parts.ts";
 import { anyKinds, type OptionKinds } from "./arguments.ts";
 import type { GrammarCompiler } from "./grammars.ts";
 import { createStopMatcher } from "./stop-strings.ts";
+import { inTurns } from "./turns.ts";
 import type { ChatOptions, GenerateChunk, GenerateOptions, GenerateResult, Generation } from "./types.ts";
 
 /** Where a generation happens, and what of it is known before. */
@@ -38,10 +40,17 @@ export interface PreparedGeneration {
   };
 }
 
+/** A request that is read and checked in steps, until its signal says that nobody waits for it. */
+export interface Preparation {
+  readonly signal: AbortSignal | undefined;
+  readonly steps: Steps<PreparedGeneration>;
+}
+
 /**
- * Starts a generation and turns its tokens into text. `prepare` is called at once; what it throws becomes the result's.
+ * Starts a generation and turns its tokens into text. `prepare` is called at once, and of its steps as many are taken as there is time for;
+ * what throws there becomes the result's.
  */
-export function startGeneration(place: GenerationPlace, prepare: () => PreparedGeneration): Generation {
+export function startGeneration(place: GenerationPlace, prepare: () => Preparation): Generation {
   const chunks: GenerateChunk[] = [];
   let running: EngineGeneration | undefined;
   let cancelled = false;
@@ -62,16 +71,25 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
   };
 
   async function run(): Promise<GenerateResult> {
-    const { tokens, options: all, reading } = prepare();
+    const { signal, steps } = prepare();
+    const preparing = inTurns(until(() => cancelled || signal?.aborted === true, steps));
+    // Short requests, without a grammar, reach the engine in the order in which they were made: nothing is waited for.
+    const prepared = preparing instanceof Promise ? await preparing : preparing;
+    if (prepared === undefined)
+      return resultOf(
+        createWriter(place, [], undefined, () => {}),
+        "cancelled",
+        nothing,
+      );
+    const { tokens, options: all, reading } = prepared;
     // What is text, and what cannot cross to the engine; the rest goes to it as it is.
-    const { stop = [], ignoreEnd, special: _, bos: __, signal, onProgress, grammar: given, ...options } = all;
+    const { stop = [], ignoreEnd, special: _, bos: __, signal: ___, onProgress, grammar: given, ...options } = all;
     const asked = { logprobs: options.logprobs !== undefined, experts: options.experts === true };
     const emit = (chunk: GenerateChunk) => {
       chunks.push(chunk);
       notify();
     };
     const writer = createWriter(place, typeof stop === "string" ? [stop] : stop, reading, emit);
-    // Without a grammar nothing is waited for: requests reach the engine in the order in which they were made.
     const grammar = given && { ...(await place.grammars.prepare(given)), afterText: place.continuation };
     if (signal?.aborted || cancelled) {
       const none = { ...nothing, promptTokens: tokens.length };
@@ -122,7 +140,12 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
     }
   }
 
-  function resultOf(writer: Writer, finishReason: FinishReason, outcome: EngineOutcome, asked: Asked): GenerateResult {
+  function resultOf(
+    writer: Writer,
+    finishReason: FinishReason,
+    outcome: EngineOutcome,
+    asked: Asked = { logprobs: false, experts: false },
+  ): GenerateResult {
     const { prefillSeconds, decodeSeconds, prefilledTokens } = outcome.timings;
     return {
       ...writer.result(asked, finishReason === "stop" ? outcome.end : undefined),
@@ -165,6 +188,16 @@ export function startGeneration(place: GenerationPlace, prepare: () => PreparedG
     }
   }
   return { result, cancel, [Symbol.asyncIterator]: iterate };
+}
+
+/** The steps, unless it is over before the last: undefined. */
+function* until<T>(isOver: () => boolean, steps: Steps<T>): Steps<T | undefined> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    if (isOver()) return undefined;
+    yield;
+  }
 }
 
 /** A generation that begins when `before` has ended. Cancelled earlier, it begins and ends at once. */

@@ -5,13 +5,14 @@ import type { LogprobsOptions, ScoreOptions } from "../engine/consumers/score.ts
 import type { Engine } from "../engine/engine.ts";
 import { tokensOf } from "../engine/request.ts";
 import { describeValue, GrokError } from "../errors.ts";
+import { finish, type Steps } from "../tokenizer/steps.ts";
 import { createAnswerReader } from "./answer/answer-reader.ts";
 import { marksOf } from "./answer/syntax.ts";
 import { answerGrammar, type Beginning } from "./answer-grammar.ts";
 import { type OptionKinds, readOptions, readPlain, readText } from "./arguments.ts";
-import { encodeChat, endNames, readMessages } from "./chat-prompt.ts";
+import { encodeChatSteps, endNames, readMessages } from "./chat-prompt.ts";
 import { fitConversation } from "./fit.ts";
-import { chatKinds, generateKinds, startGeneration } from "./generation.ts";
+import { chatKinds, generateKinds, type PreparedGeneration, startGeneration } from "./generation.ts";
 import { createGrammarCompiler } from "./grammars.ts";
 import type { ModelParts } from "./parts.ts";
 import { refusesSystem } from "./system-role.ts";
@@ -38,21 +39,23 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   const grammars = createGrammarCompiler(tokenizer);
   const place = { engine, tokenizer, grammars, loadSeconds };
 
-  function encode(text: string, options: Pick<GenerateOptions, "special" | "bos">): Int32Array {
+  function* encode(text: string, options: Pick<GenerateOptions, "special" | "bos">): Steps<Int32Array> {
     const { special = false, bos = tokenizer.addBos } = options;
-    const ids = tokenizer.encode(text, { special, bos });
+    const ids = yield* tokenizer.encodeSteps(text, { special, bos });
     // An empty prompt still needs something to begin from.
     return ids.length === 0 && tokenizer.bos !== undefined ? Int32Array.of(tokenizer.bos) : ids;
   }
 
   function generate(prompt: string | ArrayLike<number>, options: GenerateOptions, session?: number): Generation {
     const continuation = prompt !== "";
+    function* prepare(read: GenerateOptions): Steps<PreparedGeneration> {
+      const isText = typeof prompt === "string";
+      const tokens = isText ? yield* encode(readText("generate: the prompt", prompt), read) : tokensIn(prompt);
+      return { tokens, options: read };
+    }
     return startGeneration({ ...place, session, continuation }, () => {
       const read = readOptions("generate", options, generateKinds);
-      return {
-        tokens: typeof prompt === "string" ? encode(readText("generate: the prompt", prompt), read) : tokensIn(prompt),
-        options: read,
-      };
+      return { signal: read.signal, steps: prepare(read) };
     });
   }
 
@@ -63,16 +66,15 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   }
 
   function chat(messages: readonly ChatMessage[], options: ChatOptions, session?: number): Generation {
-    return startGeneration({ ...place, session, continuation: false }, () => {
-      const read = readOptions("chat", options, chatKinds);
+    function* prepare(read: ChatOptions): Steps<PreparedGeneration> {
       const { templateVariables, fit, onNotice, stop = [], tools: given, parts: apart, ...others } = read;
       const { parallelToolCalls: parallel = true, toolChoice: choice = "auto", ...rest } = others;
       const said = readMessages(messages);
       const tools = readTools(given);
       const encode = (part: readonly ChatMessage[]) => encodeWithTools(part, tools, templateVariables);
       const { tokens, leftOut } = fit
-        ? fitConversation(said, encode, engine.info.contextLength, rest.maxTokens)
-        : { tokens: encode(said), leftOut: 0 };
+        ? yield* fitConversation(said, encode, engine.info.contextLength, rest.maxTokens)
+        : { tokens: yield* encode(said), leftOut: 0 };
       if (said[0]!.role === "system" && foldsSystem()) onNotice?.({ type: "system-folded" });
       if (leftOut > 0) onNotice?.({ type: "left-out", messages: leftOut });
       const { grammar: form } = rest;
@@ -92,6 +94,10 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
         },
         ...(reading && { reading: { ...reading, single: !parallel } }),
       };
+    }
+    return startGeneration({ ...place, session, continuation: false }, () => {
+      const read = readOptions("chat", options, chatKinds);
+      return { signal: read.signal, steps: prepare(read) };
     });
   }
 
@@ -101,9 +107,9 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     said: readonly ChatMessage[],
     tools: readonly ToolDefinition[],
     templateVariables: ChatOptions["templateVariables"],
-  ): Int32Array {
+  ): Steps<Int32Array> {
     const { messages, variables } = toolUse().prepare(said, tools.map(withoutStrict));
-    return encodeChat(tokenizer, template, messages, templateVariables, variables);
+    return encodeChatSteps(tokenizer, template, messages, templateVariables, variables);
   }
 
   /** A prompt may end with the mark that opens a thought, or the one that closes it. */
@@ -146,6 +152,12 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     };
   }
 
+  const encodeSteps: LanguageModel["encodeSteps"] = (text, options) =>
+    encode(readText("encode: the text", text), readOptions("encode", options, encodeKinds));
+  const encodeChatInSteps: LanguageModel["encodeChatSteps"] = (messages, options) => {
+    const read = readOptions("encodeChat", options, { templateVariables: "any", tools: "any" });
+    return encodeWithTools(readMessages(messages), readTools(read.tools), read.templateVariables);
+  };
   const foldsSystem = () => refusesSystem(template, endNames(tokenizer));
   const close = async () => {
     await Promise.all([engine.close(), grammars.close()]);
@@ -153,7 +165,8 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   return {
     ...{ path: parts.path, description: parts.description, chatTemplate: parts.chatTemplate },
     ...{ tokenizer, loadSeconds, info: engine.info, close },
-    encode: (text, options) => encode(readText("encode: the text", text), readOptions("encode", options, encodeKinds)),
+    encode: (...asked) => finish(encodeSteps(...asked)),
+    encodeSteps,
     get foldsSystem() {
       return foldsSystem();
     },
@@ -162,10 +175,8 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     },
     generate: (prompt, options = {}) => generate(prompt, options),
     chat: (messages, options = {}) => chat(messages, options),
-    encodeChat(messages, options) {
-      const read = readOptions("encodeChat", options, { templateVariables: "any", tools: "any" });
-      return encodeWithTools(readMessages(messages), readTools(read.tools), read.templateVariables);
-    },
+    encodeChat: (...asked) => finish(encodeChatInSteps(...asked)),
+    encodeChatSteps: encodeChatInSteps,
     session: () => createSession(engine.openSession()),
     logits: async (tokens, options) => engine.logits(tokens, readOptions("logits", options, logitsKinds)),
     score: async (texts, options) =>

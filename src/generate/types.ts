@@ -6,6 +6,7 @@ import type { EngineOptions } from "../engine/options.ts";
 import type { ExpertChoice, FinishReason, GenerationOptions, TokenLogprob } from "../engine/request.ts";
 import type { Grammar } from "../grammar/grammar.ts";
 import type { ModelDescription } from "../model/describe.ts";
+import type { Steps } from "../tokenizer/steps.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { AnswerMessage, AnswerPart } from "./answer/parts.ts";
 
@@ -225,6 +226,9 @@ export interface LanguageModel
   encodeChat(messages: readonly ChatMessage[], options?: Pick<ChatOptions, "templateVariables" | "tools">): Int32Array;
   /** Tokens of a text, with the beginning-of-text token where the model's file asks for it. */
   encode(text: string, options?: Pick<GenerateOptions, "special" | "bos">): Int32Array;
+  /** The same in steps of a few milliseconds, for who has others to serve in between. */
+  encodeSteps(...asked: Parameters<LanguageModel["encode"]>): Steps<Int32Array>;
+  encodeChatSteps(...asked: Parameters<LanguageModel["encodeChat"]>): Steps<Int32Array>;
   session(): Session;
   [Symbol.asyncDispose](): Promise<void>;
 }

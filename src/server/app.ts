@@ -22,7 +22,6 @@ import type { Page } from "./page.ts";
 import { createQuotas, type Quota } from "./quota.ts";
 import { responses } from "./responses/dialect.ts";
 import { createResponseStore, type ResponseStore } from "./responses/store.ts";
-import { createTurns } from "./turns.ts";
 
 export interface AppOptions extends GuardOptions {
   readonly models: ModelHost;
@@ -81,7 +80,6 @@ export function createApp(options: AppOptions): App {
   const hasKeys = Object.keys(options.keys).length > 0;
   const quotas = createQuotas(options.quota ?? {}, options.quotas ?? {});
   const gate = createGate(limits);
-  const turns = createTurns();
   const measures = createMeasures(gate, models);
   const { responses: stored = createResponseStore() } = options;
   const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
@@ -92,7 +90,6 @@ export function createApp(options: AppOptions): App {
       asked(what) {
         if (options.logsText) entry.said = { asked: [...(entry.said?.asked ?? []), what], answered: [] };
       },
-      turn: turns.enter,
       allowed(text, signal, begin) {
         if (moderators.length === 0) return begin();
         const onRefused = (rule: string) => {

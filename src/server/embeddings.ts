@@ -1,4 +1,5 @@
 import { GrokError } from "../errors.ts";
+import { inTurns } from "../generate/turns.ts";
 import type { Served } from "./dialect.ts";
 
 /** Most texts of one request. */
@@ -24,10 +25,11 @@ export async function embedTexts(
     });
   }
   const { contextLength } = model.info;
-  const tokens = texts.map((text) => {
-    const ids = typeof text === "string" ? model.encode(text) : Int32Array.from(text);
-    return truncate ? ids.subarray(0, contextLength) : ids;
-  });
+  const tokens: Int32Array[] = [];
+  for (const text of texts) {
+    const ids = typeof text === "string" ? await inTurns(model.encodeSteps(text)) : Int32Array.from(text);
+    tokens.push(truncate ? ids.subarray(0, contextLength) : ids);
+  }
   const vectors = await model.embed(tokens, { signal });
   const count = tokens.reduce((sum, { length }) => sum + length, 0);
   read(count);

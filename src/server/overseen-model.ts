@@ -2,7 +2,6 @@ import type { AdapterChoice } from "../engine/adapters.ts";
 import type { EmbedOptions } from "../engine/consumers/embed.ts";
 import type { ScoreOptions } from "../engine/consumers/score.ts";
 import { GrokError } from "../errors.ts";
-import { startAfter } from "../generate/generation.ts";
 import type { ChatOptions, GenerateOptions, Generation, LanguageModel, Session } from "../generate/types.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -14,8 +13,6 @@ export interface Oversight {
   readonly prefixGroup: string | undefined;
   /** Told of what is asked: a prompt, or messages. */
   asked(what: unknown): void;
-  /** Where a prompt of so many characters has to wait before tokens are made of it, until when. */
-  turn(characters: number): Promise<void> | undefined;
   /** Begins what is asked with this text, where that and the answer are allowed. */
   allowed(text: () => string, signal: AbortSignal | undefined, begin: () => Generation): Generation;
 }
@@ -28,7 +25,7 @@ const leastBound = 2 ** 16;
 export function overseeModel(
   model: LanguageModel,
   adapters: readonly AdapterChoice[] | undefined,
-  { settle: bound, prefixGroup, asked, turn, allowed }: Oversight,
+  { settle: bound, prefixGroup, asked, allowed }: Oversight,
 ): LanguageModel {
   type Place = Pick<Session, "generate" | "chat">;
   const { contextLength } = model.info;
@@ -37,9 +34,9 @@ export function overseeModel(
   const withAdapters = <T extends { readonly adapters?: readonly AdapterChoice[] }>(given: T): T =>
     given.adapters === undefined && adapters !== undefined ? { ...given, adapters } : given;
   const most = Math.max(leastBound, mostCharactersPerToken * contextLength);
-  function check(...values: readonly unknown[]): number {
+  function check(...values: readonly unknown[]): void {
     const characters = values.reduce<number>((sum, value) => sum + countCharacters(value), 0);
-    if (characters <= most) return characters;
+    if (characters <= most) return;
     throw new GrokError(
       "capacity",
       `the prompt has ${characters} characters, which cannot fit into a context of ${contextLength} tokens`,
@@ -47,30 +44,25 @@ export function overseeModel(
     );
   }
 
-  function inTurn(characters: number, begin: () => Generation): Generation {
-    const wait = turn(characters);
-    return wait === undefined ? begin() : startAfter(wait, begin);
-  }
-
   const overseen = (place: Place): Place => ({
     generate(prompt, options = {}): Generation {
-      const characters = typeof prompt === "string" ? check(prompt) : 0;
+      if (typeof prompt === "string") check(prompt);
       asked(prompt);
       const text = () => (typeof prompt === "string" ? prompt : model.tokenizer.decode(prompt, { special: true }));
-      return allowed(text, options.signal, () => inTurn(characters, () => place.generate(prompt, settle(options))));
+      return allowed(text, options.signal, () => place.generate(prompt, settle(options)));
     },
     chat(messages, options = {}): Generation {
       const { templateVariables, tools } = options as ChatOptions;
-      const characters = check(messages, templateVariables, tools);
+      check(messages, templateVariables, tools);
       asked(messages);
       const text = () => textsIn([tools, templateVariables, messages], shapes).join("\n");
-      return allowed(text, options.signal, () => inTurn(characters, () => place.chat(messages, settle(options))));
+      return allowed(text, options.signal, () => place.chat(messages, settle(options)));
     },
   });
   const tokenizer: Tokenizer = Object.assign(Object.create(model.tokenizer), {
-    encode(...[text, ...rest]: Parameters<Tokenizer["encode"]>) {
+    encodeSteps(...[text, ...rest]: Parameters<Tokenizer["encode"]>) {
       check(text);
-      return model.tokenizer.encode(text, ...rest);
+      return model.tokenizer.encodeSteps(text, ...rest);
     },
   });
   const overseenSession = (session: Session): Session => ({
@@ -86,13 +78,13 @@ export function overseeModel(
       model.score(texts, inGroup(withAdapters(options))),
     embed: (texts: Parameters<LanguageModel["embed"]>[0], options: EmbedOptions = {}) =>
       model.embed(texts, withAdapters(options)),
-    encode(...[text, options]: Parameters<LanguageModel["encode"]>) {
+    encodeSteps(...[text, options]: Parameters<LanguageModel["encode"]>) {
       check(text);
-      return model.encode(text, options);
+      return model.encodeSteps(text, options);
     },
-    encodeChat(...[messages, options]: Parameters<LanguageModel["encodeChat"]>) {
+    encodeChatSteps(...[messages, options]: Parameters<LanguageModel["encodeChat"]>) {
       check(messages, options?.templateVariables, options?.tools);
-      return model.encodeChat(messages, options);
+      return model.encodeChatSteps(messages, options);
     },
   } satisfies Partial<LanguageModel>);
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type AnswerPart, createSettler, type SettledPart } from "../../generate/answer/parts.ts";
+import { inTurns } from "../../generate/turns.ts";
 import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel } from "../../generate/types.ts";
 import { jsonSchema } from "../answer-format.ts";
 import { type Answers, startAnswers } from "../answers.ts";
@@ -84,7 +85,7 @@ export function replyToMessages(request: MessagesRequest, served: Served): Reply
     async *pieces() {
       const event = (type: string, data: object) => eventOf({ type, ...data }, type);
       const { messages, options } = conversationOf(request);
-      const { length } = served.model.encodeChat(messages, options);
+      const { length } = await inTurns(served.model.encodeChatSteps(messages, options));
       await using answer = start(request, served);
       const pieces = answer.pieces();
       // What fails at once is answered with a status of its own: nothing is said before something has come.
@@ -175,9 +176,9 @@ function createBlocks(callId: (index: number) => string, eager: boolean) {
 }
 
 /** `POST /v1/messages/count_tokens` */
-export function countTokens(request: z.infer<typeof countRequest>, model: LanguageModel) {
+export async function countTokens(request: z.infer<typeof countRequest>, model: LanguageModel) {
   const { messages, options } = conversationOf(request);
-  return { input_tokens: model.encodeChat(messages, options).length };
+  return { input_tokens: (await inTurns(model.encodeChatSteps(messages, options))).length };
 }
 
 /** What reaches the chat template. Who says nothing of thinking does not want it. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { inTurns } from "../../generate/turns.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { tokenIdsFrom } from "../token-ids.ts";
 
@@ -15,9 +16,9 @@ export const tokenizeRequest = z.strictObject({
 export const detokenizeRequest = z.strictObject({ model: z.string().optional(), tokens: tokenIdsFrom(0) });
 
 /** `POST /tokenize`, with llama.cpp's fields. */
-export function tokenize(request: z.infer<typeof tokenizeRequest>, { tokenizer }: LanguageModel) {
+export async function tokenize(request: z.infer<typeof tokenizeRequest>, { tokenizer }: LanguageModel) {
   const { content, add_special: begin, parse_special: special, with_pieces: named } = request;
-  const ids = [...tokenizer.encode(content, { special, bos: begin && tokenizer.addBos })];
+  const ids = [...(await inTurns(tokenizer.encodeSteps(content, { special, bos: begin && tokenizer.addBos })))];
   return { tokens: named ? ids.map((id) => ({ id, piece: tokenizer.piece(id) })) : ids };
 }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { OnScored } from "../../engine/consumers/score.ts";
 import type { TokenLogprob } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
+import { inTurns } from "../../generate/turns.ts";
 import type { GenerateResult } from "../../generate/types.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { type Answers, startAnswers } from "../answers.ts";
@@ -114,7 +115,10 @@ async function echo(
   { model, signal }: Served,
 ): Promise<Echo[]> {
   const { tokenizer } = model;
-  const tokens = prompts.map((prompt) => (typeof prompt === "string" ? model.encode(prompt) : Int32Array.from(prompt)));
+  const tokens: Int32Array[] = [];
+  for (const prompt of prompts) {
+    tokens.push(typeof prompt === "string" ? await inTurns(model.encodeSteps(prompt)) : Int32Array.from(prompt));
+  }
   const entries: TokenLogprob[][] = tokens.map(() => []);
   if (request.logprobs != null) {
     const onScored: OnScored = (index, logprobs, top) => {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { GrokError } from "../../errors.ts";
 import type { AnswerMessage, AnswerPart } from "../../generate/answer/parts.ts";
+import { inTurns } from "../../generate/turns.ts";
 import type {
   ChatMessage,
   ChatOptions,
@@ -171,10 +172,11 @@ export function replyToResponse(request: ResponseRequest, served: Served, store:
 }
 
 /** `POST /v1/responses/input_tokens` */
-export function countInput(request: Conversation, model: LanguageModel, store: ResponseStore) {
+export async function countInput(request: Conversation, model: LanguageModel, store: ResponseStore) {
   const messages = conversationOf(request, itemsOf(request.input), store);
   const { tools, templateVariables } = toldWith(request);
-  const tokens = model.encodeChat(messages, { templateVariables: templateVariables ?? {}, ...(tools && { tools }) });
+  const options = { templateVariables: templateVariables ?? {}, ...(tools && { tools }) };
+  const tokens = await inTurns(model.encodeChatSteps(messages, options));
   return { object: "response.input_tokens", input_tokens: tokens.length };
 }
 
