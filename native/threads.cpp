@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <algorithm>
 #include <chrono>
 #include <system_error>
 
@@ -32,15 +33,45 @@ inline void pause() {
 #endif
 }
 
-// Spins, then parks, until `value` is another than `seen`; whoever changes it notifies. Returns what it is.
+// With fewer processors threads seldom meet on one, and to move a thread costs as much as some ten barriers.
+constexpr int kManyProcessors = 8;
+
+// Goes to the processor that is as many further than the starting thread's as `thread` says, and may leave it again at once. Where threads
+// take (nearly) all processors, the system often wakes two of them on one, and moves neither for some milliseconds, since nobody is
+// idle for long: all others wait for them at every barrier. With fewer threads the system's own choice is better.
+void goHome(int thread, int size, int startedOn) {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (size < kManyProcessors || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  const int count = CPU_COUNT(&allowed);
+  if (size > count || 4 * size <= 3 * count) return;
+  int home = std::max(0, startedOn);
+  for (int steps = thread; steps > 0;) {
+    home = (home + 1) % CPU_SETSIZE;
+    if (CPU_ISSET(home, &allowed)) steps--;
+  }
+  if (sched_getcpu() == home) return;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(home, &one);
+  if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+  (void)thread, (void)size, (void)startedOn;
+#endif
+}
+
+// Spins, then parks, until `value` is another than `seen`; whoever changes it notifies. Returns what it is, and whether it parked.
 template <class T>
-T waitWhile(const std::atomic<T>& value, T seen) {
+T waitWhile(const std::atomic<T>& value, T seen, bool* parked = nullptr) {
   T now = value.load(std::memory_order_acquire);
   if (now != seen) return now;
   const auto parkAt = std::chrono::steady_clock::now() + kSpin;
   for (int spins = 1; (now = value.load(std::memory_order_acquire)) == seen; spins++) {
     pause();
-    if (spins % 32 == 0 && std::chrono::steady_clock::now() > parkAt) value.wait(seen, std::memory_order_acquire);
+    if (spins % 32 == 0 && std::chrono::steady_clock::now() > parkAt) {
+      value.wait(seen, std::memory_order_acquire);
+      if (parked != nullptr) *parked = true;
+    }
   }
   return now;
 }
@@ -102,6 +133,9 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::start(Job job, void* context) {
   job_ = job;
   context_ = context;
+#if defined(__linux__)
+  startedOn_ = sched_getcpu();
+#endif
   running_.store(size_ - 1, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_seq_cst);
   generation_.notify_all();  // a system call only when somebody is parked
@@ -115,8 +149,10 @@ void ThreadPool::work(int thread) {
   nameThread("grok1-compute");
   int seen = 0;
   for (;;) {
-    seen = waitWhile(generation_, seen);
+    bool parked = false;
+    seen = waitWhile(generation_, seen, &parked);
     if (stopping_) return;
+    if (parked) goHome(thread, size_, startedOn_);
     job_(context_, thread, size_);
     running_.fetch_sub(1, std::memory_order_seq_cst);
     running_.notify_one();

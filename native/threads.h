@@ -73,6 +73,7 @@ class ThreadPool {
   void work(int thread);
 
   int size_ = 1;
+  int startedOn_ = 0;  // the processor that the caller of run() was on
   Job job_ = nullptr;
   void* context_ = nullptr;
   const std::atomic<int32_t>* watched_ = nullptr;
