@@ -14,6 +14,7 @@ const flow = [
   "machine",
   "memory",
   "bytes",
+  "page",
   "hub",
   "tensor",
   "formats",

@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
 import { escapeMarkup } from "../../bytes/markup.ts";
+import { renderPage, renderSection, visible } from "../../page/document.ts";
+import { createSay } from "../../page/languages.ts";
 import type { ExplainedLayer, Explanation } from "../explain.ts";
 import { script } from "./script.ts";
 import { style } from "./style.ts";
@@ -7,23 +8,7 @@ import { texts } from "./texts.ts";
 
 type Key = keyof typeof texts;
 
-/** A text in both languages, one of which is shown; values are markup. */
-function say(key: Key, values: Readonly<Record<string, string>> = {}): string {
-  const [english, spanish] = texts[key].map((text) =>
-    escapeMarkup(text).replace(/\{(\w+)\}/g, (_, name: string) => values[name]!),
-  );
-  return english === spanish ? english! : `<span lang="en">${english}</span><span lang="es">${spanish}</span>`;
-}
-
-// What has no shape of its own, and changes what is seen of the rest.
-const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-
-/** A token as it is seen: what is not seen is written out. */
-const visible = (text: string): string =>
-  text
-    .replaceAll("\n", "↵")
-    .replaceAll("\t", "⇥")
-    .replace(unseen, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+const say = createSay(texts);
 
 /** The same where a space at an end would be lost to the eye. */
 const marked = (text: string): string => visible(text).replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length));
@@ -35,50 +20,27 @@ const percent = (share: number): string => {
 };
 const signed = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
 
-/**
- * An explanation as one HTML document, in English and Spanish, light and dark: nothing is fetched, by a policy of its own too, and whatever
- * the prompt and the vocabulary say is text.
- */
+/** An explanation as one HTML document: {@link renderPage}. Whatever the prompt and the vocabulary say is text. */
 export function renderExplanation(found: Explanation): string {
   const { model, target, shapley, layers } = found;
-  const title = `Why ${JSON.stringify(visible(target.text))}?`;
-  const hash = createHash("sha256").update(script).digest("base64");
-  const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`;
-  return `<!doctype html>
-<html lang="en" data-language="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeMarkup(title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<header>
-<div><h1>${say("title", { target: `“${named(target)}”` })}</h1>
-<div class="soft">${escapeMarkup(visible(model.name ?? model.path))}</div></div>
-<div class="languages" role="group" aria-label="${texts.language.join(" / ")}"><button type="button" lang="en" data-speak="en" aria-pressed="true">English</button><button type="button" lang="es" data-speak="es" aria-pressed="false">Español</button></div>
-</header>
-<main>
-<dl class="facts">
-<div><dt>${say("tokenWas")}</dt><dd>${percent(Math.exp(shapley.unmasked))}</dd></div>
-<div><dt>${say("tokenWouldBe", { baseline: `“${named(shapley.baseline)}”` })}</dt><dd>${percent(Math.exp(shapley.masked))}</dd></div>
+  return renderPage({
+    title: `Why ${JSON.stringify(visible(target.text))}?`,
+    heading: say("title", { target: `“${named(target)}”` }),
+    subject: escapeMarkup(visible(model.name ?? model.path)),
+    main: `<dl class="facts">
+<div><dt>${say("tokenWas")}</dt><dd class="number">${percent(Math.exp(shapley.unmasked))}</dd></div>
+<div><dt>${say("tokenWouldBe", { baseline: `“${named(shapley.baseline)}”` })}</dt><dd class="number">${percent(Math.exp(shapley.masked))}</dd></div>
 </dl>
 ${renderContributions(found)}
 ${renderLens(found)}
 ${renderAttention(found)}
-${layers.some(({ experts }) => experts !== undefined) ? renderExperts(found) : ""}
-</main>
-<footer>${say("madeBy", { what: "<code>grok1 explain</code>" })}</footer>
-<script type="application/json" id="data">${attentionData(found)}</script>
-<script>${script}</script>
-</body>
-</html>
-`;
+${layers.some(({ experts }) => experts !== undefined) ? renderExperts(found) : ""}`,
+    footer: say("madeBy", { what: "<code>grok1 explain</code>" }),
+    ...{ style, script, data: attentionData(found) },
+  });
 }
 
-const section = (key: Key, body: string): string =>
-  `<section aria-labelledby="${key}"><h2 id="${key}">${say(key)}</h2>\n${body}\n</section>`;
+const section = (key: Key, body: string): string => renderSection(key, say(key), body);
 
 function renderContributions({ tokens, target, shapley, noGradient }: Explanation): string {
   const { method, pairs, evaluations } = shapley;
@@ -194,13 +156,12 @@ function renderAttention({ tokens, model, layers, attentionRows }: Explanation):
 }
 
 /** Shares as bytes, 255 times their root, layer by layer, head by head, row by row up to its own position. */
-function attentionData({ tokens, model, layers, attentionRows }: Explanation): string {
+function attentionData({ tokens, model, layers, attentionRows }: Explanation): object {
   const bytes = layers.map(({ attention }) =>
     Buffer.from(attention.flat(2).map((share) => Math.round(255 * Math.sqrt(share)))),
   );
-  const data = {
+  return {
     ...{ tokens: tokens.map(({ text }) => visible(text)), heads: model.heads, all: attentionRows === "all" },
     maps: Buffer.concat(bytes).toString("base64"),
   };
-  return JSON.stringify(data).replaceAll("<", "\\u003c");
 }

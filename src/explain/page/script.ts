@@ -1,23 +1,5 @@
-/** Chooses the language and its decimal mark, and draws attention. What it writes of texts it writes as text. */
-export const script = `"use strict";
-{
-const root = document.documentElement;
-// Cells and titles of nothing but numbers: what tokens say stays as it is.
-const numbers = [["td.number, dd", "textContent"], ["main [title]", "title"]];
-const inLanguage = (number) => number.replace(/(?<=\\d)[.,](?=\\d)/g, root.lang === "es" ? "," : ".");
-const speak = (language) => {
-  root.lang = root.dataset.language = language;
-  for (const [where, what] of numbers) {
-    for (const part of document.querySelectorAll(where)) part[what] = inLanguage(part[what]);
-  }
-  for (const button of document.querySelectorAll("[data-speak]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.speak === language));
-    button.onclick = () => speak(button.dataset.speak);
-  }
-  show();
-};
-
-const { tokens, heads, all, maps } = JSON.parse(document.getElementById("data").textContent);
+/** Draws attention. What it writes of texts it writes as text. */
+export const script = `const { tokens, heads, all, maps } = JSON.parse(document.getElementById("data").textContent);
 const bytes = Uint8Array.from(atob(maps), (character) => character.charCodeAt(0));
 const count = tokens.length;
 const size = all ? (count * (count + 1)) / 2 : count;
@@ -136,9 +118,8 @@ map.onclick = (event) => {
   showChosen();
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-const wanted = navigator.languages.map((tag) => tag.split("-")[0]).find((tag) => tag === "en" || tag === "es");
-speak(wanted ?? "en");
+spoken = show;
+speak(wanted);
 // What came last is what was asked about.
 for (const part of document.querySelectorAll(".scroll")) part.scrollLeft = part.scrollWidth;
-}
 `;

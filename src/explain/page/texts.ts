@@ -1,4 +1,5 @@
-/** What the page says, in English and in Spanish. `{name}` is filled in. */
+import type { Texts } from "../../page/languages.ts";
+
 export const texts = {
   title: ["Why {target}?", "¿Por qué {target}?"],
   tokenWas: ["probability of the next token", "probabilidad del siguiente token"],
@@ -6,7 +7,6 @@ export const texts = {
     "with every token of the prompt replaced by {baseline}",
     "con cada token del texto sustituido por {baseline}",
   ],
-  language: ["Language", "Idioma"],
   contributions: ["What each token contributes", "Qué aporta cada token"],
   contributionsText: [
     "How much each token of the prompt raises or lowers log p({target}), in nats, on average over all orders in which tokens could be uncovered (its Shapley value). The sum is the whole difference to the masked prompt.",
@@ -49,4 +49,4 @@ export const texts = {
     "De cada token, los expertos que eligió cada capa, primero el de más peso. Cuanto más intenso el color, mayor su peso.",
   ],
   madeBy: ["Made by {what}. Nothing on this page is fetched.", "Hecho con {what}. Esta página no pide nada a la red."],
-} as const satisfies Record<string, readonly [english: string, spanish: string]>;
+} as const satisfies Texts;
