@@ -108,6 +108,7 @@ export type { LogEntry } from "./server/log-entry.ts";
 export { createServer, type ModelServer, type ModelToServe, type ServerOptions } from "./server/server.ts";
 export type { Doubt } from "./tasks/doubts.ts";
 export { type EvaluateOptions, type EvaluateProgress, evaluate } from "./tasks/evaluate.ts";
+export { renderEvaluation, type TaskReport } from "./tasks/page/page.ts";
 export type { TaskResult } from "./tasks/prepared.ts";
 export { openTokenizer } from "./tokenizer/open.ts";
 export type { DecodeOptions, EncodeOptions, Tokenizer, TokenizerInfo, TokenStream } from "./tokenizer/tokenizer.ts";

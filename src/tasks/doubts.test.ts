@@ -1,8 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { type Doubt, doubtsOf } from "./doubts.ts";
+import { type Doubtful, doubtsOf } from "./doubts.ts";
+import { intervalOf } from "./intervals.ts";
+import type { Figure } from "./scores.ts";
 
 const figure = (value: number, error = 0) => ({ value, error });
-const whys = (result: Parameters<typeof doubtsOf>[0]) => doubtsOf(result).map(({ metric, why }) => `${metric} ${why}`);
+type Summed = Omit<Doubtful, "metrics"> & { readonly metrics: Readonly<Record<string, Figure>> };
+const whys = ({ metrics, ...result }: Summed) => {
+  const reported = Object.entries(metrics).map(([metric, of]) => [
+    metric,
+    { ...of, interval: intervalOf(metric, of, result.questions) },
+  ]);
+  return doubtsOf({ ...result, metrics: Object.fromEntries(reported) }).map(({ metric, why }) => `${metric} ${why}`);
+};
 
 describe("doubts", () => {
   it("are of figures that chance could have", () => {
@@ -18,12 +27,9 @@ describe("doubts", () => {
 
   it("are of so few questions that the interval is wide, all right ones too", () => {
     const of = (value: number, questions: number) =>
-      doubtsOf({ metrics: { "exact_match,none": figure(value) }, questions, guessing: undefined });
-    expect(of(1, 10)).toEqual([{ metric: "exact_match,none", why: "few", interval: [expect.closeTo(0.7225, 3), 1] }]);
+      whys({ metrics: { "exact_match,none": figure(value) }, questions, guessing: undefined });
+    expect(of(1, 10)).toEqual(["exact_match,none few"]);
     expect(of(1, 30)).toEqual([]);
-    // 81 of 263: Newcombe (1998), table I.
-    const [{ interval }] = doubtsOf({ metrics: { acc: figure(81 / 263) }, questions: 263, guessing: 0.3 }) as [Doubt];
-    expect(interval.map((end) => end.toFixed(4))).toEqual(["0.2553", "0.3662"]);
     const perplexity = (error: number) =>
       whys({ metrics: { perplexity: figure(30, error) }, questions: 9, guessing: undefined });
     expect(perplexity(2)).toEqual(["perplexity few"]);
@@ -37,4 +43,16 @@ describe("doubts", () => {
     expect(of(41)).toEqual(["pass@1 limited"]);
     expect(of(40)).toEqual([]);
   });
+});
+
+it("intervals are Wilson's of a share, by its error where questions do not count alike", () => {
+  const rounded = (metric: string, value: number, error: number, questions: number) =>
+    intervalOf(metric, figure(value, error), questions).map((end) => end.toFixed(4));
+  // 81 of 263: Newcombe (1998), table I.
+  const error = Math.sqrt((81 / 263) * (182 / 263) / 262); // biome-ignore format: as the formula is written
+  expect(rounded("acc", 81 / 263, error, 263)).toEqual(["0.2553", "0.3662"]);
+  expect(rounded("acc", 81 / 263, error, 526)).toEqual(["0.2553", "0.3662"]);
+  expect(rounded("acc", 1, 0, 10)).toEqual(["0.7225", "1.0000"]);
+  expect(rounded("f1", 0.5, 0.1, 10)).toEqual(["0.3040", "0.6960"]);
+  expect(rounded("perplexity", 20, 1, 10)).toEqual(["18.0400", "21.9600"]);
 });

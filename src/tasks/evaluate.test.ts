@@ -158,7 +158,7 @@ describe("evaluate", () => {
     const [same, words] = await evaluate(model, [choice, cloze], { ...options, records: file, against: file });
     expect(same!.paired!.acc).toEqual({
       ...{ questions: 70, other: same!.metrics.acc!.value, difference: 0, error: 0 },
-      ...{ retained: { value: 1, low: 1, high: 1 }, changed: { gained: 0, lost: 0, p: 1 } },
+      ...{ retained: { value: 1, low: 1, high: 1 }, changed: { gained: 0, lost: 0, p: 1 }, noise: true },
     });
     expect(words!.paired!.perplexity!.changed).toBeUndefined();
     // Another run, of which we know what it has: the first ten questions, of which each third was right.

@@ -10,10 +10,11 @@ import { createConversation, type Put, putAsText } from "./conversation.ts";
 import { doubtsOf } from "./doubts.ts";
 import { prepareGeneration } from "./generation/prepare.ts";
 import { isGeneration } from "./generation/task.ts";
+import { intervalOf } from "./intervals.ts";
 import { countBytes, countWords } from "./lengths.ts";
 import { compareParts, summarizeParts } from "./parts.ts";
 import type { Answered, PreparedTask, TaskResult } from "./prepared.ts";
-import { type Question, readQuestions } from "./questions.ts";
+import { hashOf, type Question, readQuestions } from "./questions.ts";
 import { noRecords, openRecords, type Records, readRecords } from "./records.ts";
 import { estimate, isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
 import { openTask, type Task } from "./task.ts";
@@ -104,12 +105,12 @@ export async function evaluate(
   const records = path === undefined ? noRecords : openRecords(path, computedBy(model));
   try {
     const results: TaskResult[] = [];
-    for (const { task, answer } of asked) {
+    for (const { task, keyFor, answer } of asked) {
       const onDone = (done: number, questions: number, kept: number) => {
         onProgress?.({ task, done, questions, kept });
       };
       const result = await answer(model, records, { put, against, signal, onDone });
-      results.push(withDoubts(result));
+      results.push(report(result, keyFor(model)));
     }
     return results;
   } finally {
@@ -117,13 +118,23 @@ export async function evaluate(
   }
 }
 
-function withDoubts({ parts, ...result }: Answered): TaskResult {
+function report({ parts, ...result }: Answered, key: string): TaskResult {
   const { guessing } = result;
-  const doubtful = Object.entries(parts ?? {}).map(([name, part]) => [
-    name,
-    { ...part, doubts: doubtsOf({ ...part, guessing }) },
+  const metrics = withIntervals(result);
+  const of = Object.entries(parts ?? {}).map(([name, part]) => {
+    const reported = { ...part, metrics: withIntervals(part) };
+    return [name, { ...reported, doubts: doubtsOf({ ...reported, guessing }) }];
+  });
+  const doubts = doubtsOf({ ...result, metrics });
+  return { ...result, key, metrics, doubts, ...(parts && { parts: Object.fromEntries(of) }) };
+}
+
+function withIntervals({ metrics, questions }: Pick<Answered, "metrics" | "questions">): TaskResult["metrics"] {
+  const reported = Object.entries(metrics).map(([metric, figure]) => [
+    metric,
+    { ...figure, interval: intervalOf(metric, figure, questions) },
   ]);
-  return { ...result, doubts: doubtsOf(result), ...(parts && { parts: Object.fromEntries(doubtful) }) };
+  return Object.fromEntries(reported);
 }
 
 function prepareScoring(
@@ -131,7 +142,7 @@ function prepareScoring(
   { data, shots = 0, chat = false, limit = Number.MAX_SAFE_INTEGER }: EvaluateOptions,
 ): PreparedTask {
   const { list, key: asked } = readQuestions(task, data, shots, chat);
-  const keyFor = ({ chatTemplate }: LanguageModel) => (chat ? JSON.stringify([asked, chatTemplate]) : asked);
+  const keyFor = ({ chatTemplate }: LanguageModel) => (chat ? hashOf([asked, chatTemplate]) : asked);
   const questions = list.filter(({ index }) => index < limit);
   return {
     task: task.name,
@@ -141,7 +152,7 @@ function prepareScoring(
       const others = against?.begin(task.name, key, (record: QuestionRecord) => isWhole(task, record));
       const of = await answerAll(model, put, task, questions, key, records, signal, onDone);
       return {
-        ...{ task: task.name, shots, chat, questions: of.length, available: list.length },
+        ...{ task: task.name, about: task.about, shots, chat, questions: of.length, available: list.length },
         ...summarizeParts(task.parts, task.metrics, of, summarize),
         guessing: task.kind === "choice" ? meanOf(questions.map(chance)) : undefined,
         truncated: of.filter(({ truncated }) => truncated).length,

@@ -22,3 +22,20 @@ it("has no share of what hangs on a single question, or is 0", () => {
     expect(retained(own!, other!), pair).toBeUndefined();
   }
 });
+
+it("tells noise by McNemar's test, and by the error where questions are not right or wrong", () => {
+  const run = (scores: readonly number[]) =>
+    scores.map((acc, question) => ({ task: "t", question, line: question + 1, truncated: false, scores: { acc } }));
+  const noise = (own: readonly number[], other: readonly number[]) =>
+    comparePaired(["acc"], run(own), new Map(run(other).map((record) => [record.question, record])), estimate).acc!
+      .noise;
+  const of = (gained: number, lost: number, base: number) =>
+    noise(
+      [...Array(20).keys()].map((i) => (i < gained ? base : 0)),
+      [...Array(20).keys()].map((i) => (i >= 20 - lost ? base : 0)),
+    );
+  // Exact p of 6 against 0 is 0.031, of 5 against 0 0.063, of 7 against 1 0.070.
+  expect([of(6, 0, 1), of(5, 0, 1), of(7, 1, 1), of(0, 6, 1)]).toEqual([false, true, true, false]);
+  // Of halves, the mean of 20 differences with its error: 5 of them are 2.5 errors from 0, 3 are 1.8.
+  expect([of(5, 0, 0.5), of(3, 0, 0.5), noise([0.5], [0])]).toEqual([false, true, true]);
+});

@@ -21,6 +21,11 @@ export interface PairedFigure {
    * least so unevenly (McNemar's exact test, of both sides).
    */
   readonly changed?: { readonly gained: number; readonly lost: number; readonly p: number };
+  /**
+   * Whether the difference is one that other questions of the same kind could as well have the other way: McNemar's p is above 0.05, or else 0
+   * lies within 1.96 errors of it.
+   */
+  readonly noise: boolean;
 }
 
 export interface Scored extends BaseRecord {
@@ -53,11 +58,15 @@ export function comparePaired<R extends Scored, M extends string>(
     const [a, b] = [estimate(metric, here), estimate(metric, there)];
     const pairs = here.map((record, i) => [record.scores[metric], there[i]!.scores[metric]] as const);
     const retained = isLoss(metric) ? share(b, a) : share(a, b);
+    const difference = a.value - b.value;
+    const error = jackknifeError(a.without.map((value, i) => value - b.without[i]!));
+    const changed = pairs.flat().every((score) => score === 0 || score === 1) ? countChanged(pairs) : undefined;
     return {
-      ...{ questions: here.length, other: b.value, difference: a.value - b.value },
-      error: jackknifeError(a.without.map((value, i) => value - b.without[i]!)),
+      ...{ questions: here.length, other: b.value, difference, error },
       ...(Number.isFinite(retained.high) && { retained }),
-      ...(pairs.flat().every((score) => score === 0 || score === 1) && { changed: countChanged(pairs) }),
+      ...(changed && { changed }),
+      // Of a single question there is no error.
+      noise: changed ? changed.p > 0.05 : !(Math.abs(difference) > within95 * error),
     };
   }
 }

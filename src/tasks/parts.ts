@@ -67,7 +67,10 @@ export function summarizeParts<R extends BaseRecord, M extends string>(
   const each = (names: readonly string[]) => names.map((name): [string, PartFigures] => [name, single(name)]);
   const below = isList(parts)
     ? each(parts)
-    : Object.entries(parts).flatMap(([group, names]) => [[group, together(names)] as const, ...each(names)]);
+    : Object.entries(parts).flatMap(([group, names]) => [
+        [group, { ...together(names), members: names }] as const,
+        ...each(names),
+      ]);
   return { metrics: together(namesOf(parts)).metrics, parts: Object.fromEntries(below) };
 }
 

@@ -1,6 +1,7 @@
 import type { LanguageModel } from "../generate/types.ts";
 import type { Put } from "./conversation.ts";
 import type { Doubt } from "./doubts.ts";
+import type { ReportedFigure } from "./intervals.ts";
 import type { PairedFigure } from "./paired.ts";
 import type { OtherRecords, Records } from "./records.ts";
 import type { Figure } from "./scores.ts";
@@ -10,14 +11,15 @@ export interface PreparedTask {
   readonly task: string;
   /** What has to be there beside the data, and is tried. @throws GrokError `unsupported` */
   begin?(): Promise<void>;
-  /** A hash of all that what a model is asked follows from. */
+  /** A hash of all that what a model is asked follows from: the task's file, its data, shots, drawing, the chat template. Hexadecimal. */
   keyFor(model: LanguageModel): string;
   /** Has a model answer the questions that the records do not have. */
   answer(model: LanguageModel, records: Records, options: AnswerOptions): Promise<Answered>;
 }
 
-/** A result whose doubts are still to be told. */
-export interface Answered extends Omit<TaskResult, "doubts" | "parts"> {
+/** A result whose intervals and doubts are still to be told. */
+export interface Answered extends Omit<TaskResult, "key" | "metrics" | "doubts" | "parts"> {
+  readonly metrics: Readonly<Record<string, Figure>>;
   readonly parts?: Readonly<Record<string, PartFigures>>;
 }
 
@@ -33,13 +35,17 @@ export interface AnswerOptions {
 
 export interface TaskResult {
   readonly task: string;
+  /** What it measures. */
+  readonly about: string;
+  /** SHA-256 of all that what was asked follows from: the task's file, its data, shots, drawing, the chat template. Records have it too. */
+  readonly key: string;
   readonly shots: number;
   /** Whether it was asked by the model's chat template. */
   readonly chat: boolean;
   /** How many were asked, and how many the data have. */
   readonly questions: number;
   readonly available: number;
-  readonly metrics: Readonly<Record<string, Figure>>;
+  readonly metrics: Readonly<Record<string, ReportedFigure>>;
   /** What guessing would have of `acc`; undefined where there are no choices. */
   readonly guessing: number | undefined;
   /** Questions whose beginning did not fit the model's context. */
@@ -60,10 +66,13 @@ export interface TaskResult {
 
 export interface PartFigures {
   readonly questions: number;
+  /** Of a group of parts, their names. */
+  readonly members?: readonly string[];
   readonly metrics: Readonly<Record<string, Figure>>;
 }
 
-export interface PartResult extends PartFigures {
+export interface PartResult extends Omit<PartFigures, "metrics"> {
+  readonly metrics: Readonly<Record<string, ReportedFigure>>;
   /** Where guessing counts, it is that of the whole task. */
   readonly doubts: readonly Doubt[];
 }

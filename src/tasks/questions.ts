@@ -32,6 +32,11 @@ export interface Questions {
   readonly key: string;
 }
 
+/** SHA-256 of what has a form as JSON, hexadecimal. */
+export function hashOf(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
+}
+
 /**
  * The questions of a task, each behind `shots` answered ones with an empty line after each: the first of its file of examples, or
  * else the first others of the same file. In a conversation nothing stands between a question and its choices.

@@ -32,15 +32,18 @@ describe("eval", () => {
     expect(results).toMatchObject([
       { task: "capitals", questions: 4, available: 4, shots: 0, guessing: 0.5, truncated: 0 },
     ]);
-    expect(results[0].doubts).toContainEqual({
-      ...{ metric: "acc", why: "chance", interval: [expect.closeTo(0.15, 3), expect.closeTo(0.85, 3)] },
-    });
+    expect(results[0].doubts).toContainEqual({ metric: "acc", why: "chance" });
+    expect(results[0].metrics.acc.interval).toEqual([expect.closeTo(0.15, 3), expect.closeTo(0.85, 3)]);
     expect(readFileSync(records, "utf8").trimEnd().split("\n")).toHaveLength(6);
     const text = await evaluate(...args);
     const { value, error } = results[0].metrics.acc;
-    const other = await evaluate(...args, "--against", records);
+    const html = join(folder, "report.html");
+    const other = await evaluate(...args, "--against", records, "--html", html);
+    const page = readFileSync(html, "utf8");
+    expect(page).toContain(results[0].key);
+    expect(page).toContain(`p = 1.0</td>`);
     expect(other.stdout).toMatch(
-      /against .*\n.*\ncapitals +acc +4 .* 100\.0 % \(100\.0 % to 100\.0 %\) +0 +0 +1\.0\n/s,
+      /against .*\n.*\ncapitals +acc +4 .* 100\.0 % \(100\.0 % to 100\.0 %\) +0 +0 +1\.0 +noise\n/s,
     );
     expect(text.stdout).toMatch(
       new RegExp(`capitals +acc +${value.toFixed(4)} +± ${error.toFixed(4)} +4 +0 +0\\.50 +may be chance, few`),
@@ -64,6 +67,7 @@ describe("eval", () => {
       [["piqa", "--data", folder], 1, /piqa\.jsonl: cannot open: no such file or folder/],
       [[task, "--data", folder, "--shots", "4"], 2, /--shots is 4, and .*capitals\.jsonl has 4 questions/],
       [[task, "--data", folder, "--records", join(folder, "capitals.jsonl")], 2, /capitals\.jsonl: is a task's data/],
+      [[task, "--data", folder, "--html", join(folder, "capitals.jsonl")], 2, /capitals\.jsonl: is a task's data/],
     ];
     const outcomes = await Promise.all(cases.map(([args]) => evaluate(...args)));
     for (const [i, [, status, message]] of cases.entries()) {

@@ -1,13 +1,16 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
+import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { counted } from "../../errors.ts";
 import type { Doubt } from "../../tasks/doubts.ts";
 import { evaluate } from "../../tasks/evaluate.ts";
-import type { TaskResult } from "../../tasks/prepared.ts";
+import { renderEvaluation } from "../../tasks/page/page.ts";
+import type { PartResult, TaskResult } from "../../tasks/prepared.ts";
 import { filesOf, listTasks, openTask } from "../../tasks/task.ts";
 import { usageError } from "../exit.ts";
+import { findInstallation } from "../installation.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
 import { addSettings, pick } from "../settings.ts";
@@ -24,6 +27,7 @@ interface EvalCommandOptions extends ModelOptions {
   readonly unsafeCode?: true;
   readonly records?: string;
   readonly against?: string;
+  readonly html?: string;
   readonly list?: true;
   readonly json?: true;
 }
@@ -55,6 +59,7 @@ export function addEval(program: Command): void {
     .option("--unsafe-code", "run programs that the model writes without a cage: they may do whatever you may")
     .option("--records <file>", "keep each question's record (JSON lines), and go on from those that are there", path())
     .option("--against <records>", "compare with another run's records, question by question", path())
+    .option("--html <file>", "write a page too, to be opened in a browser: with charts", path())
     .option("--list", "say which tasks there are, which have their data, and where to get the others'")
     .option("--json", "print one JSON document");
   addSettings(command, ["model", "context", "backend", "threads", "isa", "kvType", "memory"]);
@@ -88,16 +93,24 @@ function list({ data, json }: EvalCommandOptions): void {
 
 async function run(given: string | undefined, options: EvalCommandOptions): Promise<void> {
   if (given === undefined) throw usageError("no task: name some, such as piqa,hellaswag; --list says which there are");
-  const { data, records, json } = options;
+  const { data, records, against, html, json } = options;
   if (data === undefined) throw usageError("no data: --data names their folder; --list says what belongs into it");
   const tasks = given.split(",").map((name) => name.trim());
   const file = requireModel(options);
-  if (records !== undefined) {
-    refuseOwnFiles(records, modelFiles(file), "the model");
+  for (const written of [records, html]) {
+    if (written === undefined) continue;
+    refuseOwnFiles(written, modelFiles(file), "the model");
     refuseOwnFiles(
-      records,
+      written,
       tasks.flatMap((name) => filesOf(openTask(name)).map((each) => join(data, each))),
       "a task's data",
+    );
+  }
+  if (html !== undefined) {
+    refuseOwnFiles(
+      html,
+      [records, against].filter((path) => path !== undefined),
+      "a file of records",
     );
   }
   using interrupt = catchInterrupt();
@@ -119,6 +132,10 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
     });
     progress.clear();
     const seconds = (performance.now() - start) / 1000;
+    if (html !== undefined) {
+      const { version } = findInstallation();
+      await writeAtomic(html, [Buffer.from(renderEvaluation({ model, results, seconds, version, against }))]);
+    }
     if (json) process.stdout.write(`${jsonDocument({ model: file, data, results, seconds })}\n`);
     else process.stdout.write(render(file, results, seconds));
   } finally {
@@ -159,21 +176,22 @@ function renderPaired(results: readonly TaskResult[]): string {
     ...Object.entries(pairedParts).map(([name, part]) => ({ task: `  ${name}`, paired: part })),
   ]);
   const rows = all.flatMap(({ task, paired }) =>
-    Object.entries(paired).map(([metric, { questions, other, difference, error, retained, changed }]) => [
+    Object.entries(paired).map(([metric, { questions, other, difference, error, retained, changed, noise }]) => [
       ...[escapeLine(task), metric, String(questions), other.toFixed(4), difference.toFixed(4), renderError(error)],
       retained === undefined ? "" : `${share(retained.value)} (${share(retained.low)} to ${share(retained.high)})`,
       ...(changed === undefined ? ["", "", ""] : [`${changed.gained}`, `${changed.lost}`, changed.p.toPrecision(2)]),
+      noise ? "noise" : "not noise",
     ]),
   );
   if (rows.length === 0) return "";
-  const head = ["task", "metric", "questions", "other", "difference", "error", "retained", "gained", "lost", "p"];
+  const head = ["task", "metric", "questions", "other", "difference", "error", "retained", "gained", "lost", "p", ""];
   return `\nagainst the other run's records:\n${table([head, ...rows], [2, 3, 4, 5, 7, 8, 9])}`;
 }
 
+interface Row extends PartResult, Pick<TaskResult, "task" | "shots" | "guessing"> {}
+
 /** A task's figures, and below them those of its parts. */
-function withParts(result: TaskResult): readonly Omit<TaskResult, "available" | "truncated">[] {
-  const parts = Object.entries(result.parts ?? {}).map(([name, part]) => ({
-    ...{ ...part, task: `  ${name}`, shots: result.shots, chat: result.chat, guessing: result.guessing },
-  }));
-  return [result, ...parts];
+function withParts(result: TaskResult): readonly Row[] {
+  const { shots, guessing, parts = {} } = result;
+  return [result, ...Object.entries(parts).map(([name, part]) => ({ ...part, task: `  ${name}`, shots, guessing }))];
 }

@@ -4,6 +4,7 @@ import { checkWhole } from "../../options.ts";
 import { type CodeRunner, createCodeRunner } from "../code/cage.ts";
 import { compareParts, summarizeParts } from "../parts.ts";
 import type { PreparedTask } from "../prepared.ts";
+import { hashOf } from "../questions.ts";
 import type { Drawing } from "./answer.ts";
 import { readPrompts } from "./questions.ts";
 import { askAll, estimateAnswers, type GenerationRecord, isWhole, summarizeAnswers } from "./run.ts";
@@ -31,8 +32,7 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
   const shots = options.shots ?? task.shots;
   const drawing = drawingOf(task, options);
   const { list, key: asks } = readPrompts(task, data, shots);
-  const keyFor = ({ chatTemplate }: LanguageModel) =>
-    JSON.stringify([asks, drawing ?? null, ...(chat ? [chatTemplate] : [])]);
+  const keyFor = ({ chatTemplate }: LanguageModel) => hashOf([asks, drawing ?? null, ...(chat ? [chatTemplate] : [])]);
   const metrics = task.scoring.metrics([...task.filters.keys()], drawing?.samples ?? 1);
   const { language } = task.scoring;
   let run: CodeRunner = () => Promise.reject(new GrokError("internal", `${task.name}: nothing here runs programs`));
@@ -50,7 +50,7 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
         onDone: (done, kept) => onDone(done, asked.size, kept),
       });
       return {
-        ...{ task: task.name, shots, chat, questions: of.length, available: list.length },
+        ...{ task: task.name, about: task.about, shots, chat, questions: of.length, available: list.length },
         ...summarizeParts(task.parts, metrics, of, summarizeAnswers),
         guessing: undefined,
         truncated: of.filter(({ truncated }) => truncated).length,
