@@ -1,11 +1,10 @@
 import type { AddonBackend } from "../../addon-backend.ts";
-import { createChangeCheck } from "../../bytes/change-check.ts";
 import type { DataFile } from "../../bytes/data-file.ts";
-import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
 import type { ExpertCache } from "../../memory/expert-cache.ts";
 import { createLookAhead, type LookAhead } from "../../memory/look-ahead.ts";
-import { type FilePlace, matrixPlaces, type Place, type Tensor } from "../../tensor/tensor.ts";
+import { matrixPlaces, type Tensor } from "../../tensor/tensor.ts";
+import { createSlotReads, layOut } from "./slot-reads.ts";
 import type { ExpertStore } from "./store.ts";
 import type { NativeWeight } from "./weight.ts";
 
@@ -75,10 +74,8 @@ interface Foretold {
   readonly absent: readonly number[];
 }
 
-const block = 4096;
 /** Milliseconds. */
 const offerInterval = 50;
-const roundUp = (bytes: number) => Math.ceil(bytes / block) * block;
 
 /**
  * Experts in slots of memory, each filled by the addon's readers past the page cache: nothing of the file is mapped, so what is in
@@ -112,7 +109,7 @@ export function createSlotStore(
   const before = new Map<number, readonly number[]>();
   /** What was foretold and is not on its way yet. */
   let coming: Foretold | undefined;
-  const drive = createDriveClock();
+  const reads = createSlotReads(native, open);
   /** When the last layer asked, when foretelling began, and how long it took. */
   let askedAt = 0;
   let foretellingAt = 0;
@@ -124,39 +121,9 @@ export function createSlotStore(
   const experts = new Map<number, Expert>();
   const waiting: (() => void)[] = [];
   const kept: Promise<void>[] = [];
-  const checkUnchanged = createChangeCheck();
 
   const numberOf = (stacks: readonly NativeWeight[], matrix: number) =>
     layerOf(stacks[0]!) * stacks[0]!.matrices + matrix;
-
-  /** Where the blocks around each place go in a slot, one after another. */
-  const layout = (places: readonly FilePlace[]) => {
-    let at = 0;
-    const parts = places.map((place) => {
-      const part = { place, at, first: at + (place.offset % block) };
-      at += roundUp((place.offset % block) + place.bytes);
-      return part;
-    });
-    return { parts, bytes: at };
-  };
-
-  /** Reads places into a slot. All that was begun is over when it settles: nobody writes to the slot any more. */
-  const load = async (slot: number, parts: ReturnType<typeof layout>["parts"], what: string, ahead: boolean) => {
-    const began = performance.now();
-    let took = 0;
-    const read = parts.map(async ({ place, at }) => {
-      const { file, offset, bytes } = place;
-      try {
-        took = Math.max(took, await native.load(open(file), offset, bytes, slot, at, ahead));
-      } catch (error) {
-        throw readError(error, what, place);
-      }
-      checkUnchanged(file, `${what} at byte ${offset}`);
-    });
-    const failed = (await Promise.allSettled(read)).find((each) => each.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
-    drive.read(began, began + took, ahead);
-  };
 
   let drops = 0;
   let offered = Number.NEGATIVE_INFINITY;
@@ -193,8 +160,7 @@ export function createSlotStore(
   /** Begins to bring an expert, held; undefined where there is no room now. */
   const begin = (stacks: readonly NativeWeight[], matrix: number, ahead: boolean): Expert | undefined => {
     const number = numberOf(stacks, matrix);
-    const places = stacks.map(({ tensor }) => filePlace(matrixPlaces(tensor)[matrix]!));
-    const { parts, bytes } = layout(places);
+    const { parts, bytes } = layOut(stacks.map(({ tensor }) => matrixPlaces(tensor)[matrix]!));
     if (bytes > cache.bytes && cache.used === 0) {
       const { source, name } = stacks[0]!.tensor;
       throw new GrokError(
@@ -228,7 +194,7 @@ export function createSlotStore(
     const expert: Expert = { stacks, matrix, bytes, slot, there: false, ahead, loaded: Promise.resolve() };
     experts.set(number, expert);
     const what = `expert ${matrix} of ${stacks[0]!.tensor.name}`;
-    expert.loaded = load(slot, parts, what, ahead).then(
+    expert.loaded = reads.fill(slot, parts, what, ahead).then(
       () => {
         for (const [i, { id }] of stacks.entries()) native.place(id, matrix, expert.slot, parts[i]!.first);
         expert.there = true;
@@ -277,13 +243,13 @@ export function createSlotStore(
   /** What looking ahead would have gained before this layer asked. */
   const account = (layer: number, some: readonly number[], waits: boolean, foretold: Foretold | undefined) => {
     const now = performance.now();
-    const { reads, busy, neededUntil } = drive.take();
+    const { reads: read, busy, neededUntil } = reads.take();
     const absent = foretold?.absent ?? [];
     lookAhead.add({
       ...{
         layer,
         waits,
-        reads,
+        reads: read,
         reading: busy,
         stalled: stalledLately,
         rest: Math.max(0, now - Math.max(askedAt, neededUntil)),
@@ -386,9 +352,9 @@ export function createSlotStore(
       }
     },
     keep(weight) {
-      const { parts, bytes } = layout(matrixPlaces(weight.tensor).map(filePlace));
+      const { parts, bytes } = layOut(matrixPlaces(weight.tensor));
       const slot = native.slot(bytes);
-      const loaded = load(slot, parts, weight.tensor.name, false).then(() => {
+      const loaded = reads.fill(slot, parts, weight.tensor.name, false).then(() => {
         for (const [matrix, { first }] of parts.entries()) native.place(weight.id, matrix, slot, first);
       });
       loaded.catch(() => {});
@@ -401,30 +367,6 @@ export function createSlotStore(
   };
 }
 
-/** When the drive read, in milliseconds: reads that overlap count once. */
-function createDriveClock() {
-  let busyUntil = 0;
-  let neededUntil = 0;
-  let busy = 0;
-  let reads = 0;
-  return {
-    /** Something was read from `began` to `ended`; heard of in any order. */
-    read(began: number, ended: number, ahead: boolean) {
-      reads++;
-      busy += Math.max(0, ended - Math.max(began, busyUntil));
-      busyUntil = Math.max(busyUntil, ended);
-      if (!ahead) neededUntil = Math.max(neededUntil, ended);
-    },
-    /** What was read since this was called last, and when all was there that was waited for. */
-    take() {
-      const taken = { reads, busy, neededUntil };
-      busy = 0;
-      reads = 0;
-      return taken;
-    },
-  };
-}
-
 /** What is read ahead fails nobody: whoever needs it asks for it, and is told. */
 function attempt<T>(act: () => T): T | undefined {
   try {
@@ -432,16 +374,4 @@ function attempt<T>(act: () => T): T | undefined {
   } catch {
     return undefined;
   }
-}
-
-function filePlace(place: Place): FilePlace {
-  if ("memory" in place) throw new GrokError("internal", "what lies in memory was to be loaded from a file");
-  return place;
-}
-
-function readError(error: unknown, what: string, { file, offset }: FilePlace): GrokError {
-  const { code, at = 0 } = error as { readonly code?: string; readonly at?: number };
-  if (code === "ERR_CLOSED") return new GrokError("cancelled", "the backend was closed", {}, error);
-  const where = Math.max(offset, Math.floor(offset / block) * block + at);
-  return ioError(`read ${what} at byte ${where}`, file.path, error);
 }
