@@ -354,6 +354,8 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"watch", watch},
         {"close", closeBackend},
         {"resize", Method<&Store::resize>::call},
+        {"freeMatrix", Method<&Store::freeMatrix>::call},
+        {"freeScratch", Method<&Inference::freeScratch>::call},
         {"map", Method<&Store::map>::call},
         {"release", Method<&Store::release>::call},
         {"open", Method<&Store::open>::call},

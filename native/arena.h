@@ -50,6 +50,13 @@ class Arena {
     size_t block_, at_, taken_;
   };
 
+  // Gives all memory back while nothing of it is taken.
+  void clear() {
+    if (taken_ > 0) return;
+    blocks_.clear();
+    block_ = at_ = most_ = 0;
+  }
+
  private:
   static constexpr size_t kAlign = 64;
 

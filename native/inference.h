@@ -41,6 +41,8 @@ class Inference : public Store {
   // outlive the backend.
   void watch(const std::atomic<int32_t>* numbers) { pool_.watch(numbers); }
 
+  // What operations keep from one to the next to work in, taken anew when one needs it.
+  void freeScratch() { arena_.clear(); }
   // The control block, of at least `length` int32.
   std::shared_ptr<Memory> control(int64_t length);
   // The batch's block, of at least `length` int32. There is no batch until the next begin().

@@ -30,6 +30,11 @@ std::shared_ptr<Memory> Store::memory(int32_t id) const {
   return slots_.get(id).memory;
 }
 
+void Store::freeMatrix(int32_t id) {
+  giveBack(*slots_.get(id).memory);
+  slots_.remove(id);
+}
+
 float* Store::slot(int32_t id, int64_t rows, int64_t cols) const {
   const Slot& s = slots_.get(id);
   if (rows < 0 || cols < 0 || (cols > 0 && rows > s.capacity / cols)) {

@@ -26,6 +26,8 @@ class Store {
   // Makes slot `id` (a new one for -1) hold at least `elements` floats; returns its id.
   int32_t resize(int32_t id, int64_t elements);
   std::shared_ptr<Memory> memory(int32_t id) const;
+  // Gives a matrix's memory back at once, also where it is looked at: zeros are seen there.
+  void freeMatrix(int32_t id);
 
   // Bytes that weights may lie in: an open file, mapped, or a copy of memory. Weights in it keep it; release() lets go of the id.
   int32_t map(int32_t file);

@@ -31,6 +31,8 @@ export interface AddonBackend extends AddonStore, AddonInference, AddonTraining 
 interface AddonStore {
   /** Makes a matrix (a new one for -1) hold at least `elements` floats; returns its id. Growing loses the contents. */
   resize(id: number, elements: number): number;
+  /** Gives a matrix's memory back at once. What still looks at it sees zeros. */
+  freeMatrix(id: number): void;
   /** A matrix's present memory: call once after each growth. */
   view(id: number): ArrayBuffer;
   /** Maps an open file (a descriptor of this process), which may then be closed. A source of weights. @throws Error with a `code` such as ENOMEM. */
@@ -90,6 +92,8 @@ interface AddonStore {
 
 /** native/inference.h */
 interface AddonInference {
+  /** Gives back what operations keep from one to the next to work in: the next take it anew. */
+  freeScratch(): void;
   /** The control block, of at least `length` int32; the one in use changes only when it has to grow. */
   control(length: number): ArrayBuffer;
   /** The batch's block, of at least `length` int32; as the control block. There is no batch from then to the next `begin`. */

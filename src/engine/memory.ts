@@ -1,9 +1,10 @@
 import { basename } from "node:path";
 import { GrokError } from "../errors.ts";
-import type { Streaming } from "../kernels/native/slot-store.ts";
+import type { SlotState, Streaming } from "../kernels/native/slot-store.ts";
 import { availableMemory, memoryGroups, memoryLimit, watchAvailableMemory } from "../machine/limits.ts";
 import { type MemoryPlan, planMemory, programBytes } from "../memory/budget.ts";
 import { createExpertCache } from "../memory/expert-cache.ts";
+import { expertRoom, type MeasuredMemory } from "../memory/expert-room.ts";
 import { governedLimit } from "../memory/governor.ts";
 import type { TraceHead } from "../memory/trace.ts";
 import { describeModel } from "../model/describe.ts";
@@ -62,7 +63,14 @@ export function planModelMemory(
 ): MemoryPlan & { readonly budget: number } {
   const budget = options.memory ?? defaultBudget();
   const { config } = describeModel(file);
-  const none = { streamed: false, experts: 0, least: 0, batchTokens: options.batchTokens ?? 512, budget };
+  const none = {
+    streamed: false,
+    experts: 0,
+    least: 0,
+    batchTokens: options.batchTokens ?? 512,
+    activations: 0,
+    budget,
+  };
   if (config === undefined || config.experts === 0 || options.backend === "reference") return none;
   const settled = settleEngineOptions(options, { kvType: "f16" }, config, { path: file.path });
   const { kept, layers: byLayer } = weightBytes(file);
@@ -133,22 +141,31 @@ const reserveFor = (limit: number) => Math.min(2 ** 30, Math.max(2 ** 26, 0.025 
  * How a streamed model yields to others. Within milliseconds a thread of the addon's drops experts that nobody computes with; what experts may
  * take from then on is settled when a layer next asks for some.
  */
-function yieldMemory({ experts: most, least }: MemoryPlan): Pick<Streaming, "limit" | "guard"> {
-  const available = watchAvailableMemory();
+function yieldMemory(plan: MemoryPlan & { readonly budget: number }): Pick<Streaming, "limit" | "guard"> {
   const reserve = reserveFor(memoryLimit());
-  return { limit: govern({ most, least, reserve, available }), guard: { groups: memoryGroups(), reserve } };
+  return { limit: govern(plan, reserve, watchAvailableMemory()), guard: { groups: memoryGroups(), reserve } };
 }
 
-function govern(bounds: { most: number; least: number; reserve: number; available: () => number }) {
-  const { most, least, reserve, available } = bounds;
-  let limit = most;
+function govern(plan: MemoryPlan & { readonly budget: number }, reserve: number, available: () => number) {
+  const { least } = plan;
+  /** Bytes that were left to others. */
+  let yielded = 0;
+  let measured: MeasuredMemory | undefined;
   let looked = Number.NEGATIVE_INFINITY;
-  return (filled: number): number => {
+  return ({ filled, filling, rows }: SlotState): number => {
     const now = performance.now();
-    if (now - looked < lookInterval) return limit;
-    looked = now;
-    limit = governedLimit({ limit, filled, most, least, available: available(), reserve });
-    return limit;
+    const looks = now - looked >= lookInterval;
+    const spare = looks ? available() : 0;
+    if (looks && !filling && process.platform === "linux") {
+      measured = { others: process.memoryUsage.rss() - filled, rows, room: filled + spare - reserve };
+    }
+    const most = expertRoom(plan, rows, measured);
+    if (looks) {
+      looked = now;
+      const limit = Math.max(least, most - yielded);
+      yielded = Math.max(0, most - governedLimit({ limit, filled, most, least, available: spare, reserve }));
+    }
+    return Math.max(least, Math.floor(most - yielded));
   };
 }
 

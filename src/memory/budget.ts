@@ -23,13 +23,14 @@ export interface MemoryPlan {
   /** Bytes for experts, and those below which not one token can be computed. */
   readonly experts: number;
   readonly least: number;
-  /** Tokens that a pass may have. */
+  /** Tokens that a pass may have, and bytes that the activations of each take. */
   readonly batchTokens: number;
+  readonly activations: number;
 }
 
 /** What the program itself takes, its two threads' heaps with it, and what is held back of a budget for what nobody counts. */
 export const programBytes = 200 * 2 ** 20;
-const margin = 0.02;
+export const margin = 0.02;
 
 /** Beyond what a drive's transfer of all experts hides anyway, a longer chunk saves nothing. */
 const mostBatchTokens = 4096;
@@ -56,7 +57,7 @@ export function planMemory(
   // One that is computed and one that is on its way.
   const least = Math.max(2, used) * largestExpert;
   if (experts === 0 || usable >= experts + usual * activations)
-    return { streamed: false, experts, least, batchTokens: usual };
+    return { streamed: false, experts, least, batchTokens: usual, activations };
   const share = Math.max(
     usable / 8,
     usable - experts,
@@ -75,7 +76,7 @@ export function planMemory(
       { path, budget, needed, kept, cache, expert: largestExpert, activations: chunk, program: programBytes },
     );
   }
-  return { streamed: true, experts: left, least, batchTokens: tokens };
+  return { streamed: true, experts: left, least, batchTokens: tokens, activations };
 }
 
 /**

@@ -43,6 +43,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const model = bindModel(ops, file);
   const draft = draftFile && bindDraft(plain, draftFile);
   await backend.slots?.ready();
+  backend.slots?.govern();
   const settled = settleEngineOptions({ ...options, batchTokens }, ops, model.config, { path });
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
   const { slots } = backend;

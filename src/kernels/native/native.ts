@@ -80,7 +80,7 @@ export function openNative(
   const scratch = createScratch(native);
   const control = createControl(native);
   const sources = createSources(native, streaming ? "open" : "map");
-  const slots = streaming && createSlotStore(native, streaming, sources.of);
+  const slots = streaming && createSlotStore(native, streaming, sources.of, scratch);
   const store = slots ?? makeStore(native);
   /** A tensor that is bound again is the same weight: it is in memory once. */
   const streamed = new Map<string, NativeWeight>();
@@ -120,6 +120,7 @@ export function openNative(
     begin(next) {
       batch = undefined;
       checkBatch(next);
+      slots?.begin(next.tokens.length);
       control.batch(next);
       batch = next;
     },

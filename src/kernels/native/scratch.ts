@@ -15,6 +15,9 @@ export interface Scratch {
   id(matrix: Matrix): number;
   /** A view of a matrix's values, row-major. */
   values(matrix: Matrix): Float32Array;
+  /** Gives all memory back, also what is still looked at. Matrices that were had before are none any more. */
+  release(): void;
+  /** There are no matrices any more. */
   clear(): void;
 }
 
@@ -54,12 +57,17 @@ export function createScratch(native: AddonBackend): Scratch {
     values(matrix) {
       const id = scratch.id(matrix);
       const slot = slots.get(matrix.name);
-      if (slot === undefined) throw new GrokError("argument", "the backend was closed");
+      if (slot === undefined) throw new GrokError("argument", `the memory of ${matrix.name} was given back`);
       slot.view ??= new Float32Array(native.view(id));
       return slot.view.subarray(0, matrix.rows * matrix.cols);
     },
     clear() {
       slots.clear();
+    },
+    release() {
+      for (const { id } of slots.values()) native.freeMatrix(id);
+      slots.clear();
+      native.freeScratch();
     },
   };
   return scratch;

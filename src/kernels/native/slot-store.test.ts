@@ -19,6 +19,7 @@ import { bindModel } from "../../model/registry.ts";
 import { forwardAll, readArrays, runModel } from "../../model/run.case.ts";
 import type { FilePlace } from "../../tensor/tensor.ts";
 import { createNative, openNative } from "./native.ts";
+import type { SlotState } from "./slot-store.ts";
 
 const { addon } = loadAddon() as { addon: Addon };
 const own = join(import.meta.dirname, "../../../test/vectors/models");
@@ -46,12 +47,18 @@ function openStreamed(path: string, kept: number, of: Addon = addon) {
   const cache = createExpertCache({ bytes: kept * 3 * 4096 * blocks, layers, experts });
   let limit = cache.bytes;
   const lookAhead = { plan: "read", add() {} } as const;
-  const backend = openNative(of, { threads: 2, streaming: { cache, layerOf, limit: () => limit, lookAhead } });
+  /** What activations had room for, each time it was asked what experts may take. */
+  const rows: number[] = [];
+  const asked = (state: SlotState) => {
+    rows.push(state.rows);
+    return state.rows === 32 ? limit : Math.floor(0.75 * limit);
+  };
+  const backend = openNative(of, { threads: 2, streaming: { cache, layerOf, limit: asked, lookAhead } });
   const setLimit = (bytes: number) => {
     limit = bytes;
     backend.slots!.govern();
   };
-  return { ...backend, file, cache, slots: backend.slots!, layers, experts, setLimit };
+  return { ...backend, file, cache, slots: backend.slots!, layers, experts, rows, setLimit };
 }
 
 describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
@@ -86,6 +93,30 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
       ops.close();
       file.close();
     }
+  });
+
+  it("leave a prompt's activations their room before it begins, have it back after it, and give the same bits", async () => {
+    const path = `${models[0]}.gguf`;
+    const tokens = Int32Array.from({ length: 128 }, (_, i) => (i * 31) % 90);
+    const chunks = [1, 1, 120, 1, 1, 1, 1, 1, 1];
+    const whole = createNative(addon, { threads: 2 });
+    const file = openGguf(path);
+    const spec = { chunks, pageTokens: 5, type: "f32" } as const;
+    const expected = await forwardAll(whole, bindModel(whole, file), tokens, spec);
+    whole.close();
+    const { ops, slots, cache, rows, file: streamed } = openStreamed(path, 8);
+    const bound = bindModel(ops, streamed);
+    await slots.ready();
+    const used: number[] = [];
+    const seen = await forwardAll(ops, bound, tokens, spec, () => {
+      expect(cache.used).toBeLessThanOrEqual(cache.bytes);
+      used.push(cache.used);
+    });
+    expect(seen).toEqual(expected);
+    expect(rows.filter((each, i) => each !== rows[i - 1])).toEqual([32, 128, 32]);
+    expect(Math.max(...used)).toBeGreaterThan(used[2]!);
+    ops.close();
+    for (const each of [file, streamed]) each.close();
   });
 
   it("read what a layer asks of all tokens once", async () => {

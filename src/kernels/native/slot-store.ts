@@ -2,8 +2,10 @@ import type { AddonBackend } from "../../addon-backend.ts";
 import type { DataFile } from "../../bytes/data-file.ts";
 import { GrokError } from "../../errors.ts";
 import type { ExpertCache } from "../../memory/expert-cache.ts";
+import { scratchRows } from "../../memory/expert-room.ts";
 import { createLookAhead, type LookAhead } from "../../memory/look-ahead.ts";
 import { matrixPlaces, type Tensor } from "../../tensor/tensor.ts";
+import type { Scratch } from "./scratch.ts";
 import { createSlotReads, layOut } from "./slot-reads.ts";
 import type { ExpertStore } from "./store.ts";
 import type { NativeWeight } from "./weight.ts";
@@ -14,12 +16,22 @@ export interface Streaming {
   readonly cache: ExpertCache;
   /** The layer whose experts a tensor holds, from 0; undefined for all that is to be kept, which is brought as soon as it is bound. */
   readonly layerOf: (tensor: Tensor) => number | undefined;
-  /** Bytes that experts may take from now on, of which so many are `filled`: asked before each layer. Absent: what the cache began with. */
-  readonly limit?: (filled: number) => number;
+  /** Bytes that experts may take from now on: asked before each pass and each layer. Absent: what the cache began with. */
+  readonly limit?: (state: SlotState) => number;
   /** What a thread of the addon's gives back at once, without asking, when others need memory: as for `AddonBackend.guard`. */
   readonly guard?: { readonly groups: string; readonly reserve: number };
   /** When the next layer's experts are read ahead. Absent: where it was measured to pay. */
   readonly lookAhead?: LookAhead;
+}
+
+/** What memory is taken for at a moment. */
+export interface SlotState {
+  /** Bytes of experts that are there. */
+  readonly filled: number;
+  /** Whether others are on their way: of their memory any part may be taken. */
+  readonly filling: boolean;
+  /** Tokens that activations have memory for, or will have in the pass that begins. */
+  readonly rows: number;
 }
 
 /** What a store of slots has done. */
@@ -50,6 +62,8 @@ export interface SlotStore extends ExpertStore {
   keep(weight: NativeWeight): void;
   /** When all that is kept is there. @throws GrokError `io` naming file and place. */
   ready(): Promise<void>;
+  /** A pass of so many tokens begins: experts leave the room that its activations take, or have what those of a larger one took. */
+  begin(tokens: number): void;
   /** Holds experts to what they may take now. */
   govern(): void;
 }
@@ -82,11 +96,13 @@ const offerInterval = 50;
  * memory is what was decided to be. What is given up for an expert `cache` says.
  *
  * @param open Source of a file for {@link AddonBackend.load}.
+ * @param scratch Activations, which share memory with experts.
  */
 export function createSlotStore(
   native: AddonBackend,
   { cache, layerOf: layerOfTensor, limit: govern, guard, lookAhead = createLookAhead() }: Streaming,
   open: (file: DataFile) => number,
+  scratch: Pick<Scratch, "release">,
 ): SlotStore {
   const counters: SlotCounters = {
     ...{
@@ -213,10 +229,15 @@ export function createSlotStore(
     return expert;
   };
 
-  const filled = () => {
-    let bytes = 0;
-    for (const expert of experts.values()) if (expert.there) bytes += expert.bytes;
-    return bytes;
+  let rows = scratchRows(0, 1);
+  const state = (): SlotState => {
+    let filled = 0;
+    let filling = false;
+    for (const { there, bytes } of experts.values()) {
+      if (there) filled += bytes;
+      else filling = true;
+    }
+    return { filled, filling, rows };
   };
   const settle = () => {
     if (guard !== undefined) {
@@ -224,7 +245,7 @@ export function createSlotStore(
       if (dropped !== drops) for (const [number, { slot }] of experts) if (native.dropped(slot) === 1) forget(number);
       drops = dropped;
     }
-    const bytes = govern?.(filled());
+    const bytes = govern?.(state());
     if (bytes === undefined || bytes === cache.bytes) return;
     for (const each of cache.limit(bytes)) native.freeSlot(give(each));
     wake();
@@ -362,6 +383,13 @@ export function createSlotStore(
     },
     async ready() {
       await Promise.all(kept.splice(0));
+    },
+    begin(tokens) {
+      const next = scratchRows(rows, tokens);
+      // Memory is given back before it is taken for something else.
+      if (next < rows) scratch.release();
+      rows = next;
+      settle();
     },
     govern: settle,
   };
