@@ -48,8 +48,24 @@ const syntaxes: Readonly<Record<string, CallSyntax>> = {
   Phi: { kind: "object", open: "<|tool_call|>" },
   Llama: { kind: "object", open: "<|python_tag|>", bare: true, field: "parameters" },
   DeepSeek: deepSeek,
+  "Qwen3-Coder": {
+    ...{ kind: "tagged", open: "<tool_call>", close: "</tool_call>", before: "<function=", named: ">" },
+    ...{ after: "</function>", key: "<parameter=", value: [">"], end: "</parameter>", padded: true },
+  },
+  GLM: {
+    ...{ kind: "tagged", before: "<tool_call>", after: "</tool_call>" },
+    ...{ key: "<arg_key>", value: ["</arg_key>", "<arg_value>"], end: "</arg_value>" },
+  },
 };
-const several = new Set(["Hermes", "Hermes with types", "Mistral's list", "Mistral's names", "DeepSeek"]);
+const several = new Set([
+  "Hermes",
+  "Hermes with types",
+  "Mistral's list",
+  "Mistral's names",
+  "DeepSeek",
+  "Qwen3-Coder",
+  "GLM",
+]);
 const isMark = (text: string) => /^(<\|\w+\|>|<\/?\w+>|\[[A-Z_]+\]|<｜[^｜]+｜>)$/.test(text);
 
 const ajv = new Ajv2020({ strict: false });
@@ -79,11 +95,16 @@ const optionsOf = ({
 function* answersOf(one: Case, count = 60, begin?: Uint8Array) {
   const automaton = automatonOf(answerGrammar(optionsOf(one))!);
   const random = createNumbers(7);
-  const names = new Set((one.offered ?? tools).map((tool) => tool.function.name));
+  const offered = new Map((one.offered ?? tools).map((tool) => [tool.function.name, tool.function.parameters]));
   for (let i = 0; i < count; i++) {
     const answer = randomText(automaton, random, 3000, i % 2 === 0 ? begin : undefined)?.replaceAll("\ufffd", "");
     if (answer === undefined) continue;
-    const reader = createAnswerReader({ ...one.syntax, tools: names, callsFirst: one.form !== undefined });
+    const reader = createAnswerReader({
+      ...one.syntax,
+      tools: offered,
+      callsFirst: one.form !== undefined,
+      held: true,
+    });
     yield { answer, ...joinParts([...reader.push(answer), ...reader.end()]) };
   }
 }
@@ -265,6 +286,13 @@ describe("what cannot be held to", () => {
 
   it("a name that a template cannot write", () => {
     expect(hold("required", [tool("a tool")])).toEqual([]);
+    const tagged = syntaxes["Qwen3-Coder"]!;
+    const named = [tool("f", { properties: { "a b": {} } })];
+    expect(hold("required", named, tagged)).toEqual(["unsupported", expect.stringMatching(/of f: "a b" is a name/)]);
+    const patterned = [tool("f", { properties: { a: { type: "string", pattern: "x" } } })];
+    expect(hold("required", patterned, tagged)).toEqual(["unsupported", expect.stringMatching(/of f: a is a text/)]);
+    const counted = [tool("f", { minProperties: 1 })];
+    expect(hold("required", counted, tagged)).toEqual(["unsupported", expect.stringMatching(/f: .*"minProperties"/)]);
     expect(hold("required", [tool("a tool")], deepSeek)).toEqual([
       "argument",
       expect.stringMatching(/no way to call "a tool"/),

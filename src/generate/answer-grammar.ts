@@ -1,6 +1,7 @@
 import { describeValue, GrokError } from "../errors.ts";
 import type { Grammar } from "../grammar/grammar.ts";
-import type { AnswerSyntax, CallSyntax, NamedSyntax, ObjectSyntax } from "./answer/syntax.ts";
+import type { AnswerSyntax, CallSyntax, NamedSyntax, ObjectSyntax, TaggedSyntax } from "./answer/syntax.ts";
+import { spaces, taggedArguments } from "./tagged-arguments.ts";
 import type { ToolChoice, ToolDefinition } from "./types.ts";
 
 /** Where an answer begins: in a thought that its prompt opened, where it may open one itself, or where nothing it says is one. */
@@ -97,7 +98,6 @@ function wrongChoice(what: string): never {
   throw new GrokError("argument", `toolChoice ${what}`, { option: "toolChoice" });
 }
 
-const spaces: Grammar = { repeat: { regex: "[ \\n]" }, max: 2 };
 const colon: Grammar = { regex: ": ?" };
 const comma: Grammar = { regex: ", ?" };
 const json = (value: string): Grammar => ({ text: JSON.stringify(value) });
@@ -108,7 +108,7 @@ function markOf(mark: string, isControl: (mark: string) => boolean): Grammar {
   return { sequence: pieces.map((piece) => (isControl(piece) ? { control: piece } : { text: piece })) };
 }
 
-const openOf = (syntax: CallSyntax) => (syntax.kind === "named" ? (syntax.open ?? syntax.before) : syntax.open);
+const openOf = (syntax: CallSyntax) => (syntax.kind === "object" ? syntax.open : (syntax.open ?? syntax.before));
 
 /** One call, or several where these are wanted and the way of writing them has it. */
 function callsOf(syntax: CallSyntax, writing: Writing): Grammar {
@@ -116,12 +116,12 @@ function callsOf(syntax: CallSyntax, writing: Writing): Grammar {
   const marked: Grammar = {
     sequence: [markOf(openOf(syntax), writing.isControl), spaces, behindMark(syntax, writing)],
   };
-  const again = goesOn(syntax) && (syntax.kind === "object" || syntax.open === undefined);
+  const again = goesOn(syntax) && (syntax.kind !== "named" || syntax.open === undefined);
   return again ? several(marked, [spaces], writing) : marked;
 }
 
 /** Whether calls have an end that other text, or more calls, can be told from. */
-const goesOn = (syntax: CallSyntax) => syntax.kind === "named" || syntax.close !== undefined;
+const goesOn = (syntax: CallSyntax) => syntax.kind !== "object" || syntax.close !== undefined;
 
 function several(item: Grammar, between: readonly Grammar[], { parallel }: Writing): Grammar {
   return parallel ? { sequence: [item, { repeat: { sequence: [...between, item] } }] } : item;
@@ -136,10 +136,11 @@ function behindMark(syntax: CallSyntax, writing: Writing): Grammar {
     const items = syntax.list ? [{ text: "[" }, several(call, [comma], writing), { text: "]" }] : [call];
     return { sequence: [...items, ...close] };
   }
-  const call = namedCall(syntax, writing);
+  const call = syntax.kind === "named" ? namedCall(syntax, writing) : taggedCall(syntax, writing);
   if (syntax.open === undefined) return call;
   const marked: Grammar = { sequence: [markOf(syntax.before, isControl), call] };
-  return { sequence: [several(marked, [spaces], writing), ...close] };
+  // Calls between marks have the outer ones each.
+  return { sequence: [syntax.kind === "named" ? several(marked, [spaces], writing) : marked, ...close] };
 }
 
 function objectCall({ typed, field = "arguments" }: ObjectSyntax, writing: Writing): Grammar {
@@ -154,14 +155,26 @@ function objectCall({ typed, field = "arguments" }: ObjectSyntax, writing: Writi
 function namedCall({ between, after }: NamedSyntax, writing: Writing): Grammar {
   const { tools, isControl } = writing;
   const calls = tools.map((tool): Grammar => {
-    const { name } = tool.function;
-    if (!/^[^\s"{}[\]<>]+$/.test(name)) {
-      const message = `tools: the model's chat template has no way to call ${JSON.stringify(name)}`;
-      throw new GrokError("argument", message, { option: "tools" });
-    }
-    return { sequence: [{ text: name }, markOf(between, isControl), spaces, argumentsOf(tool, writing)] };
+    return { sequence: [nameOf(tool), markOf(between, isControl), spaces, argumentsOf(tool, writing)] };
   });
   return { sequence: [{ choice: calls }, ...(after === undefined ? [] : [spaces, markOf(after, isControl)])] };
+}
+
+function taggedCall(syntax: TaggedSyntax, { tools, isControl, holdsAll }: Writing): Grammar {
+  const { named, after } = syntax;
+  const marks = { mark: (mark: string) => markOf(mark, isControl), upTo: (mark: string) => upTo(mark, isControl) };
+  const calls = tools.map((tool): Grammar => {
+    const args = taggedArguments(syntax, tool, holdsAll || isStrict(tool), marks);
+    return { sequence: [nameOf(tool), ...(named === undefined ? [] : [markOf(named, isControl)]), ...args] };
+  });
+  return { sequence: [{ choice: calls }, spaces, markOf(after, isControl)] };
+}
+
+/** The name of a tool, where it stands without quotes. */
+function nameOf({ function: { name } }: ToolDefinition): Grammar {
+  if (/^[^\s"{}[\]<>]+$/.test(name)) return { text: name };
+  const message = `tools: the model's chat template has no way to call ${JSON.stringify(name)}`;
+  throw new GrokError("argument", message, { option: "tools" });
 }
 
 /** What says nothing of an object's members. */

@@ -80,12 +80,13 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
       const { grammar: form } = rest;
       const beginning = beginningOf(tokens);
       const reads = apart ?? given !== undefined;
-      const reading = reads ? readingOf(beginning, given && tools, form !== undefined) : undefined;
       const grammar = answerGrammar({
         ...{ syntax: toolUse().syntax, tools, choice, form, parallel, isControl },
         // Who does not have thoughts told apart wants none in the form.
         beginning: reads ? beginning : "in text",
       });
+      const holds = { form: form !== undefined, calls: grammar !== undefined };
+      const reading = reads ? readingOf(beginning, given && tools, holds) : undefined;
       return {
         tokens,
         options: {
@@ -121,12 +122,17 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
   }
 
   /** How an answer is read. One that has a form where it calls nothing may have marks inside of that. */
-  function readingOf(beginning: Beginning, tools: readonly ToolDefinition[] | undefined, hasForm: boolean) {
+  function readingOf(
+    beginning: Beginning,
+    tools: readonly ToolDefinition[] | undefined,
+    holds: { readonly form: boolean; readonly calls: boolean },
+  ) {
     const { syntax } = toolUse();
     return {
       reader: createAnswerReader({
-        ...{ ...syntax, thinks: beginning === "in a thought", callsFirst: hasForm },
-        tools: tools && new Set(tools.map(({ function: { name } }) => name)),
+        ...{ ...syntax, thinks: beginning === "in a thought", callsFirst: holds.form },
+        tools: tools && new Map(tools.map(({ function: { name, parameters } }) => [name, parameters])),
+        held: holds.calls,
       }),
       marks: new Set(marksOf(syntax).flatMap((mark) => tokenizer.idOf(mark) ?? [])),
     };

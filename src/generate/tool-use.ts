@@ -62,7 +62,10 @@ export function toolUseOf(
   return use;
 }
 
-const probe = { name: "qztoolprobezq", second: "qzotherprobezq", result: "qzresultprobezq", question: "qzuserprobezq" };
+const probe = {
+  ...{ name: "qztoolprobezq", second: "qzotherprobezq" },
+  ...{ result: "qzresultprobezq", question: "qzuserprobezq", value: "qzvalue" },
+};
 const question: ChatMessage = { role: "user", content: probe.question };
 
 function findToolUse(
@@ -84,7 +87,7 @@ function findToolUse(
   /** What is rendered behind the question, where the tools themselves are not. */
   const renderCalls = (style: CallStyle, calls: readonly string[]): string => {
     const id = (index: number) => (style.shortIds ? `qzprobe0${index}` : `call_qzprobe_${index}`);
-    const args = { qzkey: "qzvalue" };
+    const args = { qzkey: probe.value };
     const call = (name: string, index: number): CallMessage => ({
       ...{ id: id(index), type: "function" },
       function: { name, arguments: style.parsed ? args : JSON.stringify(args) },
@@ -101,7 +104,9 @@ function findToolUse(
   };
   const shows = (text: string) => text.includes(probe.name) && text.includes(probe.result);
   const rendered = styles.map((style) => ({ style, text: renderCalls(style, [probe.name]) }));
-  const found = rendered.find(({ text }) => shows(text) && /"qzkey":\s*"qzvalue"/.test(text));
+  const found = rendered.find(
+    ({ text }) => shows(text) && (/"qzkey":\s*"qzvalue"/.test(text) || callSyntaxIn(text, probe.name, probe.value)),
+  );
   const single = found !== undefined && !renderCalls(found.style, [probe.name, probe.second]).includes(probe.second);
   /** Of calls that a template shows in a way of its own nothing is known: they go to it as they are. */
   const restyle = (messages: readonly ChatMessage[]) =>
@@ -117,7 +122,7 @@ function findToolUse(
           : { messages: tellTools(messages, tools), variables: {} },
     };
   }
-  const calls = found && callSyntaxIn(found.text, probe.name);
+  const calls = found && callSyntaxIn(found.text, probe.name, probe.value);
   return {
     syntax: { reasoning, calls },
     prepare(messages, tools) {

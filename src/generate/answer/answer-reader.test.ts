@@ -12,7 +12,25 @@ const deepSeek: CallSyntax = {
   kind: "named",
   ...{ open: "<calls>", close: "</calls>", before: "<call>function<sep>", between: "```json", after: "```</call>" },
 };
-const tools = new Set(["search", "write"]);
+const coder: CallSyntax = {
+  ...{ kind: "tagged", open: "<tool_call>", close: "</tool_call>", before: "<function=", named: ">" },
+  ...{ after: "</function>", key: "<parameter=", value: [">"], end: "</parameter>", padded: true },
+};
+const glm: CallSyntax = {
+  ...{ kind: "tagged", before: "<tool_call>", after: "</tool_call>" },
+  ...{ key: "<arg_key>", value: ["</arg_key>", "<arg_value>"], end: "</arg_value>" },
+};
+const parameters = {
+  properties: {
+    ...{ q: { type: "string" }, n: { type: ["integer", "null"] }, on: { type: "boolean" }, any: {} },
+    ...{ list: { $ref: "#/$defs/list" }, id: { anyOf: [{ type: "string" }, { type: "null" }] } },
+  },
+  $defs: { list: { type: "array", items: { type: "string" } } },
+};
+const tools = new Map([
+  ["search", parameters],
+  ["write", undefined],
+]);
 
 interface Case {
   readonly calls?: CallSyntax;
@@ -133,6 +151,51 @@ describe("an answer", () => {
       { calls: [search, search] },
     ],
     [
+      "calls as Qwen3-Coder does",
+      "So.\n<tool_call>\n<function=search>\n<parameter=q>\nx\n</parameter>\n</function>\n</tool_call>",
+      { calls: coder },
+      { text: "So.", calls: [search] },
+    ],
+    [
+      "calls as Qwen3-Coder does, without the outer mark, and again",
+      "<function=search>\n<parameter=q>\nx\n</parameter>\n</function>\n</tool_call>\n<function=search>\n</function> so",
+      { calls: coder },
+      { text: "so", calls: [search, { name: "search", arguments: "{}" }] },
+    ],
+    [
+      "calls with values by their types",
+      `<tool_call><function=search><parameter=q>\n\n 5 <b>"\n\n</parameter><parameter=n>\n5\n</parameter>
+<parameter=on>\nTrue\n</parameter><parameter=list>\n["</parameter>", "\\""]\n</parameter><parameter=id>7</parameter>
+<parameter=any>\n{"a": 1}\n</parameter><parameter=other>\nwords\n</parameter></function></tool_call>`,
+      { calls: coder },
+      {
+        calls: [
+          {
+            name: "search",
+            arguments: String.raw`{"q": "\n 5 <b>\"\n", "n": 5, "on": true, "list": ["</parameter>", "\""], "id": "7", "any": {"a": 1}, "other": "words"}`,
+          },
+        ],
+      },
+    ],
+    [
+      "calls with values of other types than were asked for",
+      "<function=search><parameter=n>\nfive\n</parameter><parameter=id>\nNone\n</parameter><parameter=on>\n1\n</parameter></function>",
+      { calls: coder },
+      { calls: [{ name: "search", arguments: '{"n": "five", "id": null, "on": "1"}' }] },
+    ],
+    [
+      "calls as GLM does",
+      "<tool_call>search\n<arg_key>q</arg_key>\n<arg_value>x</arg_value>\n</tool_call>\n<tool_call>write</tool_call>",
+      { calls: glm },
+      { calls: [search, { name: "write", arguments: "{}" }] },
+    ],
+    [
+      "calls as GLM does now, with texts as they are",
+      "<tool_call>search<arg_key>q</arg_key><arg_value>\nx\n</arg_value><arg_key>n</arg_key><arg_value>2</arg_value></tool_call>",
+      { calls: glm },
+      { calls: [{ name: "search", arguments: String.raw`{"q": "\nx\n", "n": 2}` }] },
+    ],
+    [
       "has a call's mark in its form",
       `{"a": "<tool_call>${call}</tool_call>"}`,
       { callsFirst: true },
@@ -171,6 +234,31 @@ describe("an answer", () => {
     ["is nested without an end", `<tool_call>{"name": "search", "arguments": ${'{"a":'.repeat(200)}`],
   ])("whose call %s is text as it was written", (_, text) => {
     expect(message(text)).toEqual({ text });
+  });
+
+  it.each<[string, string, CallSyntax]>([
+    ["breaks off in a value", "<tool_call><function=search><parameter=q>\nx", coder],
+    ["breaks off behind a value", "<tool_call><function=search><parameter=q>x</parameter>", coder],
+    ["has an argument twice", `<function=search>${"<parameter=q>x</parameter>".repeat(2)}</function>`, coder],
+    ["has words between its arguments", "<function=search>so<parameter=q>x</parameter></function>", coder],
+    ["has an argument without a name", "<function=search><parameter=>x</parameter></function>", coder],
+    ["is JSON", `<tool_call>${call}</tool_call>`, coder],
+    ["is JSON", `<tool_call>${call}</tool_call>`, glm],
+    ["has no value", "<tool_call>search<arg_key>q</arg_key></tool_call>", glm],
+    ["has no name", "<tool_call><arg_key>q</arg_key><arg_value>x</arg_value></tool_call>", glm],
+  ])("whose arguments come one by one: what %s is text as it was written", (_, text, calls) => {
+    expect(message(text, { calls })).toEqual({ text });
+  });
+
+  it("gives a text among arguments before it is whole", () => {
+    const pieces = ["<function=search><parameter=q>\none", " two\n</para", " 😀\n", "</parameter>"];
+    const reader = createAnswerReader({ reasoning: undefined, calls: coder, tools });
+    expect(pieces.map((piece) => merge(reader.push(piece)).at(-1))).toEqual([
+      { type: "arguments", index: 0, text: '{"q": "one' },
+      { type: "arguments", index: 0, text: " two" },
+      { type: "arguments", index: 0, text: String.raw`\n</para 😀` },
+      { type: "arguments", index: 0, text: '"' },
+    ]);
   });
 
   it("keeps the calls before one that is none", () => {
@@ -222,6 +310,8 @@ describe("an answer", () => {
       "\\u00e9",
     ],
     ...[
+      ...["<function=search>", "<parameter=", "q>", "n>", "list>", "</parameter>", "</function>", "\ud83d\ude00"],
+      ...["search\n<arg_key>", "q</arg_key>", "<arg_value>", "</arg_value>"],
       call,
       `<tool_call>${call}</tool_call>`,
       '{"name": "search", "parameters": {}}',
@@ -233,7 +323,7 @@ describe("an answer", () => {
 
   it("has the same parts however it is cut, and all of its calls are JSON", () => {
     const cases = fc.record({
-      calls: fc.constantFrom(hermesCalls, mistral, mistralNamed, llama, deepSeek),
+      calls: fc.constantFrom(hermesCalls, mistral, mistralNamed, llama, deepSeek, coder, glm),
       thinks: fc.boolean(),
       callsFirst: fc.boolean(),
     });

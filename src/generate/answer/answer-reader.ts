@@ -1,6 +1,6 @@
 import { type CallsReader, createCallsReader, mostSpace } from "./calls-reader.ts";
 import type { AnswerPart } from "./parts.ts";
-import type { AnswerSyntax } from "./syntax.ts";
+import type { AnswerSyntax, CallSyntax } from "./syntax.ts";
 
 /** Tells the parts of an answer apart, as it comes. */
 export interface AnswerReader {
@@ -13,8 +13,10 @@ export interface AnswerReader {
 export interface AnswerReaderOptions extends AnswerSyntax {
   /** Whether the prompt ends with the mark that opens a thought. */
   readonly thinks?: boolean;
-  /** Names of the tools that were offered; undefined: none were, and what looks like a call is text. */
-  readonly tools?: ReadonlySet<string> | undefined;
+  /** The tools that were offered, and the schemas of their arguments, by name; undefined: none were, and what looks like a call is text. */
+  readonly tools?: ReadonlyMap<string, unknown> | undefined;
+  /** Whether calls are held to a grammar, so that they have the mark that opens them. Default false. */
+  readonly held?: boolean;
   /** Whether an answer that calls begins with that: in one that begins otherwise marks are text. Default false. */
   readonly callsFirst?: boolean;
 }
@@ -24,11 +26,11 @@ export interface AnswerReaderOptions extends AnswerSyntax {
  * as it was written.
  */
 export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
-  const { reasoning, calls, thinks = false, tools, callsFirst = false } = options;
+  const { reasoning, calls, thinks = false, tools, callsFirst = false, held: isHeld = false } = options;
   const syntax = tools === undefined ? undefined : calls;
   const bare = syntax?.kind === "object" && syntax.bare === true;
-  /** What opens calls; undefined: they can come no more. */
-  let mark = syntax && (syntax.open ?? (syntax.kind === "named" ? syntax.before : undefined));
+  /** What opens calls; none: they can come no more. */
+  let marks = syntax === undefined ? [] : openingsOf(syntax, isHeld);
   let parts: AnswerPart[] = [];
   let held = "";
   let state: "start" | "reasoning" | "text" | "calls" = thinks ? "reasoning" : reasoning ? "start" : "text";
@@ -59,42 +61,50 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
     skips = held === "";
   }
 
-  /** Gives text up to a mark, and takes the mark; or gives what can be no part of one. */
-  function upTo(wanted: string | undefined, type: "text" | "reasoning", ended: boolean): boolean {
+  /** Gives text up to the first of some marks, and takes that; or gives what can be no part of one. */
+  function upTo(wanted: readonly string[], type: "text" | "reasoning", ended: boolean): string | undefined {
     skipSpace();
-    const at = wanted === undefined ? -1 : held.indexOf(wanted);
-    if (at >= 0) {
+    const places = wanted.map((mark) => ({ mark, at: held.indexOf(mark) })).filter(({ at }) => at >= 0);
+    if (places.length > 0) {
+      const { mark, at } = places.reduce((one, other) => (other.at < one.at ? other : one));
       give(type, held.slice(0, at - spaceAtEnd(held.slice(0, at))));
-      held = held.slice(at + wanted!.length);
-      return true;
+      held = held.slice(at + mark.length);
+      return mark;
     }
     // A thought that never ended ends without its whitespace all the same.
-    const keeps = !ended ? heldBack(held, wanted) : type === "text" ? 0 : spaceAtEnd(held);
+    const keeps = !ended
+      ? Math.max(0, ...wanted.map((mark) => heldBack(held, mark)))
+      : type === "text"
+        ? 0
+        : spaceAtEnd(held);
     const end = held.length - keeps;
     give(type, held.slice(0, end));
     held = ended ? "" : held.slice(end);
-    return false;
+    return undefined;
   }
 
   function open(mark: string): void {
     const accepts = (name: string) => mark !== "" || tools!.has(name);
-    reader = createCallsReader({ syntax: syntax!, opened: mark, first: count, accepts, emit });
+    reader = createCallsReader({
+      ...{ syntax: syntax!, opened: mark, first: count, accepts, emit },
+      parametersOf: (name) => tools!.get(name),
+    });
     state = "calls";
   }
 
-  /** Whether what comes next, behind whitespace, is a mark; undefined: not yet known. */
-  function beginsWith(wanted: string, ended: boolean): boolean | undefined {
+  /** Whether what comes next, behind whitespace, is one of some marks; undefined: not yet known. */
+  function beginsWith(wanted: readonly string[], ended: boolean): boolean | undefined {
     const text = held.trimStart();
     if (held.length - text.length > mostSpace) return false;
-    if (text.startsWith(wanted)) return true;
-    return !ended && wanted.startsWith(text) ? undefined : false;
+    if (wanted.some((mark) => text.startsWith(mark))) return true;
+    return !ended && wanted.some((mark) => mark.startsWith(text)) ? undefined : false;
   }
 
   /** @returns whether there is more to do */
   function step(ended: boolean): boolean {
     switch (state) {
       case "start": {
-        const begins = beginsWith(reasoning!.open, ended);
+        const begins = beginsWith([reasoning!.open], ended);
         if (begins === undefined) return false;
         if (begins) {
           held = held.trimStart().slice(reasoning!.open.length);
@@ -104,7 +114,7 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
         return true;
       }
       case "reasoning":
-        if (!upTo(reasoning!.close, "reasoning", ended)) return false;
+        if (upTo([reasoning!.close], "reasoning", ended) === undefined) return false;
         state = "text";
         skips = true;
         return true;
@@ -119,13 +129,14 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
             return true;
           }
         }
-        if (callsFirst && mark !== undefined) {
-          const begins = beginsWith(mark, ended);
+        if (callsFirst && marks.length > 0) {
+          const begins = beginsWith(marks, ended);
           if (begins === undefined) return false;
-          if (!begins) mark = undefined;
+          if (!begins) marks = [];
         }
-        if (!upTo(mark, "text", ended)) return false;
-        open(mark!);
+        const mark = upTo(marks, "text", ended);
+        if (mark === undefined) return false;
+        open(mark);
         return true;
       }
       case "calls": {
@@ -136,7 +147,7 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
         // Of what was no call the text goes on as it is.
         const last = parts.slice(before).at(-1)?.type;
         skips = last !== "text" && last !== "failed";
-        if (callsFirst && !skips) mark = undefined;
+        if (callsFirst && !skips) marks = [];
         first = false;
         state = "text";
         return true;
@@ -161,9 +172,16 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
   };
 }
 
+/** What a call begins with. Models that learned Qwen3-Coder's way leave the outer mark out now and then. */
+function openingsOf(syntax: CallSyntax, isHeld: boolean): readonly string[] {
+  if (syntax.kind === "object") return [syntax.open];
+  const { open, before } = syntax;
+  if (open === undefined) return [before];
+  return syntax.kind === "tagged" && !isHeld ? [open, before] : [open];
+}
+
 /** How much of a text's end must wait: what may be the beginning of a mark, and whitespace that may stand before one. */
-function heldBack(text: string, mark: string | undefined): number {
-  if (mark === undefined) return 0;
+function heldBack(text: string, mark: string): number {
   let partial = Math.min(mark.length - 1, text.length);
   while (partial > 0 && !text.endsWith(mark.slice(0, partial))) partial--;
   return partial + spaceAtEnd(text.slice(0, text.length - partial));

@@ -1,6 +1,7 @@
 import { createArgumentsReader, createObjectReader, type ItemEvents, type ItemReader } from "./object-reader.ts";
 import type { AnswerPart } from "./parts.ts";
-import type { CallSyntax, NamedSyntax } from "./syntax.ts";
+import type { CallSyntax } from "./syntax.ts";
+import { createTaggedReader } from "./tagged-reader.ts";
 
 /** Reads the calls of one place in an answer, from behind the mark that opens it. */
 export interface CallsReader {
@@ -18,6 +19,8 @@ export interface CallsOptions {
   readonly first: number;
   /** Whether there may be a tool of this name. */
   readonly accepts: (name: string) => boolean;
+  /** The schema of a tool's arguments, where it has one. */
+  readonly parametersOf: (name: string) => unknown;
   readonly emit: (part: AnswerPart) => void;
 }
 
@@ -29,7 +32,7 @@ const longestName = 256;
 
 type Step = "wait" | "again" | "over" | "broken";
 
-export function createCallsReader({ syntax, opened, first, accepts, emit }: CallsOptions): CallsReader {
+export function createCallsReader({ syntax, opened, first, accepts, parametersOf, emit }: CallsOptions): CallsReader {
   /** Not yet taken. */
   let held = "";
   /** Since the last whole call. */
@@ -39,7 +42,7 @@ export function createCallsReader({ syntax, opened, first, accepts, emit }: Call
   let item: ItemReader | undefined;
   let state: "between" | "name" | "item" | "after" = "between";
   let list: "none" | "open" | "closed" = "none";
-  if (syntax.kind === "named" && opened === syntax.before) state = "name";
+  if (syntax.kind !== "object" && opened === syntax.before) state = "name";
 
   const events: ItemEvents = {
     begin(name) {
@@ -67,8 +70,10 @@ export function createCallsReader({ syntax, opened, first, accepts, emit }: Call
   const takeMark = (mark: string) => take(held.length - held.trimStart().length + mark.length);
   const over = (): Step => (index > first ? "over" : "broken");
 
-  function startItem(): Step {
-    item = syntax.kind === "object" ? createObjectReader(events) : createArgumentsReader(events);
+  function startItem(name?: string): Step {
+    if (syntax.kind === "object") item = createObjectReader(events);
+    else if (syntax.kind === "named") item = createArgumentsReader(events);
+    else item = createTaggedReader(syntax, parametersOf(name!), events);
     state = "item";
     return "again";
   }
@@ -93,7 +98,7 @@ export function createCallsReader({ syntax, opened, first, accepts, emit }: Call
       takeMark(close!);
       return "over";
     }
-    if (syntax.kind === "named") {
+    if (syntax.kind !== "object") {
       const starts = begins(syntax.before, ended);
       if (starts === undefined) return "wait";
       if (!starts) return over();
@@ -109,16 +114,18 @@ export function createCallsReader({ syntax, opened, first, accepts, emit }: Call
     return "again";
   }
 
-  function readName({ between }: NamedSyntax, ended: boolean): Step {
-    const end = held.indexOf(between);
-    if (end < 0) return ended || held.length > longestName + between.length ? "broken" : "wait";
+  function readName(ended: boolean): Step {
+    const end = syntax.kind === "tagged" ? syntax.named : syntax.kind === "named" ? syntax.between : undefined;
+    const at = end === undefined ? held.search(/(?<=\S)[\s<]/) : held.indexOf(end);
+    if (at > longestName || (at < 0 && (ended || held.length > longestName + (end ?? "<").length))) return "broken";
+    if (at < 0) return "wait";
     const name = held
-      .slice(0, end)
+      .slice(0, at)
       .replace(/\[CALL_ID\].*$/s, "")
       .trim();
-    if (!/^[^\s"{}[\]<>]+$/.test(name) || name.length > longestName || !events.begin(name)) return "broken";
-    take(end + between.length);
-    return startItem();
+    if (!/^[^\s"{}[\]<>]+$/.test(name) || !events.begin(name)) return "broken";
+    take(at + (end?.length ?? 0));
+    return startItem(name);
   }
 
   function readItem(ended: boolean): Step {
@@ -150,7 +157,7 @@ export function createCallsReader({ syntax, opened, first, accepts, emit }: Call
       case "between":
         return between(ended);
       case "name":
-        return readName(syntax as NamedSyntax, ended);
+        return readName(ended);
       case "item":
         return readItem(ended);
       case "after":

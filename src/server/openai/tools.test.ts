@@ -163,14 +163,14 @@ describe("tools in chat completions", () => {
   });
 
   it("are refused by name where the template's calls are not read here", async () => {
-    await using glm = startScriptedServer("llamacpp-GLM-4.6");
-    const refused = await glm.post(path, { messages, tools });
+    await using gptOss = startScriptedServer("llamacpp-openai-gpt-oss-120b");
+    const refused = await gptOss.post(path, { messages, tools });
     expect(refused).toMatchObject({
       status: 400,
       error: { param: "tools", message: expect.stringMatching(/calls written/) },
     });
-    glm.says = "Hello.";
-    expect((await glm.post(path, { messages })).choices[0].message.content).toBe("Hello.");
+    gptOss.says = "Hello.";
+    expect((await gptOss.post(path, { messages })).choices[0].message.content).toBe("Hello.");
   });
 
   it.each([
