@@ -226,6 +226,24 @@ describe("a model that is to call", () => {
     for (const { name, input } of calls) expect([input, isValid(name, input)]).toEqual([input, true]);
   });
 
+  it.each([false, true])("may call where its answer has a form: Ollama, streamed: %s", async (stream) => {
+    const format = { type: "object", properties: { sky: { enum: ["blue"] } }, required: ["sky"] };
+    const function_ = (name: keyof typeof schemas) => ({ name, parameters: schemas[name], strict: true });
+    const tools = names.map((name) => ({ type: "function", function: function_(name) }));
+    const options = { temperature: 1.5, seed: 5, num_predict: 500 };
+    const response = await server.post("/api/chat", { model: "hermes", messages, tools, format, options, stream });
+    const lines: Any[] = (await response.text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const text = lines.map(({ message }) => message.content).join("");
+    const calls = lines.flatMap(({ message }) => message.tool_calls ?? []);
+    expect([lines.length > 1, lines.at(-1).done_reason]).toEqual([stream, "stop"]);
+    if (calls.length === 0) expect([text, ajv.validate(format, JSON.parse(text))]).toEqual([text, true]);
+    else expect(text).toBe("");
+    for (const { function: call } of calls) expect([call, isValid(call.name, call.arguments)]).toEqual([call, true]);
+  });
+
   it.each(Object.entries(clients))("is refused what cannot be held to: %s", async (_, client) => {
     const tools = names.map((name) => client.tool(name, {}));
     const refused = async (more: object) => {

@@ -162,6 +162,48 @@ describe("tools in chat completions", () => {
     expect(plain.prompts[1]).toContain("<|user|> <tool_response>\nrain\n</tool_response>\n\nSo?");
   });
 
+  const tagged = (city: string, days: string) =>
+    `<function=get_weather>\n<parameter=city>\n${city}\n</parameter>\n<parameter=days>\n${days}\n</parameter>\n</function>`;
+  const glm = (city: string, days: string) =>
+    `<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>${city}</arg_value>\n<arg_key>days</arg_key>\n<arg_value>${days}</arg_value>\n</tool_call>`;
+  it.each([
+    ["llamacpp-Qwen3-Coder", (...args: [string, string]) => `<tool_call>\n${tagged(...args)}\n</tool_call>`],
+    ["llamacpp-GLM-4.6", glm],
+  ] as const)("are called with arguments between marks, in each API's shape: %s", async (template, write) => {
+    const schema = { type: "object", properties: { city: { type: "string" }, days: { type: "array" } } };
+    const input = { city: '7 "bridges"\n<b>', days: [1, 2] };
+    await using scripted = startScriptedServer(template);
+    scripted.says = `Let me see.\n${write(input.city, "[1, 2]")}\n${write(input.city, "[1, 2]")}`;
+    const described = { name: "get_weather", description: "d" };
+    const offered = [{ type: "function", function: { ...described, parameters: schema } }];
+    const json = (call: Any) => [call.name, JSON.parse(call.arguments)];
+    const expected = ["get_weather", input];
+
+    const whole = (await scripted.post(path, { messages, tools: offered })).choices[0];
+    expect([whole.message.content, whole.finish_reason]).toEqual(["Let me see.", "tool_calls"]);
+    expect(whole.message.tool_calls.map((one: Any) => json(one.function))).toEqual([expected, expected]);
+    const { message, finish } = assemble(await scripted.stream(path, { messages, tools: offered }));
+    expect([message.content, finish]).toEqual(["Let me see.", "tool_calls"]);
+    expect(message.tool_calls.map((one: Any) => json(one.function))).toEqual([expected, expected]);
+    const anthropic = { max_tokens: 999, messages, tools: [{ ...described, input_schema: schema }] };
+    const { content } = await scripted.post("/v1/messages", anthropic);
+    expect(content.slice(1)).toMatchObject([{ type: "tool_use", input }, { input }]);
+    const responses = { input: "So?", tools: [{ type: "function", ...described, parameters: schema }], store: false };
+    expect((await scripted.post("/v1/responses", responses)).output.slice(1).map(json)).toEqual([expected, expected]);
+    const ollama = await scripted.post("/api/chat", { messages, tools: offered, stream: false });
+    expect(ollama.message.tool_calls).toMatchObject([
+      { function: { arguments: input } },
+      { function: { name: "get_weather" } },
+    ]);
+
+    // What it called before reaches it as it wrote it.
+    scripted.says = "Rain.";
+    const [first] = whole.message.tool_calls;
+    const later = [...messages, whole.message, { role: "tool", tool_call_id: first.id, content: "rain" }];
+    await scripted.post(path, { messages: [...later, { role: "user", content: "So?" }], tools: offered });
+    expect(scripted.prompts.at(-1)).toContain(write(input.city, "[1, 2]"));
+  });
+
   it("are refused by name where the template's calls are not read here", async () => {
     await using gptOss = startScriptedServer("llamacpp-openai-gpt-oss-120b");
     const refused = await gptOss.post(path, { messages, tools });
