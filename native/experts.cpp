@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "abreast.h"
 #include "matmul.h"
 #include "panels.h"
 #include "rows.h"
@@ -236,6 +237,102 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
   });
 }
 
+// Up to 16 tokens of an expert, `ids[expert]`, side by side.
+struct Group {
+  int64_t expert, start;
+  int tokens, width;
+};
+
+void severalTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
+                   int64_t n, Gating gating, const Results& results, Arena& arena) {
+  constexpr int64_t kMost = AbreastActs::kMost;
+  const int64_t e0 = gathered.ids[0], active = int64_t(gathered.ids.size());
+  const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
+  const int64_t hidden = gate.rows, width = down.rows;
+  const AbreastProducts& abreast = *products.abreast;
+  const AbreastActs gateActs(abreast, gate), upActs(abreast, up), downActs(abreast, down);
+  const bool shared = gateActs.fits(upActs);
+
+  std::vector<Group> groups;
+  std::vector<int64_t> first;  // group of each expert, and the end
+  for (int64_t a = 0; a < active; a++) {
+    first.push_back(int64_t(groups.size()));
+    for (int64_t i = gathered.start[size_t(a)], end = gathered.start[size_t(a) + 1]; i < end; i += kMost) {
+      const int tokens = int(std::min(kMost, end - i));
+      groups.push_back({a, i, tokens, AbreastActs::widthOf(tokens)});
+    }
+  }
+  first.push_back(int64_t(groups.size()));
+  const int count = int(groups.size());
+  Arena::Scope memory(arena);
+  const auto gateData = memory.each<uint8_t>(int64_t(gateActs.bytes(kMost)), count);
+  const auto upData = shared ? gateData : memory.each<uint8_t>(int64_t(upActs.bytes(kMost)), count);
+  const auto downData = memory.each<uint8_t>(int64_t(downActs.bytes(kMost)), count);
+
+  const int64_t pieces = gateActs.pieces();
+  const int64_t hiddenItem = std::max(kHiddenChunk, rowChunk(gate, hidden * active, pool.size()) / kHiddenChunk * kHiddenChunk);
+  const int64_t hiddenItems = (hidden + hiddenItem - 1) / hiddenItem;
+  const int64_t widthItems = (width + kHiddenChunk - 1) / kHiddenChunk;
+  const auto multiply = [&](const WeightRef& w, const AbreastActs& acts, const uint8_t* data, const Group& group, int64_t row,
+                            int64_t end, float* y) {
+    AbreastCall call;
+    call.data = w.data + size_t(row) * w.rowBytes;
+    call.rowBytes = w.rowBytes;
+    call.cols = w.cols;
+    call.rows = end - row;
+    call.width = group.width;
+    call.vectors = 1;
+    call.acts[0] = data;
+    call.out = y;
+    call.stride = 0;
+    acts.products.rows(w.type, call);
+  };
+
+  std::atomic<int64_t> nextPiece{0}, nextHidden{0}, nextWidth{0};
+  pool.run([&](int, int) {
+    for (int64_t i; (i = nextPiece++) < count * pieces;) {
+      const int g = int(i / pieces);
+      const Group& group = groups[size_t(g)];
+      const float* rows[kMost];
+      for (int t = 0; t < group.tokens; t++) rows[t] = x + gathered.all[size_t(group.start + t)].token * gate.cols;
+      gateActs.pack(rows, group.tokens, group.width, i % pieces, gateData[g]);
+      if (!shared) upActs.pack(rows, group.tokens, group.width, i % pieces, upData[g]);
+    }
+    pool.barrier();
+
+    for (int64_t item; !pool.cancelled() && (item = nextHidden++) < active * hiddenItems;) {
+      const int64_t a = item / hiddenItems, from = item % hiddenItems * hiddenItem, until = std::min(hidden, from + hiddenItem);
+      const WeightRef &gateOf = refs.gate[gathered.ids[size_t(a)]], &upOf = refs.up[gathered.ids[size_t(a)]];
+      for (int64_t row = from; row < until; row += kHiddenChunk) {
+        const int64_t end = std::min(until, row + kHiddenChunk);
+        for (int64_t g = first[size_t(a)]; g < first[size_t(a) + 1]; g++) {
+          const Group& group = groups[size_t(g)];
+          alignas(64) float y[kHiddenChunk * kMost], u[kHiddenChunk * kMost];
+          multiply(gateOf, gateActs, gateData[int(g)], group, row, end, y);
+          multiply(upOf, upActs, upData[int(g)], group, row, end, u);
+          products.gate(int(gating), y, u, y, (end - row) * group.width);
+          downActs.packTurned(y, group.width, row, end - row, downData[int(g)]);
+        }
+      }
+    }
+    pool.barrier();
+
+    for (int64_t item; !pool.cancelled() && (item = nextWidth++) < widthItems;) {
+      const int64_t row = item * kHiddenChunk, end = std::min(width, row + kHiddenChunk);
+      for (int64_t t = 0; t < n; t++) results.clear(t, row, end);
+      for (int g = 0; g < count; g++) {
+        const Group& group = groups[size_t(g)];
+        alignas(64) float y[kHiddenChunk * kMost], turned[kMost][kHiddenChunk];
+        multiply(refs.down[gathered.ids[size_t(group.expert)]], downActs, downData[g], group, row, end, y);
+        float* rows[kMost];
+        for (int t = 0; t < group.tokens; t++) rows[t] = turned[t];
+        abreast.turnOut(y, group.width, end - row, group.tokens, rows, 0);
+        for (int t = 0; t < group.tokens; t++) results.put(gathered.all[size_t(group.start + t)], turned[t], row, end - row);
+      }
+    }
+  });
+}
+
 void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
                 int64_t n, Gating gating, const Results& results, Arena& arena) {
   const int threads = pool.size();
@@ -376,8 +473,10 @@ void mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int6
   if (gathered.all.empty()) return;
   const Results results{out, parts, refs.down[gathered.ids[0]].rows};
   const Products& products = productsOf(isa);
-  // Streaming rows wins while an expert has few tokens.
-  if (int64_t(gathered.all.size()) <= 4 * int64_t(gathered.ids.size())) {
+  const double tokens = double(gathered.all.size()) / double(gathered.ids.size());
+  if (products.abreast != nullptr && refs.terms == nullptr && tokens > 2 && tokens <= double(kMostAbreast)) {
+    severalTokens(pool, products, refs, gathered, x, n, gating, results, arena);
+  } else if (tokens <= 4) {  // streaming rows wins while an expert has few tokens
     fewTokens(pool, products, refs, gathered, x, n, gating, results, arena);
   } else {
     manyTokens(pool, products, refs, gathered, x, n, gating, results, arena);

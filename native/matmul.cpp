@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "abreast.h"
 #include "panels.h"
 #include "rows.h"
 #include "shares.h"
@@ -14,6 +15,8 @@ bool canMultiply(int type) { return blockSize(type).elements > 0; }
 
 // Up to this many tokens, rows are streamed once for all; beyond, packing them pays.
 static constexpr int64_t kFewTokens = 4;
+// Multiply-adds of several tokens below which a second thread costs more than it saves.
+static constexpr int64_t kWorthSharing = 128 * 1024;
 
 static constexpr int64_t kSumRows = 32;  // whose sums go through a thread's stack at a time
 
@@ -55,6 +58,64 @@ static void multiplyRows(ThreadPool& pool, const Products& products, const Weigh
         }
       }
     }
+  });
+}
+
+static void multiplyAbreast(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
+                            int64_t ldx, float* out, int64_t ldo, Arena& arena) {
+  constexpr int64_t kMost = AbreastActs::kMost;
+  const AbreastActs acts(*products.abreast, weight, digitsOf(weight));
+  const int64_t groups = (n + kMost - 1) / kMost, pieces = acts.pieces();
+  const auto tokensOf = [&](int64_t g) { return int(std::min(kMost, n - g * kMost)); };
+  Arena::Scope memory(arena);
+  const auto data = memory.each<uint8_t>(int64_t(acts.bytes(kMost)), int(groups));
+  const auto pack = [&](int64_t i) {
+    const int64_t g = i / pieces;
+    const float* rows[kMost];
+    for (int t = 0; t < tokensOf(g); t++) rows[t] = x + (g * kMost + t) * ldx;
+    acts.pack(rows, tokensOf(g), acts.widthOf(tokensOf(g)), i % pieces, data[int(g)]);
+  };
+  const auto multiply = [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; row += kSumRows) {
+      const int64_t count = std::min(kSumRows, last - row);
+      for (int64_t g = 0, together; g < groups; g += together) {
+        together = acts.digits == 1 && g + 1 < groups && tokensOf(g + 1) > 8 ? 2 : 1;
+        alignas(64) float y[2][kSumRows * kMost];
+        AbreastCall call;
+        call.data = weight.data + size_t(row) * weight.rowBytes;
+        call.rowBytes = weight.rowBytes;
+        call.cols = weight.cols;
+        call.rows = count;
+        call.width = acts.widthOf(tokensOf(g));
+        call.vectors = acts.digits == 2 ? 2 : int(together);
+        call.acts[0] = data[int(g)];
+        call.acts[1] = acts.digits == 2 ? data[int(g)] + acts.digitBytes(call.width) : data[int(g + together - 1)];
+        call.out = y[0];
+        call.stride = kSumRows * kMost;
+        acts.products.rows(weight.type, call);
+        if (acts.digits == 2) {
+          for (int64_t i = 0; i < count * call.width; i++) y[0][i] += y[1][i];
+        }
+        for (int64_t v = 0; v < together; v++) {
+          float* rows[kMost];
+          for (int t = 0; t < tokensOf(g + v); t++) rows[t] = out + ((g + v) * kMost + t) * ldo;
+          acts.products.turnOut(y[v], call.width, count, tokensOf(g + v), rows, row);
+        }
+      }
+    }
+  };
+  if (weight.rows * weight.cols * n < kWorthSharing) {
+    for (int64_t i = 0; i < groups * pieces; i++) pack(i);
+    multiply(0, weight.rows);
+    return;
+  }
+  const int64_t chunk = std::max<int64_t>(kRowsAbreast, rowChunk(weight, weight.rows, pool.size()) / kRowsAbreast * kRowsAbreast);
+  Shares shares(memory, pool.size(), weight.rows, chunk, kRowsAbreast);
+  std::atomic<int64_t> nextPiece{0};
+  pool.run([&](int thread, int) {
+    for (int64_t i; (i = nextPiece++) < groups * pieces;) pack(i);
+    pool.barrier();
+    for (int64_t row, end; !pool.cancelled() && shares.take(thread, row, end);) multiply(row, end);
   });
 }
 
@@ -108,7 +169,9 @@ void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, 
             int64_t ldo, Arena& arena) {
   if (n <= 0 || weight.rows <= 0) return;
   const Products& products = productsOf(isa);
-  if (n <= kFewTokens) {
+  if (products.abreast != nullptr && n >= kFewestAbreast && n <= kMostAbreast) {
+    multiplyAbreast(pool, products, weight, x, n, ldx, out, ldo, arena);
+  } else if (n <= kFewTokens) {
     multiplyRows(pool, products, weight, x, n, ldx, out, ldo, arena);
   } else {
     multiplyTiles(pool, products, weight, x, n, ldx, out, ldo, arena);

@@ -1,6 +1,7 @@
 // Register tiles for AVX-512 with VNNI: 16 rows in the lanes of a register, 12 tokens.
 #define GROK1_ISA avx512
 #include "products.x86.inc.h"
+#include "abreast.avx512.inc.h"
 
 namespace grok1::GROK1_ISA {
 
@@ -122,7 +123,7 @@ namespace grok1 {
 
 const Products& avx512Products() {
   static const Products table = {avx512::kTile,     avx512::kTile,    avx512::quantize, avx512::rows, avx512::packTokenOf<avx512::kTile, avx512::kTile>,
-                                 avx512::packPanel, avx512::multiply, avx512::gate};
+                                 avx512::packPanel, avx512::multiply, avx512::gate, &avx512::abreastProducts};
   return table;
 }
 

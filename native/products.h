@@ -154,6 +154,8 @@ struct PackTokenCall {
   uint8_t* tile;  // of the segment
 };
 
+struct AbreastProducts;  // abreast.h
+
 struct Products {
   int tile;       // tokens of a register tile of quantized weights
   int floatTile;  // and of float weights
@@ -170,6 +172,7 @@ struct Products {
   void (*multiply)(int type, const uint8_t* panel, const uint8_t* tile, int64_t units, int tokens, float* c);
   // hidden[i] = activation(gate[i]) * up[i]; gating as in matmul.h.
   void (*gate)(int gating, const float* gate, const float* up, float* hidden, int64_t n);
+  const AbreastProducts* abreast = nullptr;  // null: an instruction set has none
 };
 
 const Products& scalarProducts();

@@ -176,6 +176,57 @@ GROK1_INLINE void turnScales(const float (*from)[8], float (*out)[16]) {
   }
 }
 
+// A group at `p` that may be read as a whole: the last, shorter one of a row is copied.
+template <class Q>
+GROK1_INLINE const uint8_t* wholeGroup(const uint8_t* p, int64_t blocks, uint8_t* padded) {
+  if (blocks == 8) return p;
+  memset(padded, 0, Q::kTraits.unit);
+  return (const uint8_t*)memcpy(padded, p, size_t(blocks) * Q::kBlockBytes);
+}
+
+// Codes of 256 columns as they come (block b's in half b / 4 of codes 2 (b % 4) and 2 (b % 4) + 1), unsigned where products take them so,
+// and of each block the floats that a panel has, `stride` floats from one kind to the next.
+template <class Q>
+GROK1_INLINE void unpackRow(const uint8_t* p, uint8_t (*codes)[32], float* scales, int64_t stride, float& whole) {
+  constexpr Kind kind = Q::kTraits.kind;
+  Codes c[4];
+  if constexpr (Q::kGrid) {
+    GridState state;
+    state.row = p;
+    Q::begin(state);
+    unpack<Q>(state, c);
+  } else {
+    unpack<Q>(p, c);
+  }
+  GROK1_UNROLL
+  for (int i = 0; i < 8; i++) {
+    const __m256i w = c[i / 2].half[i % 2];
+    _mm256_store_si256((__m256i*)codes[i], Q::kSigned && kVnni ? _mm256_xor_si256(w, _mm256_set1_epi8(-128)) : w);
+  }
+  if constexpr (kind == Kind::block32 || kind == Kind::min32) {
+    __m256 scale, min = _mm256_setzero_ps();
+    Q::scales(p, scale, min);
+    _mm256_store_ps(scales, scale);
+    if (kind == Kind::min32) _mm256_store_ps(scales + stride, min);
+  } else {
+    whole = _mm256_cvtss_f32(Q::scale(p));
+    const __m256i subs = Q::subs(p);
+    if (kVnni) {  // even and odd half blocks' scales as floats
+      _mm256_store_ps(scales, _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(subs, 16), 16)));
+      _mm256_store_ps(scales + stride, _mm256_cvtepi32_ps(_mm256_srai_epi32(subs, 16)));
+    } else {  // the same, twice in 16 bits each
+      _mm256_store_si256((__m256i*)scales, _mm256_blend_epi16(subs, _mm256_slli_epi32(subs, 16), 0xaa));
+      _mm256_store_si256((__m256i*)(scales + stride), _mm256_blend_epi16(_mm256_srli_epi32(subs, 16), subs, 0xaa));
+    }
+    if constexpr (kind == Kind::subMin16) {
+      const __m256i mins = Q::minCodes(p);
+      _mm256_store_ps(scales + 2 * stride, Q::minScale(p));
+      _mm256_store_ps(scales + 3 * stride, _mm256_cvtepi32_ps(_mm256_and_si256(mins, _mm256_set1_epi32(0xffff))));
+      _mm256_store_ps(scales + 4 * stride, _mm256_cvtepi32_ps(_mm256_srli_epi32(mins, 16)));
+    }
+  }
+}
+
 template <class Q>
 static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, int64_t columns, uint8_t* panel) {
   constexpr Kind kind = Q::kTraits.kind;
@@ -195,51 +246,12 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
   for (int64_t first = 0; first < units; first += 8) {
     const int64_t count = units - first < 8 ? units - first : 8;
     for (int r = 0; r < rowCount; r++) {
-      const uint8_t* p = data + size_t(r) * rowBytes + first / 8 * Q::kTraits.unit;
+      const uint8_t* const p = data + size_t(r) * rowBytes + first / 8 * Q::kTraits.unit;
       uint8_t padded[Q::kTraits.unit];
-      if (count < 8) {
-        memset(padded, 0, sizeof padded);
-        memcpy(padded, p, size_t(count) * Q::kBlockBytes);
-        p = padded;
-      } else {
+      if (count == 8) {
         for (int64_t line = 0; line < Q::kTraits.unit; line += 64) _mm_prefetch((const char*)(p + 2 * Q::kTraits.unit + line), _MM_HINT_T0);
       }
-      Codes c[4];
-      if constexpr (Q::kGrid) {
-        GridState state;
-        state.row = p;
-        Q::begin(state);
-        unpack<Q>(state, c);
-      } else {
-        unpack<Q>(p, c);
-      }
-      GROK1_UNROLL
-      for (int i = 0; i < 8; i++) {
-        const __m256i w = c[i / 2].half[i % 2];
-        _mm256_store_si256((__m256i*)codes[r][i], Q::kSigned && kVnni ? _mm256_xor_si256(w, _mm256_set1_epi8(-128)) : w);
-      }
-      if constexpr (!halves) {
-        __m256 scale, min = _mm256_setzero_ps();
-        Q::scales(p, scale, min);
-        _mm256_store_ps(scales[0][r], scale);
-        if (kind == Kind::min32) _mm256_store_ps(scales[floats - 1][r], min);
-      } else {
-        wholes[r] = _mm256_cvtss_f32(Q::scale(p));
-        const __m256i subs = Q::subs(p);
-        if (kVnni) {  // even and odd half blocks' scales as floats
-          _mm256_store_ps(scales[0][r], _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(subs, 16), 16)));
-          _mm256_store_ps(scales[1][r], _mm256_cvtepi32_ps(_mm256_srai_epi32(subs, 16)));
-        } else {  // the same, twice in 16 bits each
-          _mm256_store_si256((__m256i*)scales[0][r], _mm256_blend_epi16(subs, _mm256_slli_epi32(subs, 16), 0xaa));
-          _mm256_store_si256((__m256i*)scales[1][r], _mm256_blend_epi16(_mm256_srli_epi32(subs, 16), subs, 0xaa));
-        }
-        if constexpr (kind == Kind::subMin16) {
-          const __m256i mins = Q::minCodes(p);
-          _mm256_store_ps(scales[2][r], Q::minScale(p));
-          _mm256_store_ps(scales[3][r], _mm256_cvtepi32_ps(_mm256_and_si256(mins, _mm256_set1_epi32(0xffff))));
-          _mm256_store_ps(scales[4][r], _mm256_cvtepi32_ps(_mm256_srli_epi32(mins, 16)));
-        }
-      }
+      unpackRow<Q>(wholeGroup<Q>(p, count, padded), codes[r], scales[0][r], 16 * 8, wholes[r]);
     }
     for (int f = 0; f < floats; f++) turnScales(scales[f], turned[f]);
     for (int b = 0; b < count; b++) {

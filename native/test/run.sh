@@ -36,7 +36,7 @@ if [ "$what" = residency ]; then
     for name in memory threads residency test/residency_test; do compile "$root/native/$name.cpp"; done
   } >"$build/commands"
 else {
-  for name in cpu memory threads grids quants panels rows matmul experts products.scalar; do compile "$root/native/$name.cpp"; done
+  for name in cpu memory threads grids quants panels rows abreast matmul experts products.scalar; do compile "$root/native/$name.cpp"; done
   for isa in $isas; do
     case $isa in
       avx2) more="-mavx2 -mfma -mf16c -mbmi2" ;;
