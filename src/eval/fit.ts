@@ -109,7 +109,7 @@ export async function fitModel(options: FitOptions): Promise<FitResult> {
         },
       });
       const isMixture = source.tensors.some(({ shape }) => shape.length === 3);
-      const choices = chooseTypes(source, isMixture ? steadySensitivities(found) : found, options);
+      const choices = chooseTypes(source, isMixture ? steadySensitivities(found) : found, isMixture, options);
       const types = new Map(choices.map(({ tensor, type }) => [tensor, type]));
       const recipe = fitRecipe(source, types);
       const write = { out, signal, threads, onProgress, rounding: calibration.rounding };
@@ -163,6 +163,7 @@ function fitRecipe(
 function chooseTypes(
   source: ModelSource,
   found: readonly TensorSensitivity[],
+  isMixture: boolean,
   { size, types, out }: Pick<FitOptions, "size" | "types" | "out">,
 ): FitChoice[] {
   const shapes = new Map(source.tensors.map(({ name, shape }) => [name, shape]));
@@ -173,7 +174,7 @@ function chooseTypes(
     return (allowed.length > 0 ? allowed : all).map((type) => ({
       type,
       bytes: encodedBytes(type, elementCount(shape)),
-      cost: expectedDivergence(each, type),
+      cost: expectedDivergence(each, type, isMixture),
     }));
   });
   const recipeFor = (chosen: readonly number[]) =>

@@ -21,6 +21,15 @@ test("below what was measured divergence is in proportion to the loss, between t
   expect(expectedDivergence(twice, "iq1_s")).toBeCloseTo(0.08, 12);
 });
 
+test("of a mixture the divergence of small errors falls with the error, not with its square", () => {
+  const fine = { ...twice, losses: { ...losses, q8_0: 0.25 } };
+  expect(expectedDivergence(fine, "q6_k", true)).toBeCloseTo(0.01 * Math.sqrt(0.06), 12);
+  expect(expectedDivergence(fine, "q8_0", true)).toBeCloseTo(0.0005, 12);
+  for (const type of ["iq4_xs", "q3_k", "q2_k", "iq1_s"] as const) {
+    expect(expectedDivergence(fine, type, true)).toBe(expectedDivergence(fine, type));
+  }
+});
+
 test("what a tensor costs is moved half of the way, as a factor, to what its kind does", () => {
   const of = (tensor: string, divergence: number): TensorSensitivity => ({
     ...{ tensor, losses, probes: [{ type: "iq4_xs", divergence }] },

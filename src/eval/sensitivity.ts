@@ -52,16 +52,18 @@ const blocks: readonly TensorType[] = ["q4_0", "iq4_nl", "q4_1", "q5_0", "q5_1",
 export const fitTypes: readonly TensorType[] = [...new Set([...superblocks, ...blocks])];
 
 /**
- * The divergence that a type is expected to cost. Of small errors it is in proportion to the squared error of products; large ones cost less
- * than that, so between the two types that were measured it is taken as a power of it.
+ * The divergence that a type is expected to cost. Of small errors it is in proportion to the squared error of products, in a dense model;
+ * in a mixture to the error itself: what is left of it there are tokens whose experts change, and an error that is half as large moves half as many
+ * over the edge. Large ones cost less than that, so between the two types that were measured it is taken as a power of it.
  */
-export function expectedDivergence({ probes, losses }: TensorSensitivity, type: TensorType): number {
+export function expectedDivergence({ probes, losses }: TensorSensitivity, type: TensorType, isMixture = false): number {
   const points = probes.map((probe) => ({ loss: losses[probe.type]!, divergence: probe.divergence }));
   const fine = points.reduce((a, b) => (b.loss < a.loss ? b : a));
   const coarse = points.reduce((a, b) => (b.loss > a.loss ? b : a));
   const loss = losses[type]!;
   if (!(fine.loss > 0)) return loss > 0 ? coarse.divergence * (loss / coarse.loss) : 0;
-  if (loss <= fine.loss || !(coarse.divergence > fine.divergence)) return fine.divergence * (loss / fine.loss);
+  if (loss <= fine.loss) return fine.divergence * (loss / fine.loss) ** (isMixture ? 0.5 : 1);
+  if (!(coarse.divergence > fine.divergence)) return fine.divergence * (loss / fine.loss);
   if (loss >= coarse.loss) return coarse.divergence * (loss / coarse.loss);
   const power = Math.log(coarse.divergence / Math.max(fine.divergence, 1e-12)) / Math.log(coarse.loss / fine.loss);
   return fine.divergence * (loss / fine.loss) ** Math.min(1, power);
