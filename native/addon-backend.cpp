@@ -114,7 +114,7 @@ napi_value part(napi_env env, napi_callback_info info) {
 struct Reading {
   napi_deferred deferred = nullptr;
   napi_threadsafe_function settle = nullptr;
-  Readers::Outcome outcome{Readers::Outcome::dropped, 0, 0};
+  Readers::Outcome outcome{Readers::Outcome::dropped};
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now(), ended = began;
 };
 
@@ -125,24 +125,33 @@ std::pair<const char*, std::string> reasonOf(const Readers::Outcome& outcome) {
   return {"EIO", std::string("the system could not read them: ") + std::strerror(outcome.error)};
 }
 
+// As an Error, with the place and the drive that it is of.
+bool errorOf(napi_env env, const Readers::Outcome& outcome, napi_value* error) {
+  napi_value code, message, at, drive;
+  const auto [name, what] = reasonOf(outcome);
+  return napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code) == napi_ok &&
+         napi_create_string_utf8(env, what.c_str(), what.size(), &message) == napi_ok && napi_create_error(env, code, message, error) == napi_ok &&
+         napi_create_double(env, double(outcome.at), &at) == napi_ok && napi_set_named_property(env, *error, "at", at) == napi_ok &&
+         napi_create_double(env, double(outcome.drive), &drive) == napi_ok && napi_set_named_property(env, *error, "drive", drive) == napi_ok;
+}
+
 void settleReading(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Reading> reading(static_cast<Reading*>(data));
   if (env == nullptr) return;  // the thread is ending
-  napi_value result, code, message, at;
-  if (reading->outcome.kind == Readers::Outcome::read) {
-    const std::chrono::duration<double, std::milli> took = reading->ended - reading->began;
-    if (napi_create_double(env, took.count(), &result) == napi_ok) napi_resolve_deferred(env, reading->deferred, result);
+  const Readers::Outcome& outcome = reading->outcome;
+  napi_value result, took, fault;
+  if (outcome.kind != Readers::Outcome::read) {
+    if (errorOf(env, outcome, &result)) napi_reject_deferred(env, reading->deferred, result);
     return;
   }
-  const auto [name, what] = reasonOf(reading->outcome);
-  if (napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code) == napi_ok &&
-      napi_create_string_utf8(env, what.c_str(), what.size(), &message) == napi_ok && napi_create_error(env, code, message, &result) == napi_ok &&
-      napi_create_double(env, double(reading->outcome.at), &at) == napi_ok && napi_set_named_property(env, result, "at", at) == napi_ok) {
-    napi_reject_deferred(env, reading->deferred, result);
-  }
+  const std::chrono::duration<double, std::milli> milliseconds = reading->ended - reading->began;
+  if (napi_create_object(env, &result) != napi_ok || napi_create_double(env, milliseconds.count(), &took) != napi_ok) return;
+  if (napi_set_named_property(env, result, "took", took) != napi_ok) return;
+  if (outcome.error != 0 && errorOf(env, outcome, &fault)) napi_set_named_property(env, result, "fault", fault);
+  napi_resolve_deferred(env, reading->deferred, result);
 }
 
-// A promise, of milliseconds, of what readers were told to do: `begin` is called with what they are to tell when it is done.
+// A promise of what readers were told to do: `begin` is called with what they are to tell when it is done.
 template <class Begin>
 napi_value promised(napi_env env, const Begin& begin) {
   napi_value promise, name;
@@ -359,6 +368,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"map", Method<&Store::map>::call},
         {"release", Method<&Store::release>::call},
         {"open", Method<&Store::open>::call},
+        {"addCopy", Method<&Store::addCopy>::call},
         {"slot", Method<&Store::addSlot>::call},
         {"freeSlot", Method<&Store::freeSlot>::call},
         {"hurry", Method<&Store::hurry>::call},

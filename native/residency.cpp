@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <system_error>
 
 #include "system.h"
@@ -14,6 +15,8 @@ namespace {
 // Enough requests under way for a drive to be busy, in pieces that keep its queue full.
 constexpr size_t kReaders = 8;
 constexpr size_t kPiece = size_t(4) << 20;
+// The weight of the latest piece in what a drive takes for one.
+constexpr double kLatest = 0.1;
 
 size_t pageBytes() {
 #if defined(_WIN32)
@@ -103,22 +106,23 @@ Readers::~Readers() {
   for (const auto& job : dropped) job->done(job->outcome);
 }
 
-void Readers::read(size_t bytes, Part part, Done done, int32_t group, bool ahead) {
-  std::unique_lock lock(mutex_);
-  try {
-    while (threads_.size() < kReaders) threads_.emplace_back([this] { work(); });
-  } catch (const std::system_error&) {
-    if (threads_.empty()) {
-      lock.unlock();  // what is called may read further
-      const int error = part(0, bytes);
-      return done({error == 0 ? Outcome::read : Outcome::failed, error, 0});
-    }
-  }
+void Readers::read(size_t bytes, Part part, Done done, int32_t group, bool ahead, size_t drives) {
   auto job = std::make_shared<Job>();
   job->bytes = bytes;
+  job->drives = std::max<size_t>(1, drives);
   job->group = group;
   job->part = std::move(part);
   job->done = std::move(done);
+  std::unique_lock lock(mutex_);
+  try {
+    while (drives_.size() < job->drives) drives_.emplace_back();
+    while (threads_.size() < kReaders * drives_.size()) threads_.emplace_back([this, drive = threads_.size() / kReaders] { work(drive); });
+  } catch (const std::system_error&) {
+    if (threads_.empty()) {
+      lock.unlock();  // what is called may read further
+      return job->done(readPiece(*job, 0, bytes, 0));
+    }
+  }
   (ahead ? ahead_ : waited_).push_back(std::move(job));
   lock.unlock();
   wake_.notify_all();
@@ -131,22 +135,59 @@ void Readers::hurry(int32_t group) {
   ahead_.erase(ahead_.begin(), others);
 }
 
-void Readers::work() {
+std::shared_ptr<Readers::Job> Readers::next(size_t drive) {
+  Queue& queue = waited_.empty() ? ahead_ : waited_;
+  if (queue.empty()) return nullptr;
+  const auto& job = queue.front();
+  const double own = drives_[drive].seconds;
+  if (job->drives > 1 && own > 0) {
+    size_t left = 0;
+    for (const auto& each : queue) left += (each->bytes - each->next + kPiece - 1) / kPiece;
+    const double rounds = 1 + double(left / kReaders);
+    for (size_t other = 0; other < job->drives; other++) {
+      const double seconds = drives_[other].seconds;
+      if (seconds > 0 && seconds * rounds < own) return nullptr;
+    }
+  }
+  return job;
+}
+
+Readers::Outcome Readers::readPiece(const Job& job, size_t at, size_t length, size_t drive) {
+  Outcome outcome;
+  for (size_t i = 0; i < job.drives; i++) {
+    const size_t from = (drive + i) % job.drives;
+    const int error = job.part(at, length, from);
+    if (error == 0) {
+      outcome.kind = Outcome::read;
+      return outcome;
+    }
+    if (i == 0) outcome = {Outcome::failed, error, at, from};
+  }
+  return outcome;
+}
+
+void Readers::work(size_t drive) {
   nameThread("grok1-reader");
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !waited_.empty() || !ahead_.empty(); });
+    std::shared_ptr<Job> job;
+    wake_.wait(lock, [&] { return stopping_ || (job = next(drive)) != nullptr; });
     if (stopping_) return;
-    Queue& queue = waited_.empty() ? ahead_ : waited_;
-    const std::shared_ptr<Job> job = queue.front();
     const size_t at = job->next, length = std::min(kPiece, job->bytes - at);
     job->next += length;
     job->pieces++;
-    if (job->next == job->bytes) queue.pop_front();
+    if (job->next == job->bytes) (waited_.empty() ? ahead_ : waited_).pop_front();
     lock.unlock();
-    const int error = job->part(at, length);
+    const auto began = std::chrono::steady_clock::now();
+    const Outcome outcome = readPiece(*job, at, length, drive % job->drives);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     lock.lock();
-    if (error != 0 && job->outcome.kind == Outcome::read) job->outcome = {Outcome::failed, error, at};
+    if (length == kPiece && job->drives > drive) {
+      double& seconds = drives_[drive].seconds;
+      seconds += (took.count() - seconds) * (seconds == 0 ? 1 : kLatest);
+    }
+    const bool worse = job->outcome.kind == Outcome::read && (outcome.kind == Outcome::failed || job->outcome.error == 0);
+    if (outcome.error != 0 && worse) job->outcome = outcome;
     if (--job->pieces > 0 || job->next < job->bytes) continue;
     lock.unlock();
     job->done(job->outcome);

@@ -45,13 +45,13 @@ float* Store::slot(int32_t id, int64_t rows, int64_t cols) const {
 
 int32_t Store::map(int32_t file) {
   const auto mapping = std::make_shared<Mapping>(file);
-  return sources_.add({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true, nullptr});
+  return sources_.add({std::shared_ptr<const uint8_t>(mapping, mapping->data()), mapping->size(), true, {}});
 }
 
 int32_t Store::copy(const uint8_t* data, size_t bytes) {
   const auto memory = std::make_shared<Memory>(bytes);
   std::memcpy(memory->data(), data, bytes);
-  return sources_.add({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false, nullptr});
+  return sources_.add({std::shared_ptr<const uint8_t>(memory, memory->data()), bytes, false, {}});
 }
 
 void Store::release(int32_t source) { sources_.remove(source); }
@@ -80,10 +80,10 @@ int32_t Store::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t digit
   for (const auto& [id, offset] : places) {
     const Source& source = sources_.get(id);
     if (offset < 0 || uint64_t(offset) > source.size || bytes > source.size - uint64_t(offset)) misuse("a weight that leaves its file");
-    const uint8_t* const data = source.file ? nullptr : source.data.get() + offset;
+    const uint8_t* const data = !source.files.empty() ? nullptr : source.data.get() + offset;
     w.mapped = w.mapped || source.mapped;
-    if (!w.parts.empty() && w.opened != (source.file != nullptr)) misuse("a weight that is placed in part");
-    w.opened = source.file != nullptr;
+    if (!w.parts.empty() && w.opened != !source.files.empty()) misuse("a weight that is placed in part");
+    w.opened = !source.files.empty();
     w.absent += w.opened ? 1 : 0;
     w.parts.push_back({data, type, rows, cols, rowBytes, digits});
     w.held.emplace_back(source.data, data);
@@ -127,13 +127,21 @@ void Store::fetch(int32_t id, int32_t index, Readers::Done done) {
   const Weight& w = stack(id);
   if (w.held.empty()) return done({});
   const auto data = w.held[size_t(index)];
-  readers_.read(size_t(matrix.rows) * matrix.rowBytes, [data](size_t at, size_t length) { return bring(data.get() + at, length); },
+  readers_.read(size_t(matrix.rows) * matrix.rowBytes, [data](size_t at, size_t length, size_t) { return bring(data.get() + at, length); },
                 std::move(done));
 }
 
 int32_t Store::open(int32_t file, bool direct) {
   const auto opened = std::make_shared<const DirectFile>(file, direct);
-  return sources_.add({nullptr, opened->size(), false, opened});
+  return sources_.add({nullptr, opened->size(), false, {opened}});
+}
+
+void Store::addCopy(int32_t id, int32_t file, bool direct) {
+  Source& source = sources_.get(id);
+  if (source.files.empty()) misuse("only what was opened has copies");
+  const auto copy = std::make_shared<const DirectFile>(file, direct);
+  if (copy->size() != source.size) misuse("a copy of another size");
+  source.files.push_back(copy);
 }
 
 int32_t Store::addSlot(int64_t bytes) {
@@ -213,10 +221,10 @@ uint8_t* firstBlock(const Memory& memory) {
 }  // namespace
 
 void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done) {
-  const auto file = sources_.get(source).file;
+  const auto& [data, fileSize, mapped, files] = sources_.get(source);
   const auto memory = rooms_.get(slot)->memory;
-  if (!file) misuse("only what was opened is loaded");
-  if (offset < 0 || bytes < 1 || uint64_t(offset) > file->size() || uint64_t(bytes) > file->size() - uint64_t(offset)) {
+  if (files.empty()) misuse("only what was opened is loaded");
+  if (offset < 0 || bytes < 1 || uint64_t(offset) > fileSize || uint64_t(bytes) > fileSize - uint64_t(offset)) {
     misuse("bytes that are not in their file");
   }
   const int64_t from = offset / kBlock * kBlock, needed = offset + bytes - from, length = (needed + kBlock - 1) / kBlock * kBlock;
@@ -225,13 +233,13 @@ void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, in
   // Whoever places it waits for it, so nobody reads what is being written.
   readers_.read(
       size_t(length),
-      [file, memory, to, from, needed, guard = guard_](size_t part, size_t size) {
+      [files, memory, to, from, needed, guard = guard_](size_t part, size_t size, size_t drive) {
         if (guard) guard->awaitRoom();
-        const int64_t got = file->read(to + part, uint64_t(from) + part, size);
+        const int64_t got = files[drive]->read(to + part, uint64_t(from) + part, size);
         if (got < 0) return int(-got);
         return got < std::min<int64_t>(int64_t(size), needed - int64_t(part)) ? Readers::kEnded : 0;
       },
-      std::move(done), slot, ahead);
+      std::move(done), slot, ahead, files.size());
 }
 
 void Store::hurry(int32_t slot) {

@@ -48,6 +48,8 @@ class Store {
   // A file that weights may lie in without being mapped: their matrices are nowhere until each was loaded into a slot and placed there.
   // `direct`: read past the page cache where that can be; otherwise through it, and nothing stays in it.
   int32_t open(int32_t file, bool direct);
+  // Another file with the same bytes, on another drive: what is loaded is read from all of them.
+  void addCopy(int32_t source, int32_t file, bool direct);
   // Memory for what is loaded, held, taken as it is filled; given back at once when it is freed, which nothing may be placed in then.
   int32_t addSlot(int64_t bytes);
   void freeSlot(int32_t slot);
@@ -79,7 +81,7 @@ class Store {
     std::shared_ptr<const uint8_t> data;  // of a mapping, or of memory
     uint64_t size;
     bool mapped;
-    std::shared_ptr<const DirectFile> file = nullptr;  // of what is neither
+    std::vector<std::shared_ptr<const DirectFile>> files{};  // of what is neither: it, and its copies
   };
   // Four arrays of the parameter's size: values, gradient, and the optimizer's moments.
   struct Parameter {

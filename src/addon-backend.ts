@@ -27,6 +27,23 @@ export interface AddonBackend extends AddonStore, AddonInference, AddonTraining 
   close(): void;
 }
 
+/** What readers did. */
+export interface FileReading {
+  /** Milliseconds after which all was there: whoever computes hears of it later. */
+  readonly took: number;
+  /** Something that one copy could not give, and another did. */
+  readonly fault?: ReadFault;
+}
+
+/** Why something could not be read: EIO, or ERR_ENDED where the file became shorter. */
+export interface ReadFault extends Error {
+  readonly code: "EIO" | "ERR_ENDED";
+  /** The place in what was read. */
+  readonly at: number;
+  /** 0 for the source's own file, n for the n-th copy that was added. */
+  readonly drive: number;
+}
+
 /** Activations, and weights as places in files: native/store.h. */
 interface AddonStore {
   /** Makes a matrix (a new one for -1) hold at least `elements` floats; returns its id. Growing loses the contents. */
@@ -53,12 +70,14 @@ interface AddonStore {
    */
   missing(weight: number, matrix: number): number;
   /** Brings one of a weight's matrices into memory, on threads that do nothing else. Rejects with code EIO. */
-  fetch(weight: number, matrix: number): Promise<number>;
+  fetch(weight: number, matrix: number): Promise<FileReading>;
   /**
    * An open file as a source of weights that is not mapped: a weight in it is nowhere, and refused by what computes, until each of its
    * matrices was loaded into a slot and placed there. `direct`: read past the page cache, where that can be.
    */
   open(file: number, direct: boolean): number;
+  /** Another file with the same bytes, on another drive: what is loaded from the source is read from all, from each as fast as it is. */
+  addCopy(source: number, file: number, direct: boolean): void;
   /** Memory for what is loaded, held, taken as it is filled; its number. */
   slot(bytes: number): number;
   /** Gives a slot back at once, where nothing is placed in it. */
@@ -66,9 +85,9 @@ interface AddonStore {
   /**
    * Reads the whole blocks of 4096 bytes around [offset, offset + bytes) of an opened file into a slot from `at`, a multiple of 4096, on:
    * the byte at `offset` comes to `at + offset % 4096`. What is read `ahead` comes after all that is waited for. Rejects with code EIO
-   * or ERR_ENDED and the place `at` in what was read. Resolves to the milliseconds after which all was there: whoever computes hears of it later.
+   * or ERR_ENDED, see {@link ReadFault}, where no copy could be read.
    */
-  load(source: number, offset: number, bytes: number, slot: number, at: number, ahead: boolean): Promise<number>;
+  load(source: number, offset: number, bytes: number, slot: number, at: number, ahead: boolean): Promise<FileReading>;
   /** What is read ahead into a slot is waited for from now on. */
   hurry(slot: number): void;
   /** Holds a slot once more, or lets go of it once. 0 for one that was dropped: it is no longer what it was. */

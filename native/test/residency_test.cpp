@@ -18,7 +18,7 @@ int main() {
   const std::shared_ptr<const uint8_t> data(bytes, bytes->data());
   int outer = 0, inner = 0;
   Readers readers;
-  const auto part = [data](size_t at, size_t length) { return bring(data.get() + at, length); };
+  const auto part = [data](size_t at, size_t length, size_t) { return bring(data.get() + at, length); };
   readers.read(bytes->size(), part, [&](const Readers::Outcome& first) {
     outer += first.kind == Readers::Outcome::read;
     readers.read(bytes->size(), part, [&](const Readers::Outcome& second) { inner += second.kind == Readers::Outcome::read; });

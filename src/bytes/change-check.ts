@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import { fstatSync, readSync } from "node:fs";
 import { GrokError } from "../errors.ts";
 import type { DataFile } from "./data-file.ts";
-import { ioError } from "./io-error.ts";
 
 /** Places of a file that are compared, evenly spaced from its beginning to its end, and bytes of each. */
 const places = 256;
@@ -14,7 +13,7 @@ const placeBytes = 4096;
  * touch files: then its size counts, and what stands at some places of it.
  */
 export function createChangeCheck(): (file: DataFile, what: string) => void {
-  const known = new Map<DataFile, { modified: number; readonly sample: string }>();
+  const known = new Map<DataFile, { modified: number; readonly sample: FileSample }>();
   return (file, what) => {
     const { mtimeMs: modified, size } = fstatSync(file.descriptor());
     const refuse = (problem: string) =>
@@ -27,21 +26,27 @@ export function createChangeCheck(): (file: DataFile, what: string) => void {
       known.set(file, { modified, sample });
       return;
     }
-    if (first.sample !== sample) throw refuse("was written to while it was in use");
+    if (!isSameSample(first.sample, sample)) throw refuse("was written to while it was in use");
     first.modified = modified;
   };
 }
 
-function sampleOf({ path, size, descriptor }: DataFile): string {
-  const hash = createHash("sha256");
+/** What stands at some places of a file, undefined where it cannot be read: whoever needs that place is told. */
+export type FileSample = readonly (string | undefined)[];
+
+export function sampleOf({ size, descriptor }: DataFile): FileSample {
   const block = new Uint8Array(placeBytes);
-  for (let i = 0; i < places; i++) {
+  return Array.from({ length: places }, (_, i) => {
     const at = Math.floor((Math.max(0, size - placeBytes) * i) / (places - 1));
     try {
-      hash.update(block.subarray(0, readSync(descriptor(), block, 0, placeBytes, at)));
-    } catch (error) {
-      throw ioError(`read ${placeBytes} bytes at ${at}`, path, error);
+      const got = readSync(descriptor(), block, 0, placeBytes, at);
+      return createHash("sha256").update(block.subarray(0, got)).digest("base64");
+    } catch {
+      return undefined;
     }
-  }
-  return hash.digest("base64");
+  });
 }
+
+/** Whether nothing is known to differ. */
+export const isSameSample = (a: FileSample, b: FileSample) =>
+  a.every((each, i) => each === undefined || b[i] === undefined || each === b[i]);

@@ -35,7 +35,7 @@ export function usageError(message: string): GrokError {
 }
 
 /** Options of the command line that are not called what the library's are. */
-const optionNames: Readonly<Record<string, string>> = { contextLength: "context", adapters: "lora" };
+const optionNames: Readonly<Record<string, string>> = { contextLength: "context", adapters: "lora", copies: "copy" };
 
 /** A message that begins with a library's option, about the flag, variable or entry that people gave it by. */
 function nameOption({ message, details: { option } }: GrokError, nameSource: (option: string) => string): string {

@@ -14,7 +14,7 @@ import { describeDuplicates } from "../tokenizer/duplicates.ts";
 import { usageError } from "./exit.ts";
 import { addSettings, pick } from "./settings.ts";
 import { escapeLine } from "./terminal.ts";
-import { path } from "./values.ts";
+import { path, repeated } from "./values.ts";
 
 /** Options of every command that runs a model, as commander gives them. */
 export interface ModelOptions {
@@ -27,6 +27,7 @@ export interface ModelOptions {
   readonly contextAtMost?: number;
   readonly kvType?: KvType;
   readonly memory?: number;
+  readonly copy?: readonly string[];
   readonly trace?: string;
   readonly draft?: string;
   /** The same, of a type that a model's heads may not have. */
@@ -94,12 +95,16 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
   for (;;) {
     const { contextLength, kvType } = wishes;
     try {
-      return await loadModel(file, {
+      const model = await loadModel(file, {
         ...pick(options, ["backend", "threads", "isa", "memory", "trace", "draft"]),
-        ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora },
+        ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora, copies: options.copy },
         promptCache: options.promptCache,
         chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),
       });
+      if (options.copy !== undefined && model.info.expertBytes === undefined) {
+        warnOnTerminal(`all of ${file} is in memory: no copy of it is read`);
+      }
+      return model;
     } catch (error) {
       const { option, most } = error instanceof GrokError ? error.details : {};
       // A flag is an order; what the environment or the config file wish for yields to what the model can have.
@@ -114,6 +119,42 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
   }
 }
 
+/** For commands whose model may be larger than memory. */
+export function addCopies(command: Command): Command {
+  return command.option(
+    "--copy <file>",
+    "a copy of the model's file on another drive: experts that are not in memory are read from all of them; may be repeated",
+    repeated(path()),
+  );
+}
+
+/** Tells what one copy of the model's file could not give, and another did: on standard error, or where `warn` writes. */
+export async function warnOfReads(
+  model: LanguageModel,
+  warn: (what: string) => void = warnOnTerminal,
+  told?: string,
+): Promise<string | undefined> {
+  const problem = (await model.status()).experts?.problem;
+  if (problem !== undefined && problem !== told) warn(`${problem}: read from a copy`);
+  return problem;
+}
+
+/** The same for as long as the model runs. */
+export function watchReads(model: LanguageModel, warn: (what: string) => void): void {
+  let told: string | undefined;
+  const look = async () => {
+    try {
+      told = await warnOfReads(model, warn, told);
+    } catch {
+      // It was closed.
+      clearInterval(looking);
+    }
+  };
+  const looking = setInterval(look, 5000).unref();
+}
+
+const warnOnTerminal = (what: string) => process.stderr.write(`grok1: warning: ${escapeLine(what)}\n`);
+
 /** For commands that run one. */
 export function addTrace(command: Command): Command {
   return command.option("--trace <file>", "record which experts layers ask for, for grok1 simulate", path());
@@ -126,10 +167,11 @@ export function addModel(command: Command): Command {
 
 /** What somebody should know who runs this model here: a line each on standard error. */
 export function warnOfModel({ info, tokenizer, path }: LanguageModel): void {
-  const warn = (what: string) => process.stderr.write(`grok1: warning: ${escapeLine(what)}\n`);
   if (info.fallbackReason !== undefined) {
-    warn(`the compiled addon is missing (${info.fallbackReason}); the reference backend is slow. See grok1 doctor.`);
+    warnOnTerminal(
+      `the compiled addon is missing (${info.fallbackReason}); the reference backend is slow. See grok1 doctor.`,
+    );
   }
   const duplicates = describeDuplicates(tokenizer.info.duplicates);
-  if (duplicates !== undefined) warn(`${path}: ${duplicates}`);
+  if (duplicates !== undefined) warnOnTerminal(`${path}: ${duplicates}`);
 }

@@ -127,4 +127,6 @@ export interface ExpertStatus {
   readonly foretoldRight: number;
   /** Milliseconds, by layer, for which there was nothing to compute. */
   readonly stalled: readonly number[];
+  /** What could not be read from one copy of the model's file, and was from another: the last time, with file and place. */
+  readonly problem: string | undefined;
 }

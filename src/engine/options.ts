@@ -57,6 +57,11 @@ export interface EngineOptions {
    * from the file as they are needed. Default: what can be had, less a margin.
    */
   readonly memory?: number;
+  /**
+   * Copies of the model's file on other drives. Where experts are read as they are needed they are read from all of them, from each as fast as it is
+   * measured to be; what one cannot read another is asked for, and `status` says so.
+   */
+  readonly copies?: readonly string[];
   /** A file to record to which experts the model's layers ask for, for `simulate`. Written over. */
   readonly trace?: string;
   /** Low-rank adapters to hold beside the model. Requests that do not choose use all of them. */
@@ -95,7 +100,7 @@ export const defaultEngineOptions = { backend: "auto", batchTokens: 512, specula
 
 export const engineOptionNames = Object.keys({
   ...{ ...defaultEngineOptions, isa: true, threads: true, contextLength: true, cacheTokens: true, kvType: true },
-  ...{ memory: true, trace: true, draft: true, adapters: true, promptCache: true },
+  ...{ memory: true, copies: true, trace: true, draft: true, adapters: true, promptCache: true },
 } satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
 
 /** Those options that depend on the model or bound its work, with their defaults filled in. */
@@ -123,6 +128,7 @@ export function settleEngineOptions(
   if (options.memory !== undefined) checkWhole("memory", options.memory, 1, 2 ** 50);
   checkSpeculation(speculate);
   if (options.draft !== undefined) checkText("draft", options.draft);
+  if (options.copies !== undefined) checkCopies(options.copies);
   if (options.adapters !== undefined && !Array.isArray(options.adapters)) {
     const message = `adapters is ${describeValue(options.adapters)}, expected a list of objects with a path`;
     throw new GrokError("argument", message, { option: "adapters" });
@@ -159,6 +165,14 @@ function checkKvType(kvType: KvType, { headSize }: ModelConfig, path: string): v
     `kvType is ${kvType}, of blocks of ${blockSize}, and the heads of ${path} have ${headSize} elements: choose f16 or f32`,
     { option: "kvType", path, headSize },
   );
+}
+
+function checkCopies(copies: readonly string[]): void {
+  if (!Array.isArray(copies)) {
+    const message = `copies is ${describeValue(copies)}, expected a list of paths`;
+    throw new GrokError("argument", message, { option: "copies" });
+  }
+  for (const [i, path] of copies.entries()) checkText(`copies[${i}]`, path);
 }
 
 function checkPromptCache(promptCache: PromptCacheOptions): void {

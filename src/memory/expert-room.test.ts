@@ -42,7 +42,7 @@ describe("the room of activations", () => {
     );
   });
 
-  it("grows by what was measured to be free, less what the pass takes of it, and never below what was planned", () => {
+  it("grows by what was measured to be free, less what the pass takes of it, and never below what was planned; not of a small budget", () => {
     const budget = 2000 * mega;
     const plan = { ...planMemory(demand, { budget }), budget };
     const room = (others: number, rows: number, free = 10_000 * mega) =>
@@ -51,5 +51,8 @@ describe("the room of activations", () => {
     expect(room(200, 32) - room(200, 256)).toBeCloseTo((256 - 32) * demand.activations, -1);
     expect(room(200, 32, 1500 * mega)).toBe(Math.max(1500 * mega, expertRoom(plan, 32, undefined)));
     expect(room(1900, 32)).toBe(expertRoom(plan, 32, undefined));
+    const small = { ...planMemory(demand, { budget: 1000 * mega }), budget: 1000 * mega };
+    const free = { others: 0, rows: 32, room: budget };
+    expect(expertRoom(small, 32, free)).toBe(expertRoom(small, 32, undefined));
   });
 });

@@ -12,6 +12,9 @@ export function scratchRows(held: number, tokens: number): number {
   return rows > held || 4 * rows <= held ? rows : held;
 }
 
+/** A program's heaps come and go by tens of megabytes: of a smaller budget what is left over of them is not counted on. */
+const leastMeasured = 2 ** 30;
+
 /** What a process was seen to take. */
 export interface MeasuredMemory {
   /** Bytes beside experts: the program, weights that every token needs, keys and values, activations of so many rows. */
@@ -37,7 +40,7 @@ export function expertRoom(
   measured: MeasuredMemory | undefined,
 ): number {
   const planned = experts + Math.max(0, batchTokens - rows) * activations;
-  if (measured === undefined) return planned;
+  if (measured === undefined || budget < leastMeasured) return planned;
   const growing = Math.max(0, Math.min(rows, batchTokens) - measured.rows) * activations;
   return Math.max(planned, Math.min(budget * (1 - margin) - measured.others, measured.room) - growing);
 }

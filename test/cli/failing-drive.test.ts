@@ -10,7 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { withoutAddon } from "../support/addon.ts";
 import { finished, folder, models, start } from "./grok1.ts";
@@ -23,8 +23,13 @@ const withoutCompiler =
     ? " (skipped: no C compiler on Linux)"
     : "";
 
-/** A server of a mixture that is larger than its memory, and of another model, whose drive fails while a file exists. */
-async function begin() {
+/** The environment of a program for which reads of a file fail while there is another. */
+const failing = (file: string, flag: string) => ({
+  ...{ LD_PRELOAD: library, FAILING_WHILE: flag, FAILING_FILE: file, FAILING_FROM: "2000000" },
+});
+
+/** A mixture of 54 MB, and the name of the file while which reading it fails. */
+function make() {
   mkdirSync(home, { recursive: true });
   execFileSync("cc", ["-shared", "-fPIC", "-O1", "-o", library, join(root, "test/support/failing-drive.c"), "-ldl"]);
   const [mixture, flag] = [join(home, "mixture.gguf"), join(home, "fails")];
@@ -44,11 +49,17 @@ async function begin() {
   ];
   const script = join(root, "bench/make-model.mjs");
   execFileSync(process.execPath, [script, mixture, ...shape, "--vocabulary", "1000", "--type", "q8_0"]);
+  return { mixture, flag };
+}
+
+/** A server of a mixture that is larger than its memory, and of another model, whose drive fails while a file exists. */
+async function begin() {
+  const { mixture, flag } = make();
   const whole = readFileSync(mixture);
   /** In place: it is the same file. */
   const restore = () => writeFileSync(mixture, whole, { flag: "r+" });
   copyFileSync(join(models, "llama.gguf"), join(home, "llama.gguf"));
-  const env = { LD_PRELOAD: library, FAILING_WHILE: flag, FAILING_FILE: mixture, FAILING_FROM: "1000000" };
+  const env = failing(mixture, flag);
   // Half of it is the mixture's, of whose 54 MB there is then room for some 30.
   const bounds = ["--memory", "480M", "--loaded", "2", "--context", "128", "--threads", "1"];
   const child = start(["serve", "--port", "0", "--models", home, ...bounds, "--log", "json"], env);
@@ -121,6 +132,36 @@ describe.skipIf(withoutAddon !== "" || withoutCompiler !== "")(
       expect(await ask("mixture", "What of it?")).toBe(text);
       child.kill("SIGTERM");
       expect(await outcome).toMatchObject({ status: 0 });
+    });
+
+    it("is read from a copy where its own drive fails, and somebody is told; what is no copy is refused", async () => {
+      const { mixture, flag } = make();
+      const copy = join(home, "copy", "mixture.gguf");
+      mkdirSync(dirname(copy));
+      copyFileSync(mixture, copy);
+      const asked = ["-p", "What of it?", "-n", "8", "--temperature", "0", "--ignore-end"];
+      const bounds = ["--memory", "240M", "--context", "128", "--threads", "1"];
+      const run = (...more: string[]) =>
+        finished(start(["run", "-m", mixture, ...asked, ...bounds, ...more], failing(mixture, flag)));
+      const whole = await run();
+      writeFileSync(flag, "");
+      const [alone, both] = await Promise.all([run(), run("--copy", copy)]);
+      rmSync(flag);
+      expect(alone).toMatchObject({ status: 1, stderr: expect.stringContaining("mixture.gguf: cannot read") });
+      expect(both).toEqual({ ...whole, stderr: expect.any(String) });
+      expect(both.stderr).toMatch(
+        /^grok1: warning: \S+mixture\.gguf: cannot read .* at byte \d+: .*: read from a copy$/m,
+      );
+      expect(both.stderr).not.toContain("copy/mixture.gguf");
+      const bytes = readFileSync(copy);
+      writeFileSync(copy, bytes.fill(1, bytes.length - 4096));
+      for (const [path, problem] of [
+        [copy, "has other bytes than"],
+        [mixture, "is a file that is read already"],
+      ] as const) {
+        const { status, stderr } = await run("--copy", path);
+        expect([status, stderr]).toEqual([2, expect.stringMatching(`${path} is no copy of .*${problem}`)]);
+      }
     });
   },
 );

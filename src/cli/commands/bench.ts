@@ -4,7 +4,16 @@ import { counted, GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addModel, addTrace, type ModelOptions, openModelOfIds, requireModel, warnOfModel } from "../open-model.ts";
+import {
+  addCopies,
+  addModel,
+  addTrace,
+  type ModelOptions,
+  openModelOfIds,
+  requireModel,
+  warnOfModel,
+  warnOfReads,
+} from "../open-model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
 import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
 import { integer } from "../values.ts";
@@ -39,7 +48,7 @@ export function addBench(program: Command): void {
     .option("--cold", "no run to warm up: what has to be read first is in the figures")
     .option("--json", "print one JSON document");
   addSettings(command, engineSettings);
-  addTrace(command);
+  addTrace(addCopies(command));
   command.action((_, options: BenchCommandOptions) => bench(options));
 }
 
@@ -76,6 +85,7 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     warmup: options.trace === undefined ? 1 : 0,
     signal: interrupt.signal,
   }).finally(() => progress.clear());
+  await warnOfReads(model);
   if (options.json) {
     process.stdout.write(`${jsonDocument({ model: path, ...result })}\n`);
     return;

@@ -19,7 +19,15 @@ import { configPath, historyPath } from "../config.ts";
 import { interruptedStatus } from "../exit.ts";
 import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { type Language, type Messages, messagesFor } from "../messages.ts";
-import { addModel, defaultModelFolder, findModel, type ModelOptions, openModel } from "../open-model.ts";
+import {
+  addCopies,
+  addModel,
+  defaultModelFolder,
+  findModel,
+  type ModelOptions,
+  openModel,
+  watchReads,
+} from "../open-model.ts";
 import { addSettings, engineSettings, pick, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, escapeUnseen, hasColor } from "../terminal.ts";
 import { adapterList, path, repeated, text } from "../values.ts";
@@ -59,7 +67,7 @@ export function addChat(program: Command): void {
     "end answers where this text would appear; can be given several times",
     repeated(text()),
   );
-  addGrammar(command);
+  addGrammar(addCopies(command));
   command.option("--load <file>", "go on with a conversation that /save wrote", path());
   command.option(
     "--lora <file[:scale]>",
@@ -81,6 +89,7 @@ async function chat(options: ChatCommandOptions): Promise<number> {
   const adapters = nameAdapters(options.lora ?? []);
   const grammar = readGrammar(options);
   await using model = await openModel(file, { ...options, lora: adapters });
+  watchReads(model, notify);
   await using chat = await openChat(model, {
     ...pick(options, shared),
     ...(grammar && { grammar }),

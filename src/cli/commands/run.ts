@@ -10,6 +10,7 @@ import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { messagesFor } from "../messages.ts";
 import {
+  addCopies,
   addModel,
   addTrace,
   describeDefault,
@@ -17,6 +18,7 @@ import {
   openModel,
   requireModel,
   warnOfModel,
+  warnOfReads,
 } from "../open-model.ts";
 import { addSettings, engineSettings, pick, samplingSettings } from "../settings.ts";
 import { createProgress, dim, escapeControl, hasColor, jsonDocument } from "../terminal.ts";
@@ -61,7 +63,7 @@ export function addRun(program: Command): void {
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
   addGrammar(command);
   addSettings(command, [...engineSettings, "speculation", "draft", "chatTemplate"]);
-  addTrace(command);
+  addTrace(addCopies(command));
   command.action(async (_, options: RunOptions) => {
     process.exitCode = await run(options);
   });
@@ -112,6 +114,7 @@ async function run(options: RunOptions): Promise<number> {
     progress.clear();
     if (terminal) process.stdout.write(wrapper.end());
   }
+  await warnOfReads(model);
   if (options.json) process.stdout.write(`${jsonDocument(documentOf(file, prompt, result, model.tokenizer))}\n`);
   else if (terminal && last !== "" && !last.endsWith("\n")) process.stdout.write("\n");
   if (process.stderr.isTTY && !options.json) process.stderr.write(`${summaryOf(result)}\n`);

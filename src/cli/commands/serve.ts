@@ -18,7 +18,16 @@ import { createServer } from "../../server/server.ts";
 import { createShortageWatch, readFills } from "../../server/shortage.ts";
 import type { TraceOptions } from "../../server/spans.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
-import { addModel, type ModelOptions, modelFiles, openModel, requireModel, warnOfModel } from "../open-model.ts";
+import {
+  addCopies,
+  addModel,
+  type ModelOptions,
+  modelFiles,
+  openModel,
+  requireModel,
+  warnOfModel,
+  watchReads,
+} from "../open-model.ts";
 import { createLog, type LogForm } from "../server-log.ts";
 import { type KeyEntry, serverSettings, usualDrain, usualLog } from "../server-settings.ts";
 import { addSettings, engineSettings, pick, type SettingName, samplingSettings } from "../settings.ts";
@@ -71,6 +80,7 @@ export function addServe(program: Command): void {
     text(),
   );
   addSettings(command, [...samplingSettings, ...engineSettings, "speculation", "draft", "chatTemplate"]);
+  addCopies(command);
   command.action(async (_, options: ServeOptions) => {
     if (options.newKey === undefined) await serve(options);
     else process.stdout.write(describeNewKey(options.newKey));
@@ -90,6 +100,7 @@ async function serve(options: ServeOptions): Promise<void> {
       load: async () => {
         const model = await openModel(file, { ...options, ...memoryOf(file), promptCache });
         warnOfModel(model);
+        watchReads(model, warn);
         return model;
       },
     })),
@@ -209,6 +220,7 @@ function ended(signal: AbortSignal): Promise<void> {
 function filesOf(options: ServeOptions): readonly string[] {
   const { models: folder } = options;
   if (folder === undefined) return [requireModel(options)];
+  if (options.copy !== undefined) throw usageError("--copy does not go with --models: a copy is one model's");
   if (options.lora !== undefined) throw usageError("--lora does not go with --models: an adapter is one model's");
   let names: string[];
   try {

@@ -8,6 +8,7 @@ import { bindModel } from "../../model/registry.ts";
 import { encodedBytes } from "../../tensor/types.ts";
 import { openAdapters } from "../adapters.ts";
 import { openBackend } from "../backend.ts";
+import { openCopies } from "../copies.ts";
 import { createCore } from "../core.ts";
 import { bindDraft, openDraft } from "../draft-file.ts";
 import { streamingOf, traceHead } from "../memory.ts";
@@ -34,7 +35,12 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const interrupt = createCancellations(cancellations);
   const draftFile = options.draft === undefined ? undefined : openDraft(options.draft, file);
   const { streaming, batchTokens } = streamingOf(file, options, draftFile);
-  const backend = await openBackend(options, interrupt, streaming);
+  const copies = options.copies && openCopies(options.copies, file);
+  const backend = await openBackend(
+    options,
+    interrupt,
+    streaming && { ...streaming, ...(copies && { copies: copies.files }) },
+  );
   const plain = makeInterruptible(backend.ops, interrupt);
   const recorded = options.trace === undefined ? undefined : recordRouting(plain, options.trace, traceHead(file));
   const adapted = options.adapters?.length ? adaptOps(recorded?.ops ?? plain) : undefined;
@@ -47,7 +53,9 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const settled = settleEngineOptions({ ...options, batchTokens }, ops, model.config, { path });
   const bindObserved = (see: Observer) => bindModel(observe(ops, see), file);
   const { slots } = backend;
-  const experts = slots && (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, ...slots.counters }));
+  const experts =
+    slots &&
+    (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, problem: slots.problem, ...slots.counters }));
   const saved = await openSaved(file, options, { ...settled, backend: ops.backend, isa: backend.isa });
   const core = createCore(ops, model, settled, {
     interrupt,
@@ -71,6 +79,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       ops.close();
       file.close();
       draftFile?.close();
+      copies?.close();
       port.close();
     },
   });

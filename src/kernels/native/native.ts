@@ -79,7 +79,7 @@ export function openNative(
   if (cancel !== undefined) native.watch(cancel.numbers);
   const scratch = createScratch(native);
   const control = createControl(native);
-  const sources = createSources(native, streaming ? "open" : "map");
+  const sources = createSources(native, streaming ? "open" : "map", streaming?.copies);
   const slots = streaming && createSlotStore(native, streaming, sources.of, scratch);
   const store = slots ?? makeStore(native);
   /** A tensor that is bound again is the same weight: it is in memory once. */

@@ -1,9 +1,10 @@
-import type { AddonBackend } from "../../addon-backend.ts";
+import type { AddonBackend, ReadFault } from "../../addon-backend.ts";
 import { createChangeCheck } from "../../bytes/change-check.ts";
 import type { DataFile } from "../../bytes/data-file.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { GrokError } from "../../errors.ts";
 import type { FilePlace, Place } from "../../tensor/tensor.ts";
+import type { FileCopies } from "./weight.ts";
 
 /** A place of a file and where it goes in a slot: the blocks around it from `at` on, its own first byte to `first`. */
 export interface SlotPart {
@@ -20,6 +21,8 @@ export interface SlotReads {
    * @throws GrokError `io` naming file and place, `cancelled`
    */
   fill(slot: number, parts: readonly SlotPart[], what: string, ahead: boolean): Promise<void>;
+  /** What could not be read from one copy of a file, and was from another: the last time, with file and place. */
+  readonly problem: string | undefined;
   /** How many slots were filled since this was called last, the milliseconds that files were read for it, and when all was there that was waited for. */
   take(): { readonly reads: number; readonly busy: number; readonly neededUntil: number };
 }
@@ -39,9 +42,14 @@ export function layOut(places: readonly Place[]): { readonly parts: readonly Slo
   return { parts, bytes: at };
 }
 
-/** @param open Source of a file for {@link AddonBackend.load}. */
-export function createSlotReads(native: AddonBackend, open: (file: DataFile) => number): SlotReads {
+/** @param open Source of a file for {@link AddonBackend.load}, which reads `copies` of it too. */
+export function createSlotReads(
+  native: AddonBackend,
+  open: (file: DataFile) => number,
+  copies: FileCopies = new Map(),
+): SlotReads {
   const drive = createDriveClock();
+  let problem: string | undefined;
   const checkUnchanged = createChangeCheck();
   return {
     async fill(slot, parts, what, ahead) {
@@ -49,18 +57,24 @@ export function createSlotReads(native: AddonBackend, open: (file: DataFile) => 
       let took = 0;
       const read = parts.map(async ({ place, at }) => {
         const { file, offset, bytes } = place;
+        const all = [file, ...(copies.get(file) ?? [])];
         try {
-          took = Math.max(took, await native.load(open(file), offset, bytes, slot, at, ahead));
+          const reading = await native.load(open(file), offset, bytes, slot, at, ahead);
+          took = Math.max(took, reading.took);
+          if (reading.fault) problem = readError(reading.fault, what, place, all).message;
         } catch (error) {
-          throw readError(error, what, place);
+          throw readError(error, what, place, all);
         }
-        checkUnchanged(file, `${what} at byte ${offset}`);
+        for (const each of all) checkUnchanged(each, `${what} at byte ${offset}`);
       });
       const failed = (await Promise.allSettled(read)).find((each) => each.status === "rejected");
       if (failed !== undefined) throw failed.reason;
       drive.read(began, began + took, ahead);
     },
     take: drive.take,
+    get problem() {
+      return problem;
+    },
   };
 }
 
@@ -88,9 +102,10 @@ function createDriveClock() {
   };
 }
 
-function readError(error: unknown, what: string, { file, offset }: FilePlace): GrokError {
-  const { code, at = 0 } = error as { readonly code?: string; readonly at?: number };
+/** `files` are those that have the place. */
+function readError(error: unknown, what: string, { offset }: FilePlace, files: readonly DataFile[]): GrokError {
+  const { code, at = 0, drive = 0 } = error as Partial<Pick<ReadFault, "at" | "drive">> & { readonly code?: string };
   if (code === "ERR_CLOSED") return new GrokError("cancelled", "the backend was closed", {}, error);
   const where = Math.max(offset, Math.floor(offset / block) * block + at);
-  return ioError(`read ${what} at byte ${where}`, file.path, error);
+  return ioError(`read ${what} at byte ${where}`, files[drive]!.path, error);
 }

@@ -266,7 +266,7 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
     }
     const many = Array.from({ length: 50 }, () =>
       native.load(source, 0, 4096, slot, 0, true).then(
-        (took) => (took >= 0 ? "read" : "read before it was asked for"),
+        ({ took }) => (took >= 0 ? "read" : "read before it was asked for"),
         (error: Error) => error.message,
       ),
     );

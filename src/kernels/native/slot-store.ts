@@ -8,7 +8,7 @@ import { matrixPlaces, type Tensor } from "../../tensor/tensor.ts";
 import type { Scratch } from "./scratch.ts";
 import { createSlotReads, layOut } from "./slot-reads.ts";
 import type { ExpertStore } from "./store.ts";
-import type { NativeWeight } from "./weight.ts";
+import type { FileCopies, NativeWeight } from "./weight.ts";
 
 /** Weights in memory that was decided on: experts as they are needed, the others always. */
 export interface Streaming {
@@ -16,6 +16,8 @@ export interface Streaming {
   readonly cache: ExpertCache;
   /** The layer whose experts a tensor holds, from 0; undefined for all that is to be kept, which is brought as soon as it is bound. */
   readonly layerOf: (tensor: Tensor) => number | undefined;
+  /** Copies of files on other drives: what one cannot read another is asked for. */
+  readonly copies?: FileCopies;
   /** Bytes that experts may take from now on: asked before each pass and each layer. Absent: what the cache began with. */
   readonly limit?: (state: SlotState) => number;
   /** What a thread of the addon's gives back at once, without asking, when others need memory: as for `AddonBackend.guard`. */
@@ -58,6 +60,8 @@ export interface SlotCounters {
 export interface SlotStore extends ExpertStore {
   readonly cache: Pick<ExpertCache, "bytes" | "used">;
   readonly counters: Readonly<SlotCounters>;
+  /** As of {@link SlotReads}. */
+  readonly problem: string | undefined;
   /** A weight that lies in files alone and is always needed: it is brought into memory of its own. Whoever computes awaits {@link SlotStore.ready}. */
   keep(weight: NativeWeight): void;
   /** When all that is kept is there. @throws GrokError `io` naming file and place. */
@@ -100,7 +104,7 @@ const offerInterval = 50;
  */
 export function createSlotStore(
   native: AddonBackend,
-  { cache, layerOf: layerOfTensor, limit: govern, guard, lookAhead = createLookAhead() }: Streaming,
+  { cache, layerOf: layerOfTensor, limit: govern, guard, copies, lookAhead = createLookAhead() }: Streaming,
   open: (file: DataFile) => number,
   scratch: Pick<Scratch, "release">,
 ): SlotStore {
@@ -125,7 +129,7 @@ export function createSlotStore(
   const before = new Map<number, readonly number[]>();
   /** What was foretold and is not on its way yet. */
   let coming: Foretold | undefined;
-  const reads = createSlotReads(native, open);
+  const reads = createSlotReads(native, open, copies);
   /** When the last layer asked, when foretelling began, and how long it took. */
   let askedAt = 0;
   let foretellingAt = 0;
@@ -288,6 +292,9 @@ export function createSlotStore(
   return {
     cache,
     counters,
+    get problem() {
+      return reads.problem;
+    },
     absent(stacks, some) {
       if (isKept(stacks)) return [];
       settle();

@@ -17,6 +17,9 @@ export interface NativeWeight extends Weight {
   readonly cols: number;
 }
 
+/** Files that have the bytes of another, on other drives. */
+export type FileCopies = ReadonlyMap<DataFile, readonly DataFile[]>;
+
 /** The bytes that weights of a backend lie in: files, each mapped or opened once, and copies of memory. */
 export interface Sources {
   /** Source and offset in it of each place. `copies` are sources that the caller releases once a weight is bound. */
@@ -25,17 +28,23 @@ export interface Sources {
   of(file: DataFile): number;
 }
 
-/** `how` files become sources: mapped, or opened to be read past the page cache. */
-export function createSources(native: AddonBackend, how: "map" | "open"): Sources {
+/** `how` files become sources: mapped, or opened to be read past the page cache, from their copies too. */
+export function createSources(native: AddonBackend, how: "map" | "open", copies?: FileCopies): Sources {
   const files = new Map<DataFile, number>();
   const of = (file: DataFile): number => {
-    let source = files.get(file);
-    if (source !== undefined) return source;
-    try {
-      source = how === "map" ? native.map(file.descriptor()) : native.open(file.descriptor(), true);
-    } catch (error) {
-      throw ioError(how, file.path, error);
-    }
+    const known = files.get(file);
+    if (known !== undefined) return known;
+    const attempt = <T>({ path }: DataFile, act: () => T): T => {
+      try {
+        return act();
+      } catch (error) {
+        throw ioError(how, path, error);
+      }
+    };
+    const source = attempt(file, () =>
+      how === "map" ? native.map(file.descriptor()) : native.open(file.descriptor(), true),
+    );
+    for (const copy of copies?.get(file) ?? []) attempt(copy, () => native.addCopy(source, copy.descriptor(), true));
     files.set(file, source);
     return source;
   };
