@@ -83,9 +83,10 @@ export function createApp(options: AppOptions): App {
   const measures = createMeasures(gate, models);
   const { responses: stored = createResponseStore() } = options;
   const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
-  const oversee = ({ model, adapters }: ModelUse, entry: Draft) =>
-    overseeModel(model, adapters, {
-      prefixGroup: options.sharesPrefixes ? undefined : entry.key,
+  const oversee = ({ model, adapters }: ModelUse, entry: Draft) => {
+    const prefixGroup = options.sharesPrefixes ? undefined : entry.key;
+    return overseeModel(model, adapters, {
+      prefixGroup,
       settle: (given) => (most < (given.maxTokens ?? Number.POSITIVE_INFINITY) ? { ...given, maxTokens: most } : given),
       asked(what) {
         if (options.logsText) entry.said = { asked: [...(entry.said?.asked ?? []), what], answered: [] };
@@ -95,9 +96,10 @@ export function createApp(options: AppOptions): App {
         const onRefused = (rule: string) => {
           entry.rule = rule;
         };
-        return moderate(moderators, text(), signal, onRefused, begin);
+        return moderate(moderators, text(), { signal, prefixGroup }, onRefused, begin);
       },
     });
+  };
   const app = new Hono<Bindings>();
   // Whatever goes wrong, here or on the way to here, is answered in one place.
   app.onError((error) => {

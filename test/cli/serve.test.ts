@@ -22,6 +22,9 @@ const ask = (url: string, body: object, headers: Readonly<Record<string, string>
     body: JSON.stringify({ messages: [{ role: "user", content: "What of it?" }], seed: 1, ...body }),
   });
 
+// biome-ignore lint/suspicious/noExplicitAny: what a client reads has no type
+type Any = any;
+
 describe("serve", () => {
   it("answers at the address that it prints, logs no text, and ends a stream before it ends at SIGTERM", async () => {
     const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")]);
@@ -106,13 +109,15 @@ describe("serve", () => {
   it("takes its settings from the config file and the environment, keys by their hashes alone", async () => {
     const made = await grok1(["serve", "--new-key", "laptop"]);
     const [, key, entry] = /^key: (grok1_[\w-]{43})\nkeyHash: (laptop:[0-9a-f]{64})\n$/.exec(made.stdout)!;
-    expect((await grok1(["serve", "--new-key", "laptop"])).stdout).not.toBe(made.stdout);
+    const other = await grok1(["serve", "--new-key", "phone"]);
+    const [, secondKey, secondEntry] = /^key: (.*)\nkeyHash: (.*)\n$/.exec(other.stdout)!;
+    expect(secondKey).not.toBe(key);
     const home = join(folder, "served");
     mkdirSync(join(home, "grok1"), { recursive: true });
-    const config = { keyHash: [`${entry}:requests-per-minute=2`, `phone:${"0".repeat(64)}`], port: 0, log: "none" };
+    const config = { keyHash: [`${entry}:requests-per-minute=2`, secondEntry], port: 0, log: "none" };
     writeFileSync(join(home, "grok1", "config.json"), JSON.stringify(config));
     const env = { XDG_CONFIG_HOME: home, GROK1_OUTPUT_LIMIT: "2", GROK1_LOG: "json" };
-    const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")], env);
+    const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf"), "--share-prefixes"], env);
     const statuses = [];
     for (const authorization of ["", `Bearer ${key}`, `Bearer ${key}`, `Bearer ${key}`]) {
       const answer = await ask(url, { ignore_eos: true }, { ...(authorization && { authorization }) });
@@ -120,6 +125,8 @@ describe("serve", () => {
       if (answer.status === 200) expect(await answer.json()).toMatchObject({ usage: { completion_tokens: 2 } });
     }
     expect(statuses).toEqual([401, 200, 200, 429]);
+    const shared = (await (await ask(url, {}, { authorization: `Bearer ${secondKey}` })).json()) as Any;
+    expect(shared.usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(0);
     child.kill("SIGTERM");
     const { status, stderr } = await outcome;
     expect(status).toBe(0);

@@ -92,7 +92,7 @@ const options = [
     "repetitionPenalty",
     "frequencyPenalty",
   ],
-  ...["presencePenalty", "penaltyWindow", "logitBias", "seed"],
+  ...["presencePenalty", "penaltyWindow", "logitBias", "seed", "prefixGroup"],
 ];
 const loading = ["backend", "isa", "threads", "contextLength", "cacheTokens", "kvType", "batchTokens", "adapters"];
 

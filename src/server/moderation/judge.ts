@@ -40,7 +40,7 @@ export function createJudge(open: () => Promise<LanguageModel>): Moderator {
   }
   return {
     ...{ window: 400, overlap: 2000, held: 0 },
-    async check(text, side, signal) {
+    async check(text, side, { signal, prefixGroup } = {}) {
       const model = await opened();
       const part = text.slice(-longest);
       // Llama Guard's own template makes the task of a conversation, and looks at its last message.
@@ -58,6 +58,7 @@ export function createJudge(open: () => Promise<LanguageModel>): Moderator {
         temperature: 0,
         maxTokens: 32,
         ...(signal && { signal }),
+        ...(prefixGroup !== undefined && { prefixGroup }),
       }).result;
       if (finishReason === "cancelled") throw new GrokError("cancelled", "the client is gone");
       return verdictOf(said);

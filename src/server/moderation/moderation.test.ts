@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
@@ -6,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { GrokError } from "../../errors.ts";
 import { loadModel } from "../../generate/load.ts";
 import { createScriptedModel } from "../../generate/scripted-model.case.ts";
+import type { LanguageModel } from "../../generate/types.ts";
 import { eventsOf, startTestServer } from "../app.case.ts";
 import { compileSearch } from "./automaton.ts";
 import { createJudge, verdictOf } from "./judge.ts";
@@ -63,7 +65,7 @@ describe("rules", () => {
     ["a bombastic speech", "prompt", undefined],
     ["it is 123-45-6789.", "answer", "number"],
   ] as const)("say of %j in the %s: %s", async (text, side, rule) => {
-    expect(await moderator.check(text, side, undefined)).toBe(rule);
+    expect(await moderator.check(text, side)).toBe(rule);
   });
 
   it.each([
@@ -181,14 +183,22 @@ describe("a judge", () => {
     let says = "safe";
     const judge = join(root, "models/grok1-stories-q8_0.gguf");
     const { model, prompts } = createScriptedModel(judge, undefined, () => says);
+    const groups: unknown[] = [];
+    const judging: LanguageModel = Object.assign(Object.create(model), {
+      chat(...[messages, options]: Parameters<LanguageModel["chat"]>) {
+        groups.push(options?.prefixGroup);
+        return model.chat(messages, options);
+      },
+    });
     let loads = 0;
     const moderator = createJudge(async () => {
       if (loads++ === 0) throw new GrokError("io", "/secret/judge.gguf: cannot open: no such file or folder");
-      return model;
+      return judging;
     });
-    await using server = startTestServer(files, { moderators: [moderator] });
+    const keys = { laptop: createHash("sha256").update("secret").digest("hex") };
+    await using server = startTestServer(files, { moderators: [moderator], keys });
     const ask = async (content: string) => {
-      const response = await server.post(path, chat(content));
+      const response = await server.post(path, chat(content), { headers: { authorization: "Bearer secret" } });
       return { status: response.status, text: await response.text() };
     };
     const failed = await ask("One.");
@@ -199,6 +209,8 @@ describe("a judge", () => {
     expect(loads).toBe(2);
     // The question, then the answer.
     expect(prompts.map((prompt) => /\n\n(User|Agent): /.exec(prompt)?.[1])).toEqual(["User", "Agent"]);
+    // Who else has a key learns nothing of it by how long the judge takes.
+    expect(groups).toEqual(["laptop", "laptop"]);
     says = "unsafe\nS9";
     expect(await ask("Three.")).toMatchObject({ status: 400, text: expect.stringContaining("rule judge.S9") });
     expect(server.log[2]).toMatchObject({ rule: "judge.S9", completionTokens: 0 });
@@ -236,7 +248,7 @@ describe("a service", () => {
     const perspective = createService({ url: `${base}/v1alpha1/comments:analyze`, key: "g" });
     const verdicts = [];
     for (const one of [openAi, perspective])
-      for (const text of ["good", "bad"]) verdicts.push(await one.check(text, "prompt", undefined));
+      for (const text of ["good", "bad"]) verdicts.push(await one.check(text, "prompt"));
     expect(verdicts).toEqual([undefined, "service.violence", undefined, "service.THREAT"]);
     expect(asked[0]).toEqual(["/v1/moderations", "Bearer k", { input: "good" }]);
     expect(asked[2]).toMatchObject([

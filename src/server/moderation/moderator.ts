@@ -5,6 +5,13 @@ import type { GenerateChunk, GenerateResult, Generation } from "../../generate/t
 /** Which text is looked at. */
 export type Side = "prompt" | "answer";
 
+/** For whom a text is looked at. */
+export interface Asker {
+  readonly signal?: AbortSignal | undefined;
+  /** Who may learn, by how long it takes, that a text begins like an earlier one: those of the same group. */
+  readonly prefixGroup?: string | undefined;
+}
+
 /** Looks at what is asked and answered, and says by which rule it refuses. */
 export interface Moderator {
   /** Characters of an answer that are looked at together as it comes. */
@@ -14,7 +21,7 @@ export interface Moderator {
   /** Characters at an answer's end that are kept back, for what might be going on. */
   readonly held: number;
   /** The rule that a text breaks; undefined where it breaks none. @throws GrokError where it cannot say */
-  check(text: string, side: Side, signal: AbortSignal | undefined): Promise<string | undefined>;
+  check(text: string, side: Side, asker?: Asker): Promise<string | undefined>;
   close(): Promise<void>;
 }
 
@@ -35,11 +42,11 @@ async function findRule(
   moderators: readonly Moderator[],
   text: string,
   side: Side,
-  signal: AbortSignal | undefined,
+  asker: Asker,
   onRefused: OnRefused,
 ): Promise<string | undefined> {
   for (const moderator of moderators) {
-    const rule = await moderator.check(text, side, signal);
+    const rule = await moderator.check(text, side, asker);
     if (rule === undefined) continue;
     onRefused(rule);
     return rule;
@@ -54,11 +61,11 @@ async function findRule(
 export function moderate(
   moderators: readonly Moderator[],
   prompt: string,
-  signal: AbortSignal | undefined,
+  asker: Asker,
   onRefused: OnRefused,
   begin: () => Generation,
 ): Generation {
-  const ruleOf = (text: string, side: Side) => findRule(moderators, text, side, signal, onRefused);
+  const ruleOf = (text: string, side: Side) => findRule(moderators, text, side, asker, onRefused);
   const allowPrompt = async () => {
     const rule = await ruleOf(prompt, "prompt");
     if (rule !== undefined) throw refusal("prompt", rule);

@@ -56,7 +56,7 @@ export function createService({ url, key, threshold = 0.8 }: ServiceOptions): Mo
 
   return {
     ...{ window: 400, overlap: 2000, held: 0 },
-    async check(text, _, signal) {
+    async check(text, _, { signal } = {}) {
       try {
         return await ask(text, signal);
       } catch (error) {
