@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { GrokError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { encodeChat } from "./chat-prompt.ts";
 import { createJinjaTemplate, plainTemplate } from "./chat-template.ts";
@@ -178,5 +179,22 @@ describe("a template without a place for a system message", () => {
     expect(idsOf("{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}", [system, user])).toEqual(
       text("system:Be brief.;user:Hi;"),
     );
+  });
+});
+
+it("says whether a template fails at every conversation, or at this one", () => {
+  const details = (source: string) => {
+    try {
+      idsOf(source, [{ role: "user", content: "a", name: "b" }]);
+    } catch (error) {
+      return (error as GrokError).details;
+    }
+    return undefined;
+  };
+  expect(details("{{ 1 + messages[0].name }}")).not.toHaveProperty("conversation");
+  expect(
+    details("{{ messages[0].content }}{% if messages[0].name %}{{ 1 + messages[0].name }}{% endif %}"),
+  ).toMatchObject({
+    conversation: true,
   });
 });

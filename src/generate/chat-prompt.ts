@@ -51,7 +51,8 @@ function* encodeRenderingSteps(tokenizer: Tokenizer, { text, caller }: Rendering
  * The system message of a conversation goes into the first question where the template has no place for it.
  *
  * @param further variables that are not the caller's own to choose
- * @throws GrokError `format` when the template fails, `argument` for messages that are not messages.
+ * @throws GrokError `format` when the template fails (`details.conversation`: at this one, and not at a plain question), `argument`
+ * for messages that are not messages.
  */
 export function renderChat(
   tokenizer: Tokenizer,
@@ -71,9 +72,25 @@ export function renderChat(
   const names = endNames(tokenizer);
   const folded = messages[0]!.role === "system" && refusesSystem(template, names);
   const said = folded ? foldSystem(messages) : messages;
-  const rendering = template.render(said, { ...variables, ...further }, names);
+  let rendering: Rendering;
+  try {
+    rendering = template.render(said, { ...variables, ...further }, names);
+  } catch (error) {
+    if (!(error instanceof GrokError) || error.code !== "format" || !isTemplateWhole(template, names)) throw error;
+    throw new GrokError("format", error.message, { ...error.details, conversation: true }, error);
+  }
   if (rendering.text !== "") return rendering;
   throw new GrokError("format", "the chat template makes nothing of the messages, expected a text");
+}
+
+/** Whether a template takes a question. */
+function isTemplateWhole(template: ChatTemplate, names: Readonly<Record<string, string>>): boolean {
+  try {
+    return template.render([{ role: "user", content: "a" }], {}, names).text !== "";
+  } catch (error) {
+    if (error instanceof GrokError) return false;
+    throw error;
+  }
 }
 
 /** The template's variables for the names of tokens, as Hugging Face's: of the beginning, the end, padding and the unknown. */

@@ -112,6 +112,8 @@ describe("a template that knows tools", () => {
     expect(openSource(deepSeek).render(said)).toContain('function<｜tool▁sep｜>book\n```json\n{"seats":2}\n```');
     const broken = [question, calling(call("call_abcdef", "book", "{seats"))];
     expect(openSource(llama).render(broken)).toContain('"parameters": "{seats"');
+    for (const name of ["llamacpp-Qwen3-Coder", "llamacpp-GLM-4.6"])
+      expect(open(name).render(broken)).toContain("{seats");
   });
 
   it("is given ids of its own form, the same for a call and its result", () => {

@@ -24,6 +24,8 @@ interface CallStyle {
   readonly shortIds: boolean;
   /** Llama 3 takes one call in a message. */
   readonly single: boolean;
+  /** Whether arguments are written one by one, so that they have to be an object. */
+  readonly apart: boolean;
 }
 
 interface CallMessage {
@@ -107,10 +109,11 @@ function findToolUse(
   const found = rendered.find(
     ({ text }) => shows(text) && (/"qzkey":\s*"qzvalue"/.test(text) || callSyntaxIn(text, probe.name, probe.value)),
   );
+  const calls = found && callSyntaxIn(found.text, probe.name, probe.value);
   const single = found !== undefined && !renderCalls(found.style, [probe.name, probe.second]).includes(probe.second);
   /** Of calls that a template shows in a way of its own nothing is known: they go to it as they are. */
   const restyle = (messages: readonly ChatMessage[]) =>
-    found === undefined ? messages : styled(messages, { ...found.style, single });
+    found === undefined ? messages : styled(messages, { ...found.style, single, apart: calls?.kind === "tagged" });
 
   if (!render([question]).includes(probe.name)) {
     const showsCalls = rendered.some(({ text }) => shows(text));
@@ -122,7 +125,6 @@ function findToolUse(
           : { messages: tellTools(messages, tools), variables: {} },
     };
   }
-  const calls = found && callSyntaxIn(found.text, probe.name, probe.value);
   return {
     syntax: { reasoning, calls },
     prepare(messages, tools) {
@@ -140,7 +142,9 @@ function findToolUse(
 
 const styles: readonly CallStyle[] = ([true, false] as const).flatMap((parsed) =>
   [false, true].flatMap((shortIds) =>
-    (["", null] as const).map((content) => ({ content, parsed, shortIds, single: false })),
+    (["", null] as const).map((content) => ({
+      ...{ content, parsed, shortIds, single: false, apart: false },
+    })),
   ),
 );
 
@@ -161,9 +165,16 @@ function parsedOf(given: unknown): unknown {
   }
 }
 
+/** What is no object, as the only member of one: a call that broke off stays in a conversation. */
+const objectOf = (value: unknown) =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? value : { arguments: value };
+
 const writtenOf = (given: unknown): string => (typeof given === "string" ? given : JSON.stringify(given));
 
-function styled(messages: readonly ChatMessage[], { content, parsed, shortIds, single }: CallStyle): ChatMessage[] {
+function styled(messages: readonly ChatMessage[], style: CallStyle): ChatMessage[] {
+  const { content, parsed, shortIds, single, apart } = style;
+  const argumentsOf = (given: unknown) =>
+    apart ? objectOf(parsedOf(given)) : parsed ? parsedOf(given) : writtenOf(given);
   const idOf = (id: string) => (shortIds ? shortId(id) : id);
   const prepared: ChatMessage[] = [];
   /** Tools by the ids of their calls: some templates want them with results. */
@@ -197,7 +208,7 @@ function styled(messages: readonly ChatMessage[], { content, parsed, shortIds, s
       ...message,
       content: content === null || said === "" ? content : said,
       tool_calls: some.map(({ id, type, function: { name, arguments: args } }) => ({
-        ...{ id: idOf(id), type, function: { name, arguments: parsed ? parsedOf(args) : writtenOf(args) } },
+        ...{ id: idOf(id), type, function: { name, arguments: argumentsOf(args) } },
       })),
     });
     if (!single || calls.length === 1) {

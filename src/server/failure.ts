@@ -55,8 +55,8 @@ export function failureOf(
     return { status: 500, code: "internal", message: `${ownAffairs.internal}; its log says more`, ...plain };
   }
   const { details } = error;
-  if (details.raised === true) {
-    // A chat template that refuses the conversation: in its own words, behind its place.
+  if (details.raised === true || details.conversation === true) {
+    // A chat template that refuses the conversation, or fails at this one: its own words, behind its place.
     const message = error.message.replace(/^.*?: the template failed/s, "the model's chat template failed");
     return { status: 400, code: "argument", message, ...plain, field: "messages" };
   }

@@ -202,6 +202,9 @@ describe("tools in chat completions", () => {
     const later = [...messages, whole.message, { role: "tool", tool_call_id: first.id, content: "rain" }];
     await scripted.post(path, { messages: [...later, { role: "user", content: "So?" }], tools: offered });
     expect(scripted.prompts.at(-1)).toContain(write(input.city, "[1, 2]"));
+    const broken = { ...first, function: { name: "get_weather", arguments: '{"city' } };
+    const odd = [...messages, { role: "assistant", tool_calls: [broken] }, { ...later.at(-1), content: "no" }];
+    expect((await scripted.post(path, { messages: odd, tools: offered })).status).toBe(200);
   });
 
   it("are refused by name where the template's calls are not read here", async () => {
