@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { TokenLogprob } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
 import { createSettler, type ToolCall } from "../../generate/answer/parts.ts";
 import type { ChatOptions, GenerateResult } from "../../generate/types.ts";
@@ -7,6 +8,7 @@ import { type Answers, type Ask, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { lineOf } from "../events.ts";
 import { refusal, refusedBy } from "../moderation/moderator.ts";
+import { chatLogprobs } from "../openai/fields.ts";
 import { functionTool, messageOf, thinkingVariables, toolOf } from "../tools.ts";
 import { callOut, message, messagesIn } from "./conversation.ts";
 import { keepSecondsOf } from "./keep-alive.ts";
@@ -43,6 +45,8 @@ const common = {
   keep_alive: z.union([z.string(), z.number()]).optional(),
   format: z.union([z.enum(["", "json"]), jsonSchema], 'expected "json" or a JSON Schema').nullish(),
   think: z.union([z.boolean(), z.enum(["low", "medium", "high"])]).nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.int().min(0).max(100).nullish(),
 };
 
 export const chatRequest = z.strictObject({
@@ -125,6 +129,8 @@ function replyLoaded(request: Common, say: Say): Reply {
 
 function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
   const line = (said: Parameters<Say>[0], rest: object) => ({ ...stamp(request), ...say(said), ...rest });
+  const listed = (entries: readonly TokenLogprob[] | undefined) =>
+    entries?.length ? { logprobs: chatLogprobs(served.model.tokenizer, entries)!.content } : {};
   const start = (): Answers => {
     if (request.think && !served.model.marksReasoning) {
       throw new GrokError("argument", `${JSON.stringify(request.model)} does not support thinking`, {
@@ -139,20 +145,29 @@ function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
       const result = allowed((await answer.results())[0]!);
       const { text, reasoning, calls } = messageOf(result);
       const called = calls.map((call, index) => ({ ...call, index }));
-      return line({ text, thinking: reasoning, ...(calls.length > 0 && { calls: called }) }, endOf(result));
+      const said = { text, thinking: reasoning, ...(calls.length > 0 && { calls: called }) };
+      return line(said, { ...listed(result.logprobs), ...endOf(result) });
     },
     async *pieces() {
       await using answer = start();
       const settle = createSettler();
+      /** Those of tokens that are in no line yet: a mark is no text, and a call comes whole. */
+      let logprobs: TokenLogprob[] = [];
+      const next = (said: Parameters<Say>[0], rest: object = { done: false }) => {
+        const of = listed(logprobs);
+        logprobs = [];
+        return lineOf(line(said, { ...of, ...rest }));
+      };
       for await (const { chunk } of answer.pieces()) {
+        logprobs.push(...(chunk?.logprobs ?? []));
         for (const given of chunk === undefined ? [] : (chunk.parts ?? [{ type: "text", text: chunk.text } as const])) {
           const part = settle(given);
-          if (part?.type === "tool") yield lineOf(line({ calls: [part] }, { done: false }));
-          else if (part?.type === "reasoning") yield lineOf(line({ thinking: part.text }, { done: false }));
-          else if (part !== undefined && part.text !== "") yield lineOf(line({ text: part.text }, { done: false }));
+          if (part?.type === "tool") yield next({ calls: [part] });
+          else if (part?.type === "reasoning") yield next({ thinking: part.text });
+          else if (part !== undefined && part.text !== "") yield next({ text: part.text });
         }
       }
-      yield lineOf(line({}, endOf(allowed((await answer.results())[0]!))));
+      yield next({}, endOf(allowed((await answer.results())[0]!)));
     },
   };
 }
@@ -164,8 +179,14 @@ function allowed(result: GenerateResult): GenerateResult {
   return result;
 }
 
-function optionsOf({ options = {}, think, format }: Common, { preferred }: Served): ChatOptions {
+function optionsOf(
+  { options = {}, think, format, logprobs, top_logprobs: top }: Common,
+  { preferred }: Served,
+): ChatOptions {
   const { num_predict: most, seed, stop } = options;
+  if (top && !logprobs) {
+    throw new GrokError("argument", "top_logprobs goes with logprobs: true", { option: "top_logprobs" });
+  }
   const said = {
     ...{ temperature: options.temperature, topK: options.top_k, topP: options.top_p, minP: options.min_p, stop },
     ...{ typicalP: options.typical_p, repetitionPenalty: options.repeat_penalty, penaltyWindow: options.repeat_last_n },
@@ -174,6 +195,7 @@ function optionsOf({ options = {}, think, format }: Common, { preferred }: Serve
     maxTokens: most !== undefined && most >= 0 ? most : undefined,
     // A negative seed is a fresh one.
     seed: seed !== undefined && seed >= 0 ? seed : undefined,
+    logprobs: logprobs ? (top ?? 0) : undefined,
     grammar: format == null || format === "" ? undefined : format === "json" ? { json: true } : { schema: format },
   };
   return {

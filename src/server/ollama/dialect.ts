@@ -18,7 +18,7 @@ import { listLoaded, listModels, showModel, showRequest } from "./models.ts";
 const ollamaError = ({ message }: Failure) => ({ error: message });
 
 /** The release of Ollama's API that this speaks. */
-const version = "0.12.0";
+const version = "0.12.11";
 
 /** Ollama's API. */
 export const ollama: Dialect = {

@@ -52,6 +52,25 @@ describe("chat", () => {
 });
 
 describe("generate", () => {
+  it("gives log-probabilities, whole and streamed", async () => {
+    const { logprobs } = await model.chat(messages, { ...library, logprobs: 2 }).result;
+    const values = (entries: Any[]) => entries.map(({ logprob, top_logprobs: top }) => [logprob, top.length]);
+    const expected = logprobs!.map(({ logprob }) => [logprob, 2]);
+    const asked = { model: "mixtral", options, logprobs: true, top_logprobs: 2 };
+    const whole = await post("/api/chat", { ...asked, messages, stream: false });
+    expect(values(whole.logprobs)).toEqual(expected);
+    expect(whole.logprobs[0]).toMatchObject({ token: expect.any(String), bytes: expect.any(Array) });
+    const response = await server.post("/api/chat", { ...asked, messages });
+    const lines: Any[] = (await response.text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.flatMap((line) => values(line.logprobs ?? []))).toEqual(expected);
+    const alone = { ...asked, logprobs: false, messages, stream: false };
+    expect((await post("/api/chat", alone)).error).toContain("top_logprobs goes with logprobs");
+    expect(await post("/api/chat", { ...alone, top_logprobs: 0 })).not.toHaveProperty("logprobs");
+  });
+
   it("asks in the chat template, or gives the prompt as it is", async () => {
     const asked = { model: "mixtral", prompt: "What of it?", options, stream: false };
     const { text } = await model.chat(messages, library).result;
