@@ -209,133 +209,126 @@ struct alignas(64) RowGroup {
 };
 
 template <class Q>
-static void unpackRowGroup(const uint8_t* const* rows, int64_t blocks, RowGroup& out) {
+static void unpackRowGroup(const uint8_t* const* rows, int64_t at, int64_t blocks, RowGroup& out) {
   for (int r = 0; r < kRows; r++) {
     uint8_t padded[Q::kTraits.unit];
-    unpackRow<Q>(wholeGroup<Q>(rows[r], blocks, padded), (uint8_t(*)[32])out.codes[r], out.scales[0][r], kRows * 8, out.whole[r]);
+    unpackRow<Q>(wholeGroup<Q>(rows[r] + at, blocks, padded), (uint8_t(*)[32])out.codes[r], out.scales[0][r], kRows * 8, out.whole[r]);
   }
 }
 
 // ---- products ----
 
-// lanes[b] += block b of a group, for kRows rows and VECTORS times W tokens.
+// totals[kRows] of VECTORS times W tokens += a segment of `blocks` blocks, lane by lane.
 template <Kind KIND, int W, int VECTORS>
-static void addGroupAbreast(const RowGroup& rows, const uint8_t* const* acts, int64_t blocks, float* lanes) {
+static void addSegment(const RowGroup* groups, const uint8_t* const* acts, int64_t blocks, float* totals) {
   using A = Abreast<W>;
   using F = typename A::F;
   using I = typename A::I;
   constexpr bool halves = KIND == Kind::sub16 || KIND == Kind::subMin16;
   constexpr size_t unitBytes = tileUnitBytes(KIND, W);
-  const uint8_t* x[VECTORS];
-  for (int v = 0; v < VECTORS; v++) x[v] = acts[v];
-  for (int64_t b = 0; b < blocks; b++, lanes += kRows * VECTORS * W) {
-    F whole[halves ? VECTORS : 1][kRows];
+  for (int64_t b = 0; b < 8 && b < blocks; b++) {
+    F lanes[VECTORS][kRows];
     GROK1_UNROLL
-    for (int h = 0; h < (halves ? 2 : 1); h++) {
-      I sums[VECTORS][kRows];
+    for (int v = 0; v < VECTORS; v++) {
       GROK1_UNROLL
-      for (int v = 0; v < VECTORS; v++) {
-        const I start = A::load(x[v] + 32 * W + 4 * W * h);
-        GROK1_UNROLL
-        for (int r = 0; r < kRows; r++) sums[v][r] = start;
-      }
+      for (int r = 0; r < kRows; r++) lanes[v][r] = A::all(0.0f);
+    }
+    const uint8_t* x[VECTORS];
+    GROK1_UNROLL
+    for (int v = 0; v < VECTORS; v++) x[v] = acts[v] + size_t(b) * unitBytes;
+    const RowGroup* rows = groups;
+    for (int64_t u = b; u < blocks; u += 8, rows++) {
+      const uint8_t* const codes = rows->codes[0] + 64 * (b % 4) + 16 * (b / 4);
+      F whole[halves ? VECTORS : 1][kRows];
       GROK1_UNROLL
-      for (int j = halves ? 4 * h : 0; j < (halves ? 4 * h + 4 : 8); j++) {
-        const uint8_t* const codes = rows.codes[0] + 64 * (b % 4) + 32 * (j / 4) + 16 * (b / 4) + 4 * (j % 4);
-        I columns[VECTORS];
+      for (int h = 0; h < (halves ? 2 : 1); h++) {
+        I sums[VECTORS][kRows];
         GROK1_UNROLL
-        for (int v = 0; v < VECTORS; v++) columns[v] = A::load(x[v] + 4 * W * j);
-        GROK1_UNROLL
-        for (int r = 0; r < kRows; r++) {
-          int four;
-          memcpy(&four, codes + kGroup * r, 4);
-          const I all = A::all(four);
+        for (int v = 0; v < VECTORS; v++) {
+          const I start = A::load(x[v] + 32 * W + 4 * W * h);
           GROK1_UNROLL
-          for (int v = 0; v < VECTORS; v++) sums[v][r] = A::dot(sums[v][r], all, columns[v]);
+          for (int r = 0; r < kRows; r++) sums[v][r] = start;
         }
-      }
-      if constexpr (halves) {
         GROK1_UNROLL
-        for (int r = 0; r < kRows; r++) {
-          const F sub = A::all(rows.scales[h][r][b]);
+        for (int j = 4 * h; j < (halves ? 4 * h + 4 : 8); j++) {
+          I columns[VECTORS];
           GROK1_UNROLL
-          for (int v = 0; v < VECTORS; v++) {
-            const F sum = A::toFloats(sums[v][r]);
-            whole[v][r] = h == 0 ? A::mul(sum, sub) : A::fma(sum, sub, whole[v][r]);
+          for (int v = 0; v < VECTORS; v++) columns[v] = A::load(x[v] + 4 * W * j);
+          GROK1_UNROLL
+          for (int r = 0; r < kRows; r++) {
+            int four;
+            memcpy(&four, codes + kGroup * r + 32 * (j / 4) + 4 * (j % 4), 4);
+            const I all = A::all(four);
+            GROK1_UNROLL
+            for (int v = 0; v < VECTORS; v++) sums[v][r] = A::dot(sums[v][r], all, columns[v]);
           }
         }
-      } else {
         GROK1_UNROLL
         for (int v = 0; v < VECTORS; v++) {
           const F scale = A::floats(x[v] + 36 * W), sum = A::floats(x[v] + 40 * W);
           GROK1_UNROLL
           for (int r = 0; r < kRows; r++) {
-            float* const to = lanes + (v * kRows + r) * W;
-            F lane = A::fma(A::toFloats(sums[v][r]), A::mul(A::all(rows.scales[0][r][b]), scale), A::floats(to));
-            if (KIND == Kind::min32) lane = A::fma(A::all(rows.scales[1][r][b]), sum, lane);
-            A::store(to, lane);
+            const F product = A::toFloats(sums[v][r]), factor = A::all(rows->scales[h][r][b]);
+            if constexpr (halves) {  // whole numbers up to 2^24: floats hold them exactly
+              whole[v][r] = h == 0 ? A::mul(product, factor) : A::fma(product, factor, whole[v][r]);
+            } else {
+              lanes[v][r] = A::fma(product, A::mul(factor, scale), lanes[v][r]);
+              if (KIND == Kind::min32) lanes[v][r] = A::fma(A::all(rows->scales[1][r][b]), sum, lanes[v][r]);
+            }
           }
         }
       }
-    }
-    if constexpr (halves) {
-      GROK1_UNROLL
-      for (int v = 0; v < VECTORS; v++) {
-        const F scale = A::floats(x[v] + 40 * W), even = A::floats(x[v] + 44 * W), odd = A::floats(x[v] + 48 * W);
+      if constexpr (halves) {
         GROK1_UNROLL
-        for (int r = 0; r < kRows; r++) {
-          float* const to = lanes + (v * kRows + r) * W;
-          F lane = A::fma(whole[v][r], A::mul(A::all(rows.whole[r]), scale), A::floats(to));
-          if (KIND == Kind::subMin16) {
-            const F mins = A::fma(A::all(rows.scales[4][r][b]), odd, A::mul(A::all(rows.scales[3][r][b]), even));
-            lane = A::fma(mins, A::mul(A::all(rows.scales[2][r][b]), scale), lane);
+        for (int v = 0; v < VECTORS; v++) {
+          const F scale = A::floats(x[v] + 40 * W), even = A::floats(x[v] + 44 * W), odd = A::floats(x[v] + 48 * W);
+          GROK1_UNROLL
+          for (int r = 0; r < kRows; r++) {
+            lanes[v][r] = A::fma(whole[v][r], A::mul(A::all(rows->whole[r]), scale), lanes[v][r]);
+            if (KIND == Kind::subMin16) {
+              const F mins = A::fma(A::all(rows->scales[4][r][b]), odd, A::mul(A::all(rows->scales[3][r][b]), even));
+              lanes[v][r] = A::fma(mins, A::mul(A::all(rows->scales[2][r][b]), scale), lanes[v][r]);
+            }
           }
-          A::store(to, lane);
         }
       }
+      GROK1_UNROLL
+      for (int v = 0; v < VECTORS; v++) x[v] += 8 * unitBytes;
     }
-    for (int v = 0; v < VECTORS; v++) x[v] += unitBytes;
+    GROK1_UNROLL
+    for (int v = 0; v < VECTORS; v++) {
+      GROK1_UNROLL
+      for (int r = 0; r < kRows; r++, totals += W) A::store(totals, A::add(A::floats(totals), lanes[v][r]));
+    }
+    totals -= VECTORS * kRows * W;
   }
 }
 
 template <class Q, int W, int VECTORS>
 static void quantRowsAbreast(const AbreastCall& call) {
-  using A = Abreast<W>;
-  using F = typename A::F;
   constexpr Kind kind = Q::kTraits.kind;
-  constexpr int unit = Q::kTraits.unit, tokens = VECTORS * W;
-  const size_t unitBytes = tileUnitBytes(kind, W);
-  RowGroup group;
-  alignas(64) float lanes[8][kRows * tokens], totals[kRows * tokens];
+  constexpr int unit = Q::kTraits.unit;
+  RowGroup groups[kSegment / kGroup];
   for (int64_t row = 0; row < call.rows; row += kRows) {
     const uint8_t* rows[kRows];
     const uint8_t* const data = call.data + size_t(row) * call.rowBytes;
     const int64_t there = call.rows - row < kRows ? call.rows - row : kRows;
     for (int r = 0; r < kRows; r++) rows[r] = data + size_t(r < there ? r : there - 1) * call.rowBytes;
-    memset(totals, 0, sizeof totals);
+    alignas(64) float totals[VECTORS][kRows * W] = {};
     for (int64_t segment = 0; segment < call.cols; segment += kSegment) {
-      memset(lanes, 0, sizeof lanes);
       const int64_t end = segment + kSegment < call.cols ? segment + kSegment : call.cols;
       for (int64_t k = segment; k < end; k += kGroup) {
-        const int64_t blocks = end - k < kGroup ? (end - k) / kBlock : 8, at = k / kGroup * unit;
-        const uint8_t* const next = data + kRows * (call.rowBytes + size_t(at));
+        // The rows that come next are asked for meanwhile.
+        const int64_t at = k / kGroup * unit;
+        const uint8_t* const next = data + kRows * (int64_t(call.rowBytes) + at);
         for (int64_t line = 0; line < kRows * unit; line += 64) _mm_prefetch((const char*)(next + line), _MM_HINT_T0);
-        const uint8_t *p[kRows], *acts[VECTORS];
-        for (int r = 0; r < kRows; r++) p[r] = rows[r] + at;
-        for (int v = 0; v < VECTORS; v++) acts[v] = call.acts[v] + size_t(k / kBlock) * unitBytes;
-        unpackRowGroup<Q>(p, blocks, group);
-        addGroupAbreast<kind, W, VECTORS>(group, acts, blocks, lanes[0]);
+        unpackRowGroup<Q>(rows, at, end - k < kGroup ? (end - k) / kBlock : 8, groups[(k - segment) / kGroup]);
       }
-      for (int i = 0; i < kRows * tokens; i += W) {
-        F total = A::floats(totals + i);
-        GROK1_UNROLL
-        for (int l = 0; l < 8; l++) total = A::add(total, A::floats(lanes[l] + i));
-        A::store(totals + i, total);
-      }
+      const uint8_t* acts[VECTORS];
+      for (int v = 0; v < VECTORS; v++) acts[v] = call.acts[v] + size_t(segment / kBlock) * tileUnitBytes(kind, W);
+      addSegment<kind, W, VECTORS>(groups, acts, (end - segment) / kBlock, totals[0]);
     }
-    for (int v = 0; v < VECTORS; v++) {
-      memcpy(call.out + v * call.stride + row * W, totals + v * kRows * W, size_t(there) * W * sizeof(float));
-    }
+    for (int v = 0; v < VECTORS; v++) memcpy(call.out + v * call.stride + row * W, totals[v], size_t(there) * W * sizeof(float));
   }
 }
 

@@ -18,6 +18,21 @@ constexpr int32_t kFewRows = kQueryRows / 2;
 constexpr int32_t kFewTokens = 16;
 // Multiply-adds below which a second thread costs more than it saves.
 constexpr int64_t kWorthSplitting = 32 * 1024;
+// Keys and values of a batch, in floats, below which one thread stores them.
+constexpr int64_t kWorthStoringApart = 2 * 1024;
+
+// Asks for the keys and values that an item begins with, to the second cache: each sequence's lie elsewhere.
+void askFor(const KvLayer& layer, const AttentionItem& item) {
+  constexpr int64_t kMostBytes = 8 * 1024;
+  const int32_t slot = item.keyStart % layer.pageTokens;
+  const int64_t keys = std::min(item.keyEnd - item.keyStart, std::min(kKeyBlock, layer.pageTokens - slot));
+  const uint8_t* const head = layer.base + item.pages[item.keyStart / layer.pageTokens] * layer.pageBytes + item.head * layer.headBytes;
+  const auto ask = [&](const uint8_t* from, int64_t bytes) {
+    for (int64_t at = 0; at < std::min(bytes, kMostBytes); at += 64) __builtin_prefetch(from + at, 0, 2);
+  };
+  ask(head + slot / 16 * layer.tileBytes, (keys + 15) / 16 * layer.tileBytes);
+  ask(head + layer.valueBytes + slot * layer.tokenBytes, keys * layer.tokenBytes);
+}
 
 }  // namespace
 
@@ -215,7 +230,7 @@ void Inference::store(int32_t id, int32_t layerIndex, int32_t k, int32_t v, int6
       }
     }
   };
-  if (n * cols < 8192 || layer.kvHeads == 1) {
+  if (n * cols < kWorthStoringApart || layer.kvHeads == 1) {
     body(0, layer.kvHeads);
   } else {
     pool_.run([&](int thread, int threads) {
@@ -305,7 +320,11 @@ void Inference::attention(int32_t out, int32_t q, int64_t n, int32_t id, int32_t
   }
   pool_.run([&](int thread, int threads) {
     const int64_t count = int64_t(items_.size());
-    for (int64_t i; !pool_.cancelled() && (i = pool_.next()) < count;) ops_.attend(call, items_[i], scratch[thread]);
+    for (int64_t i; !pool_.cancelled() && (i = pool_.next()) < count;) {
+      // The one that this thread comes to next, as long as all take their turns.
+      if (i + threads < count) askFor(layer, items_[size_t(i + threads)]);
+      ops_.attend(call, items_[size_t(i)], scratch[thread]);
+    }
     if (merges_.empty()) return;
     pool_.barrier();
     mergeSome(thread, threads);

@@ -53,13 +53,9 @@ struct Gathered {
   std::vector<int64_t> at;  // of each expert: where its next token goes
 };
 
-// out[r] += weight * y[r], rounded once.
-void accumulate(float weight, const float* y, float* out, int64_t rows) {
-  for (int64_t r = 0; r < rows; r++) out[r] = std::fma(weight, y[r], out[r]);
-}
-
 // Where experts' results go: added to `out` [n, width], or kept apart in `parts` [n, used, width].
 struct Results {
+  const Products& products;
   float* out;
   float* parts;
   int64_t width;
@@ -69,7 +65,7 @@ struct Results {
   }
   void put(const Assignment& to, const float* y, int64_t row, int64_t count) const {
     if (parts == nullptr) {
-      accumulate(to.weight, y, out + to.token * width + row, count);
+      products.accumulate(to.weight, y, out + to.token * width + row, count);
     } else {
       std::memcpy(parts + to.place * width + row, y, size_t(count) * sizeof(float));
     }
@@ -471,8 +467,8 @@ void mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int6
   thread_local Gathered gathered;
   gathered.gather(refs.experts, chosen, weights, n, used, wanted);
   if (gathered.all.empty()) return;
-  const Results results{out, parts, refs.down[gathered.ids[0]].rows};
   const Products& products = productsOf(isa);
+  const Results results{products, out, parts, refs.down[gathered.ids[0]].rows};
   const double tokens = double(gathered.all.size()) / double(gathered.ids.size());
   if (products.abreast != nullptr && refs.terms == nullptr && tokens > 2 && tokens <= double(kMostAbreast)) {
     severalTokens(pool, products, refs, gathered, x, n, gating, results, arena);
@@ -495,8 +491,9 @@ void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float*
   mix(pool, isa, refs, x, n, chosen, nullptr, used, wanted.data(), gating, nullptr, parts, arena);
 }
 
-void sumExpertParts(const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,
+void sumExpertParts(Isa isa, const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,
                     int64_t end, float* out) {
+  const Products& products = productsOf(isa);
   for (int64_t t = from; t < end; t++) {
     float* const row = out + t * width;
     std::fill(row, row + width, 0.0f);
@@ -506,7 +503,7 @@ void sumExpertParts(const float* parts, const int32_t* chosen, const float* weig
         if (chosen[place] > last && (next < 0 || chosen[place] < chosen[next])) next = place;
       }
       last = chosen[next];
-      accumulate(weights[next], parts + next * width, row, width);
+      products.accumulate(weights[next], parts + next * width, row, width);
     }
   }
 }

@@ -255,7 +255,7 @@ void Inference::sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen
     }
   }
   split(n, 1, n * used * width, [&](int64_t first, int64_t end) {
-    sumExpertParts(from, chosen_.data(), factors, used, width, first, end, to);
+    sumExpertParts(isa_, from, chosen_.data(), factors, used, width, first, end, to);
   });
 }
 

@@ -76,7 +76,7 @@ void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, 
 void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
                  const std::vector<uint8_t>& wanted, Gating gating, float* parts, Arena& arena);
 // Then the sum for rows [from, end): the bits are those of experts().
-void sumExpertParts(const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,
+void sumExpertParts(Isa isa, const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,
                     int64_t end, float* out);
 
 }  // namespace grok1

@@ -7,7 +7,7 @@ namespace grok1 {
 
 const Products& avxvnniProducts() {
   using namespace avxvnni;
-  static const Products table = {kTile, kFloatTile, quantize, avxvnni::rows, packTokenOf<kTile, kFloatTile>, packPanel, multiply, avxvnni::gate};
+  static const Products table = {kTile, kFloatTile, quantize, avxvnni::rows, packTokenOf<kTile, kFloatTile>, packPanel, multiply, avxvnni::gate, avxvnni::accumulate};
   return table;
 }
 

@@ -172,6 +172,8 @@ struct Products {
   void (*multiply)(int type, const uint8_t* panel, const uint8_t* tile, int64_t units, int tokens, float* c);
   // hidden[i] = activation(gate[i]) * up[i]; gating as in matmul.h.
   void (*gate)(int gating, const float* gate, const float* up, float* hidden, int64_t n);
+  // out[i] += weight * y[i], rounded once.
+  void (*accumulate)(float weight, const float* y, float* out, int64_t n);
   const AbreastProducts* abreast = nullptr;  // null: an instruction set has none
 };
 

@@ -138,7 +138,7 @@ namespace grok1 {
 
 const Products& i8mmProducts() {
   static const Products table = {i8mm::kTile,     i8mm::kFloatTile, i8mm::quantize, i8mm::rows, i8mm::packToken,
-                                 i8mm::packPanel, i8mm::multiply,   i8mm::gate};
+                                 i8mm::packPanel, i8mm::multiply,   i8mm::gate, i8mm::accumulate};
   return table;
 }
 

@@ -115,7 +115,7 @@ namespace grok1 {
 
 const Products& neonProducts() {
   static const Products table = {neon::kTile,     neon::kFloatTile, neon::quantize, neon::rows, neon::packToken,
-                                 neon::packPanel, neon::multiply,   neon::gate};
+                                 neon::packPanel, neon::multiply,   neon::gate, neon::accumulate};
   return table;
 }
 

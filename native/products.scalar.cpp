@@ -130,7 +130,7 @@ namespace grok1 {
 
 const Products& scalarProducts() {
   static const Products table = {scalar::kTile,     scalar::kTile,    scalar::quantize, scalar::rows, scalar::packToken,
-                                 scalar::packPanel, scalar::multiply, scalar::gate};
+                                 scalar::packPanel, scalar::multiply, scalar::gate, scalar::accumulate};
   return table;
 }
 

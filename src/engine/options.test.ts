@@ -46,7 +46,7 @@ describe("engine options", () => {
 
   it("keep keys and values within the memory, and name the file whose heads a type does not fit", () => {
     // 4 layers of 2 heads of 48 in 4 bytes: 3072 bytes a token, 174,762 of which fill half of 2^30.
-    expect(resolve({})).toMatchObject({ contextLength: 8192, cacheTokens: 16_384 });
+    expect(resolve({})).toMatchObject({ contextLength: 8192, cacheTokens: 43_690 });
     const within = (memory: number, options = {}) =>
       settleEngineOptions(options, { kvType: "f32" }, config, { path: "a.gguf", memory });
     expect(within(2 ** 26)).toMatchObject({ contextLength: 8192, cacheTokens: 10_922 });

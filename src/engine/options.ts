@@ -44,8 +44,8 @@ export interface EngineOptions {
   readonly contextLength?: number;
   /**
    * Tokens that the caches of all requests hold together; at least `contextLength`. Memory is taken as it is written to. What
-   * requests leave stays for those that begin alike; when memory runs out, what was longest unused goes, and young requests wait for older ones. Default: twice the context length, where that fits into half of
-   * the memory.
+   * requests leave stays for those that begin alike; when memory runs out, what was longest unused goes, and young requests wait for
+   * older ones. Default: twice the context length, or up to {@link manyContexts} times where that takes little; at most half of the memory.
    */
   readonly cacheTokens?: number;
   /** Element type of the key/value cache. Default "f16" on the native backend, "f32" on the reference backend. */
@@ -103,6 +103,11 @@ export const engineOptionNames = Object.keys({
   ...{ memory: true, copies: true, trace: true, draft: true, adapters: true, promptCache: true },
 } satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
 
+/** Contexts, of as many conversations at once, that a cache holds which nobody asked for, */
+const manyContexts = 16;
+/** as long as they take no more bytes than this. */
+const littleBytes = 2 ** 27;
+
 /** Those options that depend on the model or bound its work, with their defaults filled in. */
 export type SettledEngineOptions = Required<
   Pick<EngineOptions, "contextLength" | "cacheTokens" | "kvType" | "batchTokens" | "speculate">
@@ -139,7 +144,8 @@ export function settleEngineOptions(
   const fitting = Math.max(512, Math.floor(memory / 2 / tokenBytes));
   const { contextLength = Math.min(config.contextLength, defaultContextLimit, fitting) } = options;
   checkWhole("contextLength", contextLength, 1, config.contextLength);
-  const { cacheTokens = Math.max(contextLength, Math.min(2 * contextLength, fitting)) } = options;
+  const many = Math.min(manyContexts * contextLength, Math.floor(littleBytes / tokenBytes));
+  const { cacheTokens = Math.max(contextLength, Math.min(Math.max(2 * contextLength, many), fitting)) } = options;
   checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
   if (cacheTokens * tokenBytes > memory) {
     const giga = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
