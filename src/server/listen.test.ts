@@ -32,3 +32,23 @@ it("does not look elsewhere where what is wrong is no port", async () => {
     message: expect.stringContaining("does not have the address"),
   });
 });
+
+it("says that it closes a connection whose body it has not read, so that nobody's next request is lost", async () => {
+  await using server = await createServer({ models, bodyBytes: 1000 });
+  const { url, drain } = await server.listen();
+  const post = async (body: string) => {
+    const response = await fetch(`${url}/tokenize`, {
+      ...{ method: "POST", headers: { "content-type": "application/json" }, body },
+    });
+    await response.text();
+    return [response.status, response.headers.get("connection")];
+  };
+  try {
+    for (let i = 0; i < 5; i++) {
+      expect(await post(JSON.stringify({ content: "a".repeat(1_000_000) }))).toEqual([413, "close"]);
+      expect(await post('{"content": "a"}')).toEqual([200, "keep-alive"]);
+    }
+  } finally {
+    await drain(AbortSignal.abort());
+  }
+});

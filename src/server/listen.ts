@@ -26,9 +26,12 @@ export interface ListenOptions {
 export async function listen(app: App, options: ListenOptions): Promise<Listening> {
   const { host, port, connections, stalledSeconds, behindProxy } = options;
   const server = createAdaptorServer({
-    fetch: (request, { incoming, outgoing }) => {
+    async fetch(request, { incoming, outgoing }) {
       dropStalled(outgoing as ServerResponse, stalledSeconds);
-      return app.fetch(request, addressOf(incoming as IncomingMessage, behindProxy));
+      const response = await app.fetch(request, addressOf(incoming as IncomingMessage, behindProxy));
+      // A body that is refused is not read to its end: what else its connection brought would meet a closed one.
+      if (!(incoming as IncomingMessage).complete) (outgoing as ServerResponse).shouldKeepAlive = false;
+      return response;
     },
     overrideGlobalObjects: false,
     // Who sends a request's head or body bit by bit does not hold a connection for ever.
