@@ -1,13 +1,14 @@
 import { z } from "zod";
 import { GrokError } from "../../errors.ts";
 import type { AnswerPart } from "../../generate/answer/parts.ts";
+import { inTurns } from "../../generate/turns.ts";
 import type { ChatMessage, ChatOptions, GenerateResult, ToolChoice } from "../../generate/types.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { refusal, refusedBy } from "../moderation/moderator.ts";
 import { endOf, functionTool, messageOf, textOfParts, thinkingVariables, toolOf } from "../tools.ts";
-import { chatLogprobs, generationFields, optionsOf, seconds, usageOf } from "./fields.ts";
+import { chatLogprobs, chatLogprobsSteps, generationFields, optionsOf, seconds, usageOf } from "./fields.ts";
 import { grok1Field, readExtension } from "./grok1.ts";
 
 const textPart = z.strictObject({ type: z.literal("text", "only text can be read here"), text: z.string() });
@@ -61,7 +62,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
   const start = () => startChat(request, served, extension.options);
   const callId = (index: number, call: number) => `call_${served.id}_${index}_${call}`;
 
-  function choiceOf(result: GenerateResult, index: number) {
+  async function choiceOf(result: GenerateResult, index: number) {
     const { text, reasoning, calls } = messageOf(result);
     const toolCalls = calls.map((call, i) => ({ id: callId(index, i), type: "function", function: call }));
     return {
@@ -71,7 +72,7 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
         ...(reasoning !== "" && { reasoning_content: reasoning }),
         ...(calls.length > 0 && { tool_calls: toolCalls }),
       },
-      logprobs: chatLogprobs(tokenizer, result.logprobs),
+      logprobs: await inTurns(chatLogprobsSteps(tokenizer, result.logprobs)),
       finish_reason: finishReasonOf(result),
       ...extension.first(result.experts),
     };
@@ -100,7 +101,8 @@ export function replyToChat(request: ChatRequest, served: Served): Reply {
     async whole() {
       await using answers = start();
       const results = await answers.results();
-      return { ...head, object: "chat.completion", choices: results.map(choiceOf), usage: usageOf(results) };
+      const choices = await Promise.all(results.map(choiceOf));
+      return { ...head, object: "chat.completion", choices, usage: usageOf(results) };
     },
 
     async *pieces() {

@@ -4,13 +4,14 @@ import type { TokenLogprob } from "../../engine/request.ts";
 import { GrokError } from "../../errors.ts";
 import { inTurns } from "../../generate/turns.ts";
 import type { GenerateResult } from "../../generate/types.ts";
+import type { Steps } from "../../tokenizer/steps.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { refusedBy } from "../moderation/moderator.ts";
 import { tokenIds } from "../token-ids.ts";
-import { finishReasonOf, generationFields, optionsOf, seconds, tokenText, usageOf } from "./fields.ts";
+import { finishReasonOf, generationFields, optionsOf, placesAtATime, seconds, tokenText, usageOf } from "./fields.ts";
 
 export const completionRequest = z.strictObject({
   ...generationFields,
@@ -38,16 +39,17 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
       const echoes = request.echo ? await echo(prompts, request, served) : [];
       await using started = startAll(prompts, request, served);
       const results = (await Promise.all(started.all.map((answers) => answers.results()))).flat();
-      const choices = results.map((result, index) => {
+      const choiceOf = async (result: GenerateResult, index: number) => {
         const { text, logprobs, endLogprobs = [] } = result;
         const before = echoes[Math.floor(index / n)];
         const list = createLister(tokenizer, before?.text.length ?? 0);
-        const after = logprobs && list([...logprobs, ...endLogprobs]);
+        const after = logprobs && (await inTurns(listSteps(list, [...logprobs, ...endLogprobs])));
         return {
           ...{ index, text: (before?.text ?? "") + text, finish_reason: finishOf(result) },
           logprobs: before?.logprobs && after ? joinLists([before.logprobs, after]) : (after ?? null),
         };
-      });
+      };
+      const choices = await Promise.all(results.map(choiceOf));
       return { ...head, choices, usage: usageOf(results, n) };
     },
 
@@ -142,20 +144,14 @@ async function echo(
       continue;
     }
     const first = { tokens: [tokenText(tokenizer, ids[0]!).token], token_logprobs: [null], top_logprobs: [null] };
-    const parts: LogprobLists[] = [{ ...first, text_offset: [] }];
-    const list = createLister(tokenizer, 0);
-    for (let at = 0; at < entries[index]!.length; at += atATime) {
-      parts.push(list(entries[index]!.slice(at, at + atATime)));
-      // Others are answered in between.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    echoes.push({ text, logprobs: { ...joinLists(parts), text_offset: offsets } });
+    const listed = await inTurns(listSteps(createLister(tokenizer, 0), entries[index]!));
+    echoes.push({
+      text,
+      logprobs: { ...joinLists([{ ...first, text_offset: [] }, listed]), text_offset: offsets },
+    });
   }
   return echoes;
 }
-
-/** Places whose alternatives are written out together. */
-const atATime = 64;
 
 /** The text of tokens, and where in it each begins. What a text was begun with by the model's own wish is no part of it. */
 function placeTokens(tokenizer: Tokenizer, ids: Int32Array, isText: boolean) {
@@ -198,6 +194,16 @@ function createLister(tokenizer: Tokenizer, offset: number): (entries: readonly 
       return begins;
     }),
   });
+}
+
+/** All of them, some at a time. */
+function* listSteps(list: ReturnType<typeof createLister>, entries: readonly TokenLogprob[]): Steps<LogprobLists> {
+  const parts: LogprobLists[] = [];
+  for (let at = 0; at < entries.length; at += placesAtATime) {
+    if (at > 0) yield;
+    parts.push(list(entries.slice(at, at + placesAtATime)));
+  }
+  return joinLists(parts);
 }
 
 function joinLists(lists: readonly LogprobLists[]): LogprobLists {

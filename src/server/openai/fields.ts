@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { z } from "zod";
 import type { FinishReason, TokenLogprob } from "../../engine/request.ts";
 import type { ChatOptions, GenerateOptions, GenerateResult } from "../../generate/types.ts";
+import { finish } from "../../tokenizer/steps.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { grammarFields, grammarOf } from "../answer-format.ts";
 
@@ -111,13 +112,25 @@ export function tokenText(
   return { token: text, bytes: [...bytes] };
 }
 
+/** Places whose alternatives are written out before others have their turn. */
+export const placesAtATime = 32;
+
 /** A chat completion's `logprobs`. */
 export function chatLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[] | undefined) {
+  return finish(chatLogprobsSteps(tokenizer, entries));
+}
+
+/** The same in steps. */
+export function* chatLogprobsSteps(tokenizer: Tokenizer, entries: readonly TokenLogprob[] | undefined) {
   if (entries === undefined) return null;
   const entry = (token: number, logprob: number) => ({ ...tokenText(tokenizer, token), logprob });
-  const content = entries.map(({ token, logprob, top }) => ({
-    ...entry(token, logprob),
-    top_logprobs: top.map((other) => entry(other.token, other.logprob)),
-  }));
+  const content = [];
+  for (const [i, { token, logprob, top }] of entries.entries()) {
+    if (i > 0 && i % placesAtATime === 0) yield;
+    content.push({
+      ...entry(token, logprob),
+      top_logprobs: top.map((other) => entry(other.token, other.logprob)),
+    });
+  }
   return { content, refusal: null };
 }

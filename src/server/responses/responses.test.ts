@@ -246,6 +246,7 @@ describe("responses", () => {
     ["a result without its call", { input: [{ type: "function_call_output", call_id: "x", output: "y" }] }, /call "x"/],
     ["an unknown field", { nonsense: 1 }, /^nonsense: is not known/],
     ["background work", { background: true }, /^background: /],
+    ["log-probabilities", { include: ["message.output_text.logprobs"] }, /^include\[0\]: .*chat completions/],
   ])("with %s are refused with its place", async (_, body, message) => {
     const refused = await qwen.post(path, { input: "x", ...body });
     expect(refused).toMatchObject({ status: 400, error: { message: expect.stringMatching(message) } });

@@ -94,7 +94,13 @@ export const responseRequest = z.strictObject({
   store: z.boolean().nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_obfuscation: z.boolean().nullish() }).nullish(),
-  include: z.array(z.string()).nullish(),
+  include: z
+    .array(
+      z
+        .string()
+        .refine((name) => name !== "message.output_text.logprobs", "log-probabilities are given by chat completions"),
+    )
+    .nullish(),
   background: z.literal(false, "a response is given to who waits for it").nullish(),
   top_logprobs: z.literal(0, "log-probabilities are given by chat completions").nullish(),
   // What changes no answer here.
