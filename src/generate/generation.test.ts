@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import type { Engine } from "../engine/engine.ts";
 import type { Steps } from "../tokenizer/steps.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { AnswerPart } from "./answer/parts.ts";
 import { type PreparedGeneration, startGeneration } from "./generation.ts";
 import { createGrammarCompiler } from "./grammars.ts";
 import type { GenerateOptions } from "./types.ts";
@@ -125,7 +126,7 @@ it("shows control tokens that are marks, and no others, to what tells an answer'
   const { tokenizer, ...rest } = place(pieces);
   const own = { ...tokenizer, bytes: (id: number) => (id === 1 ? pieces[1]! : new Uint8Array(0)) };
   const reader = { push: (text: string) => [{ type: "text", text } as const], end: () => [] };
-  const reading = { reader, marks: new Set([0, 3]), single: false };
+  const reading = { reader, marks: new Set([0, 3]), mostCalls: 1 };
   const generation = startGeneration({ ...rest, tokenizer: own }, ready({}, reading));
   const { text, message, tokens } = await generation.result;
   expect([text, message?.text, tokens]).toEqual(["<call>x</call>", "<call>x</call>", [0, 1, 2, 3]]);
@@ -149,5 +150,30 @@ it("ends, cancelled, where nobody waits for it any more while it is prepared", a
     const { finishReason, text, usage } = await generation.result;
     expect([finishReason, text, usage.promptTokens]).toEqual(["cancelled", "", 0]);
     expect(taken).toBeGreaterThan(0);
+  }
+});
+
+it("ends with as many calls as are wanted", async () => {
+  for (const [mostCalls, expected] of [
+    [1, 1],
+    [3, 3],
+    [9, 5],
+  ] as const) {
+    let index = 0;
+    const reader = {
+      push: (name: string): AnswerPart[] =>
+        name === ""
+          ? []
+          : [
+              { type: "call", index, name },
+              { type: "called", index: index++ },
+            ],
+      end: () => [],
+    };
+    const { tokenizer, ...rest } = place(["a", "b", "c", "d", "e"].map(utf8));
+    const own = { ...tokenizer, bytes: () => utf8("a") };
+    const reading = { reader, marks: new Set<number>(), mostCalls };
+    const { message, tokens } = await startGeneration({ ...rest, tokenizer: own }, ready({}, reading)).result;
+    expect([message?.calls.length, tokens.length]).toEqual([expected, expected]);
   }
 });

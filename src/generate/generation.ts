@@ -35,8 +35,8 @@ export interface PreparedGeneration {
   readonly reading?: {
     readonly reader: AnswerReader;
     readonly marks: ReadonlySet<number>;
-    /** Whether the answer ends with the first call. */
-    readonly single: boolean;
+    /** The answer ends with so many calls. */
+    readonly mostCalls: number;
   };
 }
 
@@ -285,6 +285,7 @@ function createWriter(
   let text = "";
   let given = 0;
   let stopString: string | undefined;
+  let calls = 0;
   let called = false;
 
   /** A model's table can have more rows than the tokenizer has pieces: padding, which says nothing. Nor do control tokens. */
@@ -295,9 +296,9 @@ function createWriter(
   }
 
   /** What is behind a call that ends the answer is no part of it. */
-  function partsOf({ reader, single }: NonNullable<typeof reading>, piece: string, ended: boolean): AnswerPart[] {
+  function partsOf({ reader, mostCalls }: NonNullable<typeof reading>, piece: string, ended: boolean): AnswerPart[] {
     const read = [...reader.push(piece), ...(ended ? reader.end() : [])];
-    const end = single ? read.findIndex(({ type }) => type === "called") + 1 : 0;
+    const end = read.findIndex(({ type }) => type === "called" && ++calls >= mostCalls) + 1;
     called ||= end > 0;
     return end > 0 ? read.slice(0, end) : read;
   }

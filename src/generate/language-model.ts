@@ -93,7 +93,7 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
           ...{ ...rest, stop: [typeof stop === "string" ? [stop] : stop, template.stop].flat() },
           ...(grammar && { grammar }),
         },
-        ...(reading && { reading: { ...reading, single: !parallel } }),
+        ...(reading && { reading: { ...reading, mostCalls: !parallel ? 1 : holds.calls ? mostHeldCalls : Infinity } }),
       };
     }
     return startGeneration({ ...place, session, continuation: false }, () => {
@@ -195,6 +195,9 @@ export function createLanguageModel(parts: LanguageModelParts): LanguageModel {
     [Symbol.asyncDispose]: close,
   };
 }
+
+/** Calls of an answer that is held to them: a small model that may end, or call once more, goes on for ever. */
+const mostHeldCalls = 16;
 
 /** As templates are told of a tool: how its calls are held is not the model's affair. */
 function withoutStrict({ type, function: { strict: _, ...described } }: ToolDefinition): ToolDefinition {
