@@ -104,8 +104,10 @@ static Times measure(ThreadPool& pool, Isa isa, TraitsOf peer, int type, int64_t
   Random random(3);
   for (float& v : x) v = random.normal();
   const Products& products = productsOf(isa);
-  Memory acts(size_t(cols / kGroup) * sizeof(ActGroup)), peerActs(size_t(cols) * 8);
-  products.quantize(x.data(), cols, reinterpret_cast<ActGroup*>(acts.data()));
+  RowActs acts(weight);
+  Memory actBytes(acts.digitBytes), peerActs(size_t(cols) * 8);
+  acts.data = actBytes.data();
+  for (int64_t piece = 0; piece < acts.pieces(); piece++) acts.pack(products, 0, x.data(), piece);
   const PeerTraits* const traits = peer == nullptr ? nullptr : peer(type);
   if (traits != nullptr) peer(traits->xType)->quantize(x.data(), peerActs.data(), cols);
 
@@ -115,7 +117,7 @@ static Times measure(ThreadPool& pool, Isa isa, TraitsOf peer, int type, int64_t
   for (int round = 0; round <= rounds; round++) {
     const double read = timeRows(pool, rows, repeat, [&](int64_t from, int64_t to) { readBytes(bytes.data() + from * rowBytes, (to - from) * rowBytes); });
     const double ours = timeRows(pool, rows, repeat, [&](int64_t from, int64_t to) {
-      const void* const tokens[] = {acts.data()};
+      const void* const tokens[] = {acts.token(0)};
       streamRows(products, weight, from, to, tokens, 1, out.data() + from, rows);
     });
     double other = 0;

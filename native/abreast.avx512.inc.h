@@ -365,7 +365,7 @@ template <int TYPE, int W, int VECTORS>
 GROK1_INLINE void rowsAbreastOf(const AbreastCall& call) {
   if constexpr (traitsOf(TYPE).kind == Kind::f32) {
     floatRowsAbreast<TYPE, W, VECTORS>(call);
-  } else {
+  } else if constexpr (traitsOf(TYPE).kind != Kind::ternary) {
     quantRowsAbreast<Quant<TYPE>, W, VECTORS>(call);
   }
 }

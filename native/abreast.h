@@ -14,6 +14,11 @@ inline constexpr int kRowsAbreast = 8;  // rows that are multiplied at a time
 // Fewer tokens than these are multiplied row by row, and more than those by packed panels, as measured.
 inline constexpr int64_t kFewestAbreast = 3, kMostAbreast = 48;
 
+// Ternary weights' activations are rounded 256 columns at a time, which this does not do.
+inline bool standsAbreast(const Products& products, const WeightRef& weight) {
+  return products.abreast != nullptr && traitsOf(weight.type).kind != Kind::ternary;
+}
+
 // Matrices that tokens stand abreast in have a token in each of 8 or 16 lanes ("width"): floats [columns][width], or, quantized, units as
 // in tiles of so many tokens, whose codes lie four columns at a time: [8][width][4].
 struct AbreastCall {

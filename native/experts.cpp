@@ -125,7 +125,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
 
   // Gate and up may differ in type, and then in what they read.
   RowActs gateActs(gate), upActs(up), downActs(down);
-  const bool shared = gateActs.floats == upActs.floats;
+  const bool shared = gateActs.floats == upActs.floats && gateActs.ternary == upActs.ternary;
   const Terms gateTerms(refs.terms ? &refs.terms->gate : nullptr), upTerms(refs.terms ? &refs.terms->up : nullptr),
       downTerms(refs.terms ? &refs.terms->down : nullptr);
   const bool adapted = gateTerms.count + upTerms.count > 0;
@@ -348,7 +348,8 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
   const int64_t hiddenStride = paddedRow(hidden);
   const Blocking gateBlocking(gate, threads), upBlocking(up, threads), downBlocking(down, threads);
   // Two panels fill a block of 32 hidden columns.
-  const int64_t pair = std::max<int64_t>(2, std::min(gateBlocking.panels, upBlocking.panels));
+  const bool whole = downTiles.kind == Kind::ternary;  // needs 256 hidden columns at once
+  const int64_t pair = whole ? kGroup / kPanelRows : std::max<int64_t>(2, std::min(gateBlocking.panels, upBlocking.panels));
   const auto scratchOf = [&](const WeightRef& w, const Blocking& b, int64_t panels) {
     const Kind kind = traitsOf(w.type).kind;
     return size_t(panels) * size_t(unitsOf(kind, b.columns)) * panelUnitBytes(kind);
@@ -421,7 +422,7 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
         multiplyPanels(products, refs.up[it.expert], row, panels, upBlocking.columns, upTiles, 0, upCount, it.tokens, scratch, c2);
         const int64_t columns = std::min(hidden - row, panels * kPanelRows);
         for (int64_t i = 0; i < it.tokens; i++) {
-          alignas(64) float values[8 * kPanelRows];
+          alignas(64) float values[kGroup];
           for (int64_t p = 0; p < panels; p++) {
             float* g = c + ((i / gateTiles.tile * panels + p) * gateTiles.tile + i % gateTiles.tile) * kPanelRows;
             float* u = c2 + ((i / upTiles.tile * panels + p) * upTiles.tile + i % upTiles.tile) * kPanelRows;
@@ -470,7 +471,9 @@ void mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int6
   const Products& products = productsOf(isa);
   const Results results{products, out, parts, refs.down[gathered.ids[0]].rows};
   const double tokens = double(gathered.all.size()) / double(gathered.ids.size());
-  if (products.abreast != nullptr && refs.terms == nullptr && tokens > 2 && tokens <= double(kMostAbreast)) {
+  const int64_t e0 = gathered.ids[0];
+  const bool abreast = standsAbreast(products, refs.gate[e0]) && standsAbreast(products, refs.up[e0]) && standsAbreast(products, refs.down[e0]);
+  if (abreast && refs.terms == nullptr && tokens > 2 && tokens <= double(kMostAbreast)) {
     severalTokens(pool, products, refs, gathered, x, n, gating, results, arena);
   } else if (tokens <= 4) {  // streaming rows wins while an expert has few tokens
     fewTokens(pool, products, refs, gathered, x, n, gating, results, arena);

@@ -169,7 +169,7 @@ void matmul(ThreadPool& pool, Isa isa, const WeightRef& weight, const float* x, 
             int64_t ldo, Arena& arena) {
   if (n <= 0 || weight.rows <= 0) return;
   const Products& products = productsOf(isa);
-  if (products.abreast != nullptr && n >= kFewestAbreast && n <= kMostAbreast) {
+  if (standsAbreast(products, weight) && n >= kFewestAbreast && n <= kMostAbreast) {
     multiplyAbreast(pool, products, weight, x, n, ldx, out, ldo, arena);
   } else if (n <= kFewTokens) {
     multiplyRows(pool, products, weight, x, n, ldx, out, ldo, arena);

@@ -10,6 +10,9 @@
 // the products within a block are summed exactly as integers. The scale is kept to 11 bits: ggml stores it as a half, and
 // with the same scale two engines' greedy texts part later, while the error of the 8-bit codes is sixteen times larger.
 //
+// Ternary weights have one scale per 256 columns, so their activations' eight scales are whole multiples of one (1 to 63, rounded up, which costs one
+// percent of accuracy). What 256 columns give is then one whole number, times both scales; a segment has one lane of these.
+//
 // With two digits, what that rounding leaves of the activations is rounded in the same way and multiplied too, as if it were
 // another token, and the two products are added: about 15 bits, for twice the arithmetic and the same bytes of weights.
 #pragma once

@@ -36,7 +36,7 @@ void Tiles::pack(const Products& products, int64_t token, const float* x, int64_
   float rest[kRestPiece];
   for (int64_t k = 0; k < columns; k += kRestPiece) {
     const int64_t count = std::min(columns - k, kRestPiece);
-    roundingRest(products, x + k, count, rest);
+    roundingRest(products, kind, x + k, count, rest);
     packDigit(products, token, 1, rest, from + k, count);
   }
 }

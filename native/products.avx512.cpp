@@ -44,11 +44,27 @@ static void multiplyTile(const uint8_t* w, const uint8_t* x, int64_t units, floa
   __m512 lane[T];
   GROK1_UNROLL
   for (int t = 0; t < T; t++) lane[t] = _mm512_setzero_ps();
+  __m512 group[T];  // whole numbers of 256 columns of ternary weights so far
+  GROK1_UNROLL
+  for (int t = 0; KIND == Kind::ternary && t < T; t++) group[t] = _mm512_setzero_ps();
   for (int64_t u = 0; u < units; u++, w += panelUnitBytes(KIND), x += tileUnitBytes(KIND, kTile)) {
     if constexpr (KIND == Kind::f32) {
       const __m512 column = _mm512_load_ps(w);
       GROK1_UNROLL
       for (int t = 0; t < T; t++) lane[t] = _mm512_fmadd_ps(column, _mm512_set1_ps(((const float*)x)[t]), lane[t]);
+    } else if constexpr (KIND == Kind::ternary) {
+      const float* const floats = (const float*)(x + 32 * kTile);
+      __m512i sums[T];
+      dotColumns<T>(w, x, (const int32_t*)floats, 0, 8, sums);
+      GROK1_UNROLL
+      for (int t = 0; t < T; t++) group[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), _mm512_set1_ps(floats[kTile + t]), group[t]);
+      if (u % 8 < 7) continue;
+      const __m512 scale = _mm512_load_ps(w + 512);
+      GROK1_UNROLL
+      for (int t = 0; t < T; t++) {
+        lane[t] = _mm512_fmadd_ps(group[t], _mm512_mul_ps(scale, _mm512_set1_ps(floats[2 * kTile + t])), lane[t]);
+        group[t] = _mm512_setzero_ps();
+      }
     } else if constexpr (KIND == Kind::block32 || KIND == Kind::min32) {
       const int32_t* const offsets = (const int32_t*)(x + 32 * kTile);
       const float* const floats = (const float*)offsets;
@@ -110,6 +126,7 @@ GROK1_INLINE Tile tileOf(int tokens) {
 static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_t units, int tokens, float* c) {
   switch (traitsOf(type).kind) {
     case Kind::f32: return tileOf<Kind::f32>(tokens)(panel, tile, units, c);
+    case Kind::ternary: return tileOf<Kind::ternary>(tokens)(panel, tile, units, c);
     case Kind::block32: return tileOf<Kind::block32>(tokens)(panel, tile, units, c);
     case Kind::min32: return tileOf<Kind::min32>(tokens)(panel, tile, units, c);
     case Kind::sub16: return tileOf<Kind::sub16>(tokens)(panel, tile, units, c);
@@ -122,8 +139,8 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
 namespace grok1 {
 
 const Products& avx512Products() {
-  static const Products table = {avx512::kTile,     avx512::kTile,    avx512::quantize, avx512::rows, avx512::packTokenOf<avx512::kTile, avx512::kTile>,
-                                 avx512::packPanel, avx512::multiply, avx512::gate, avx512::accumulate, &avx512::abreastProducts};
+  static const Products table = {avx512::kTile,     avx512::kTile,    avx512::quantize, avx512::quantizeTernary, avx512::rows,
+                                 avx512::packTokenOf<avx512::kTile, avx512::kTile>, avx512::packPanel, avx512::multiply, avx512::gate, avx512::accumulate, &avx512::abreastProducts};
   return table;
 }
 

@@ -7,7 +7,8 @@ namespace grok1 {
 
 const Products& avxvnniProducts() {
   using namespace avxvnni;
-  static const Products table = {kTile, kFloatTile, quantize, avxvnni::rows, packTokenOf<kTile, kFloatTile>, packPanel, multiply, avxvnni::gate, avxvnni::accumulate};
+  static const Products table = {kTile, kFloatTile, quantize, quantizeTernary, avxvnni::rows, packTokenOf<kTile, kFloatTile>,
+                                 packPanel, multiply, avxvnni::gate, avxvnni::accumulate};
   return table;
 }
 

@@ -23,6 +23,7 @@ inline constexpr int kMaxTokensAtOnce = 4;
 // How a type's codes and scales are laid out once unpacked; what a register tile needs to know.
 enum class Kind {
   f32,      // floats
+  ternary,  // codes 0 to 2, one scale per 256; activations in TernaryGroups
   block32,  // unsigned codes, one scale per 32
   min32,    // the same, plus a minimum per 32
   sub16,    // unsigned codes, an integer scale per 16, one float scale per 256
@@ -58,8 +59,8 @@ static constexpr TypeTraits traitsOf(int type) {
     case IQ2_S: return {Kind::sub16, 128, 255, 82};
     case IQ3_XXS: return {Kind::block32, 128, 255, 98};
     case IQ3_S: return {Kind::block32, 16, 31, 110};
-    case TQ1_0: return {Kind::block32, 1, 3, 54};
-    case TQ2_0: return {Kind::block32, 1, 3, 66};
+    case TQ1_0: return {Kind::ternary, 1, 3, 54};
+    case TQ2_0: return {Kind::ternary, 1, 3, 66};
     case MXFP4: return {Kind::block32, 16, 31, 8 * 17};
     case IQ4_NL: return {Kind::block32, 128, 255, 8 * 18};
     case IQ4_XS: return {Kind::block32, 128, 255, 136};
@@ -82,8 +83,24 @@ struct alignas(64) ActGroup {
   int16_t sums16[16];    // of each half block's codes
 };
 
+// The same for ternary weights. Scales of blocks are whole multiples of one, so that products of all 256 columns add up as whole numbers:
+// scale[b] = base * multiples[b], no more than kMaxMultiple, and so that codes' magnitudes are no more than 127. A sum of 256 products with codes
+// of 0 to 3, less 1, is below 8 * 63 * 32 * 2 * 127 < 2^22: exact as a float, too, and in any order. A base has 11 bits, a multiple six and a code
+// seven: their product is exact.
+inline constexpr int kMaxMultiple = 63;
+struct alignas(64) TernaryGroup {
+  int8_t codes[4][2][32];
+  float scale[8];
+  int16_t multiples[8];
+  float base;
+  int32_t offset;  // the sum of all codes times their blocks' multiples
+  // What x86's kernels of TQ2_0 multiply sums of blocks with, and those of TQ1_0 the digits so far: rows-ternary.x86.inc.h.
+  int16_t ofBlocks[8][4];
+  int16_t ofDigits[32][8];
+};
+
 // Bytes per unit (a block of 32 columns, or a column) in a packed panel of 16 weight rows:
-//   block32: codes [8][16][4] u8, scales [16] f32;  min32: and minimums [16] f32
+//   ternary, block32: codes [8][16][4] u8, scales [16] f32;  min32: and minimums [16] f32
 //   sub16: codes, scale [16] f32, sub-scales of both halves [2][16] f32;
 //   subMin16: and minimums' scale [16] f32 (subtracted: negative), sub-minimums of both halves [2][16] f32
 //   f32: values [16] f32
@@ -92,6 +109,7 @@ struct alignas(64) ActGroup {
 static constexpr size_t panelUnitBytes(Kind kind) {
   switch (kind) {
     case Kind::f32: return 64;
+    case Kind::ternary:
     case Kind::block32: return 512 + 64;
     case Kind::min32: return 512 + 2 * 64;
     case Kind::sub16: return 512 + 3 * 64;
@@ -102,11 +120,13 @@ static constexpr size_t panelUnitBytes(Kind kind) {
 
 // Bytes per unit in a packed tile of `tile` tokens:
 //   block32, min32: codes [tile][32] s8, -offset * sum [tile] i32, scale [tile] f32, scale * sum [tile] f32
+//   ternary: codes, -offset * sum, multiple [tile] f32, base [tile] f32
 //   sub16, subMin16: codes, -offset * sum of both halves [2][tile] i32, scale [tile], sum of both halves [2][tile] f32
 //   f32: values [tile]
 static constexpr size_t tileUnitBytes(Kind kind, int tile) {
   switch (kind) {
     case Kind::f32: return size_t(tile) * 4;
+    case Kind::ternary:
     case Kind::block32:
     case Kind::min32: return size_t(tile) * (32 + 12);
     case Kind::sub16:
@@ -116,7 +136,7 @@ static constexpr size_t tileUnitBytes(Kind kind, int tile) {
 }
 
 static constexpr int unitColumns(Kind kind) { return kind == Kind::f32 ? 1 : kBlock; }
-static constexpr int lanesOf(Kind kind) { return kind == Kind::f32 ? kFloatLanes : kLanes; }
+static constexpr int lanesOf(Kind kind) { return kind == Kind::f32 ? kFloatLanes : kind == Kind::ternary ? 1 : kLanes; }
 
 static constexpr int segmentOf(Kind kind) { return kind == Kind::f32 ? kFloatSegment : kSegment; }
 
@@ -131,8 +151,8 @@ static constexpr int64_t laneStart(int64_t units, int lanes, int lane) {
   return lane * full + (lane < rest ? lane : rest);
 }
 
-// Rows of one matrix times a few tokens: out[t * ldo + r] for r < rows <= 4, t < tokens <= 4. `acts[t]` points to ActGroups
-// or, for float weights, to floats padded with zeros to a multiple of 16. `readable` bytes follow the last row.
+// Rows of one matrix times a few tokens: out[t * ldo + r] for r < rows <= 4, t < tokens <= 4. `acts[t]` points to ActGroups,
+// TernaryGroups or, for float weights, to floats padded with zeros to a multiple of 16. `readable` bytes follow the last row.
 struct RowsCall {
   const uint8_t* data;
   int64_t readable;
@@ -160,8 +180,9 @@ struct Products {
   int tile;       // tokens of a register tile of quantized weights
   int floatTile;  // and of float weights
 
-  // x [cols] to ceil(cols / 256) groups.
+  // x [cols] to ceil(cols / 256) groups; to cols / 256 for ternary weights.
   void (*quantize)(const float* x, int64_t cols, ActGroup* out);
+  void (*quantizeTernary)(const float* x, int64_t cols, TernaryGroup* out);
   void (*rows)(int type, const RowsCall& call);
 
   // Packs token `t` of a tile: x [columns] fills `units` units from `firstUnit` on of a segment of `segmentUnits`.

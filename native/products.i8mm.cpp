@@ -53,11 +53,24 @@ static void multiplyPairs(const uint8_t* w, const float* scales, const uint8_t* 
     GROK1_UNROLL
     for (int r = 0; r < 4; r++) lane[t][r] = vdupq_n_f32(0);
   }
+  float32x4_t group[PAIRS][4] = {};  // whole numbers of 256 columns of ternary weights so far
   for (int64_t u = 0; u < units; u++, w += stride, scales += stride / sizeof(float), x += tileUnitBytes(KIND, kTile)) {
     const uint8_t* const codes = x + 8 * firstToken;
     const float* const floats = (const float*)(x + 32 * kTile) + firstToken;
     int32x4_t sums[PAIRS][4];
-    if constexpr (KIND == Kind::block32 || KIND == Kind::min32) {
+    if constexpr (KIND == Kind::ternary) {
+      multiplyOctets<PAIRS, 4>(w, codes, sums);
+      GROK1_UNROLL
+      for (int r = 0; r < 4; r++) {
+        GROK1_UNROLL
+        for (int t = 0; t < PAIRS; t++) {
+          group[t][r] = vfmaq_f32(group[t][r], vcvtq_f32_s32(sums[t][r]), pairOf(floats + kTile + 2 * t));
+          if (u % 8 < 7) continue;
+          lane[t][r] = vfmaq_f32(lane[t][r], group[t][r], vmulq_f32(twice(scales + 2 * r), pairOf(floats + 2 * kTile + 2 * t)));
+          group[t][r] = vdupq_n_f32(0);
+        }
+      }
+    } else if constexpr (KIND == Kind::block32 || KIND == Kind::min32) {
       multiplyOctets<PAIRS, 4>(w, codes, sums);
       GROK1_UNROLL
       for (int r = 0; r < 4; r++) {
@@ -125,6 +138,7 @@ static void multiplyTile(const uint8_t* panel, const uint8_t* tile, int64_t unit
 static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_t units, int tokens, float* c) {
   switch (traitsOf(type).kind) {
     case Kind::f32: return multiplyFloatTile(panel, tile, units, tokens, c);
+    case Kind::ternary: return multiplyTile<Kind::ternary, 3>(panel, tile, units, tokens, c);
     case Kind::block32: return multiplyTile<Kind::block32, 3>(panel, tile, units, tokens, c);
     case Kind::min32: return multiplyTile<Kind::min32, 3>(panel, tile, units, tokens, c);
     case Kind::sub16: return multiplyTile<Kind::sub16, 2>(panel, tile, units, tokens, c);
@@ -137,7 +151,7 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
 namespace grok1 {
 
 const Products& i8mmProducts() {
-  static const Products table = {i8mm::kTile,     i8mm::kFloatTile, i8mm::quantize, i8mm::rows, i8mm::packToken,
+  static const Products table = {i8mm::kTile,     i8mm::kFloatTile, i8mm::quantize, i8mm::quantizeTernary, i8mm::rows, i8mm::packToken,
                                  i8mm::packPanel, i8mm::multiply,   i8mm::gate, i8mm::accumulate};
   return table;
 }

@@ -48,11 +48,24 @@ static void multiplyTokens(const uint8_t* w, const uint8_t* x, int64_t units, in
     GROK1_UNROLL
     for (int q = 0; q < 4; q++) lane[t][q] = vdupq_n_f32(0);
   }
+  float32x4_t group[T][4] = {};  // whole numbers of 256 columns of ternary weights so far
   for (int64_t u = 0; u < units; u++, w += panelUnitBytes(KIND), x += tileUnitBytes(KIND, kTile)) {
     const uint8_t* const codes = x + 32 * firstToken;
     const float* const floats = (const float*)(x + 32 * kTile) + firstToken;
     int32x4_t sums[T][4];
-    if constexpr (KIND == Kind::block32 || KIND == Kind::min32) {
+    if constexpr (KIND == Kind::ternary) {
+      dotColumns<T, 8>(w, codes, 0, sums);
+      GROK1_UNROLL
+      for (int q = 0; q < 4; q++) {
+        GROK1_UNROLL
+        for (int t = 0; t < T; t++) {
+          group[t][q] = vfmaq_n_f32(group[t][q], vcvtq_f32_s32(sums[t][q]), floats[kTile + t]);
+          if (u % 8 < 7) continue;
+          lane[t][q] = vfmaq_f32(lane[t][q], group[t][q], vmulq_n_f32(column(w + 512, q), floats[2 * kTile + t]));
+          group[t][q] = vdupq_n_f32(0);
+        }
+      }
+    } else if constexpr (KIND == Kind::block32 || KIND == Kind::min32) {
       dotColumns<T, 8>(w, codes, 0, sums);
       GROK1_UNROLL
       for (int q = 0; q < 4; q++) {
@@ -102,6 +115,7 @@ static void multiplyTile(const uint8_t* panel, const uint8_t* tile, int64_t unit
 static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_t units, int tokens, float* c) {
   switch (traitsOf(type).kind) {
     case Kind::f32: return multiplyFloatTile(panel, tile, units, tokens, c);
+    case Kind::ternary: return multiplyTile<Kind::ternary>(panel, tile, units, tokens, c);
     case Kind::block32: return multiplyTile<Kind::block32>(panel, tile, units, tokens, c);
     case Kind::min32: return multiplyTile<Kind::min32>(panel, tile, units, tokens, c);
     case Kind::sub16: return multiplyTile<Kind::sub16>(panel, tile, units, tokens, c);
@@ -114,7 +128,7 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
 namespace grok1 {
 
 const Products& neonProducts() {
-  static const Products table = {neon::kTile,     neon::kFloatTile, neon::quantize, neon::rows, neon::packToken,
+  static const Products table = {neon::kTile,     neon::kFloatTile, neon::quantize, neon::quantizeTernary, neon::rows, neon::packToken,
                                  neon::packPanel, neon::multiply,   neon::gate, neon::accumulate};
   return table;
 }

@@ -9,23 +9,16 @@
 
 namespace grok1::GROK1_ISA {
 
-static void quantizeBlock(const float* x, Quantized& q) {
-  float32x4_t v[8];
-  for (int i = 0; i < 8; i++) v[i] = vld1q_f32(x + 4 * i);
-  // Bits of magnitudes order like the magnitudes, with NaN above all.
+static uint32_t greatest(const float* x) {
   uint32x4_t most = vdupq_n_u32(0);
-  for (int i = 0; i < 8; i++) most = vmaxq_u32(most, vreinterpretq_u32_f32(vabsq_f32(v[i])));
-  const float amax = floatOfBits(vmaxvq_u32(most));
-  if (!(amax >= 1e-30f && amax <= 3e38f)) {
-    q = {};
-    q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
-    return;
-  }
-  q.scale = roundTo11Bits(amax / 127.0f);
-  const float inverse = 127.0f / amax;
+  for (int i = 0; i < 8; i++) most = vmaxq_u32(most, vreinterpretq_u32_f32(vabsq_f32(vld1q_f32(x + 4 * i))));
+  return vmaxvq_u32(most);
+}
+
+static void roundBlock(const float* x, float inverse, Quantized& q) {
   for (int half = 0; half < 2; half++) {
     int16x4_t part[4];
-    for (int i = 0; i < 4; i++) part[i] = vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(v[4 * half + i], inverse)));
+    for (int i = 0; i < 4; i++) part[i] = vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 16 * half + 4 * i), inverse)));
     const int8x16_t codes = vcombine_s8(vmovn_s16(vcombine_s16(part[0], part[1])), vmovn_s16(vcombine_s16(part[2], part[3])));
     vst1q_s8(q.codes + 16 * half, codes);
     q.sum[half] = vaddlvq_s8(codes);
@@ -105,6 +98,36 @@ static void quantRow(const RowsCall& call, const uint8_t* row, float* out) {
   for (int t = 0; t < call.tokens; t++) out[t * call.ldo] = totals[t];
 }
 
+// The same with ternary weights.
+template <int TYPE>
+static void ternaryRow(const RowsCall& call, const uint8_t* row, float* out) {
+  constexpr TypeTraits traits = traitsOf(TYPE);
+  float totals[kMaxTokensAtOnce] = {};
+  int64_t group = 0;
+  for (int64_t segment = 0; segment < call.cols; segment += kSegment) {
+    float lanes[kMaxTokensAtOnce] = {};
+    for (int64_t from = segment; from < call.cols && from < segment + kSegment; from += kGroup, row += traits.unit, group++) {
+      Group g;
+      unpackGroup(TYPE, row, 8, g);
+      for (int t = 0; t < call.tokens; t++) {
+        const TernaryGroup& a = ((const TernaryGroup*)call.acts[t])[group];
+        int32x4_t sums = vdupq_n_s32(0);
+        GROK1_UNROLL
+        for (int b = 0; b < 8; b++) {
+          int32x4_t dot = vdupq_n_s32(0);
+          GROK1_UNROLL
+          for (int h = 0; h < 2; h++) dot = vdotq_s32(dot, vld1q_s8((const int8_t*)g.codes + 32 * b + 16 * h), vld1q_s8(a.codes[b % 4][h] + b / 4 * 16));
+          sums = vmlaq_n_s32(sums, dot, a.multiples[b]);
+        }
+        const int32_t whole = vaddvq_s32(sums) - traits.offset * a.offset;
+        lanes[t] = __builtin_fmaf(float(whole), g.scale[0] * a.base, lanes[t]);
+      }
+    }
+    for (int t = 0; t < call.tokens; t++) totals[t] += lanes[t];
+  }
+  for (int t = 0; t < call.tokens; t++) out[t * call.ldo] = totals[t];
+}
+
 template <int TYPE>
 GROK1_INLINE float32x4_t fourWeights(const uint8_t* p) {
   if (TYPE == F32) return vld1q_f32((const float*)p);
@@ -144,6 +167,8 @@ static void rowsOf(const RowsCall& call) {
     const uint8_t* const row = call.data + size_t(r) * call.rowBytes;
     if constexpr (traitsOf(TYPE).kind == Kind::f32) {
       floatRow<TYPE>(call, row, call.out + r);
+    } else if constexpr (traitsOf(TYPE).kind == Kind::ternary) {
+      ternaryRow<TYPE>(call, row, call.out + r);
     } else {
       quantRow<TYPE>(call, row, call.out + r);
     }

@@ -1,5 +1,5 @@
 // Unpacking and packing in C++ without intrinsics, for the portable kernels and for Arm. The file that includes this defines
-// quantizeBlock, products by rows, and the register tiles.
+// greatest, roundBlock, products by rows, and the register tiles.
 #include "gate.inc.h"
 #include "grids.h"
 #include "products.h"
@@ -25,8 +25,24 @@ struct Quantized {
   int sum[2];  // of each half
 };
 
+// Of x [32], the bits of the greatest magnitude; they order like the magnitudes, with NaN above all.
+static uint32_t greatest(const float* x);
+// Codes and sums of x [32] times `inverse`.
+static void roundBlock(const float* x, float inverse, Quantized& q);
+
 // x [32] in 8 bits; where it is not finite, zeros and a scale that is no number.
-static void quantizeBlock(const float* x, Quantized& q);
+GROK1_INLINE void quantizeBlock(const float* x, Quantized& q) {
+  const float amax = floatOfBits(greatest(x));
+  q = {};
+  if (!(amax >= 1e-30f && amax <= 3e38f)) {
+    q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
+    return;
+  }
+  q.scale = roundTo11Bits(amax / 127.0f);
+  roundBlock(x, 127.0f / amax, q);
+}
+
+GROK1_INLINE void putFactors(TernaryGroup&) {}
 
 // 256 columns of a row: unsigned codes, and scales in the form of the type's kind.
 struct Group {
@@ -274,6 +290,12 @@ GROK1_INLINE void unpackGroup(int type, const uint8_t* p, int blocks, Group& g) 
   }
 }
 
+}  // namespace grok1::GROK1_ISA
+
+#include "ternary.inc.h"
+
+namespace grok1::GROK1_ISA {
+
 static void quantize(const float* x, int64_t cols, ActGroup* out) {
   for (int64_t from = 0; from < cols; from += kGroup, out++) {
     memset(out, 0, sizeof *out);
@@ -310,6 +332,7 @@ static void packToken(const PackTokenCall& call) {
   // Counted, not divided: a division takes longer than all else that a float column needs.
   int lane = int(call.firstUnit % lanes);
   size_t step = size_t(call.firstUnit / lanes) * unitBytes;
+  TernaryScales scales;
   for (int64_t u = 0; u < call.units; u++) {
     uint8_t* const to = starts[lane] + step;
     if (++lane == lanes) {
@@ -321,11 +344,20 @@ static void packToken(const PackTokenCall& call) {
       continue;
     }
     Quantized q;
-    quantizeBlock(x + 32 * u, q);
+    if (kind == Kind::ternary) {
+      if (u % 8 == 0) scales = ternaryScales(x + 32 * u);
+      q = ternaryBlock(scales, x + u / 8 * kGroup, int(u % 8));
+    } else {
+      quantizeBlock(x + 32 * u, q);
+    }
     for (int i = 0; i < 32; i += kTokenRun) memcpy(to + i * kTile + kTokenRun * t, q.codes + i, kTokenRun);
     int32_t* const sums = reinterpret_cast<int32_t*>(to + 32 * kTile);
     float* const floats = reinterpret_cast<float*>(sums);
-    if (kind == Kind::block32 || kind == Kind::min32) {
+    if (kind == Kind::ternary) {
+      sums[t] = -offset * (q.sum[0] + q.sum[1]);
+      floats[kTile + t] = float(scales.multiples[u % 8]);
+      floats[2 * kTile + t] = scales.base;
+    } else if (kind == Kind::block32 || kind == Kind::min32) {
       sums[t] = -offset * (q.sum[0] + q.sum[1]);
       floats[kTile + t] = q.scale;
       floats[2 * kTile + t] = q.scale * float(q.sum[0] + q.sum[1]);
@@ -359,14 +391,14 @@ static void packPanel(int type, const uint8_t* data, size_t rowBytes, int rowCou
     for (int64_t u = 0; u < units; u++) {
       const int b = int(u % 8);
       if (b == 0) unpackGroup(type, data + size_t(u / 8 * traits.unit), units - u < 8 ? int(units - u) : 8, g);
-      uint8_t* const to = starts[b] + size_t(u / kLanes) * unitBytes;
+      uint8_t* const to = starts[u % lanes] + size_t(u / lanes) * unitBytes;
       uint8_t* const codes = g.codes + 32 * b;
       if (kSignedCodes) {
         for (int i = 0; i < 32; i++) codes[i] = uint8_t(codes[i] - traits.offset);
       }
       for (int i = 0; i < 32; i += kRowRun) memcpy(to + i * kPanelRows + kRowRun * r, codes + i, kRowRun);
       float* const floats = reinterpret_cast<float*>(to + 512);
-      if (traits.kind == Kind::block32 || traits.kind == Kind::min32) {
+      if (traits.kind == Kind::ternary || traits.kind == Kind::block32 || traits.kind == Kind::min32) {
         floats[r] = g.scale[b];
         if (traits.kind == Kind::min32) floats[16 + r] = g.min[b];
       } else {

@@ -4,7 +4,7 @@
 
 namespace grok1::GROK1_ISA {
 
-static void quantizeBlock(const float* x, Quantized& q) {
+static uint32_t greatest(const float* x) {
   uint32_t most = 0;
   for (int i = 0; i < 32; i++) {
     uint32_t bits;
@@ -12,14 +12,10 @@ static void quantizeBlock(const float* x, Quantized& q) {
     bits &= 0x7fffffff;
     if (bits > most) most = bits;
   }
-  q = {};
-  const float amax = floatOfBits(most);
-  if (!(amax >= 1e-30f && amax <= 3e38f)) {
-    q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
-    return;
-  }
-  q.scale = roundTo11Bits(amax / 127.0f);
-  const float inverse = 127.0f / amax;
+  return most;
+}
+
+static void roundBlock(const float* x, float inverse, Quantized& q) {
   for (int i = 0; i < 32; i++) {
     q.codes[i] = int8_t(__builtin_lrintf(x[i] * inverse));
     q.sum[i / 16] += q.codes[i];
@@ -74,6 +70,25 @@ static void quantRow(int type, const uint8_t* row, int64_t cols, const ActGroup*
   *out = total;
 }
 
+static void ternaryRow(int type, const uint8_t* row, int64_t cols, const TernaryGroup* x, float* out) {
+  const TypeTraits traits = traitsOf(type);
+  float total = 0;
+  for (int64_t segment = 0; segment < cols; segment += kSegment) {
+    float lane = 0;
+    for (int64_t from = segment; from < cols && from < segment + kSegment; from += kGroup, row += traits.unit, x++) {
+      Group g;
+      unpackGroup(type, row, 8, g);
+      int whole = -traits.offset * x->offset;
+      for (int b = 0; b < 8; b++) {
+        for (int h = 0; h < 2; h++) whole += x->multiples[b] * dot16(g.codes + 32 * b + 16 * h, x->codes[b % 4][h] + b / 4 * 16);
+      }
+      lane = __builtin_fmaf(float(whole), g.scale[0] * x->base, lane);
+    }
+    total += lane;
+  }
+  *out = total;
+}
+
 static void rows(int type, const RowsCall& call) {
   for (int r = 0; r < call.rows; r++) {
     const uint8_t* row = call.data + size_t(r) * call.rowBytes;
@@ -81,6 +96,8 @@ static void rows(int type, const RowsCall& call) {
       float* out = call.out + t * call.ldo + r;
       if (traitsOf(type).kind == Kind::f32) {
         floatRow(type, row, call.cols, static_cast<const float*>(call.acts[t]), out);
+      } else if (traitsOf(type).kind == Kind::ternary) {
+        ternaryRow(type, row, call.cols, static_cast<const TernaryGroup*>(call.acts[t]), out);
       } else {
         quantRow(type, row, call.cols, static_cast<const ActGroup*>(call.acts[t]), out);
       }
@@ -92,7 +109,7 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
   const Kind kind = traitsOf(type).kind;
   const size_t panelUnit = panelUnitBytes(kind), tileUnit = tileUnitBytes(kind, kTile);
   for (int t = 0; t < tokens; t++, c += 16) {
-    float sums[16] = {};
+    float sums[16] = {}, wholes[16] = {};
     for (int64_t u = 0; u < units; u++) {
       const uint8_t *w = panel + size_t(u) * panelUnit, *x = tile + size_t(u) * tileUnit;
       if (kind == Kind::f32) {
@@ -106,7 +123,12 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
       for (int r = 0; r < 16; r++) {
         int dot[2] = {0, 0};
         for (int i = 0; i < 32; i++) dot[i / 16] += w[i / 4 * 64 + r * 4 + i % 4] * int8_t(x[32 * t + i]);
-        if (kind == Kind::block32 || kind == Kind::min32) {
+        if (kind == Kind::ternary) {
+          wholes[r] = __builtin_fmaf(float(dot[0] + dot[1] + offsets[t]), floats[kTile + t], wholes[r]);
+          if (u % 8 < 7) continue;
+          sums[r] = __builtin_fmaf(wholes[r], scales[r] * floats[2 * kTile + t], sums[r]);
+          wholes[r] = 0;
+        } else if (kind == Kind::block32 || kind == Kind::min32) {
           sums[r] = __builtin_fmaf(float(dot[0] + dot[1] + offsets[t]), scales[r] * floats[kTile + t], sums[r]);
           if (kind == Kind::min32) sums[r] = __builtin_fmaf(scales[16 + r], floats[2 * kTile + t], sums[r]);
         } else {
@@ -129,7 +151,7 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
 namespace grok1 {
 
 const Products& scalarProducts() {
-  static const Products table = {scalar::kTile,     scalar::kTile,    scalar::quantize, scalar::rows, scalar::packToken,
+  static const Products table = {scalar::kTile,     scalar::kTile,    scalar::quantize, scalar::quantizeTernary, scalar::rows, scalar::packToken,
                                  scalar::packPanel, scalar::multiply, scalar::gate, scalar::accumulate};
   return table;
 }

@@ -13,30 +13,20 @@ struct Quantized {
   uint32_t pairs[2];  // of each half's columns 0, 1, 4, 5, ..., and 2, 3, 6, 7, ..., in 16 bits each
 };
 
-GROK1_INLINE Quantized quantizeBlock(const float* x) {
-  const __m256 x0 = _mm256_loadu_ps(x), x1 = _mm256_loadu_ps(x + 8), x2 = _mm256_loadu_ps(x + 16), x3 = _mm256_loadu_ps(x + 24);
-  // Bits of magnitudes order like the magnitudes, with NaN above all.
-  const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-  const auto bits = [magnitude](__m256 v) { return _mm256_castps_si256(_mm256_and_ps(v, magnitude)); };
-  const __m256i m = _mm256_max_epi32(_mm256_max_epi32(bits(x0), bits(x1)), _mm256_max_epi32(bits(x2), bits(x3)));
+// Of x [32], the bits of the greatest magnitude; they order like the magnitudes, with NaN above all.
+GROK1_INLINE uint32_t greatest(const float* x) {
+  const auto bits = [x](int i) { return _mm256_and_si256(_mm256_loadu_si256((const __m256i*)(x + 8 * i)), _mm256_set1_epi32(0x7fffffff)); };
+  const __m256i m = _mm256_max_epi32(_mm256_max_epi32(bits(0), bits(1)), _mm256_max_epi32(bits(2), bits(3)));
   __m128i most = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
   most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0x4e));
   most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0xb1));
-  const float amax = floatOfBits(uint32_t(_mm_cvtsi128_si32(most)));
+  return uint32_t(_mm_cvtsi128_si32(most));
+}
 
-  Quantized q;
-  q.scale = roundTo11Bits(amax / 127.0f);
-  if (!(amax >= 1e-30f && amax <= 3e38f)) {  // zeros, or not finite: zeros times 0 or NaN
-    q.codes = _mm256_setzero_si256();
-    q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
-    q.sum[0] = q.sum[1] = 0;
-    q.pairs[0] = q.pairs[1] = 0;
-    return q;
-  }
-  const __m256 inverse = _mm256_set1_ps(127.0f / amax);
-  const __m256i i0 = _mm256_cvtps_epi32(_mm256_mul_ps(x0, inverse)), i1 = _mm256_cvtps_epi32(_mm256_mul_ps(x1, inverse));
-  const __m256i i2 = _mm256_cvtps_epi32(_mm256_mul_ps(x2, inverse)), i3 = _mm256_cvtps_epi32(_mm256_mul_ps(x3, inverse));
-  const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(i0, i1), _mm256_packs_epi32(i2, i3));
+// Codes and sums of x [32] times `factor`.
+GROK1_INLINE void roundBlock(const float* x, float factor, Quantized& q) {
+  const auto part = [x, factor](int i) { return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(factor))); };
+  const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(part(0), part(1)), _mm256_packs_epi32(part(2), part(3)));
   q.codes = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   __m256i sums = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q.codes);
   sums = _mm256_add_epi16(sums, _mm256_shuffle_epi32(sums, 0x4e));
@@ -45,8 +35,25 @@ GROK1_INLINE Quantized quantizeBlock(const float* x) {
   q.pairs[1] = uint32_t(_mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1)));
   GROK1_UNROLL
   for (int h = 0; h < 2; h++) q.sum[h] = int16_t(q.pairs[h]) + int16_t(q.pairs[h] >> 16);
+}
+
+GROK1_INLINE Quantized quantizeBlock(const float* x) {
+  const float amax = floatOfBits(greatest(x));
+  Quantized q = {};
+  if (!(amax >= 1e-30f && amax <= 3e38f)) {  // zeros, or not finite: zeros times 0 or NaN
+    q.scale = amax < 1e-30f ? 0 : floatOfBits(0x7fc00000);
+    return q;
+  }
+  q.scale = roundTo11Bits(amax / 127.0f);
+  roundBlock(x, 127.0f / amax, q);
   return q;
 }
+
+}  // namespace grok1::GROK1_ISA
+
+#include "ternary.inc.h"
+
+namespace grok1::GROK1_ISA {
 
 static void quantize(const float* x, int64_t cols, ActGroup* out) {
   for (int64_t from = 0; from < cols; from += kGroup, out++) {
@@ -86,6 +93,7 @@ static void packTokenOf(const PackTokenCall& call) {
   // Counted, not divided: a division takes longer than all else that a float column needs.
   int lane = int(call.firstUnit % lanes);
   size_t step = size_t(call.firstUnit / lanes) * unitBytes;
+  TernaryScales scales;
   for (int64_t u = 0; u < call.units; u++) {
     uint8_t* const to = starts[lane] + step;
     if (++lane == lanes) {
@@ -96,11 +104,21 @@ static void packTokenOf(const PackTokenCall& call) {
       ((float*)to)[t] = u < call.columns ? call.x[u] : 0;
       continue;
     }
-    const Quantized q = quantizeBlock(call.x + 32 * u);
+    Quantized q;
+    if (call.kind == Kind::ternary) {
+      if (u % 8 == 0) scales = ternaryScales(call.x + 32 * u);
+      q = ternaryBlock(scales, call.x + u / 8 * kGroup, int(u % 8));
+    } else {
+      q = quantizeBlock(call.x + 32 * u);
+    }
     _mm256_storeu_si256((__m256i*)(to + 32 * t), q.codes);
     int32_t* const offsets = (int32_t*)(to + 32 * TILE);
     float* const floats = (float*)offsets;
-    if (!halves) {
+    if (call.kind == Kind::ternary) {
+      offsets[t] = startOf(q, call.offset, 0, 2);
+      floats[TILE + t] = float(scales.multiples[u % 8]);
+      floats[2 * TILE + t] = scales.base;
+    } else if (!halves) {
       offsets[t] = startOf(q, call.offset, 0, 2);
       floats[TILE + t] = q.scale;
       floats[2 * TILE + t] = q.scale * float(q.sum[0] + q.sum[1]);
@@ -203,7 +221,7 @@ GROK1_INLINE void unpackRow(const uint8_t* p, uint8_t (*codes)[32], float* scale
     const __m256i w = c[i / 2].half[i % 2];
     _mm256_store_si256((__m256i*)codes[i], Q::kSigned && kVnni ? _mm256_xor_si256(w, _mm256_set1_epi8(-128)) : w);
   }
-  if constexpr (kind == Kind::block32 || kind == Kind::min32) {
+  if constexpr (kind == Kind::ternary || kind == Kind::block32 || kind == Kind::min32) {
     __m256 scale, min = _mm256_setzero_ps();
     Q::scales(p, scale, min);
     _mm256_store_ps(scales, scale);
@@ -232,7 +250,7 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
   constexpr Kind kind = Q::kTraits.kind;
   constexpr size_t unitBytes = panelUnitBytes(kind);
   constexpr bool halves = kind == Kind::sub16 || kind == Kind::subMin16;
-  constexpr int floats = kind == Kind::block32 ? 1 : kind == Kind::min32 ? 2 : kind == Kind::sub16 ? 2 : 5;
+  constexpr int floats = kind == Kind::ternary || kind == Kind::block32 ? 1 : kind == Kind::min32 ? 2 : kind == Kind::sub16 ? 2 : 5;
   const int64_t units = columns / kBlock;
   alignas(64) uint8_t codes[16][8][32];  // as unpacked
   alignas(64) float scales[floats][16][8];
@@ -255,7 +273,8 @@ static void packQuantPanel(const uint8_t* data, size_t rowBytes, int rowCount, i
     }
     for (int f = 0; f < floats; f++) turnScales(scales[f], turned[f]);
     for (int b = 0; b < count; b++) {
-      uint8_t* const to = panel + size_t(laneStart(units, kLanes, b) + first / 8) * unitBytes;
+      const int64_t unit = kind == Kind::ternary ? first + b : laneStart(units, kLanes, b) + first / 8;
+      uint8_t* const to = panel + size_t(unit) * unitBytes;
       GROK1_UNROLL
       for (int h = 0; h < 2; h++) interleave(codes[0][2 * (b % 4) + h] + b / 4 * 16, 256, to + 256 * h);
       uint8_t* at = to + 512;

@@ -1,154 +1,165 @@
-// Products of rows of TQ1_0 and TQ2_0: a register has two rows side by side, the same columns of each, so that digits are taken apart and
-// sums of blocks are put together for both at once.
+// Products of rows of TQ1_0 and TQ2_0: a register has two rows side by side, the same columns of each. All 256 columns add up to one
+// whole number, since scales of blocks are whole multiples of one.
 namespace grok1::GROK1_ISA {
 
 template <int TYPE>
-constexpr bool kTernary = TYPE == TQ1_0 || TYPE == TQ2_0;
+constexpr bool kTernary = traitsOf(TYPE).kind == Kind::ternary;
 
 constexpr int kPairs = kMaxRowsAtOnce / 2;
 
+// ofBlocks: multiples of blocks, of even ones four times as large: codes of odd ones come so. ofDigits: of a byte's first digits, 3 d + e
+// and so on, the last digit is what there is more than three times those before; so columns' multiples, less three times the next digits' column's,
+// make the products of a byte right: first of 16 bytes that have five digits, in even and in odd bytes, three times; then of the last four, each of
+// which comes as often as it has digits. No more than 127 * 63 * 4 < 2^15.
+static void putFactors(TernaryGroup& group) {
+  GROK1_UNROLL
+  for (int b = 0; b < 8; b++) {
+    for (int16_t& of : group.ofBlocks[b]) of = int16_t(group.multiples[b] << (b % 2 == 0 ? 2 : 0));
+  }
+  const auto columns = [&group](int b, int h) {
+    const __m256i codes = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i*)(group.codes[b % 4][h] + b / 4 * 16)));
+    return _mm256_mullo_epi16(codes, _mm256_set1_epi16(group.multiples[b]));
+  };
+  const auto put = [&group](int at, __m256i v, __m256i next) {
+    const __m256i words = _mm256_sub_epi16(v, _mm256_mullo_epi16(next, _mm256_set1_epi16(3)));
+    const __m256i evenOdd = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    _mm256_storeu_si256((__m256i*)group.ofDigits[at], _mm256_permute4x64_epi64(_mm256_shuffle_epi8(words, evenOdd), 0xd8));
+  };
+  for (int r = 0; r < 3; r++) {
+    const auto digit = [&](int k) { return k == 5 ? _mm256_setzero_si256() : r < 2 ? columns(k, r) : columns(5 + k / 2, k % 2); };
+    for (int k = 0; k < 5; k++) put(10 * r + 2 * k, digit(k), digit(k + 1));
+  }
+  const __m256i last = columns(7, 1);
+  put(30, last, _mm256_permute4x64_epi64(_mm256_blend_epi32(last, _mm256_setzero_si256(), 3), 0x39));
+}
+
 GROK1_INLINE __m256i forBothRows(const void* p) { return _mm256_broadcastsi128_si256(load128((const uint8_t*)p)); }
 
-// sums + products of codes with activations: eight sums of two of each row, of 16 bits, or with VNNI four of four. `fresh`: from zeros.
-GROK1_INLINE __m256i addDot(bool fresh, __m256i sums, __m256i codes, __m256i x) {
+// sum + products of words, two in each doubleword.
+GROK1_INLINE __m256i addWords(__m256i sum, __m256i a, __m256i b) {
 #if defined(__AVX512VNNI__)
-  return _mm256_dpbusd_epi32(fresh ? _mm256_setzero_si256() : sums, codes, x);
+  return _mm256_dpwssd_epi32(sum, a, b);
 #elif defined(__AVXVNNI__)
-  return _mm256_dpbusd_avx_epi32(fresh ? _mm256_setzero_si256() : sums, codes, x);
+  return _mm256_dpwssd_avx_epi32(sum, a, b);
 #else
-  const __m256i dot = _mm256_maddubs_epi16(codes, x);
-  return fresh ? dot : _mm256_add_epi16(sums, dot);
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
 #endif
 }
 
-// Sums of four blocks of each row, whose 16 products each that a word meets at last fit 16 bits.
-GROK1_INLINE __m256i sumFour(const __m256i* w) {
-  if (kVnni) return addNeighbours(addNeighbours(w[0], w[1]), addNeighbours(w[2], w[3]));
-  return addPairs(addEvenOdd16(addHalves16(w[0], w[1]), addHalves16(w[2], w[3])));
+// Products of both halves of a block: eight words of each row, or with VNNI four doublewords. 4 of 12 * 127 fit 16 bits.
+GROK1_INLINE __m256i dotBlock(const __m256i* codes, const __m256i* x) {
+#if defined(__AVX512VNNI__)
+  return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), codes[0], x[0]), codes[1], x[1]);
+#elif defined(__AVXVNNI__)
+  return _mm256_dpbusd_avx_epi32(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), codes[0], x[0]), codes[1], x[1]);
+#else
+  return _mm256_add_epi16(_mm256_maddubs_epi16(codes[0], x[0]), _mm256_maddubs_epi16(codes[1], x[1]));
+#endif
 }
 
-// Of two pairs of rows and N tokens: whole-number sums of blocks 0 to 3 of each row, and of 4 to 7, offsets taken off.
+// Of two pairs of rows and N tokens: products of a group, which four doublewords of each row add up to; times 1 << kRaise<TYPE>.
+template <int TYPE>
+constexpr int kRaise = TYPE == TQ2_0 ? 2 : 0;
+
 template <int TYPE, int N>
   requires(TYPE == TQ2_0)
-GROK1_INLINE void ternarySums(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256i (*sums)[2]) {
+GROK1_INLINE void ternarySums(const uint8_t* const* rows, const TernaryGroup* const* acts, int64_t g, __m256i* sums) {
   const __m256i first = _mm256_set1_epi8(3), second = _mm256_set1_epi8(12);
   GROK1_UNROLL
+  for (int i = 0; i < kPairs * N; i++) sums[i] = _mm256_setzero_si256();
+  GROK1_UNROLL
   for (int part = 0; part < 2; part++) {
-    __m256i w[kPairs * N][4];
+    __m256i v[kPairs][2], even[kPairs * N];
     GROK1_UNROLL
-    for (int h = 0; h < 2; h++) {
-      __m256i v[kPairs];
+    for (int i = 0; i < kPairs; i++) {
       GROK1_UNROLL
-      for (int i = 0; i < kPairs; i++) v[i] = pair(rows[2 * i] + 32 * part + 16 * h, rows[2 * i + 1] + 32 * part + 16 * h);
+      for (int h = 0; h < 2; h++) v[i][h] = pair(rows[2 * i] + 32 * part + 16 * h, rows[2 * i + 1] + 32 * part + 16 * h);
+    }
+    GROK1_UNROLL
+    for (int b = 0; b < 4; b++) {
+      __m256i codes[kPairs][2];
       GROK1_UNROLL
-      for (int b = 0; b < 4; b++) {
-        __m256i codes[kPairs];
+      for (int i = 0; i < kPairs; i++) {
+        GROK1_UNROLL
+        for (int h = 0; h < 2; h++) {
+          if (b == 2) v[i][h] = _mm256_srli_epi16(v[i][h], 4);
+          codes[i][h] = _mm256_and_si256(v[i][h], b % 2 == 0 ? first : second);
+        }
+      }
+      GROK1_UNROLL
+      for (int t = 0; t < N; t++) {
+        const TernaryGroup& a = acts[t][g];
+        const __m256i x[2] = {forBothRows(a.codes[b][0] + 16 * part), forBothRows(a.codes[b][1] + 16 * part)};
         GROK1_UNROLL
         for (int i = 0; i < kPairs; i++) {
-          if (b == 2) v[i] = _mm256_srli_epi16(v[i], 4);
-          codes[i] = _mm256_and_si256(v[i], b % 2 == 0 ? first : second);
-        }
-        GROK1_UNROLL
-        for (int t = 0; t < N; t++) {
-          const __m256i x = forBothRows(acts[t][g].codes[b][h] + 16 * part);
-          GROK1_UNROLL
-          for (int i = 0; i < kPairs; i++) w[i * N + t][b] = addDot(h == 0, w[i * N + t][b], codes[i], x);
+          const __m256i dot = dotBlock(codes[i], x);
+          __m256i& sum = sums[i * N + t];
+          if constexpr (!kVnni) {
+            sum = keep(addWords(sum, dot, _mm256_broadcastq_epi64(_mm_loadl_epi64((const __m128i*)a.ofBlocks[4 * part + b]))));
+          } else if (b % 2 == 0) {
+            even[i * N + t] = dot;
+          } else {
+            sum = addWords(sum, _mm256_packs_epi32(even[i * N + t], dot), forBothRows(a.ofBlocks[4 * part + b - 1]));
+          }
         }
       }
     }
-    GROK1_UNROLL
-    for (int i = 0; i < kPairs * N; i++) {  // odd blocks' sums come four times as large
-      const __m256i four = _mm256_srav_epi32(sumFour(w[i]), _mm256_set1_epi64x(int64_t(2) << 32));
-      sums[i][part] = _mm256_sub_epi32(four, forBothRows(acts[i % N][g].sums + 4 * part));
-    }
   }
 }
 
-// Bytes of TQ1_0 are fractions of 256, and three times one is its first digit and the fraction that the next digits are of; kFrom is added
-// to fractions, which stay so when they are times three. Sums of `sums[t][b]`, and with VNNI of next fractions.
-template <int N>
-struct DigitSums {
-  __m256i sums[N][4], next[N][4];
-};
-
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-
-constexpr char kFrom = 0;
-
-// A digit is what a fraction is more, three times, than the next one, by 256.
-template <int N>
-GROK1_INLINE void addDigits(DigitSums<N>& s, int b, int h, __m256i v, __m256i three, const ActGroup* const* acts, int64_t g) {
-  GROK1_UNROLL
-  for (int t = 0; t < N; t++) {
-    const __m256i x = forBothRows(acts[t][g].codes[b % 4][h] + b / 4 * 16);
-    s.sums[t][b % 4] = addDot(h == 0, s.sums[t][b % 4], v, x);
-    s.next[t][b % 4] = addDot(h == 0, s.next[t][b % 4], three, x);
-  }
-}
-template <int N>
-GROK1_INLINE __m256i sumDigits(const DigitSums<N>& s, int t, const int32_t* acts) {
-  __m256i w[4];
-  GROK1_UNROLL
-  for (int b = 0; b < 4; b++) {
-    w[b] = _mm256_add_epi32(_mm256_add_epi32(s.sums[t][b], s.sums[t][b]), _mm256_sub_epi32(s.sums[t][b], s.next[t][b]));
-  }
-  const __m256i four = addEvenOdd(addEvenOdd(w[0], w[1]), addEvenOdd(w[2], w[3]));
-  return _mm256_sub_epi32(_mm256_srai_epi32(four, 8), forBothRows(acts));
-}
-
-#else
-
-constexpr char kFrom = -128;
-
-template <int N>
-GROK1_INLINE void addDigits(DigitSums<N>& s, int b, int h, __m256i v, __m256i, const ActGroup* const* acts, int64_t g) {
-  const __m256i zero = _mm256_cmpgt_epi8(_mm256_set1_epi8(86 - 128), v), two = _mm256_cmpgt_epi8(v, _mm256_set1_epi8(170 - 128));
-  const __m256i value = _mm256_sub_epi8(zero, two);  // the digit less 1
-  GROK1_UNROLL
-  for (int t = 0; t < N; t++) {
-    const __m256i x = forBothRows(acts[t][g].codes[b % 4][h] + b / 4 * 16);
-    s.sums[t][b % 4] = addDot(h == 0, s.sums[t][b % 4], _mm256_set1_epi8(1), _mm256_sign_epi8(x, value));
-  }
-}
-template <int N>
-GROK1_INLINE __m256i sumDigits(const DigitSums<N>& s, int t, const int32_t*) {
-  return sumFour(s.sums[t]);
-}
-
-#endif
-
-// Two rows after two: there are not registers for more, nor for activations, which compilers would keep for the next two.
 template <int TYPE, int N>
   requires(TYPE == TQ1_0)
-GROK1_INLINE void ternarySums(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m256i (*sums)[2]) {
+GROK1_INLINE void ternarySums(const uint8_t* const* rows, const TernaryGroup* const* acts, int64_t g, __m256i* sums) {
+  constexpr int chains = kVnni && N == 1 ? 4 : 1;  // that do not wait for one another
+  __m256i each[kPairs * N][chains];
+  GROK1_UNROLL
+  for (int i = 0; i < kPairs * N; i++) {
+    GROK1_UNROLL
+    for (__m256i& chain : each[i]) chain = _mm256_setzero_si256();
+  }
+  // Bytes are fractions of 256: times a power of three, they have their first digits above. Even bytes, then odd ones.
+  const auto split = [](__m256i v, __m256i* both) {
+    both[0] = _mm256_slli_epi16(v, 8);
+    both[1] = _mm256_and_si256(v, _mm256_set1_epi16(short(0xff00)));
+  };
+  const auto add = [&](const __m256i (*v)[2], int at, __m256i powers) {
+    GROK1_UNROLL
+    for (int odd = 0; odd < 2; odd++) {
+      __m256i digits[kPairs];
+      GROK1_UNROLL
+      for (int i = 0; i < kPairs; i++) digits[i] = _mm256_mulhi_epu16(v[i][odd], powers);
+      GROK1_UNROLL
+      for (int t = 0; t < N; t++) {
+        const __m256i x = forBothRows(acts[t][g].ofDigits[at + odd]);
+        GROK1_UNROLL
+        for (int i = 0; i < kPairs; i++) {
+          __m256i& sum = each[i * N + t][(at + odd) % chains];
+          sum = keep(addWords(sum, digits[i], x));
+        }
+      }
+    }
+  };
+  __m256i v[kPairs][2];
+  GROK1_UNROLL
+  for (int r = 0; r < 3; r++) {
+    GROK1_UNROLL
+    for (int i = 0; i < kPairs; i++) split(pair(rows[2 * i] + 16 * r, rows[2 * i + 1] + 16 * r), v[i]);
+    add(v, 10 * r, _mm256_set1_epi16(3));
+    add(v, 10 * r + 2, _mm256_set1_epi16(9));
+    add(v, 10 * r + 4, _mm256_set1_epi16(27));
+    add(v, 10 * r + 6, _mm256_set1_epi16(81));
+    add(v, 10 * r + 8, _mm256_set1_epi16(243));
+  }
   GROK1_UNROLL
   for (int i = 0; i < kPairs; i++) {
-    const uint8_t *const p = rows[2 * i], *const q = rows[2 * i + 1];
-    const auto from = [p, q](int at) { return _mm256_xor_si256(pair(p + at, q + at), _mm256_set1_epi8(kFrom)); };
-    DigitSums<N> s;
-    __m256i v[2] = {from(0), from(16)}, u = from(32);
-    GROK1_UNROLL
-    for (int b = 0; b < 8; b++) {
-      GROK1_UNROLL
-      for (int h = 0; h < 2; h++) {
-        if (b == 7 && h == 1) {  // the last four bytes: once, three, nine and 27 times
-          const __m256i last = _mm256_blend_epi32(_mm256_set1_epi32(int(load32(p + 48))), _mm256_set1_epi32(int(load32(q + 48))), 0xf0);
-          u = _mm256_xor_si256(last, _mm256_set1_epi8(kFrom));
-          u = _mm256_blend_epi32(u, timesThree(u), 0xaa);
-          u = _mm256_blend_epi32(u, timesThree(timesThree(u)), 0xcc);
-        }
-        __m256i& from = b < 5 ? v[h] : u;
-        const __m256i three = timesThree(from);
-        addDigits<N>(s, b, h, from, three, acts, g);
-        from = three;
-      }
-      if (b % 4 < 3) continue;
-      GROK1_UNROLL
-      for (int t = 0; t < N; t++) sums[i * N + t][b / 4] = sumDigits<N>(s, t, acts[t][g].sums + b / 4 * 4);
-    }
-#if defined(__GNUC__)
-    asm("" : "+r"(g));
-#endif
+    const int low = int(load32(rows[2 * i] + 48)), high = int(load32(rows[2 * i + 1] + 48));
+    split(_mm256_blend_epi32(_mm256_set1_epi32(low), _mm256_set1_epi32(high), 0xf0), v[i]);
+  }
+  add(v, 30, _mm256_broadcastsi128_si256(_mm_setr_epi16(3, 3, 9, 9, 27, 27, 81, 81)));
+  GROK1_UNROLL
+  for (int i = 0; i < kPairs * N; i++) {
+    sums[i] = each[i][0];
+    if constexpr (chains == 4) sums[i] = _mm256_add_epi32(_mm256_add_epi32(each[i][0], each[i][1]), _mm256_add_epi32(each[i][2], each[i][3]));
   }
 }
 
@@ -156,57 +167,47 @@ GROK1_INLINE void ternarySums(const uint8_t* const* rows, const ActGroup* const*
 template <int TYPE, int N>
 static void ternaryRows(const RowsCall& call) {
   constexpr int R = kMaxRowsAtOnce, unit = traitsOf(TYPE).unit;
-  const ActGroup* acts[N];
+  const TernaryGroup* acts[N];
   GROK1_UNROLL
-  for (int t = 0; t < N; t++) acts[t] = (const ActGroup*)call.acts[t];
+  for (int t = 0; t < N; t++) acts[t] = (const TernaryGroup*)call.acts[t];
   const uint8_t* rows[R];
   GROK1_UNROLL
   for (int r = 0; r < R; r++) rows[r] = call.data + size_t(r < call.rows ? r : call.rows - 1) * call.rowBytes;
-  float totals[R * N] = {};
+  __m128 totals[N];
+  GROK1_UNROLL
+  for (int t = 0; t < N; t++) totals[t] = _mm_setzero_ps();
   const int64_t groups = call.cols / kGroup;
   for (int64_t g = 0; g < groups;) {
-    __m256 lanes[kPairs * N][2];
+    __m128 lanes[N];  // of four rows
     GROK1_UNROLL
-    for (int i = 0; i < kPairs * N; i++) lanes[i][0] = lanes[i][1] = _mm256_setzero_ps();
+    for (int t = 0; t < N; t++) lanes[t] = _mm_setzero_ps();
     const int64_t end = g + kSegment / kGroup < groups ? g + kSegment / kGroup : groups;
     for (; g < end; g++) {
       askAhead<R, unit>(call, rows[0], g * unit);
       const uint8_t* p[R];
       GROK1_UNROLL
       for (int r = 0; r < R; r++) p[r] = rows[r] + g * unit;
-      __m256i sums[kPairs * N][2];
+      __m256i sums[kPairs * N];
       ternarySums<TYPE, N>(p, acts, g, sums);
-      GROK1_UNROLL
-      for (int i = 0; i < kPairs; i++) {
-        const int halves = int(load16(p[2 * i] + unit - 2) | uint32_t(load16(p[2 * i + 1] + unit - 2)) << 16);
-        const __m256 both = _mm256_castps128_ps256(_mm_cvtph_ps(_mm_cvtsi32_si128(halves)));
-        const __m256 scale = _mm256_permutevar8x32_ps(both, _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
-        GROK1_UNROLL
-        for (int t = 0; t < N; t++) {
-          GROK1_UNROLL
-          for (int j = 0; j < 2; j++) {
-            __m256& lane = lanes[i * N + t][j];
-            const __m256 scales = _mm256_mul_ps(scale, _mm256_castsi256_ps(forBothRows(acts[t][g].scale + 4 * j)));
-            lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[i * N + t][j]), scales, lane);
-          }
-        }
-      }
-    }
-    __m256 turned[R * N];
-    GROK1_UNROLL
-    for (int i = 0; i < kPairs; i++) {
+      const auto two = [&p](int r) { return int(load16(p[r] + unit - 2) | uint32_t(load16(p[r + 1] + unit - 2)) << 16); };
+      const __m128 scale = _mm_cvtph_ps(_mm_insert_epi32(_mm_cvtsi32_si128(two(0)), two(2), 1));
       GROK1_UNROLL
       for (int t = 0; t < N; t++) {
-        const __m256* const both = lanes[i * N + t];
-        turned[2 * i * N + t] = _mm256_permute2f128_ps(both[0], both[1], 0x20);
-        turned[(2 * i + 1) * N + t] = _mm256_permute2f128_ps(both[0], both[1], 0x31);
+        const __m256i half = addEvenOdd(sums[t], sums[N + t]), all = _mm256_add_epi32(half, _mm256_shuffle_epi32(half, 0xb1));
+        __m128i whole = _mm_blend_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1), 0xa);
+        if (kRaise<TYPE> > 0) whole = _mm_srai_epi32(whole, kRaise<TYPE>);
+        whole = _mm_sub_epi32(whole, _mm_set1_epi32(acts[t][g].offset));
+        lanes[t] = _mm_fmadd_ps(_mm_cvtepi32_ps(whole), _mm_mul_ps(scale, _mm_set1_ps(acts[t][g].base)), lanes[t]);
       }
     }
-    addLanes<R * N>(turned, totals);
-  }
-  for (int r = 0; r < call.rows; r++) {
     GROK1_UNROLL
-    for (int t = 0; t < N; t++) call.out[t * call.ldo + r] = totals[r * N + t];
+    for (int t = 0; t < N; t++) totals[t] = _mm_add_ps(totals[t], lanes[t]);
+  }
+  GROK1_UNROLL
+  for (int t = 0; t < N; t++) {
+    float out[R];
+    _mm_storeu_ps(out, totals[t]);
+    for (int r = 0; r < call.rows; r++) call.out[t * call.ldo + r] = out[r];
   }
 }
 

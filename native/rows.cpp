@@ -6,9 +6,10 @@
 namespace grok1 {
 
 // The code times the scale is exact, and so are nearly all of the differences.
-static void subtract(const float* x, const ActGroup* groups, int64_t count, float* __restrict rest) {
+template <class G>
+static void subtract(const float* x, const G* groups, int64_t count, float* __restrict rest) {
   for (int64_t block = 0; block < count / kBlock; block++, x += kBlock, rest += kBlock) {
-    const ActGroup& group = groups[block / kLanes];
+    const G& group = groups[block / kLanes];
     const int64_t b = block % kLanes;
     const float scale = group.scale[b];
     for (int half = 0; half < 2; half++) {
@@ -18,31 +19,38 @@ static void subtract(const float* x, const ActGroup* groups, int64_t count, floa
   }
 }
 
-void roundingRest(const Products& products, const float* x, int64_t count, float* rest) {
-  ActGroup groups[kRestPiece / kGroup];
-  products.quantize(x, count, groups);
-  subtract(x, groups, count, rest);
+void roundingRest(const Products& products, Kind kind, const float* x, int64_t count, float* rest) {
+  const auto round = [&](auto* groups, auto quantize) {
+    quantize(x, count, groups);
+    subtract(x, groups, count, rest);
+  };
+  if (kind == Kind::ternary) {
+    TernaryGroup groups[kRestPiece / kGroup];
+    round(groups, products.quantizeTernary);
+  } else {
+    ActGroup groups[kRestPiece / kGroup];
+    round(groups, products.quantize);
+  }
 }
 
 RowActs::RowActs(const WeightRef& weight, int digits)
-    : floats(traitsOf(weight.type).kind == Kind::f32), digits(digits), cols(weight.cols) {
+    : floats(traitsOf(weight.type).kind == Kind::f32), ternary(traitsOf(weight.type).kind == Kind::ternary), digits(digits), cols(weight.cols) {
   const int64_t groups = (cols + kGroup - 1) / kGroup, padded = (cols + kFloatLanes - 1) / kFloatLanes * kFloatLanes;
-  digitBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * sizeof(ActGroup);
+  digitBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * (ternary ? sizeof(TernaryGroup) : sizeof(ActGroup));
 }
 
 void RowActs::pack(const Products& products, int64_t t, const float* x, int64_t piece) const {
   const int64_t from = piece * kPiece, count = std::min(cols - from, kPiece);
   uint8_t* const to = data + digitBytes * size_t(t * digits);
-  if (!floats) {
-    ActGroup* const groups = reinterpret_cast<ActGroup*>(to) + from / kGroup;
-    products.quantize(x + from, count, groups);
-    if (digits == 2) {
-      float rest[kPiece];
-      subtract(x + from, groups, count, rest);
-      products.quantize(rest, count, reinterpret_cast<ActGroup*>(to + digitBytes) + from / kGroup);
-    }
-    return;
-  }
+  const auto packDigits = [&](auto* first, auto quantize) {
+    quantize(x + from, count, first);
+    if (digits == 1) return;
+    float rest[kPiece];
+    subtract(x + from, first, count, rest);
+    quantize(rest, count, first + digitBytes / sizeof *first);
+  };
+  if (ternary) return packDigits(reinterpret_cast<TernaryGroup*>(to) + from / kGroup, products.quantizeTernary);
+  if (!floats) return packDigits(reinterpret_cast<ActGroup*>(to) + from / kGroup, products.quantize);
   float* const values = reinterpret_cast<float*>(to) + from;
   std::memcpy(values, x + from, size_t(count) * sizeof(float));
   for (int64_t i = count; i % kFloatLanes != 0; i++) values[i] = 0;

@@ -8,11 +8,11 @@ namespace grok1 {
 
 // What rounding leaves of x [count], whole blocks, by pieces of at most kRestPiece.
 inline constexpr int64_t kRestPiece = 2048;
-void roundingRest(const Products& products, const float* x, int64_t count, float* rest);
+void roundingRest(const Products& products, Kind kind, const float* x, int64_t count, float* rest);
 
 // Activations of a few tokens as Products::rows reads them.
 struct RowActs {
-  bool floats;
+  bool floats, ternary;
   int digits;
   int64_t cols;
   size_t digitBytes;

@@ -97,7 +97,7 @@ GROK1_INLINE void dotSignedHalf(const uint8_t* w, const uint8_t* x, const uint8_
 // out[t][h] = whole-number products of a block.
 template <Kind KIND, int MAX_CODE, int T>
 GROK1_INLINE void dotBlock(const uint8_t* w, const uint8_t* x, const int32_t* starts, __m256 (*out)[2]) {
-  constexpr bool start = KIND == Kind::block32 || KIND == Kind::sub16;
+  constexpr bool start = KIND == Kind::ternary || KIND == Kind::block32 || KIND == Kind::sub16;
   constexpr bool subs = KIND == Kind::sub16 || KIND == Kind::subMin16;
   __m256i sums[T][2];
   if constexpr (subs && !kVnni && MAX_CODE > 63) {
@@ -148,6 +148,9 @@ static void multiplyTokens(const uint8_t* w, const uint8_t* x, int firstToken, i
   __m256 lane[T][2];
   GROK1_UNROLL
   for (int t = 0; t < T; t++) lane[t][0] = lane[t][1] = _mm256_setzero_ps();
+  __m256 group[T][2];  // whole numbers of 256 columns of ternary weights so far
+  GROK1_UNROLL
+  for (int t = 0; KIND == Kind::ternary && t < T; t++) group[t][0] = group[t][1] = _mm256_setzero_ps();
   for (int64_t u = 0; u < units; u++, w += panelUnitBytes(KIND), x += tileUnitBytes(KIND, kTile)) {
     const int32_t* const starts = (const int32_t*)(x + 32 * kTile) + firstToken;
     const float* const scales = (const float*)starts + (subs ? 2 : 1) * kTile;
@@ -158,6 +161,14 @@ static void multiplyTokens(const uint8_t* w, const uint8_t* x, int firstToken, i
       GROK1_UNROLL
       for (int h = 0; h < 2; h++) {
         const float* const row = (const float*)(w + 512) + 8 * h;
+        if constexpr (KIND == Kind::ternary) {
+          group[t][h] = _mm256_fmadd_ps(whole[t][h], _mm256_broadcast_ss(scales + t), group[t][h]);
+          if (u % 8 < 7) continue;
+          const __m256 factor = _mm256_mul_ps(_mm256_load_ps(row), _mm256_broadcast_ss(scales + kTile + t));
+          lane[t][h] = _mm256_fmadd_ps(group[t][h], factor, lane[t][h]);
+          group[t][h] = _mm256_setzero_ps();
+          continue;
+        }
         const __m256 factor = _mm256_mul_ps(_mm256_load_ps(row), _mm256_broadcast_ss(scales + t));
         lane[t][h] = _mm256_fmadd_ps(whole[t][h], factor, lane[t][h]);
         if (KIND == Kind::min32) lane[t][h] = _mm256_fmadd_ps(_mm256_load_ps(row + 16), _mm256_broadcast_ss(scales + kTile + t), lane[t][h]);
@@ -221,6 +232,7 @@ static void multiply(int type, const uint8_t* panel, const uint8_t* tile, int64_
                                                  multiplyFloats<4>, multiplyFloats<5>, multiplyFloats<6>};
       return tiles[tokens - 1]((const float*)panel, (const float*)tile, units, c);
     }
+    case Kind::ternary: return multiplyTile<Kind::ternary, 3>(panel, tile, units, tokens, c);
     case Kind::block32:
       if (traits.maxCode <= 31) return multiplyTile<Kind::block32, 31>(panel, tile, units, tokens, c);
       return multiplyTile<Kind::block32, 255>(panel, tile, units, tokens, c);
