@@ -103,11 +103,12 @@ export function createSentencePieceBpe(
     }
   };
 
-  /** `text[start, end)` as symbols. With `cut`, user-defined symbols in it are found and kept whole. */
-  const symbolsOf = (text: Uint8Array, start: number, end: number, cut: boolean): Symbols => {
-    const chain = merger.take(end - start);
-    let count = 0;
-    for (let at = start; at < end; count++) {
+  /** Adds the symbols that begin in `text[from, until)`; gives where the last one ends. With `cut`, user-defined symbols are kept whole. */
+  const addSymbols = (chain: Symbols, from: number, until: number, end: number, cut: boolean): number => {
+    const { text } = chain;
+    let { count } = chain;
+    let at = from;
+    for (; at < until; count++) {
       const lead = text[at]!;
       const symbol = cut && symbols.firstBytes[lead] === 1 ? symbols.longest(text, at, end) : -1;
       const length = symbol >= 0 ? symbols.matched() : Math.min(characterLength(lead), end - at);
@@ -126,30 +127,46 @@ export function createSentencePieceBpe(
       at += length;
     }
     chain.count = count;
+    return at;
+  };
+  const begin = (text: Uint8Array, length: number): Symbols => {
+    const chain = merger.take(length);
     chain.text = text;
+    chain.count = 0;
     return chain;
   };
-  const give = (chain: Symbols, out: IdList): void => {
-    for (let i = 0; i >= 0; i = chain.next[i]!) {
-      const id = chain.id[i]!;
-      const from = chain.start[i]!;
+  /** Gives the ids of `most` symbols from one on, and which comes next: -1 where none does. */
+  const give = (chain: Symbols, from: number, most: number, out: IdList): number => {
+    let symbol = from;
+    for (let left = most; symbol >= 0 && left > 0; left--) {
+      const id = chain.id[symbol]!;
+      const start = chain.start[symbol]!;
       if (id < -1) pushId(out, -2 - id);
-      else emit(id, chain.text, from, from + chain.length[i]!, out);
+      else emit(id, chain.text, start, start + chain.length[symbol]!, out);
+      symbol = chain.next[symbol]!;
     }
-    chain.text = nothing;
+    if (symbol < 0) chain.text = nothing;
+    return symbol;
   };
   const encodeRange = (text: Uint8Array, start: number, end: number, out: IdList, cut: boolean): void => {
-    const chain = symbolsOf(text, start, end, cut);
+    const chain = begin(text, end - start);
+    addSymbols(chain, start, end, end, cut);
     merger.merge(chain, rules);
-    give(chain, out);
+    give(chain, 0, chain.count, out);
   };
   /** The same of more than `mostAtOnce` bytes. */
   const encodeLongRange = function* (text: Uint8Array, start: number, end: number, out: IdList, cut: boolean): Steps {
     yield;
-    const chain = symbolsOf(text, start, end, cut);
-    yield;
+    const chain = begin(text, end - start);
+    for (let at = start; at < end; ) {
+      yield;
+      at = addSymbols(chain, at, Math.min(at + stepSize, end), end, cut);
+    }
     yield* merger.mergeSteps(chain, rules);
-    give(chain, out);
+    for (let symbol = 0; symbol >= 0; ) {
+      symbol = give(chain, symbol, stepSize, out);
+      yield;
+    }
   };
 
   if (hasUnused || !model.escapeWhitespaces || !wordsStandAlone(inner, joins)) {
