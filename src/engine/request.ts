@@ -228,6 +228,8 @@ export function tokensOf(tokens: ArrayLike<number>): Int32Array {
   if (typeof tokens !== "object" || tokens === null) {
     throw new GrokError("argument", `the tokens are ${describeValue(tokens)}, expected a list of token ids`);
   }
+  // What a tokenizer gives, in a tenth of the time: a long text has a million.
+  if (tokens instanceof Int32Array && tokens.every((token) => token >= 0)) return tokens.slice();
   try {
     return Int32Array.from(tokens, (token, index) => {
       if (Number.isInteger(token) && token >= 0 && token < 2 ** 31) return token;

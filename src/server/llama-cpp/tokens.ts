@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { inTurns } from "../../generate/turns.ts";
 import type { LanguageModel } from "../../generate/types.ts";
+import type { Steps } from "../../tokenizer/steps.ts";
 import { tokenIdsFrom } from "../token-ids.ts";
 
 export const tokenizeRequest = z.strictObject({
@@ -15,15 +16,23 @@ export const tokenizeRequest = z.strictObject({
 
 export const detokenizeRequest = z.strictObject({ model: z.string().optional(), tokens: tokenIdsFrom(0) });
 
+/** Tokens that are decoded, or named, before others are answered. */
+const atATime = 2 ** 14;
+
 /** `POST /tokenize`, with llama.cpp's fields. */
 export async function tokenize(request: z.infer<typeof tokenizeRequest>, { tokenizer }: LanguageModel) {
   const { content, add_special: begin, parse_special: special, with_pieces: named } = request;
-  const ids = [...(await inTurns(tokenizer.encodeSteps(content, { special, bos: begin && tokenizer.addBos })))];
-  return { tokens: named ? ids.map((id) => ({ id, piece: tokenizer.piece(id) })) : ids };
+  function* list(): Steps<unknown[]> {
+    const ids = yield* tokenizer.encodeSteps(content, { special, bos: begin && tokenizer.addBos });
+    const tokens: unknown[] = [];
+    for (const [i, id] of ids.entries()) {
+      if (i % atATime === 0) yield;
+      tokens.push(named ? { id, piece: tokenizer.piece(id) } : id);
+    }
+    return tokens;
+  }
+  return { tokens: await inTurns(list()) };
 }
-
-/** Tokens that are decoded before others are answered. */
-const atATime = 2 ** 14;
 
 /** `POST /detokenize` */
 export async function detokenize({ tokens }: z.infer<typeof detokenizeRequest>, { tokenizer }: LanguageModel) {
