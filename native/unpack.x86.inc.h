@@ -272,7 +272,20 @@ template <>
 struct Quant<Q3_K> : QuantBase<Q3_K, false, 1> {
   template <int P>
   GROK1_INLINE Codes codes(const uint8_t* p) {
-    return addHighBits<P, 4>(twoBits<P>(p + 32), p);
+    // High bits of blocks P % 2 and P % 2 + 2, of bytes' lower four (upper in the high lane), to where they stand above the low ones in nibbles.
+    constexpr int first = 1 << P % 2, second = 4 << P % 2;
+    const auto place = [](int bits) { return char((bits & first ? 4 : 0) | (bits & second ? 64 : 0)); };
+    const __m256i places = _mm256_broadcastsi128_si256(_mm_setr_epi8(place(0), place(1), place(2), place(3), place(4), place(5), place(6), place(7), place(8),
+                                                                     place(9), place(10), place(11), place(12), place(13), place(14), place(15)));
+    Codes c;
+    GROK1_UNROLL
+    for (int h = 0; h < 2; h++) {
+      const __m256i high = lowNibbles(_mm256_srlv_epi32(_mm256_broadcastsi128_si256(load128(p + 16 * h)), _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)));
+      const __m256i low = _mm256_and_si256(moved<-2 * (P % 2)>(pair(p + 32 + 16 * h, p + 64 + 16 * h)), _mm256_set1_epi8(0x33));
+      const __m256i both = _mm256_or_si256(low, _mm256_shuffle_epi8(places, high));
+      c.half[h] = P < 2 ? lowNibbles(both) : highNibbles(both);
+    }
+    return c;
   }
   GROK1_INLINE __m256 scale(const uint8_t* p) { return spreadHalf<3>(p + 102); }
   GROK1_INLINE __m256i subs(const uint8_t* p) {
