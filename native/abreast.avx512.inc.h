@@ -226,6 +226,12 @@ static void addSegment(const RowGroup* groups, const uint8_t* const* acts, int64
   using I = typename A::I;
   constexpr bool halves = KIND == Kind::sub16 || KIND == Kind::subMin16;
   constexpr size_t unitBytes = tileUnitBytes(KIND, W);
+  F sofar[VECTORS][kRows];
+  GROK1_UNROLL
+  for (int v = 0; v < VECTORS; v++) {
+    GROK1_UNROLL
+    for (int r = 0; r < kRows; r++) sofar[v][r] = A::floats(totals + (v * kRows + r) * W);
+  }
   for (int64_t b = 0; b < 8 && b < blocks; b++) {
     F lanes[VECTORS][kRows];
     GROK1_UNROLL
@@ -298,9 +304,13 @@ static void addSegment(const RowGroup* groups, const uint8_t* const* acts, int64
     GROK1_UNROLL
     for (int v = 0; v < VECTORS; v++) {
       GROK1_UNROLL
-      for (int r = 0; r < kRows; r++, totals += W) A::store(totals, A::add(A::floats(totals), lanes[v][r]));
+      for (int r = 0; r < kRows; r++) sofar[v][r] = A::add(sofar[v][r], lanes[v][r]);
     }
-    totals -= VECTORS * kRows * W;
+  }
+  GROK1_UNROLL
+  for (int v = 0; v < VECTORS; v++) {
+    GROK1_UNROLL
+    for (int r = 0; r < kRows; r++) A::store(totals + (v * kRows + r) * W, sofar[v][r]);
   }
 }
 
