@@ -292,7 +292,7 @@ function publish() {
   const page = join(root, "docs/performance.md");
   const text = readFileSync(page, "utf8");
   const marked = /(<!-- serving:begin -->\n)[\s\S]*(<!-- serving:end -->)/;
-  const section = `\n## Many at once\n\n\`node bench/serving.mjs\`, over HTTP:\n\n<!-- serving:begin -->\n${table}\n<!-- serving:end -->\n`;
+  const section = `\n## Many at once\n\nOver HTTP, which the repository's bench of serving repeats:\n\n<!-- serving:begin -->\n${table}\n<!-- serving:end -->\n`;
   writeFileSync(
     page,
     marked.test(text) ? text.replace(marked, (_, begin, end) => `${begin}${table}\n${end}`) : text + section,
