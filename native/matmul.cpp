@@ -119,6 +119,21 @@ static void multiplyAbreast(ThreadPool& pool, const Products& products, const We
   });
 }
 
+// A panel's sums of a token to where they belong, those of a second digit added. In between they are in an array of its own, which the
+// compiler knows that nothing else is in: whole vectors then.
+static void storePanel(float* to, const float* first, const float* second, int64_t rows) {
+  float sums[kPanelRows];
+  std::memcpy(sums, first, sizeof sums);
+  if (second) {
+    for (int64_t r = 0; r < kPanelRows; r++) sums[r] += second[r];
+  }
+  if (rows == kPanelRows) {
+    std::memcpy(to, sums, sizeof sums);
+  } else {
+    std::memcpy(to, sums, size_t(rows) * sizeof(float));
+  }
+}
+
 static void multiplyTiles(ThreadPool& pool, const Products& products, const WeightRef& weight, const float* x, int64_t n,
                           int64_t ldx, float* out, int64_t ldo, Arena& arena) {
   const int threads = pool.size(), digits = digitsOf(weight);
@@ -154,10 +169,7 @@ static void multiplyTiles(ThreadPool& pool, const Products& products, const Weig
           float* const to16 = out + (t0 + t) * ldo + panel * kPanelRows;
           for (int64_t p = 0; p < panels; p++, from16 += cSize) {
             const int64_t rows = std::min<int64_t>(kPanelRows, weight.rows - (panel + p) * kPanelRows);
-            std::memcpy(to16 + p * kPanelRows, from16, size_t(rows) * sizeof(float));
-            if (digits == 1) continue;
-            const float* const second = from16 + panels * cSize;
-            for (int64_t r = 0; r < rows; r++) to16[p * kPanelRows + r] += second[r];
+            storePanel(to16 + p * kPanelRows, from16, digits == 1 ? nullptr : from16 + panels * cSize, rows);
           }
         }
       }
