@@ -392,6 +392,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"gated", Method<&Inference::gated>::call},
         {"route", Method<&Inference::route>::call},
         {"topK", Method<&Inference::topK>::call},
+        {"logprobs", Method<&Inference::logprobs>::call},
         {"experts", Method<&Inference::experts>::call},
         {"expertParts", Method<&Inference::expertParts>::call},
         {"sumExperts", Method<&Inference::sumExperts>::call},

@@ -1,4 +1,5 @@
-// Choosing among logits: the largest values of each row and the logarithm of the sum of all exponentials, without reading rows back.
+// What is wanted of logits without reading rows back: the largest values of each, the logarithm of the sum of all exponentials, the
+// log-probabilities of some columns.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -42,6 +43,24 @@ void choose(const float* x, int64_t n, const float* maxima, int32_t first, Choic
   }
 }
 
+// Whose sum it is, by its largest value: none of one that is no number, all of it of an infinity.
+ChoiceSum sumOf(const OpKernels& ops, const float* x, int64_t n, float top) {
+  if (std::isfinite(top)) return {top, ops.sumExp(x, n, top)};
+  const bool none = std::any_of(x, x + n, [](float value) { return std::isnan(value); });
+  return {top, none ? std::numeric_limits<double>::quiet_NaN() : top > 0 ? 1.0 : 0.0};
+}
+
+// log Σ exp over a row, of its segments'.
+double logSumOf(const ChoiceSum* parts, int64_t segments) {
+  float top = -std::numeric_limits<float>::infinity();
+  for (int64_t s = 0; s < segments; s++) top = std::max(top, parts[s].top);
+  double total = 0;
+  for (int64_t s = 0; s < segments; s++) {
+    total += std::isfinite(parts[s].top) ? parts[s].total * std::exp(double(parts[s].top) - double(top)) : parts[s].total;
+  }
+  return std::isfinite(top) || std::isnan(total) ? double(top) + std::log(total) : double(top);
+}
+
 }  // namespace
 
 void Inference::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k) {
@@ -58,39 +77,53 @@ void Inference::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t
       const float* const row = from + part / segments * cols + start;
       ops_.chunkMaxima(row, length, maxima);
       const float top = *std::max_element(maxima, maxima + (length + kChoiceChunk - 1) / kChoiceChunk);
-      ChoiceSum& sum = choiceSums_[size_t(part)];
-      sum.top = top;
-      if (std::isfinite(top)) {
-        sum.total = ops_.sumExp(row, length, top);
-      } else {
-        const bool none = std::any_of(row, row + length, [](float value) { return std::isnan(value); });
-        sum.total = none ? std::numeric_limits<double>::quiet_NaN() : top > 0 ? 1 : 0;
-      }
+      choiceSums_[size_t(part)] = sumOf(ops_, row, length, top);
       choose(row, length, maxima, int32_t(start), choices_.data() + part * most, std::min(most, length));
     }
   });
   for (int64_t t = 0; t < n; t++) {
     Choice* const chosen = choices_.data() + t * segments * most;
-    const ChoiceSum* const parts = choiceSums_.data() + t * segments;
-    float top = -std::numeric_limits<float>::infinity();
     int64_t count = 0;
     for (int64_t s = 0; s < segments; s++) {
-      top = std::max(top, parts[s].top);
       // The last segment may have less than the others: its choices close the ranks.
       const int64_t found = std::min(most, std::min(kSegment, cols - s * kSegment));
       std::copy(chosen + s * most, chosen + s * most + found, chosen + count);
       count += found;
     }
-    double total = 0;
-    for (int64_t s = 0; s < segments; s++) {
-      total += std::isfinite(parts[s].top) ? parts[s].total * std::exp(double(parts[s].top) - double(top)) : parts[s].total;
-    }
-    sums[t] = std::isfinite(top) || std::isnan(total) ? float(double(top) + std::log(total)) : top;
+    sums[t] = float(logSumOf(choiceSums_.data() + t * segments, segments));
     std::partial_sort(chosen, chosen + k, chosen + count, precedes);
     for (int64_t i = 0; i < k; i++) {
       to[t * k + i] = chosen[i].value;
       places[t * k + i] = float(chosen[i].index);
     }
+  }
+}
+
+void Inference::logprobs(int32_t out, int32_t x, int64_t n, int64_t cols, int64_t count) {
+  const float* const from = slot(x, n, cols);
+  float* const to = slot(out, count, 2);
+  const int32_t *const rows = ints(2 * count), *const columns = rows + count;
+  for (int64_t i = 0; i < count; i++) {
+    if (rows[i] < 0 || rows[i] >= n || columns[i] < 0 || columns[i] >= cols) misuse("no place " + std::to_string(i) + " of the matrix");
+  }
+  const int64_t segments = (cols + kSegment - 1) / kSegment;
+  choiceSums_.resize(size_t(n * segments));
+  split(n * segments, 1, n * cols, [&](int64_t begin, int64_t end) {
+    float maxima[kSegment / kChoiceChunk];
+    for (int64_t part = begin; part < end; part++) {
+      const int64_t start = part % segments * kSegment, length = std::min(kSegment, cols - start);
+      const float* const row = from + part / segments * cols + start;
+      ops_.chunkMaxima(row, length, maxima);
+      const float top = *std::max_element(maxima, maxima + (length + kChoiceChunk - 1) / kChoiceChunk);
+      choiceSums_[size_t(part)] = sumOf(ops_, row, length, top);
+    }
+  });
+  for (int64_t i = 0; i < count; i++) {
+    const double sum = logSumOf(choiceSums_.data() + rows[i] * segments, segments);
+    const double value =
+        std::isfinite(sum) ? double(from[rows[i] * cols + columns[i]]) - sum : std::numeric_limits<double>::quiet_NaN();
+    to[2 * i] = float(value);
+    to[2 * i + 1] = std::isfinite(value) ? float(value - double(to[2 * i])) : 0;
   }
 }
 

@@ -76,6 +76,8 @@ class Inference : public Store {
              bool renormalize);
   // For each row its k largest values, their indices, and the logarithm of the sum of all exponentials.
   void topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k);
+  // out [count, 2]: log-probabilities of places of x [n, cols], each the sum of two floats. control: their rows[count], columns[count]
+  void logprobs(int32_t out, int32_t x, int64_t n, int64_t cols, int64_t count);
   // control: for each of the low-rank terms the matrix beside which it stands (0 gate, 1 up, 2 down), a, b, scales
   void experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                int32_t down, int32_t activation, int32_t terms);

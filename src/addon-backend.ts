@@ -166,6 +166,8 @@ interface AddonInference {
   ): void;
   /** Of x [n, cols]: values and indices [n, k], logSumExp [n, 1]. */
   topK(values: number, indices: number, logSumExp: number, x: number, n: number, cols: number, k: number): void;
+  /** Control: rows, columns [count]. out [count, 2] */
+  logprobs(out: number, x: number, n: number, cols: number, count: number): void;
   experts(...call: [out: number, ...Routed, ...Mixture, terms: number]): void;
   /**
    * `experts` in two steps: parts [n * used, width], not weighted, of `count` of the experts, listed in the control block behind

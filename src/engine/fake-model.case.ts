@@ -1,5 +1,5 @@
 import { GrokError } from "../errors.ts";
-import type { KvCache, Matrix, Ops } from "../kernels/ops.ts";
+import type { KvCache, Matrix, Ops, Places } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 
 /**
@@ -64,6 +64,18 @@ export function createFakeModel(options: FakeOptions = {}): FakeModel {
         indices: of((row) => row.indexOf(Math.max(...row))),
         logSumExp: of((row) => Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0))),
       };
+    },
+    rows(_: string, { cols, values }: Values, indices: Int32Array) {
+      const picked = new Float64Array(indices.length * cols);
+      for (const [i, row] of indices.entries()) picked.set(values.subarray(row * cols, (row + 1) * cols), i * cols);
+      return { name: "", rows: indices.length, cols, values: picked };
+    },
+    logprobs(_: string, { cols, values }: Values, { rows, columns }: Places) {
+      const found = Array.from(rows, (row, i) => {
+        const sum = values.subarray(row * cols, (row + 1) * cols).reduce((all, value) => all + Math.exp(value), 0);
+        return [Number.isFinite(sum) ? values[row * cols + columns[i]!]! - Math.log(sum) : Number.NaN, 0];
+      });
+      return { name: "", rows: rows.length, cols: 2, values: Float64Array.from(found.flat()) };
     },
     copyPage(cache: KvCache, from: number, to: number) {
       const size = cache.spec.pageTokens;

@@ -2,9 +2,10 @@ import type { Batch, BatchSequence, Matrix, Ops } from "../kernels/ops.ts";
 import type { Model } from "../model/model.ts";
 import type { Observer } from "../model/observe.ts";
 import type { Logits } from "../sampling/logits.ts";
+import type { TokenLogprob } from "../sampling/logprobs.ts";
 import type { AdapterSet } from "./adapters.ts";
 import type { KvMemory } from "./kv-memory.ts";
-import type { Run, Sequence } from "./run.ts";
+import type { RowScores, Run, Sequence } from "./run.ts";
 
 /**
  * A way out of a pass. A thread that computes reads no messages; it can look at shared memory, between two layers and,
@@ -35,8 +36,10 @@ export interface Place {
 
 /** What a pass computed for the rows of its places, in their order: for each, rows + draft.length of them. Valid until the next pass. */
 export interface PassRows {
-  /** [n, vocab]; empty where `largest` is there. */
+  /** [n, vocab] of places whose consumers take no log-probabilities; empty where `largest` is there. */
   readonly logits: Logits;
+  /** Of each place whose consumer takes log-probabilities, what it wants of each row. */
+  readonly scores?: ReadonlyMap<Place, readonly RowScores[]>;
   /** [n, width] the hidden states, where a consumer of the pass takes them. */
   readonly hidden?: Logits | undefined;
   /** [n] the largest logit's token, where all consumers of the pass choose by it alone. */
@@ -46,6 +49,8 @@ export interface PassRows {
 }
 
 export interface Passes {
+  /** Whether rows of logits are all there at once also where log-probabilities alone are wanted of them. */
+  readonly keepsLogits: boolean;
   compute(places: readonly Place[]): Promise<PassRows>;
   /** Tokens of prompts that a pass takes when so many requests are under way. */
   chunkFor(requests: number): number;
@@ -65,12 +70,23 @@ const none: ReadonlyMap<Run, unknown> = new Map();
 
 /** What others wait for should not take much longer than this. */
 const passSeconds = 1;
+/** Rows of logits that are there at once, at most, where log-probabilities alone are wanted: more are not faster. */
+const mostBlockRows = 128;
+/** Most bytes of logits in a pass, drafts aside. */
+const mostLogitBytes = 2 ** 26;
 /** Smaller chunks read the weights for little. */
 const smallestChunk = 64;
+
+/** Most rows of logits in a pass, drafts aside. */
+export function mostLogitRows(vocab: number): number {
+  return Math.max(2, Math.floor(mostLogitBytes / 4 / vocab));
+}
 
 export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: PassOptions): Passes {
   const { batchTokens, interrupt, adapters, streamed, bindObserved } = options;
   const observing = createObserving(ops);
+  const blockRows = Math.min(mostBlockRows, mostLogitRows(model.config.vocab));
+  const keepsLogits = adapters !== undefined;
   let observed: Model | undefined;
   /** Tokens a second, of the last pass that was large enough to tell. */
   let speed = 0;
@@ -95,19 +111,71 @@ export function createPasses(ops: Ops, model: Model, memory: KvMemory, options: 
     return { logits: await ops.read(logits) };
   }
 
-  /** Who takes hidden states spares nobody else the output matrix, whose rows are those of all. */
+  /** Who takes hidden states or log-probabilities spares nobody else the output matrix. */
   async function run(chosen: Model, places: readonly Place[], batch: Batch): Promise<Omit<PassRows, "failures">> {
-    const hiding = (place: Place) => place.run.consumer.takesHidden === true;
-    if (!places.some(hiding)) return readRows(places, await chosen.forward(batch, memory.cache()));
+    const hides = places.some(({ run }) => run.consumer.takesHidden);
+    const scored = listScored(places);
+    if (!hides && scored.rows.length === 0) return readRows(places, await chosen.forward(batch, memory.cache()));
     const x = await chosen.hidden(batch, memory.cache());
-    const hidden = await ops.read(x);
-    if (places.every((place) => hiding(place) || place.rows + place.draft.length === 0)) {
-      return { logits: new Float32Array(0), hidden };
+    const beside = {
+      ...(hides && { hidden: await ops.read(x) }),
+      ...(scored.rows.length > 0 && { scores: scored.of }),
+    };
+    const others = places.filter(({ run }) => !run.consumer.scores);
+    const quiet = others.every(({ run, rows, draft }) => run.consumer.takesHidden || rows + draft.length === 0);
+    // Who observes is shown all rows, and adapters have their strengths in the order of all.
+    const whole = keepsLogits || chosen !== model ? chosen.logits(x) : undefined;
+    if (whole !== undefined) await readScores(whole, scored.rows);
+    else {
+      for (let start = 0; start < scored.rows.length; start += blockRows) {
+        const some = scored.rows.slice(start, start + blockRows);
+        const block = model.logits(pick(x, some));
+        await readScores(
+          block,
+          some.map((each, row) => ({ ...each, row })),
+        );
+      }
     }
-    return { ...(await readRows(places, chosen.logits(x))), hidden };
+    if (quiet) return { logits: new Float32Array(0), ...beside };
+    if (scored.rows.length === 0) return { ...(await readRows(others, whole ?? chosen.logits(x))), ...beside };
+    const theirs = listRows(places, ({ consumer }) => !consumer.scores).map((row) => ({ row }));
+    const logits = whole === undefined ? chosen.logits(pick(x, theirs)) : pick(whole, theirs);
+    return { ...(await readRows(others, logits)), ...beside };
+  }
+
+  const pick = (matrix: Matrix, rows: readonly { readonly row: number }[]) =>
+    ops.rows(
+      "result_rows",
+      matrix,
+      Int32Array.from(rows, ({ row }) => row),
+    );
+
+  /** Fills in what is wanted of rows of logits, which are not read back. */
+  async function readScores(logits: Matrix, wanted: readonly ScoredRow[]): Promise<void> {
+    if (wanted.length === 0) return;
+    const most = Math.max(...wanted.map(({ top }) => top.length));
+    const likeliest = most > 0 ? Array.from(await ops.read(ops.topK("result_top", logits, most).indices)) : [];
+    const columns = wanted.map(({ row, tokens, top }) => [
+      ...Array.from(tokens),
+      ...likeliest.slice(row * most, row * most + top.length),
+    ]);
+    const found = ops.logprobs("result_logprobs", logits, {
+      rows: columns.flatMap((of, i) => of.map(() => wanted[i]!.row)),
+      columns: columns.flat(),
+    });
+    const pairs = await ops.read(found);
+    let at = 0;
+    for (const [i, { values, top }] of wanted.entries()) {
+      for (const [j, token] of columns[i]!.entries()) {
+        const logprob = pairs[2 * at]! + pairs[2 * at++ + 1]!;
+        if (j < values.length) values[j] = logprob;
+        else top[j - values.length] = { token, logprob };
+      }
+    }
   }
 
   return {
+    keepsLogits,
     async compute(places) {
       const batch = assembleBatch(places);
       adapters?.assign(
@@ -193,6 +261,43 @@ function assembleBatch(places: readonly Place[]): Batch {
     sequences,
     outputs: Int32Array.from(outputs),
   };
+}
+
+/** Which of a pass's rows belong to some runs. */
+function listRows(places: readonly Place[], belongs: (run: Run) => boolean): number[] {
+  let row = 0;
+  return places.flatMap((place) => {
+    const own = Array.from({ length: place.rows + place.draft.length }, () => row++);
+    return belongs(place.run) ? own : [];
+  });
+}
+
+/** A row whose log-probabilities are wanted: which it is, and of which tokens. */
+interface ScoredRow extends RowScores {
+  readonly row: number;
+  readonly tokens: ArrayLike<number>;
+  /** To be filled in. */
+  readonly top: TokenLogprob[];
+}
+
+/** Listed before the pass: while it is under way, a run can be closed. */
+function listScored(places: readonly Place[]) {
+  const indices = listRows(places, ({ consumer }) => consumer.scores !== undefined);
+  const of = new Map<Place, readonly ScoredRow[]>();
+  let next = 0;
+  for (const place of places) {
+    const { run, sequence, count, rows } = place;
+    const { scores } = run.consumer;
+    if (scores === undefined) continue;
+    const first = sequence.timeline.length + count - rows;
+    const own = Array.from({ length: rows }, (_, i): ScoredRow => {
+      const tokens = scores.targets(sequence, first + i);
+      const values = new Float64Array(tokens.length);
+      return { row: indices[next++]!, tokens, values, top: new Array<TokenLogprob>(scores.top) };
+    });
+    of.set(place, own);
+  }
+  return { of, rows: [...of.values()].flat() };
 }
 
 /** `run`'s sequence with its next `count` tokens. */

@@ -1,4 +1,5 @@
 import type { Logits } from "../sampling/logits.ts";
+import type { TokenLogprob } from "../sampling/logprobs.ts";
 import type { AdapterSelection } from "./adapters.ts";
 import type { DraftSource } from "./draft-source.ts";
 import type { KvMemory } from "./kv-memory.ts";
@@ -78,11 +79,16 @@ export interface Consumer {
    * Takes the logits [vocab] that follow the token at `position`, good until it returns. Says why the run is over, if it is. What this
    * or another of these functions throws ends the run, and no other of the same pass.
    */
-  take(run: Run, sequence: Sequence, position: number, row: Logits): Ending | undefined;
+  take?(run: Run, sequence: Sequence, position: number, row: Logits): Ending | undefined;
   /** Told after each pass how many tokens of a sequence are computed. */
   advanced?(length: number): void;
   /** As `take`, for who chooses by the largest logit of a row alone: with `token`, where it is. */
   takeLargest?(run: Run, sequence: Sequence, position: number, token: number): Ending | undefined;
+  /**
+   * In place of `take`, for who wants of each row the log-probabilities of some tokens alone, known beforehand: rows of logits are then not
+   * kept.
+   */
+  readonly scores?: ScoreTaker;
   /**
    * What it would choose from rows of logits, one after another from where it is, if they were the model's: undefined where its choice
    * ends the run. It takes nothing from what `take` will do.
@@ -97,6 +103,21 @@ export interface Consumer {
   /** Settles what was promised. */
   end(run: Run, ending: Ending): void;
   fail(error: unknown): void;
+}
+
+export interface ScoreTaker {
+  /** So many of the likeliest tokens of each row beside. */
+  readonly top: number;
+  /** The tokens after the one at `position`. */
+  targets(sequence: Sequence, position: number): ArrayLike<number>;
+  take(sequence: Sequence, position: number, scores: RowScores): void;
+}
+
+export interface RowScores {
+  /** Log-probabilities of the targets, natural logarithms. */
+  readonly values: Float64Array;
+  /** The likeliest tokens, likeliest first (the lower id on a tie). */
+  readonly top: readonly TokenLogprob[];
 }
 
 export function createSequence(

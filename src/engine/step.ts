@@ -4,7 +4,7 @@ import type { Drafting } from "./drafts.ts";
 import { isInterruption } from "./failures.ts";
 import type { Pace } from "./pace.ts";
 import { type PagePool, truncate } from "./pages.ts";
-import { type Passes, type PassRows, type Place, placeOf } from "./pass.ts";
+import { mostLogitRows, type Passes, type PassRows, type Place, placeOf } from "./pass.ts";
 import { type Ending, isHeld, pendingOf, type Run, type Sequence } from "./run.ts";
 import { nextBatch, type Work } from "./scheduler.ts";
 
@@ -25,13 +25,10 @@ export interface StepParts {
   noNumbers(run: Run): Error;
 }
 
-/** Most bytes of logits in a pass, drafts aside. */
-const mostLogitBytes = 2 ** 26;
-
 /** One pass over what the scheduler chose of the runs that have begun; then each consumer takes its rows. Says whether there was any. */
 export function createStep(parts: StepParts): () => Promise<boolean> {
   const { vocab, width, batchTokens, pool, admission, passes, pace, drafting } = parts;
-  const mostRows = Math.max(2, Math.floor(mostLogitBytes / 4 / vocab));
+  const mostRows = mostLogitRows(vocab);
   const isUnderWay = (run: Run) => run.state === "running";
 
   /** What could compute now. A run in the background that set itself a bound keeps it beside others. */
@@ -44,9 +41,10 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
         const pending = isHeld(sequence) ? 0 : Math.min(pendingOf(sequence), left);
         if (pending <= 0) continue;
         left -= pending;
-        // Rows of hidden states are small.
-        const { takesHidden = false } = run.consumer;
-        const quiet = takesHidden ? pending : Math.max(0, sequence.wanted - sequence.timeline.length);
+        // Rows of hidden states and a few log-probabilities are small.
+        const { takesHidden, scores } = run.consumer;
+        const small = takesHidden || (scores && !passes.keepsLogits);
+        const quiet = small ? pending : Math.max(0, sequence.wanted - sequence.timeline.length);
         works.push({ id: sequence.id, pending, quiet, background: run.background, waited: sequence.waited++ });
         byId.set(sequence.id, { run, sequence });
       }
@@ -82,8 +80,10 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
    * is drawn from the model's own distribution, in order, as without a draft. What goes wrong in a run's consumer ends that
    * run alone. Returns how many rows were taken.
    */
-  function deliver({ run, sequence, count, rows, draft }: Place, computed: PassRows, from: number): number {
+  function deliver(place: Place, computed: PassRows, from: number): number {
+    const { run, sequence, count, rows, draft } = place;
     const { consumer } = run;
+    const scores = computed.scores?.get(place);
     const values = consumer.takesHidden ? computed.hidden! : computed.logits;
     const largest = consumer.takesHidden ? undefined : computed.largest;
     const size = consumer.takesHidden ? width : vocab;
@@ -97,9 +97,15 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
         const at = from + taken;
         const position = first + taken++;
         sequence.wanted = position + 1;
+        if (scores !== undefined) {
+          const found = scores[taken - 1]!;
+          if (found.values.some(Number.isNaN)) throw parts.noNumbers(run);
+          consumer.scores!.take(sequence, position, found);
+          continue;
+        }
         if (largest === undefined) row = values.subarray(at * size, (at + 1) * size);
         const ending = row
-          ? consumer.take(run, sequence, position, row)
+          ? consumer.take!(run, sequence, position, row)
           : consumer.takeLargest!(run, sequence, position, largest![at]!);
         if (ending !== undefined) {
           parts.end(run, ending);
@@ -147,10 +153,13 @@ export function createStep(parts: StepParts): () => Promise<boolean> {
         }
       }
       let at = 0;
+      let atLogits = 0;
       let tokens = 0;
       for (const place of places) {
-        if (isUnderWay(place.run)) tokens += deliver(place, rows, at);
+        const { takesHidden, scores } = place.run.consumer;
+        if (isUnderWay(place.run)) tokens += deliver(place, rows, takesHidden ? at : atLogits);
         at += place.rows + place.draft.length;
+        if (!scores) atLogits += place.rows + place.draft.length;
       }
       drafting?.passed(places, tokens, (computed - began) / 1000);
       learnPace(places, (performance.now() - began) / 1000);

@@ -1,7 +1,7 @@
 /** What every backend holds its operands to. */
 
 import { type ErrorDetails, GrokError } from "../errors.ts";
-import type { Matrix, Rope, Weight } from "./ops.ts";
+import type { Matrix, Places, Rope, Weight } from "./ops.ts";
 
 /** Throws GrokError `shape` unless `found` is `expected`. */
 export function checkSize(operation: string, what: string, expected: number, found: number): void {
@@ -65,6 +65,16 @@ export function checkTopK({ name, cols }: Matrix, k: number): void {
   throw new GrokError("argument", `topK: cannot choose ${k} of ${cols} columns of ${name} (at most ${mostColumns})`, {
     ...{ k, cols },
   });
+}
+
+/** @throws GrokError `argument` unless all places are in the matrix. */
+export function checkPlaces({ name, rows: n, cols }: Matrix, { rows, columns }: Places): void {
+  const isIn = (index: number | undefined, count: number) => Number.isInteger(index) && index! >= 0 && index! < count;
+  for (let i = 0; i < Math.max(rows.length, columns.length); i++) {
+    if (isIn(rows[i], n) && isIn(columns[i], cols)) continue;
+    const message = `logprobs: there is no row ${rows[i]}, column ${columns[i]} in ${name} [${n}, ${cols}]`;
+    throw new GrokError("argument", message, { row: rows[i], column: columns[i] });
+  }
 }
 
 /** @throws GrokError `argument` unless `step` counts a step of AdamW, from 1. */

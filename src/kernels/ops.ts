@@ -153,6 +153,13 @@ export interface Ops {
    */
   topK(name: string, x: Matrix, k: number): TopK;
 
+  /**
+   * Log-probabilities x[row, column] - log Σ exp(x[row]) of some places of x [n, cols], in double precision: [places, 2], each the sum of
+   * two, within 1e-11 of log Σ. Not a number in rows that are no logits: with something that is none, +Infinity, or nothing but -Infinity.
+   * @throws GrokError `argument` for a place that is not there.
+   */
+  logprobs(name: string, x: Matrix, places: Places): Matrix;
+
   /** Frees everything the backend holds. Calls after that throw. */
   close(): void;
 }
@@ -269,6 +276,13 @@ export interface TopK {
   readonly indices: Matrix;
   /** [n, 1] */
   readonly logSumExp: Matrix;
+}
+
+/** Places of a matrix. */
+export interface Places {
+  readonly rows: ArrayLike<number>;
+  /** As many. */
+  readonly columns: ArrayLike<number>;
 }
 
 export interface ExpertStacks {

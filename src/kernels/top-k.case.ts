@@ -94,6 +94,48 @@ export function topKConformance(get: () => Ops, budgets: Budgets): void {
       await check([allButTwo], 4);
     });
 
+    it("and the log-probabilities of some places, in double precision", async () => {
+      const ops = get();
+      for (const [n, cols] of [
+        [3, 7],
+        [4, 8192],
+        [2, 20011],
+      ] as const) {
+        // biome-ignore format: pairs
+        const random = createRandom(cols);
+        const x = random.normal(n * cols, 6);
+        const rows = Array.from({ length: 3 * n }, (_, i) => (i * 2) % n);
+        const columns = rows.map((_, i) => (i * 7919) % cols);
+        const found = ops.logprobs("logprobs", load(ops, "x", n, cols, x), { rows, columns });
+        expect([found.rows, found.cols]).toEqual([3 * n, 2]);
+        const pairs = await values(ops, found);
+        for (const [i, row] of rows.entries()) {
+          const of = x.subarray(row * cols, (row + 1) * cols);
+          const expected = of[columns[i]!]! - Math.log(of.reduce((sum, value) => sum + Math.exp(value), 0));
+          expect(Math.abs(pairs[2 * i]! + pairs[2 * i + 1]! - expected)).toBeLessThan(1e-11);
+        }
+      }
+      const hopeless = Float32Array.from([
+        ...[0, 1, Number.NaN, Infinity, 2, 0, -Infinity, -Infinity, -Infinity],
+        ...[-Infinity, 0, 3e38, 0, -800, -Infinity],
+      ]);
+      const places = { rows: [0, 1, 2, 3, 3, 4, 4], columns: [0, 1, 2, 0, 2, 0, 1] };
+      const pairs = await values(ops, ops.logprobs("logprobs", load(ops, "x", 5, 3, hopeless), places));
+      const sums = places.rows.map((_, i) => pairs[2 * i]! + pairs[2 * i + 1]!);
+      expect(sums).toEqual([Number.NaN, Number.NaN, Number.NaN, -Infinity, 0, 0, -800]);
+      const x = ops.matrix("x", 5, 3);
+      for (const [row, column] of [
+        [5, 0],
+        [0, 3],
+        [-1, 0],
+        [0, 0.5],
+      ] as const) {
+        // biome-ignore format: pairs
+        expect(() => ops.logprobs("logprobs", x, { rows: [row], columns: [column] })).toThrow(/no row/);
+      }
+      expect(() => ops.logprobs("logprobs", x, { rows: [1], columns: [] })).toThrow(/no row/);
+    });
+
     it("refuses to choose none, or more than there are, and to write over its operand", () => {
       const ops = get();
       const x = load(ops, "x", 2, 3, new Float32Array(6));

@@ -79,6 +79,7 @@ export function createDryOps(): DryOps {
       indices: make(`${name}.indices`, x.rows, k),
       logSumExp: make(`${name}.lse`, x.rows, 1),
     }),
+    logprobs: (name, _, { rows }) => make(name, rows.length, 2),
     close() {},
 
     parameter,

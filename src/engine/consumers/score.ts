@@ -1,10 +1,10 @@
 import { checkWhole } from "../../options.ts";
-import { logSumExp, type TokenLogprob, topLogprobs } from "../../sampling/logprobs.ts";
+import type { TokenLogprob } from "../../sampling/logprobs.ts";
 import type { AdapterChoice } from "../adapters.ts";
 import type { KvMemory } from "../kv-memory.ts";
 import { fork, truncate } from "../pages.ts";
 import { checkLength, checkTokens } from "../request.ts";
-import { type Consumer, createSequence, type Sequence } from "../run.ts";
+import { type Consumer, createSequence, type ScoreTaker, type Sequence } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
 
 /** A text whose tokens are to be scored. */
@@ -106,18 +106,22 @@ export function createScoring(
     return sequence;
   }
 
-  const consumer: Consumer = {
-    kind: "score",
-    take(_, sequence, position, row) {
-      const normalizer = logSumExp(row);
-      const texts = branches.get(sequence)!.texts.filter(({ from }) => position + 1 >= from);
-      const best = top > 0 && texts.length > 0 ? topLogprobs(row, top, normalizer) : undefined;
-      for (const { tokens, from, values, top } of texts) {
-        values[position + 1 - from] = row[tokens[position + 1]!]! - normalizer;
-        if (best) top[position + 1 - from] = best;
+  /** Those of a branch that want the token after `position`, each its own. */
+  const wantedAt = (sequence: Sequence, position: number) =>
+    branches.get(sequence)!.texts.filter(({ from }) => position + 1 >= from);
+  const scores: ScoreTaker = {
+    top: Math.min(top, vocab),
+    targets: (sequence, position) => wantedAt(sequence, position).map(({ tokens }) => tokens[position + 1]!),
+    take(sequence, position, found) {
+      for (const [i, { from, values, top: likeliest }] of wantedAt(sequence, position).entries()) {
+        values[position + 1 - from] = found.values[i]!;
+        if (top > 0) likeliest[position + 1 - from] = [...found.top];
       }
-      return undefined;
     },
+  };
+
+  const consumer: Consumer = {
+    ...{ kind: "score", scores },
     complete(run, sequence) {
       const { texts, end, unasked } = branches.get(sequence)!;
       branches.delete(sequence);

@@ -3,7 +3,7 @@ import type { AddonBackend } from "../../addon-backend.ts";
 import { type ErrorCode, GrokError } from "../../errors.ts";
 import { processorLimit } from "../../machine/limits.ts";
 import { batchOf, checkBatch } from "../batch.ts";
-import { checkApart, checkLowRank, checkRope, checkRoute, checkSize, checkTopK } from "../checks.ts";
+import { checkApart, checkLowRank, checkPlaces, checkRope, checkRoute, checkSize, checkTopK } from "../checks.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
 import { type Control, createControl } from "./control.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
@@ -349,6 +349,20 @@ export function openNative(
       const logSumExp = result(`${name}.lse`, x.rows, 1);
       native.topK(values.id, indices.id, logSumExp.id, id, x.rows, x.cols, k);
       return { values, indices, logSumExp };
+    },
+
+    logprobs(name, x, places) {
+      checkApart("logprobs", name, x);
+      checkPlaces(x, places);
+      const id = idOf(x);
+      const { length } = places.rows;
+      const out = result(name, length, 2);
+      const list = new Int32Array(2 * length);
+      list.set(places.rows);
+      list.set(places.columns, length);
+      control.list(list);
+      native.logprobs(out.id, id, x.rows, x.cols, length);
+      return out;
     },
 
     close() {

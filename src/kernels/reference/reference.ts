@@ -1,6 +1,6 @@
 import { GrokError } from "../../errors.ts";
 import { batchOf, checkBatch } from "../batch.ts";
-import { checkApart, checkLowRank, checkRope, checkRoute, checkSize, checkTopK } from "../checks.ts";
+import { checkApart, checkLowRank, checkPlaces, checkRope, checkRoute, checkSize, checkTopK } from "../checks.ts";
 import type { Batch, LowRank, Matrix, Ops } from "../ops.ts";
 import { attend } from "./attention.ts";
 import { addInto, gate, normalize, scaleInto, softcapInto } from "./elementwise.ts";
@@ -10,7 +10,7 @@ import { multiply } from "./matmul.ts";
 import { createScratch, valuesOf } from "./matrix.ts";
 import { rotate } from "./rope.ts";
 import { choose, softmaxRows } from "./route.ts";
-import { largest } from "./top-k.ts";
+import { largest, logSumOf } from "./top-k.ts";
 import { bindWeight, boundWeight, createDecodedCache } from "./weight.ts";
 
 export interface ReferenceOptions {
@@ -202,6 +202,19 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       const logSumExp = result(`${name}.lse`, x.rows, 1);
       largest(valuesOf(x), x.rows, x.cols, k, values.data, indices.data, logSumExp.data);
       return { values, indices, logSumExp };
+    },
+
+    logprobs(name, x, places) {
+      checkApart("logprobs", name, x);
+      checkPlaces(x, places);
+      const { rows, columns } = places;
+      const out = result(name, rows.length, 2);
+      for (let i = 0; i < rows.length; i++) {
+        const row = valuesOf(x).subarray(rows[i]! * x.cols, (rows[i]! + 1) * x.cols);
+        const sum = logSumOf(row);
+        out.data.set([Number.isFinite(sum) ? row[columns[i]!]! - sum : Number.NaN, 0], 2 * i);
+      }
+      return out;
     },
 
     close() {

@@ -26,11 +26,13 @@ export function largest(
       indices[t * k + i] = order[i]!;
       values[t * k + i] = row[order[i]!]!;
     }
-    const top = row[order[0]!]!;
-    let sum = 0;
-    for (const value of row) sum += Math.exp(value - top);
-    // Infinities: all of the sum, or none of it.
-    const none = row.some((value) => Number.isNaN(value));
-    logSumExp[t] = none ? Number.NaN : Number.isFinite(top) ? top + Math.log(sum) : top;
+    logSumExp[t] = logSumOf(row);
   }
+}
+
+/** log Σ exp of a row; of infinities all of the sum, or none of it. */
+export function logSumOf(row: Float64Array): number {
+  const top = row.reduce((most, value) => (value <= most ? most : value), Number.NEGATIVE_INFINITY);
+  if (Number.isNaN(top) || row.some((value) => Number.isNaN(value))) return Number.NaN;
+  return Number.isFinite(top) ? top + Math.log(row.reduce((sum, value) => sum + Math.exp(value - top), 0)) : top;
 }
