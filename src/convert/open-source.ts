@@ -4,7 +4,7 @@ import { GrokError } from "../errors.ts";
 import { openGgufSource } from "./gguf-source.ts";
 import { isFolder, openHuggingFaceSource } from "./hugging-face/source.ts";
 import type { ModelSource } from "./source.ts";
-import { isXaiFolder, openXaiSource } from "./xai-source.ts";
+import { checkpointName, isXaiFolder, openXaiSource } from "./xai-source.ts";
 
 /** A kind of model that is converted, by what lies at a path. */
 interface SourceReader {
@@ -22,7 +22,14 @@ const readers: readonly SourceReader[] = [
 
 /** In the folder's own words, before a reader misses a file that another kind would not have. */
 function checkFolder(path: string): void {
-  if (!isFolder(path) || isXaiFolder(path) || existsSync(join(path, "config.json"))) return;
+  if (!isFolder(path) || isXaiFolder(path)) return;
+  const checkpoint = join(path, checkpointName);
+  if (isFolder(checkpoint)) {
+    throw new GrokError("io", `${checkpoint}: holds no tensor files, expected tensor00000_000 and on`, {
+      path: checkpoint,
+    });
+  }
+  if (existsSync(join(path, "config.json"))) return;
   throw new GrokError(
     "io",
     `${path}: neither ckpt-0 with xAI's tensor files nor config.json is in it: expected a folder with one of them, or a .gguf file`,

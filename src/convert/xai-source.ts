@@ -11,7 +11,7 @@ import { tokenizerMetadata } from "./tokenizer-metadata.ts";
 import { checkShapes, readMeasures, type XaiMeasures } from "./xai-measures.ts";
 import { q8Rows, rowsOf } from "./xai-rows.ts";
 
-const checkpointName = "ckpt-0";
+export const checkpointName = "ckpt-0";
 
 /** Whether a folder holds a checkpoint as xAI released it, in `ckpt-0`, or is that folder. */
 export function isXaiFolder(path: string): boolean {

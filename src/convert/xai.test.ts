@@ -229,6 +229,14 @@ describe("a checkpoint of xAI's", () => {
     expect(() => planConversion({ source: checkpoint, type: "f32" })).toThrow(
       /name the folder that holds it as ckpt-0/,
     );
+    refused(() => {
+      rmSync(checkpoint, { recursive: true });
+      mkdirSync(checkpoint);
+    }, /ckpt-0: holds no tensor files, expected tensor00000_000 and on/);
+    refused(
+      () => rmSync(checkpoint, { recursive: true }),
+      /architectures is missing .*beside xAI's own there is ckpt-0/,
+    );
     refused(() => rmSync(file(13)), /13 tensor files, expected 2 and 12 for each layer/);
     refused(() => cpSync(file(3), join(checkpoint, "tensor00003_001")), /tensor00003_001 is a part of another host/);
     refused(() => cpSync(file(5), file(6)), /attention\/linear:w is of shape \[64, 48\], expected \[96, 64\]/);

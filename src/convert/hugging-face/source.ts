@@ -70,7 +70,7 @@ function readArchitecture(config: Config): string {
   const names = config.get("architectures");
   const architecture = Array.isArray(names) ? names[0] : undefined;
   if (typeof architecture === "string") return architecture;
-  throw config.fail("format", "architectures", "is missing or no list of names");
+  throw config.fail("format", "architectures", "is missing or no list of names; beside xAI's own there is ckpt-0");
 }
 
 function findLayout(config: Config, architecture: string, { has }: TensorStore): Layout {
