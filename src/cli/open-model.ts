@@ -10,11 +10,12 @@ import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
+import type { LossyRouting } from "../memory/lossy.ts";
 import { describeDuplicates } from "../tokenizer/duplicates.ts";
 import { usageError } from "./exit.ts";
 import { addSettings, pick } from "./settings.ts";
 import { escapeLine } from "./terminal.ts";
-import { path, repeated } from "./values.ts";
+import { lossyList, path, repeated } from "./values.ts";
 
 /** Options of every command that runs a model, as commander gives them. */
 export interface ModelOptions {
@@ -28,6 +29,7 @@ export interface ModelOptions {
   readonly kvType?: KvType;
   readonly memory?: number;
   readonly copy?: readonly string[];
+  readonly lossy?: LossyRouting;
   readonly trace?: string;
   readonly draft?: string;
   /** The same, of a type that a model's heads may not have. */
@@ -96,7 +98,7 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
     const { contextLength, kvType } = wishes;
     try {
       const model = await loadModel(file, {
-        ...pick(options, ["backend", "threads", "isa", "memory", "trace", "draft"]),
+        ...pick(options, ["backend", "threads", "isa", "memory", "trace", "draft", "lossy"]),
         ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora, copies: options.copy },
         promptCache: options.promptCache,
         chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),
@@ -120,11 +122,21 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
 }
 
 /** For commands whose model may be larger than memory. */
-export function addCopies(command: Command): Command {
+export function addStreaming(command: Command): Command {
+  return addLossy(
+    command.option(
+      "--copy <file>",
+      "a copy of the model's file on another drive: experts that are not in memory are read from all of them; can be given several times",
+      repeated(path()),
+    ),
+  );
+}
+
+export function addLossy(command: Command): Command {
   return command.option(
-    "--copy <file>",
-    "a copy of the model's file on another drive: experts that are not in memory are read from all of them; may be repeated",
-    repeated(path()),
+    "--lossy <name=x>",
+    "read fewer experts, for another answer: prefer-resident=X raises the logits of those in memory by X, skip-second=X leaves out an absent second one of less than that share of the weight; can be given several times",
+    lossyList(),
   );
 }
 

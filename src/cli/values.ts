@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { InvalidArgumentError } from "commander";
+import { checkLossy, type LossyRouting } from "../memory/lossy.ts";
 import { maxAdapterScale } from "../model/lora/adapter.ts";
 
 /** Readers of option values. Each says in its error what would have been accepted; commander adds the option and the value. */
@@ -89,6 +90,21 @@ export function tokenBias(): (text: string, before?: Readonly<Record<number, num
 /** Gathers a repeatable option's values. */
 export function repeated(read: Reader<string>): (text: string, before: readonly string[] | undefined) => string[] {
   return (value, before) => [...(before ?? []), read(value)];
+}
+
+/** `prefer-resident=1` and the like, as gathered options. */
+export function lossyList(): (text: string, before: LossyRouting | undefined) => LossyRouting {
+  return (text, before) => {
+    const [, name, value] = /^(prefer-resident|skip-second)=(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+    if (name === undefined) throw new InvalidArgumentError("Expected prefer-resident=X or skip-second=X.");
+    const lossy = { ...before, [name === "skip-second" ? "skipSecond" : "preferResident"]: Number(value) };
+    try {
+      checkLossy(lossy);
+    } catch (error) {
+      throw new InvalidArgumentError(`${(error as Error).message}.`);
+    }
+    return lossy;
+  };
 }
 
 /** A time such as `45s`, `90m`, `2h`, `1h30m` or `1.5h`, in seconds. */

@@ -110,7 +110,10 @@ export function streamingOf(
   const cache = createExpertCache({ bytes, layers, experts });
   // All of a model that drafts is kept.
   const layerOf = (tensor: Tensor) => (tensor.source === draft?.path ? undefined : expertLayer(tensor));
-  return { streaming: { cache, layerOf, ...yieldMemory(plan) }, batchTokens };
+  return {
+    streaming: { cache, layerOf, ...(options.lossy && { lossy: options.lossy }), ...yieldMemory(plan) },
+    batchTokens,
+  };
 }
 
 /** Of one token of a pass: the intermediates that have names of their own, in float32, and experts' inner values as they are packed, in 8 bits and scales. */

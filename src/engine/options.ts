@@ -1,6 +1,7 @@
 import { describeValue, GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
+import { checkLossy, type LossyRouting } from "../memory/lossy.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { checkNames, checkText, checkWhole, withDefaults } from "../options.ts";
 import { encodedBytes, tensorTypes } from "../tensor/types.ts";
@@ -62,6 +63,8 @@ export interface EngineOptions {
    * measured to be; what one cannot read another is asked for, and `status` says so.
    */
   readonly copies?: readonly string[];
+  /** What the routing may lose so that fewer experts are read: other answers, which depend on what was asked before. Default: nothing. */
+  readonly lossy?: LossyRouting;
   /** A file to record to which experts the model's layers ask for, for `simulate`. Written over. */
   readonly trace?: string;
   /** Low-rank adapters to hold beside the model. Requests that do not choose use all of them. */
@@ -100,7 +103,7 @@ export const defaultEngineOptions = { backend: "auto", batchTokens: 512, specula
 
 export const engineOptionNames = Object.keys({
   ...{ ...defaultEngineOptions, isa: true, threads: true, contextLength: true, cacheTokens: true, kvType: true },
-  ...{ memory: true, copies: true, trace: true, draft: true, adapters: true, promptCache: true },
+  ...{ memory: true, copies: true, lossy: true, trace: true, draft: true, adapters: true, promptCache: true },
 } satisfies Record<keyof EngineOptions, unknown>) as readonly (keyof EngineOptions)[];
 
 /** Contexts, of as many conversations at once, that a cache holds which nobody asked for, */
@@ -133,6 +136,7 @@ export function settleEngineOptions(
   if (options.memory !== undefined) checkWhole("memory", options.memory, 1, 2 ** 50);
   checkSpeculation(speculate);
   if (options.draft !== undefined) checkText("draft", options.draft);
+  if (options.lossy !== undefined) checkLossy(options.lossy);
   if (options.copies !== undefined) checkCopies(options.copies);
   if (options.adapters !== undefined && !Array.isArray(options.adapters)) {
     const message = `adapters is ${describeValue(options.adapters)}, expected a list of objects with a path`;

@@ -264,8 +264,9 @@ export interface Routing {
   readonly probabilities: Matrix;
   /** [n, used] chosen experts, as whole numbers, largest probability first. */
   readonly chosen: Matrix;
-  /** [n, used] the factor of each chosen expert. */
+  /** [n, used] the factor of each chosen expert; whether those of a row were made to sum to 1. */
   readonly weights: Matrix;
+  readonly renormalize: boolean;
 }
 
 /** What {@link Ops.topK} finds in each row. The matrices can be read. */

@@ -61,10 +61,11 @@ export function createDryOps(): DryOps {
     scale: alike,
     softcap: alike,
     gated: (name, _, gate) => alike(name, gate),
-    route(name, logits, { used }) {
+    route(name, logits, { used, renormalize }) {
       return {
         rows: logits.rows,
         used,
+        renormalize,
         probabilities: alike(name, logits),
         chosen: make(`${name}.chosen`, logits.rows, used),
         weights: make(`${name}.weights`, logits.rows, used),

@@ -5,8 +5,8 @@ import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import {
-  addCopies,
   addModel,
+  addStreaming,
   addTrace,
   type ModelOptions,
   openModelOfIds,
@@ -48,7 +48,7 @@ export function addBench(program: Command): void {
     .option("--cold", "no run to warm up: what has to be read first is in the figures")
     .option("--json", "print one JSON document");
   addSettings(command, engineSettings);
-  addTrace(addCopies(command));
+  addTrace(addStreaming(command));
   command.action((_, options: BenchCommandOptions) => bench(options));
 }
 

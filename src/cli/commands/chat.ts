@@ -20,8 +20,8 @@ import { interruptedStatus } from "../exit.ts";
 import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { type Language, type Messages, messagesFor } from "../messages.ts";
 import {
-  addCopies,
   addModel,
+  addStreaming,
   defaultModelFolder,
   findModel,
   type ModelOptions,
@@ -67,7 +67,7 @@ export function addChat(program: Command): void {
     "end answers where this text would appear; can be given several times",
     repeated(text()),
   );
-  addGrammar(addCopies(command));
+  addGrammar(addStreaming(command));
   command.option("--load <file>", "go on with a conversation that /save wrote", path());
   command.option(
     "--lora <file[:scale]>",

@@ -10,8 +10,8 @@ import { addGrammar, type GrammarFlags, readGrammar } from "../grammar.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { messagesFor } from "../messages.ts";
 import {
-  addCopies,
   addModel,
+  addStreaming,
   addTrace,
   describeDefault,
   type ModelOptions,
@@ -63,7 +63,7 @@ export function addRun(program: Command): void {
     .option("--json", "print one JSON document: text, tokens, finish reason, usage, timings");
   addGrammar(command);
   addSettings(command, [...engineSettings, "speculation", "draft", "chatTemplate"]);
-  addTrace(addCopies(command));
+  addTrace(addStreaming(command));
   command.action(async (_, options: RunOptions) => {
     process.exitCode = await run(options);
   });

@@ -19,8 +19,8 @@ import { createShortageWatch, readFills } from "../../server/shortage.ts";
 import type { TraceOptions } from "../../server/spans.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import {
-  addCopies,
   addModel,
+  addStreaming,
   type ModelOptions,
   modelFiles,
   openModel,
@@ -80,7 +80,7 @@ export function addServe(program: Command): void {
     text(),
   );
   addSettings(command, [...samplingSettings, ...engineSettings, "speculation", "draft", "chatTemplate"]);
-  addCopies(command);
+  addStreaming(command);
   command.action(async (_, options: ServeOptions) => {
     if (options.newKey === undefined) await serve(options);
     else process.stdout.write(describeNewKey(options.newKey));

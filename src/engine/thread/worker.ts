@@ -104,10 +104,10 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
 
 /** Pages that this program, with these kernels and these files, has left. */
 async function openSaved(file: GgufFile, options: EngineOptions, { kvType, backend, isa }: PageMakers) {
-  const { promptCache, adapters = [] } = options;
+  const { promptCache, adapters = [], lossy } = options;
   if (promptCache === undefined) return undefined;
   const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
-  const how = { version, kernels: loadAddon().addon?.sources, backend, isa, kvType };
+  const how = { version, kernels: loadAddon().addon?.sources, backend, isa, kvType, ...(lossy && { lossy }) };
   return {
     files: await openPageFiles({ bytes: defaultPromptCacheBytes, ...promptCache }),
     identity: createIdentity({ model: file.paths, adapters, how }),

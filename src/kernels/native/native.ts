@@ -272,7 +272,7 @@ export function openNative(
       const chosen = result(`${name}.chosen`, rows, used);
       const weights = result(`${name}.weights`, rows, used);
       native.route(probabilities.id, chosen.id, weights.id, id, rows, cols, used, renormalize);
-      return { rows, used, probabilities, chosen, weights };
+      return { rows, used, renormalize, probabilities, chosen, weights };
     },
     experts(name, x, routing, stacks, activation, terms) {
       checkApart("experts", name, x);
@@ -303,6 +303,10 @@ export function openNative(
       const n = x.rows;
       const count = beside.length / 4;
       const parts = [gate, up, down];
+      slots?.lose(parts, {
+        ...{ rows: n, used, renormalize: routing.renormalize, probabilities: scratch.values(routing.probabilities) },
+        ...{ chosen: scratch.values(routing.chosen), weights: scratch.values(routing.weights) },
+      });
       picked.length = 0;
       for (const expert of scratch.values(routing.chosen)) if (!picked.includes(expert)) picked.push(expert);
       const absent = store.absent(parts, picked);

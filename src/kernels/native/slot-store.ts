@@ -4,6 +4,7 @@ import { GrokError } from "../../errors.ts";
 import type { ExpertCache } from "../../memory/expert-cache.ts";
 import { scratchRows } from "../../memory/expert-room.ts";
 import { createLookAhead, type LookAhead } from "../../memory/look-ahead.ts";
+import { type LossyRouting, loseRouting, type RoutingValues } from "../../memory/lossy.ts";
 import { matrixPlaces, type Tensor } from "../../tensor/tensor.ts";
 import type { Scratch } from "./scratch.ts";
 import { createSlotReads, layOut } from "./slot-reads.ts";
@@ -18,6 +19,8 @@ export interface Streaming {
   readonly layerOf: (tensor: Tensor) => number | undefined;
   /** Copies of files on other drives: what one cannot read another is asked for. */
   readonly copies?: FileCopies;
+  /** What may be lost of the routing so that less is read. Absent: nothing. */
+  readonly lossy?: LossyRouting;
   /** Bytes that experts may take from now on: asked before each pass and each layer. Absent: what the cache began with. */
   readonly limit?: (state: SlotState) => number;
   /** What a thread of the addon's gives back at once, without asking, when others need memory: as for `AddonBackend.guard`. */
@@ -68,6 +71,8 @@ export interface SlotStore extends ExpertStore {
   ready(): Promise<void>;
   /** A pass of so many tokens begins: experts leave the room that its activations take, or have what those of a larger one took. */
   begin(tokens: number): void;
+  /** Changes the routing of experts that are to be computed, where that was asked for. */
+  lose(stacks: readonly NativeWeight[], routing: RoutingValues): void;
   /** Holds experts to what they may take now. */
   govern(): void;
 }
@@ -104,7 +109,7 @@ const offerInterval = 50;
  */
 export function createSlotStore(
   native: AddonBackend,
-  { cache, layerOf: layerOfTensor, limit: govern, guard, copies, lookAhead = createLookAhead() }: Streaming,
+  { cache, layerOf: layerOfTensor, limit: govern, guard, copies, lossy, lookAhead = createLookAhead() }: Streaming,
   open: (file: DataFile) => number,
   scratch: Pick<Scratch, "release">,
 ): SlotStore {
@@ -390,6 +395,11 @@ export function createSlotStore(
     },
     async ready() {
       await Promise.all(kept.splice(0));
+    },
+    lose(stacks, routing) {
+      if (lossy === undefined || isKept(stacks)) return;
+      const resident = Array.from({ length: stacks[0]!.matrices }, (_, i) => experts.has(numberOf(stacks, i)));
+      loseRouting(routing, resident, lossy);
     },
     begin(tokens) {
       const next = scratchRows(rows, tokens);

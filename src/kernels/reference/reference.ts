@@ -173,7 +173,7 @@ export function createReference(options: ReferenceOptions = {}): Ops {
       const chosen = result(`${name}.chosen`, rows, used);
       const weights = result(`${name}.weights`, rows, used);
       choose(probabilities.data, rows, cols, used, renormalize, chosen.data, weights.data);
-      return { rows, used, probabilities, chosen, weights };
+      return { rows, used, renormalize, probabilities, chosen, weights };
     },
 
     experts(name, x, routing, stacks, activation, terms) {

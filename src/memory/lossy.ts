@@ -1,0 +1,81 @@
+import { GrokError } from "../errors.ts";
+import { checkNames } from "../options.ts";
+
+/**
+ * What a model's routing may lose where an expert is not in memory. None of it is on unless it is asked for by name: answers are others then, and
+ * depend on what was asked before.
+ */
+export interface LossyRouting {
+  /** Experts in memory are chosen as if their logits were higher by this: an absent one is read only where it is likelier by more. */
+  readonly preferResident?: number;
+  /** An absent expert, other than a token's first, is left out where its share of the weights is below this. */
+  readonly skipSecond?: number;
+}
+
+/** @throws GrokError `argument` */
+export function checkLossy(lossy: LossyRouting): void {
+  checkNames(
+    "lossy",
+    lossy,
+    Object.keys({ preferResident: true, skipSecond: true } satisfies Record<keyof LossyRouting, true>),
+  );
+  for (const [name, most] of [
+    ["preferResident", 100],
+    ["skipSecond", 1],
+  ] as const) {
+    const value = lossy[name];
+    if (value === undefined || (typeof value === "number" && value >= 0 && value <= most)) continue;
+    throw new GrokError("argument", `lossy.${name} is ${value}, expected a number from 0 to ${most}`, {
+      option: "lossy",
+    });
+  }
+}
+
+/** A routing's values: see `Routing`. */
+export interface RoutingValues {
+  readonly rows: number;
+  readonly used: number;
+  readonly renormalize: boolean;
+  /** [rows, experts] */
+  readonly probabilities: Float32Array;
+  /** [rows, used] */
+  readonly chosen: Float32Array;
+  readonly weights: Float32Array;
+}
+
+/**
+ * Changes what was chosen, and the weights with it. In the place of an expert that is left out stands one in memory, with weight 0.
+ * @param resident Of each expert, whether it is in memory.
+ */
+export function loseRouting(
+  { rows, used, renormalize, probabilities, chosen, weights }: RoutingValues,
+  resident: readonly boolean[],
+  { preferResident = 0, skipSecond = 0 }: LossyRouting,
+): void {
+  const experts = resident.length;
+  const raised = resident.map((there) => (there ? Math.exp(preferResident) : 1));
+  for (let row = 0; row < rows; row++) {
+    const of = probabilities.subarray(row * experts, (row + 1) * experts);
+    const own = chosen.subarray(row * used, (row + 1) * used);
+    const factors = weights.subarray(row * used, (row + 1) * used);
+    if (own.every((expert) => resident[expert])) continue;
+    const likely = (expert: number) => of[expert]! * raised[expert]!;
+    const picked =
+      preferResident > 0
+        ? resident
+            .map((_, expert) => expert)
+            .sort((a, b) => likely(b) - likely(a) || a - b)
+            .slice(0, used)
+        : [...own];
+    const total = picked.reduce((sum, expert) => sum + of[expert]!, 0);
+    const kept = picked.filter((expert, i) => i === 0 || resident[expert] || of[expert]! >= skipSecond * total);
+    // A row has no expert twice: in the place of one that is left out another is computed that costs no read, and counts nothing.
+    const fillers = resident.flatMap((there, expert) => (there && !picked.includes(expert) ? [expert] : []));
+    const list = picked.length - kept.length <= fillers.length ? kept : picked;
+    const divisor = renormalize ? list.reduce((sum, expert) => sum + of[expert]!, 0) : 1;
+    for (let i = 0; i < used; i++) {
+      own[i] = list[i] ?? fillers[i - list.length]!;
+      factors[i] = i < list.length ? of[list[i]!]! / divisor : 0;
+    }
+  }
+}
