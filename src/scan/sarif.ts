@@ -46,7 +46,7 @@ export function toSarif(result: ScanResult, version: string, model: string): obj
               help: { text: honest },
               defaultConfiguration: { level: "note" },
               properties: {
-                tags: ["security", `external/cwe/cwe-${Number(cwe.slice(4))}`],
+                tags: ["security", `external/cwe/cwe-${cwe.slice(4).padStart(3, "0")}`],
                 ...(result.precision !== undefined && { precision: wordFor(result.precision.precision) }),
               },
             })),

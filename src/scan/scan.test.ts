@@ -171,7 +171,9 @@ it("each function is asked about the weaknesses of its language, and findings ar
   const { runs } = toSarif(measured, "1.2.3", "model.gguf") as {
     runs: { tool: { driver: { rules: object[] } }; results: Record<string, unknown>[] }[];
   };
-  expect(runs[0]!.tool.driver.rules[0]).toMatchObject({ properties: { precision: "medium" } });
+  expect(runs[0]!.tool.driver.rules[0]).toMatchObject({
+    properties: { precision: "medium", tags: ["security", "external/cwe/cwe-089"] },
+  });
   const [found] = measured.findings;
   expect(runs[0]!.results[0]).toMatchObject({
     ...{ ruleId: found!.cwe, level: "note" },
