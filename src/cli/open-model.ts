@@ -106,6 +106,9 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
       if (options.copy !== undefined && model.info.expertBytes === undefined) {
         warnOnTerminal(`all of ${file} is in memory: no copy of it is read`);
       }
+      if (options.lossy !== undefined && model.info.expertBytes === undefined) {
+        warnOnTerminal(`all of ${file} is in memory: nothing is lost, nor gained, by --lossy`);
+      }
       return model;
     } catch (error) {
       const { option, most } = error instanceof GrokError ? error.details : {};
