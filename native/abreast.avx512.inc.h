@@ -84,26 +84,12 @@ struct Abreast<8> {
 
 // to[k][W] = columns k < 8 of eight rows; zeros for rows that are not there.
 GROK1_INLINE void turn8Rows(const float* const* rows, int count, int64_t from, float* to, int64_t stride) {
-  __m256 r[8], s[8];
+  __m256 v[8];
   GROK1_UNROLL
-  for (int i = 0; i < 8; i++) r[i] = i < count ? _mm256_loadu_ps(rows[i] + from) : _mm256_setzero_ps();
+  for (int i = 0; i < 8; i++) v[i] = i < count ? _mm256_loadu_ps(rows[i] + from) : _mm256_setzero_ps();
+  turn8(v);
   GROK1_UNROLL
-  for (int i = 0; i < 8; i += 2) {
-    s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-    s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-  }
-  GROK1_UNROLL
-  for (int i = 0; i < 8; i += 4) {
-    r[i] = _mm256_shuffle_ps(s[i], s[i + 2], 0x44);
-    r[i + 1] = _mm256_shuffle_ps(s[i], s[i + 2], 0xee);
-    r[i + 2] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0x44);
-    r[i + 3] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0xee);
-  }
-  GROK1_UNROLL
-  for (int i = 0; i < 4; i++) {
-    _mm256_storeu_ps(to + i * stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    _mm256_storeu_ps(to + (i + 4) * stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-  }
+  for (int i = 0; i < 8; i++) _mm256_storeu_ps(to + i * stride, v[i]);
 }
 
 static void turnIn(const float* const* rows, int tokens, int width, int64_t from, int64_t count, float* to) {

@@ -63,12 +63,10 @@ double logSumOf(const ChoiceSum* parts, int64_t segments) {
 
 }  // namespace
 
-void Inference::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k) {
-  if (k < 1 || k > cols || cols > (int64_t(1) << 24)) misuse("more values to choose than a row has, or too long a row");
-  const float* const from = slot(x, n, cols);
-  float *const to = slot(values, n, k), *const places = slot(indices, n, k), *const sums = slot(logSumExp, n, 1);
-  const int64_t segments = (cols + kSegment - 1) / kSegment, most = std::min(k, kSegment);
-  choices_.resize(size_t(n * segments * most));
+// choiceSums_ of n rows, segment after segment; `also` is called with each segment's number, values, first column, length and maxima of chunks.
+template <class F>
+void Inference::sumSegments(const float* from, int64_t n, int64_t cols, F&& also) {
+  const int64_t segments = (cols + kSegment - 1) / kSegment;
   choiceSums_.resize(size_t(n * segments));
   split(n * segments, 1, n * cols, [&](int64_t begin, int64_t end) {
     float maxima[kSegment / kChoiceChunk];
@@ -78,8 +76,19 @@ void Inference::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t
       ops_.chunkMaxima(row, length, maxima);
       const float top = *std::max_element(maxima, maxima + (length + kChoiceChunk - 1) / kChoiceChunk);
       choiceSums_[size_t(part)] = sumOf(ops_, row, length, top);
-      choose(row, length, maxima, int32_t(start), choices_.data() + part * most, std::min(most, length));
+      also(part, row, start, length, maxima);
     }
+  });
+}
+
+void Inference::topK(int32_t values, int32_t indices, int32_t logSumExp, int32_t x, int64_t n, int64_t cols, int64_t k) {
+  if (k < 1 || k > cols || cols > (int64_t(1) << 24)) misuse("more values to choose than a row has, or too long a row");
+  const float* const from = slot(x, n, cols);
+  float *const to = slot(values, n, k), *const places = slot(indices, n, k), *const sums = slot(logSumExp, n, 1);
+  const int64_t segments = (cols + kSegment - 1) / kSegment, most = std::min(k, kSegment);
+  choices_.resize(size_t(n * segments * most));
+  sumSegments(from, n, cols, [&](int64_t part, const float* row, int64_t start, int64_t length, const float* maxima) {
+    choose(row, length, maxima, int32_t(start), choices_.data() + part * most, std::min(most, length));
   });
   for (int64_t t = 0; t < n; t++) {
     Choice* const chosen = choices_.data() + t * segments * most;
@@ -107,17 +116,7 @@ void Inference::logprobs(int32_t out, int32_t x, int64_t n, int64_t cols, int64_
     if (rows[i] < 0 || rows[i] >= n || columns[i] < 0 || columns[i] >= cols) misuse("no place " + std::to_string(i) + " of the matrix");
   }
   const int64_t segments = (cols + kSegment - 1) / kSegment;
-  choiceSums_.resize(size_t(n * segments));
-  split(n * segments, 1, n * cols, [&](int64_t begin, int64_t end) {
-    float maxima[kSegment / kChoiceChunk];
-    for (int64_t part = begin; part < end; part++) {
-      const int64_t start = part % segments * kSegment, length = std::min(kSegment, cols - start);
-      const float* const row = from + part / segments * cols + start;
-      ops_.chunkMaxima(row, length, maxima);
-      const float top = *std::max_element(maxima, maxima + (length + kChoiceChunk - 1) / kChoiceChunk);
-      choiceSums_[size_t(part)] = sumOf(ops_, row, length, top);
-    }
-  });
+  sumSegments(from, n, cols, [](auto...) {});
   for (int64_t i = 0; i < count; i++) {
     const double sum = logSumOf(choiceSums_.data() + rows[i] * segments, segments);
     const double value =

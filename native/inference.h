@@ -126,6 +126,8 @@ class Inference : public Store {
   // Splits [0, n) over the threads in multiples of `unit` when the work, in floats, is worth it.
   template <class F>
   void split(int64_t n, int64_t unit, int64_t work, F&& body);
+  template <class F>
+  void sumSegments(const float* from, int64_t n, int64_t cols, F&& also);
 
   Batch batch_{};
   ThreadPool pool_;

@@ -167,30 +167,39 @@ GROK1_INLINE void interleave(const uint8_t* rows, int64_t stride, uint8_t* to) {
 #endif
 }
 
+// v[i][j] becomes what v[j][i] was.
+GROK1_INLINE void turn8(__m256* v) {
+  __m256 u[8];
+  GROK1_UNROLL
+  for (int i = 0; i < 8; i += 2) {
+    u[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+    u[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+  }
+  __m256 w[8];
+  GROK1_UNROLL
+  for (int i = 0; i < 8; i += 4) {
+    w[i] = _mm256_shuffle_ps(u[i], u[i + 2], 0x44);
+    w[i + 1] = _mm256_shuffle_ps(u[i], u[i + 2], 0xee);
+    w[i + 2] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0x44);
+    w[i + 3] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0xee);
+  }
+  GROK1_UNROLL
+  for (int i = 0; i < 4; i++) {
+    v[i] = _mm256_permute2f128_ps(w[i], w[i + 4], 0x20);
+    v[i + 4] = _mm256_permute2f128_ps(w[i], w[i + 4], 0x31);
+  }
+}
+
 // out[b][0..16) = from[0..16)[b] for b < 8.
 GROK1_INLINE void turnScales(const float (*from)[8], float (*out)[16]) {
   GROK1_UNROLL
   for (int half = 0; half < 2; half++) {
-    __m256 v[8], u[8];
+    __m256 v[8];
     GROK1_UNROLL
     for (int i = 0; i < 8; i++) v[i] = _mm256_load_ps(from[8 * half + i]);
+    turn8(v);
     GROK1_UNROLL
-    for (int i = 0; i < 8; i += 2) {
-      u[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
-      u[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
-    }
-    GROK1_UNROLL
-    for (int i = 0; i < 8; i += 4) {
-      v[i] = _mm256_shuffle_ps(u[i], u[i + 2], 0x44);
-      v[i + 1] = _mm256_shuffle_ps(u[i], u[i + 2], 0xee);
-      v[i + 2] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0x44);
-      v[i + 3] = _mm256_shuffle_ps(u[i + 1], u[i + 3], 0xee);
-    }
-    GROK1_UNROLL
-    for (int i = 0; i < 4; i++) {
-      _mm256_store_ps(out[i] + 8 * half, _mm256_permute2f128_ps(v[i], v[i + 4], 0x20));
-      _mm256_store_ps(out[i + 4] + 8 * half, _mm256_permute2f128_ps(v[i], v[i + 4], 0x31));
-    }
+    for (int i = 0; i < 8; i++) _mm256_store_ps(out[i] + 8 * half, v[i]);
   }
 }
 
