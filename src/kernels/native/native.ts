@@ -1,14 +1,16 @@
 import type { Addon } from "../../addon.ts";
 import type { AddonBackend } from "../../addon-backend.ts";
-import { type ErrorCode, GrokError } from "../../errors.ts";
+import { GrokError } from "../../errors.ts";
 import { processorLimit } from "../../machine/limits.ts";
 import { batchOf, checkBatch } from "../batch.ts";
 import { checkApart, checkLowRank, checkPlaces, checkRope, checkRoute, checkSize, checkTopK } from "../checks.ts";
 import type { Batch, KvCache, KvCacheSpec, KvType, Matrix, Ops, Rope } from "../ops.ts";
+import { guard, guardCalls } from "./addon-calls.ts";
 import { type Control, createControl } from "./control.ts";
+import { createExpertOps } from "./expert-ops.ts";
 import { createScratch, type NativeMatrix, type Scratch } from "./scratch.ts";
 import { createSlotStore, type SlotStore, type Streaming } from "./slot-store.ts";
-import { computeAsTheyCome, createPageCacheStore, type ExpertEvent, type ExpertStore } from "./store.ts";
+import { createPageCacheStore, type ExpertEvent, type ExpertStore } from "./store.ts";
 import { bindWeight, boundWeight, createSources, type NativeWeight } from "./weight.ts";
 
 export interface NativeOptions {
@@ -84,7 +86,6 @@ export function openNative(
   const store = slots ?? makeStore(native);
   /** A tensor that is bound again is the same weight: it is in memory once. */
   const streamed = new Map<string, NativeWeight>();
-  const picked: number[] = [];
   const rotaries = new WeakMap<Rope, number>();
   const rotaryIds = new Map<string, number>();
   let open = true;
@@ -274,76 +275,7 @@ export function openNative(
       native.route(probabilities.id, chosen.id, weights.id, id, rows, cols, used, renormalize);
       return { rows, used, renormalize, probabilities, chosen, weights };
     },
-    experts(name, x, routing, stacks, activation, terms) {
-      checkApart("experts", name, x);
-      const gate = boundWeight(native, stacks.gate);
-      const up = boundWeight(native, stacks.up);
-      const down = boundWeight(native, stacks.down);
-      checkSize("experts", "rows of the routing", x.rows, routing.rows);
-      checkSize("experts", `columns of ${x.name}`, gate.cols, x.cols);
-      for (const stack of [gate, up, down]) {
-        const { name: what } = stack.tensor;
-        checkSize("experts", `experts of ${what}`, routing.probabilities.cols, stack.matrices);
-        checkSize("experts", `rows of ${what}`, stack === down ? x.cols : gate.rows, stack.rows);
-        checkSize("experts", `columns of ${what}`, stack === down ? gate.rows : x.cols, stack.cols);
-      }
-      const [input, chosen, weights] = [idOf(x), idOf(routing.chosen), idOf(routing.weights)];
-      const out = result(name, x.rows, x.cols);
-      const kind = activation === "gelu" ? 0 : 1;
-      const beside: number[] = [];
-      for (const [place, base] of [gate, up, down].entries()) {
-        for (const { a, b, scales } of terms?.[expertParts[place]!] ?? []) {
-          const [first, second] = [boundWeight(native, a), boundWeight(native, b)];
-          checkLowRank("experts", first, second, base);
-          checkSize("experts", `values of ${scales.name}`, x.rows, scales.rows * scales.cols);
-          beside.push(place, first.id, second.id, idOf(scales));
-        }
-      }
-      const { used } = routing;
-      const n = x.rows;
-      const count = beside.length / 4;
-      const parts = [gate, up, down];
-      slots?.lose(parts, {
-        ...{ rows: n, used, renormalize: routing.renormalize, probabilities: scratch.values(routing.probabilities) },
-        ...{ chosen: scratch.values(routing.chosen), weights: scratch.values(routing.weights) },
-      });
-      picked.length = 0;
-      for (const expert of scratch.values(routing.chosen)) if (!picked.includes(expert)) picked.push(expert);
-      const absent = store.absent(parts, picked);
-      if (absent.length === 0) {
-        store.bringForetold?.();
-        if (count > 0) control.list(Int32Array.from(beside));
-        try {
-          native.experts(out.id, input, n, chosen, weights, used, gate.id, up.id, down.id, kind, count);
-        } finally {
-          store.release(parts, picked);
-        }
-        return out;
-      }
-      const apart = result(`${name}.parts`, n * used, x.cols);
-      const compute = (some: readonly number[]) => {
-        control.list(Int32Array.from([...beside, ...some]));
-        const stacks = [gate.id, up.id, down.id] as const;
-        native.expertParts(apart.id, input, n, chosen, used, ...stacks, kind, count, some.length);
-      };
-      return computeAsTheyCome(store, parts, [...picked], absent, compute, onExperts, cancel?.left()).then(() => {
-        native.sumExperts(out.id, apart.id, n, chosen, weights, used, x.cols);
-        return out;
-      });
-    },
-
-    ...(store.foretell && {
-      expecting: () => store.foretelling?.() !== false,
-      expect(routing, stacks) {
-        const counts = new Map<number, number>();
-        for (const expert of scratch.values(routing.chosen)) counts.set(expert, (counts.get(expert) ?? 0) + 1);
-        const likeliest = [...counts].sort(([, a], [, b]) => b - a).map(([expert]) => expert);
-        store.foretell!(
-          [stacks.gate, stacks.up, stacks.down].map((stack) => boundWeight(native, stack)),
-          likeliest,
-        );
-      },
-    }),
+    ...createExpertOps({ native, scratch, control, store, slots, result }, cancel && (() => cancel.left()), onExperts),
 
     topK(name, x, k) {
       checkApart("topK", name, x);
@@ -378,8 +310,6 @@ export function openNative(
   return { ops, native, scratch, control, result, rotary: rotaryOf, slots };
 }
 
-const expertParts = ["gate", "up", "down"] as const;
-
 function bindCache(native: AddonBackend, spec: KvCacheSpec): NativeCache {
   const { layers, kvHeads, headSize, pages, pageTokens, type } = spec;
   const id = native.cache(layers, kvHeads, headSize, pages, pageTokens, kvTypes.indexOf(type));
@@ -389,30 +319,4 @@ function bindCache(native: AddonBackend, spec: KvCacheSpec): NativeCache {
 export function checkSame(operation: string, a: Matrix, b: Matrix): void {
   checkSize(operation, `rows of ${b.name}`, a.rows, b.rows);
   checkSize(operation, `columns of ${b.name}`, a.cols, b.cols);
-}
-
-const kinds: ReadonlyMap<string | undefined, ErrorCode> = new Map([
-  ["ERR_MEMORY", "capacity"],
-  ["ERR_INTERNAL", "internal"],
-  ["ERR_CANCELLED", "cancelled"],
-]);
-
-/** The addon's errors as GrokErrors: what it refuses is a caller's mistake, what it cannot allocate is a lack of memory. */
-function guard<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => R {
-  return (...args) => {
-    try {
-      return call(...args);
-    } catch (error) {
-      const { code, message } = error as { code?: string; message?: string };
-      throw new GrokError(kinds.get(code) ?? "argument", `native backend: ${message}`, {}, error);
-    }
-  };
-}
-
-function guardCalls(native: AddonBackend): AddonBackend {
-  const entries = Object.entries(native).map(([name, value]) => [
-    name,
-    typeof value === "function" ? guard(value as (...args: unknown[]) => unknown) : value,
-  ]);
-  return Object.fromEntries(entries) as AddonBackend;
 }

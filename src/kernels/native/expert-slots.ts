@@ -1,0 +1,171 @@
+import type { AddonBackend } from "../../addon-backend.ts";
+import { GrokError } from "../../errors.ts";
+import type { ExpertCache } from "../../memory/expert-cache.ts";
+import { matrixPlaces } from "../../tensor/tensor.ts";
+import type { SlotCounters } from "./slot-counters.ts";
+import { layOut, type SlotReads } from "./slot-reads.ts";
+import type { NativeWeight } from "./weight.ts";
+
+/** An expert that has a slot. */
+export interface Expert {
+  readonly stacks: readonly NativeWeight[];
+  readonly matrix: number;
+  readonly bytes: number;
+  readonly slot: number;
+  /** Its matrices can be computed with. */
+  there: boolean;
+  /** Nobody has asked for it yet. */
+  ahead: boolean;
+  loaded: Promise<void>;
+}
+
+/** Which experts have slots, by their numbers: what {@link ExpertCache} decides, done. */
+export interface ExpertSlots {
+  get(number: number): Expert | undefined;
+  /** Bytes of experts that are there, and whether others are on their way. */
+  state(): { readonly filled: number; readonly filling: boolean };
+  /** False for what was given back meanwhile. */
+  hold(number: number): boolean;
+  letGo(number: number): void;
+  /** Begins to bring an expert, held; undefined where there is no room now. @throws GrokError `capacity` for one that never fits. */
+  begin(number: number, stacks: readonly NativeWeight[], matrix: number, ahead: boolean): Expert | undefined;
+  /** When there may be room that was not there before. */
+  room(): Promise<void>;
+  /** Holds experts to so many bytes. */
+  limit(bytes: number): void;
+  /** Forgets what others' need of memory took. */
+  forgetDropped(): void;
+  /** Says what may be given back while nobody looks. */
+  offer(): void;
+}
+
+/** Milliseconds. */
+const offerInterval = 50;
+
+/** @param guard As for `AddonBackend.guard`; absent: nothing is given back without asking. */
+export function createExpertSlots(
+  native: AddonBackend,
+  cache: ExpertCache,
+  reads: SlotReads,
+  counters: SlotCounters,
+  guard?: { readonly groups: string; readonly reserve: number },
+): ExpertSlots {
+  const experts = new Map<number, Expert>();
+  const waiting: (() => void)[] = [];
+  let drops = 0;
+  let offered = Number.NEGATIVE_INFINITY;
+  if (guard !== undefined) native.guard(guard.groups, guard.reserve);
+
+  const wake = () => {
+    for (const each of waiting.splice(0)) each();
+  };
+  const give = (number: number) => {
+    const { stacks, matrix, slot } = experts.get(number)!;
+    for (const { id } of stacks) native.place(id, matrix, -1, 0);
+    experts.delete(number);
+    return slot;
+  };
+  const forget = (number: number) => {
+    native.freeSlot(give(number));
+    cache.remove(number);
+  };
+
+  return {
+    get: (number) => experts.get(number),
+    state() {
+      let filled = 0;
+      let filling = false;
+      for (const { there, bytes } of experts.values()) {
+        if (there) filled += bytes;
+        else filling = true;
+      }
+      return { filled, filling };
+    },
+    hold(number) {
+      if (native.hold(experts.get(number)!.slot) === 0) {
+        forget(number);
+        return false;
+      }
+      cache.hold(number);
+      return true;
+    },
+    letGo(number) {
+      const expert = experts.get(number);
+      if (expert === undefined) return;
+      native.letGo(expert.slot);
+      cache.letGo(number);
+      wake();
+    },
+    begin(number, stacks, matrix, ahead) {
+      const { parts, bytes } = layOut(stacks.map(({ tensor }) => matrixPlaces(tensor)[matrix]!));
+      if (bytes > cache.bytes && cache.used === 0) {
+        const { source, name } = stacks[0]!.tensor;
+        throw new GrokError(
+          "capacity",
+          `${source}: an expert of ${name} takes ${bytes} bytes, and ${cache.bytes} may be used for experts: allow more memory`,
+          { path: source, tensor: name, bytes, most: cache.bytes },
+        );
+      }
+      const given = cache.admit(number, bytes, ahead);
+      if (given === undefined) return undefined;
+      // One of the same size is filled anew; the system takes its time to give memory.
+      let slot: number | undefined;
+      for (const each of given) {
+        const fits = slot === undefined && experts.get(each)!.bytes === bytes;
+        const freed = give(each);
+        if (fits) slot = freed;
+        else native.freeSlot(freed);
+      }
+      if (slot !== undefined && native.hold(slot) === 0) {
+        native.freeSlot(slot);
+        slot = undefined;
+      }
+      try {
+        slot ??= native.slot(bytes);
+      } catch (error) {
+        // Counted in for good it would be room that nobody can have.
+        cache.remove(number);
+        wake();
+        throw error;
+      }
+      const expert: Expert = { stacks, matrix, bytes, slot, there: false, ahead, loaded: Promise.resolve() };
+      experts.set(number, expert);
+      const what = `expert ${matrix} of ${stacks[0]!.tensor.name}`;
+      expert.loaded = reads.fill(slot, parts, what, ahead).then(
+        () => {
+          for (const [i, { id }] of stacks.entries()) native.place(id, matrix, expert.slot, parts[i]!.first);
+          expert.there = true;
+          counters.bytesRead += bytes;
+          if (ahead) counters.bytesReadAhead += bytes;
+        },
+        (error) => {
+          cache.remove(number);
+          experts.delete(number);
+          native.freeSlot(expert.slot);
+          wake();
+          throw error;
+        },
+      );
+      expert.loaded.catch(() => {});
+      return expert;
+    },
+    room: () => new Promise((resolve) => waiting.push(resolve)),
+    limit(bytes) {
+      if (bytes === cache.bytes) return;
+      for (const each of cache.limit(bytes)) native.freeSlot(give(each));
+      wake();
+    },
+    forgetDropped() {
+      if (guard === undefined) return;
+      const dropped = native.drops();
+      if (dropped !== drops) for (const [number, { slot }] of experts) if (native.dropped(slot) === 1) forget(number);
+      drops = dropped;
+    },
+    offer() {
+      const now = performance.now();
+      if (guard === undefined || now - offered < offerInterval) return;
+      offered = now;
+      native.offer(Int32Array.from(cache.order(), (number) => experts.get(number)!.slot));
+    },
+  };
+}
