@@ -25,8 +25,8 @@ const mostLimited = 0.1;
 
 /** What guessing would have of a metric; undefined where there is no such thing. */
 export function chanceOf(metric: string, guessing: number | undefined): number | undefined {
-  // Correlations are around 0, whatever the questions.
-  return metric === "mcc" ? 0 : /^(acc|mass)/.test(metric) ? guessing : undefined;
+  // Correlations are around 0, whatever the questions, and of two every other is the likelier.
+  return metric === "mcc" ? 0 : metric === "auroc" ? 0.5 : /^(acc|mass)/.test(metric) ? guessing : undefined;
 }
 
 export function doubtsOf(result: Doubtful): readonly Doubt[] {

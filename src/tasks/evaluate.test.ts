@@ -109,6 +109,49 @@ describe("evaluate", () => {
     expect(readFileSync(stopped, "utf8")).toBe(whole);
   });
 
+  it("asks once what several questions have in common, and counts each by its own answer", async () => {
+    const repeated = rows.slice(0, 70).map((_, i) => ({ ...rows[i % 4]!, a: i % 2 }));
+    write("repeated.jsonl", repeated.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const task = write(
+      "repeated.json",
+      JSON.stringify({
+        ...{ ...common, name: "repeated", data: "repeated.jsonl", metrics: ["acc"] },
+        ...{ choices: ["cat", "dog"], continuation: "{{choice}}", answer: "{{a}}" },
+      }),
+    );
+    let asked = 0;
+    const counting: typeof model = {
+      ...model,
+      score(texts, ...rest) {
+        asked += texts.length;
+        return model.score(texts, ...rest);
+      },
+    };
+    const file = join(folder, "repeated-records.jsonl");
+    const seen: number[] = [];
+    const [of] = await evaluate(counting, [task], {
+      ...{ ...options, records: file },
+      onProgress: ({ done }) => seen.push(done),
+    });
+    expect(asked).toBe(4 * 2);
+    expect(seen).toEqual(Array.from({ length: 70 }, (_, i) => i + 1));
+    const records = recordsOf(file);
+    expect(records.map(({ question }) => question)).toEqual([...repeated.keys()]);
+    for (const { question, line, answer, logprobs, scores } of records) {
+      expect([line, answer]).toEqual([question + 1, [question % 2]]);
+      expect(logprobs).toEqual(records[question % 4]!.logprobs);
+      expect(scores.acc).toBe(Number(logprobs[question % 2]! > logprobs[1 - (question % 2)]!));
+    }
+    const mean = records.reduce((sum, { scores }) => sum + scores.acc!, 0) / 70;
+    expect(of!.metrics.acc!.value).toBeCloseTo(mean, 12);
+    // Where some are there already, the others are the same.
+    const part = join(folder, "repeated-part.jsonl");
+    await evaluate(model, [task], { ...options, records: part, limit: 6 });
+    asked = 0;
+    await evaluate(counting, [task], { ...options, records: part });
+    expect(readFileSync(part, "utf8")).toBe(readFileSync(file, "utf8"));
+  });
+
   it("refuses records of something else, and leaves them as they are", async () => {
     const file = join(folder, "other.jsonl");
     await evaluate(model, [choice], { ...options, records: file, limit: 3 });

@@ -16,7 +16,7 @@ import { compareParts, summarizeParts } from "./parts.ts";
 import type { Answered, PreparedTask, TaskResult } from "./prepared.ts";
 import { hashOf, type Question, readQuestions } from "./questions.ts";
 import { noRecords, openRecords, type Records, readRecords } from "./records.ts";
-import { estimate, isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
+import { type Answer, estimate, isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
 import { openTask, type Task } from "./task.ts";
 import { type EncodedPair, encodePair, encodeWindows } from "./tokens.ts";
 
@@ -180,14 +180,24 @@ async function answerAll(
   const open = [...questions.keys()].filter((index) => !known.has(index));
   const kept = questions.length - open.length;
   let done = kept;
-  for (let start = 0; start < open.length; start += batchQuestions) {
-    const batch = open.slice(start, start + batchQuestions).map((index) => {
-      const question = questions[index]!;
-      return { index, question, texts: encodeQuestion(model, put, task, question) };
+  // Whose texts are the same is asked once: records told in few words are often alike.
+  const alike = new Map<string, number[]>();
+  for (const index of open) {
+    const { description, pairs } = questions[index]!;
+    const key = hashOf([description, pairs]);
+    const members = alike.get(key);
+    if (members === undefined) alike.set(key, [index]);
+    else members.push(index);
+  }
+  const groups = [...alike.values()];
+  /** Written in the questions' order, whichever is done first. */
+  const early = new Map<number, QuestionRecord>();
+  let next = 0;
+  for (let start = 0; start < groups.length; start += batchQuestions) {
+    const batch = groups.slice(start, start + batchQuestions).map((members) => {
+      const question = questions[members[0]!]!;
+      return { members, question, texts: encodeQuestion(model, put, task, question) };
     });
-    /** Written in the questions' order, whichever is done first. */
-    const early = new Map<number, QuestionRecord>();
-    let next = 0;
     const places = batch.flatMap(({ texts }, at) => texts.map((_, choice) => ({ at, choice })));
     const answers = batch.map(({ question, texts }) => ({
       logprobs: new Array<number>(question.pairs.length).fill(0),
@@ -202,24 +212,16 @@ async function answerAll(
         ...(signal && { signal }),
         onScored(text, logprobs, top) {
           const { at, choice } = places[text]!;
-          const { index, question, texts } = batch[at]!;
+          const { members, texts } = batch[at]!;
           const answer = answers[at]!;
           // All windows of a text are of its one likelihood.
           answer.logprobs[task.kind === "text" ? 0 : choice]! += logprobs.reduce((sum, value) => sum + value, 0);
           const { tokens, from } = texts[choice]!;
           if (task.kind === "continuation") answer.greedy = top.every(([best], i) => best?.token === tokens[from + i]);
           if (--answer.left > 0) return;
-          early.set(at, {
-            ...{ task: task.name, ...(question.part !== undefined && { part: question.part }), question: index },
-            ...{ line: question.row.line, answer: question.answer, logprobs: answer.logprobs },
-            ...(task.kind === "text" && {
-              words: countWords(question.choices[0]!),
-              bytes: countBytes(question.choices[0]!),
-            }),
-            scores: scoreQuestion(task.metrics, question, answer),
-            truncated: texts.some(({ truncated }) => truncated),
-          });
-          for (let record = early.get(next); record !== undefined; record = early.get(++next)) {
+          const truncated = texts.some(({ truncated }) => truncated);
+          for (const index of members) early.set(index, recordOf(task, questions[index]!, index, answer, truncated));
+          for (let record = early.get(open[next]!); record !== undefined; record = early.get(open[++next]!)) {
             known.set(record.question, record);
             records.add(record);
             onDone(++done, questions.length, kept);
@@ -229,6 +231,23 @@ async function answerAll(
     );
   }
   return [...questions.keys()].map((index) => known.get(index)!);
+}
+
+function recordOf(
+  { name, kind, metrics }: Task,
+  question: Question,
+  index: number,
+  answer: Answer,
+  truncated: boolean,
+): QuestionRecord {
+  const [text] = question.choices;
+  return {
+    ...{ task: name, ...(question.part !== undefined && { part: question.part }), question: index },
+    ...{ line: question.row.line, answer: question.answer, logprobs: answer.logprobs },
+    ...(kind === "text" && { words: countWords(text!), bytes: countBytes(text!) }),
+    scores: scoreQuestion(metrics, question, answer),
+    truncated,
+  };
 }
 
 function isWhole({ kind, metrics }: Task, { answer, logprobs, scores, words, bytes }: QuestionRecord): boolean {

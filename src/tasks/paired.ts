@@ -1,6 +1,7 @@
 import { GrokError } from "../errors.ts";
+import { type Estimate, jackknifeError } from "./jackknife.ts";
 import type { BaseRecord } from "./records.ts";
-import { type Estimate, isLoss, jackknifeError } from "./scores.ts";
+import { isLoss } from "./scores.ts";
 
 /** A metric of two runs over the same questions. */
 export interface PairedFigure {

@@ -1,9 +1,10 @@
 import type { Fields } from "../bytes/json-fields.ts";
 import { areTexts } from "./entries.ts";
+import type { Estimate } from "./jackknife.ts";
 import { comparePaired, type PairedFigure, type Scored } from "./paired.ts";
 import type { PartFigures } from "./prepared.ts";
 import type { BaseRecord } from "./records.ts";
-import { type Estimate, type Figure, poolErrors } from "./scores.ts";
+import { type Figure, poolErrors } from "./scores.ts";
 
 /** What a task consists of: names that stand for `{{part}}` in its files, or groups of such names. */
 export type Parts = readonly string[] | Readonly<Record<string, readonly string[]>>;

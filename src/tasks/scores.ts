@@ -1,3 +1,5 @@
+import { auroc } from "./auroc.ts";
+import { type Estimate, jackknifeError } from "./jackknife.ts";
 import { countBytes, countPoints } from "./lengths.ts";
 import type { BaseRecord } from "./records.ts";
 
@@ -27,7 +29,19 @@ export interface Answer {
 }
 
 export type Metric =
-  | ("acc" | "acc_norm" | "acc_bytes" | "mass" | "precision" | "recall" | "f1" | "mcc" | "pairwise" | "perplexity")
+  | (
+      | "acc"
+      | "acc_norm"
+      | "acc_bytes"
+      | "mass"
+      | "precision"
+      | "recall"
+      | "f1"
+      | "auroc"
+      | "mcc"
+      | "pairwise"
+      | "perplexity"
+    )
   | ("word_perplexity" | "byte_perplexity" | "bits_per_byte");
 
 /** A question's part of each metric that has one by itself. */
@@ -43,12 +57,6 @@ export interface QuestionRecord extends BaseRecord {
   /** Of a text that is predicted from its beginning to its end. */
   readonly words?: number;
   readonly bytes?: number;
-}
-
-/** A metric over records with one of them left out, in turn: [records.length] (of `pairwise` [lines]), and over all of them. */
-export interface Estimate {
-  readonly value: number;
-  readonly without: readonly number[];
 }
 
 interface MetricRule {
@@ -67,7 +75,8 @@ const right = rightBy(() => 1);
 /**
  * acc: how often the right choice is the likeliest, or the continuation what the model would say; acc_norm, acc_bytes: the same by
  * log-likelihood divided by the choice's characters or bytes. mass: the right choices' share of all choices' probability. precision, recall:
- * of the second of two choices, or of each of more, averaged; f1: their harmonic mean, likewise. pairwise: how often all questions of a line
+ * of the second of two choices, or of each of more, averaged; f1: their harmonic mean, likewise. auroc: how often a question whose answer it
+ * is has it likelier than one whose answer it is not, likewise; 0.5 is chance, wherever a line is drawn. pairwise: how often all questions of a line
  * are answered right. mcc: Matthews's correlation of what is right and
  * what is chosen. The perplexities: of a continuation; of a text by its words and bytes before it is cleaned; its bits a byte.
  */
@@ -93,6 +102,7 @@ const rules: Readonly<Record<Metric, MetricRule>> = {
     kinds: ["choice"],
     estimate: byCounts(byChoice((gold, chosen, hits) => (2 * hits) / Math.max(1, gold + chosen))),
   },
+  auroc: { kinds: ["choice"], estimate: byRanks },
   mcc: { kinds: ["choice"], estimate: byCounts(matthews) },
   pairwise: { kinds: ["choice"], estimate: wholeLines },
   perplexity: {
@@ -137,13 +147,6 @@ export function estimate(metric: Metric, records: readonly QuestionRecord[]): Es
 export function summarize(metric: Metric, records: readonly QuestionRecord[]): Figure {
   const { value, without } = estimate(metric, records);
   return { value, error: jackknifeError(without) };
-}
-
-/** √((n - 1)/n Σ (θᵢ - mean)²) over the estimates with each question left out (Efron 1982); NaN for a single question. */
-export function jackknifeError(without: readonly number[]): number {
-  const n = without.length;
-  const mean = sum(without) / n;
-  return n > 1 ? Math.sqrt(((n - 1) / n) * sum(without.map((value) => (value - mean) ** 2))) : Number.NaN;
 }
 
 /**
@@ -220,6 +223,31 @@ function byCounts(of: (counts: Counts) => number) {
     });
     return { value, without };
   };
+}
+
+/** By how likely the second of two choices is, or each of more, beside all others. */
+function byRanks(records: readonly QuestionRecord[]): Estimate {
+  const size = Math.max(...records.map(({ logprobs }) => logprobs.length));
+  const choices = size === 2 ? [1] : Array.from({ length: size }, (_, choice) => choice);
+  const estimates = choices.map((choice) =>
+    auroc(
+      records.map(({ answer, logprobs }) => ({
+        isSo: answer.includes(choice),
+        score:
+          (logprobs[choice] ?? Number.NEGATIVE_INFINITY) - logSumExp(logprobs.filter((_, other) => other !== choice)),
+      })),
+    ),
+  );
+  const mean = (values: readonly number[]) => sum(values) / values.length;
+  return {
+    value: mean(estimates.map(({ value }) => value)),
+    without: records.map((_, left) => mean(estimates.map(({ without }) => without[left]!))),
+  };
+}
+
+function logSumExp(values: readonly number[]): number {
+  const greatest = Math.max(...values);
+  return greatest + Math.log(sum(values.map((value) => Math.exp(value - greatest))));
 }
 
 /** Of what is so, was taken for so, and was taken for so rightly: of the second of two choices, or of each of more, averaged. */

@@ -34,6 +34,10 @@ describe("questions of security", () => {
       "tcp ftp data SF small none out cold instant fine few some part part no: normal",
       "tcp http RSTR huge big in hot long failed most most all no rare: attack",
     ]);
+    expect(texts("nsl_kdd_words_es")).toEqual([
+      "tcp ftp data SF algo nada fuera frío instante bien pocos varios parte parte no: normal",
+      "tcp http RSTR enorme mucho dentro caliente largo fallo todos todos todo no raro: ataque",
+    ]);
     expect(texts("nsl_kdd")[1]).toBe(
       "A network connection was recorded: tcp to the service http, flag RSTR, 150 seconds, 54540 bytes sent and 8314 received, logged in. In the last two seconds there were 160 connections to the same host, a share of 1.00 of them to the same service, 0.00 with SYN errors, 0.00 rejected.\nQuestion: Is this connection normal, or is it an attack?\nAnswer: attack",
     );
@@ -46,11 +50,18 @@ describe("questions of security", () => {
     const head =
       "LineId,Label,Timestamp,Date,Node,Time,NodeRepeat,Type,Component,Level,Content,EventId,EventTemplate\n";
     const line = (label: string, content: string) => `1,${label},1,d,n,t,n,RAS,KERNEL,FATAL,"${content}",E,e\n`;
-    write("logs/BGL/BGL_2k.log_structured.csv", head + line("-", "all, well") + line("KERNDTLB", "data TLB error"));
+    // The earlier half has the examples, but for seven lines: so that eight shots are not all of one answer.
+    const earlier = Array.from({ length: 1000 }, (_, i) => line(i === 8 ? "APPREAD" : "-", `earlier ${i}`)).join("");
+    const later = line("-", "all, well") + line("KERNDTLB", "data TLB error");
+    write("logs/BGL/BGL_2k.log_structured.csv", head + earlier + later);
     expect(texts("bgl_logs").map((text) => text.replace(/.*\n.*\n/, ""))).toEqual([
       "Answer: normal",
       "Answer: failure",
     ]);
+    const [shown] = readQuestions(openTask("bgl_logs") as Task, data, 2).list;
+    expect(shown!.pairs[0]!.context).toMatch(
+      /^.* earlier 7\n.*\nAnswer: normal\n\n.* earlier 8\n.*\nAnswer: failure\n\n.* all, well\n/,
+    );
     expect(texts("bgl_logs_es")[1]).toMatch(/KERNEL FATAL data TLB error\n.*\nRespuesta: fallo$/);
   });
 
