@@ -39,7 +39,8 @@ export interface Destination {
  * `refs/REVISION` says which commit a branch stood for. Where links cannot be made, files lie in the snapshot themselves.
  */
 export function cacheDestination(cache: string, { name, revision, commit }: Repository): Destination {
-  const root = join(cache, `models--${name.replaceAll("/", "--")}`);
+  const whole = name.startsWith("datasets/") ? name : `models/${name}`;
+  const root = join(cache, whole.replaceAll("/", "--"));
   const folder = join(root, "snapshots", commit);
   const blob = (file: RepositoryFile) => join(root, "blobs", file.hash.hex);
   const pathOf = (file: RepositoryFile) => join(folder, file.path);

@@ -79,6 +79,14 @@ describe("pull", () => {
     expect(hub.sent).toBe(sent);
   });
 
+  it("brings a dataset, by a revision that is a path too, into the cache of datasets", async () => {
+    const pulled = await pull("datasets/me/data@refs/convert/parquet", { ...web(), into: { cache: folder } });
+    expect(pulled).toMatchObject({ repository: "datasets/me/data", commit: hub.commit, files: { length: 3 } });
+    const at = join(folder, "datasets--me--data");
+    expect(readFileSync(join(at, "refs/refs/convert/parquet"), "utf8")).toBe(hub.commit);
+    expect(readFileSync(join(at, "snapshots", hub.commit, name)).equals(large)).toBe(true);
+  });
+
   it("writes a folder, of files that are asked for, and mends one that is wrong", async () => {
     expect((await bring({ files: ["config.json"] })).files).toMatchObject([
       { path: "config.json", local: join(folder, "config.json") },

@@ -58,7 +58,7 @@ const parallelFiles = 4;
 /**
  * Brings files of a repository of Hugging Face's, each checked against the hash that the listing has of it before it gets its name.
  *
- * @param repository `owner/name`, or `owner/name@revision`.
+ * @param repository `owner/name`, or `owner/name@revision`; of a dataset `datasets/owner/name`.
  * @throws GrokError `io`, `format`, `cancelled`; `argument` for files that are not there; `capacity` when the disk has too little space.
  */
 export async function pull(repository: string, options: PullOptions): Promise<Pulled> {

@@ -16,7 +16,7 @@ export interface ExpectedHash {
 }
 
 export interface Repository {
-  /** `owner/name`. */
+  /** `owner/name` of a model, `datasets/owner/name` of a dataset. */
   readonly name: string;
   /** As asked for. */
   readonly revision: string;
@@ -26,14 +26,17 @@ export interface Repository {
 }
 
 /**
- * "owner/name" or "owner/name@revision" in its parts.
+ * "owner/name" or "owner/name@revision" in its parts; "datasets/" in front makes it a dataset.
  * @throws GrokError `argument`.
  */
 export function parseRepository(text: string): { readonly name: string; readonly revision: string } {
-  const [, name, revision = "main"] = /^([\w.-]+\/[\w.-]+)(?:@(.+))?$/.exec(text) ?? [];
+  const [, name, revision = "main"] = /^((?:datasets\/)?[\w.-]+\/[\w.-]+)(?:@(.+))?$/.exec(text) ?? [];
   const parts = `${name}/${revision}`.split("/");
   if (name === undefined || !/^[\w./-]+$/.test(revision) || parts.some((part) => part === "" || /^\.+$/.test(part))) {
-    throw new GrokError("argument", `${shown(text)} is no repository: expected OWNER/NAME or OWNER/NAME@REVISION`);
+    throw new GrokError(
+      "argument",
+      `${shown(text)} is no repository: expected OWNER/NAME or OWNER/NAME@REVISION, of a dataset datasets/OWNER/NAME`,
+    );
   }
   return { name, revision };
 }
@@ -44,9 +47,15 @@ export function parseRepository(text: string): { readonly name: string; readonly
  */
 export async function listRepository(web: Web, name: string, revision: string): Promise<Repository> {
   // Read when it is needed: nobody else waits for it.
-  const { listFiles, modelInfo } = await import("@huggingface/hub");
+  const { datasetInfo, listFiles, modelInfo } = await import("@huggingface/hub");
   const hub = { hubUrl: web.endpoint.replace(/\/+$/, ""), fetch: hubFetch(web) };
-  const { sha } = await modelInfo({ ...hub, name, revision, additionalFields: ["sha"] });
+  const own = name.replace(/^datasets\//, "");
+  const type = own === name ? "model" : "dataset";
+  const asked = { ...hub, name: own, revision };
+  const { sha } =
+    type === "model"
+      ? await modelInfo({ ...asked, additionalFields: ["sha"] })
+      : await datasetInfo({ ...asked, additionalFields: ["sha"] });
   if (typeof sha !== "string" || !/^[0-9a-f]{40}$/.test(sha)) {
     throw new GrokError(
       "format",
@@ -54,7 +63,7 @@ export async function listRepository(web: Web, name: string, revision: string): 
     );
   }
   const files: RepositoryFile[] = [];
-  for await (const entry of listFiles({ ...hub, repo: name, revision: sha, recursive: true })) {
+  for await (const entry of listFiles({ ...hub, repo: { type, name: own }, revision: sha, recursive: true })) {
     if (entry.type !== "directory") files.push(checkEntry(entry, `${web.endpoint}: ${name}`));
   }
   return { name, revision, commit: sha, files };

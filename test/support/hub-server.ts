@@ -39,7 +39,7 @@ export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).
 export const gitSha1 = (bytes: Uint8Array) =>
   createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 
-/** A stand-in for Hugging Face with one repository, `me/model`, whose files of over 100 bytes are large ones. */
+/** A stand-in for Hugging Face with one repository, the model `me/model` and the dataset `me/data`, whose files of over 100 bytes are large ones. */
 export async function startHub(files: Record<string, Buffer>): Promise<HubServer> {
   const commit = "0123456789abcdef0123456789abcdef01234567";
   const servers: Server[] = [];
@@ -79,13 +79,15 @@ export async function startHub(files: Record<string, Buffer>): Promise<HubServer
       response.writeHead(200, { "content-type": "application/json", ...headers });
       response.end(JSON.stringify(value));
     };
-    const [, file] = new RegExp(`^/me/model/resolve/${commit}/(.+)$`).exec(url.pathname) ?? [];
+    const [, file] = new RegExp(`^/(?:me/model|datasets/me/data)/resolve/${commit}/(.+)$`).exec(url.pathname) ?? [];
     if (file !== undefined && hub.files[decodeURIComponent(file)]) {
       response.writeHead(302, { location: `${fileHost}/${file}` });
       response.end();
-    } else if (url.pathname === "/api/models/me/model/revision/main") {
+    } else if (
+      /^\/api\/(models\/me\/model|datasets\/me\/data)\/revision\/(main|refs%2Fconvert%2Fparquet)$/.test(url.pathname)
+    ) {
       json({ _id: "1", id: "me/model", sha: commit });
-    } else if (url.pathname === `/api/models/me/model/tree/${commit}`) {
+    } else if (new RegExp(`^/api/(models/me/model|datasets/me/data)/tree/${commit}$`).test(url.pathname)) {
       // In pages of two files.
       const names = Object.keys(hub.files);
       const from = Number(url.searchParams.get("cursor") ?? 0);

@@ -23,7 +23,10 @@ export function addPull(program: Command): void {
     .description(
       "Download files of a model from Hugging Face, each checked before it gets its name; resumes by itself.",
     )
-    .argument("<repo[@revision]>", "OWNER/NAME, or a magnet: link, which aria2c downloads")
+    .argument(
+      "<repo[@revision]>",
+      "OWNER/NAME, of a dataset datasets/OWNER/NAME, or a magnet: link, which aria2c downloads",
+    )
     .argument("[files...]", "paths in the repository (default: all)")
     .option(
       "--include <pattern>",
