@@ -106,6 +106,8 @@ export { defaultSamplingOptions } from "./sampling/options.ts";
 export type { Listening } from "./server/listen.ts";
 export type { LogEntry } from "./server/log-entry.ts";
 export { createServer, type ModelServer, type ModelToServe, type ServerOptions } from "./server/server.ts";
+export type { Origin } from "./tasks/data/manifest.ts";
+export { type PullDataOptions, pullData, type TaskDataFile } from "./tasks/data/pull-data.ts";
 export type { Doubt } from "./tasks/doubts.ts";
 export { type EvaluateOptions, type EvaluateProgress, evaluate } from "./tasks/evaluate.ts";
 export { renderEvaluation, type TaskReport } from "./tasks/page/page.ts";

@@ -75,6 +75,7 @@ const commands = {
   plan: async () => (await import("./commands/plan.ts")).addPlan,
   simulate: async () => (await import("./commands/simulate.ts")).addSimulate,
   pull: async () => (await import("./commands/pull.ts")).addPull,
+  "pull-data": async () => (await import("./commands/pull-data.ts")).addPullData,
   verify: async () => (await import("./commands/verify.ts")).addVerify,
   inspect: async () => (await import("./commands/inspect.ts")).addInspect,
   tokenize: async () => (await import("./commands/tokenize.ts")).addTokenize,

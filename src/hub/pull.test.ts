@@ -87,6 +87,13 @@ describe("pull", () => {
     expect(readFileSync(join(at, "snapshots", hub.commit, name)).equals(large)).toBe(true);
   });
 
+  it("brings the same bytes once that have two names, at the same time", async () => {
+    hub.files = { "a.bin": large, "b.bin": large, "c.bin": large };
+    const pulled = await pull("me/model", { ...web(), into: { cache: folder } });
+    for (const { local } of pulled.files) expect(readFileSync(local).equals(large)).toBe(true);
+    expect(hub.sent).toBe(large.length);
+  });
+
   it("writes a folder, of files that are asked for, and mends one that is wrong", async () => {
     expect((await bring({ files: ["config.json"] })).files).toMatchObject([
       { path: "config.json", local: join(folder, "config.json") },

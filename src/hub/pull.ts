@@ -95,13 +95,18 @@ export async function pull(repository: string, options: PullOptions): Promise<Pu
     });
   };
 
-  const queue = [...missing];
+  // The same bytes may be there under several names: one after the other.
+  const alike = new Map<string, RepositoryFile[]>();
+  for (const file of missing) alike.set(to.partialOf(file), [...(alike.get(to.partialOf(file)) ?? []), file]);
+  const queue = [...alike.values()];
   const lanes = Math.max(1, Math.min(parallelFiles, queue.length, connections));
   const stop = new AbortController();
   const signal = web.signal ? AbortSignal.any([web.signal, stop.signal]) : stop.signal;
   const lane = async () => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      await bring({ ...web, signal }, listed, file, to, { connections: Math.floor(connections / lanes), onBytes });
+    for (let files = queue.shift(); files !== undefined; files = queue.shift()) {
+      for (const file of files) {
+        await bring({ ...web, signal }, listed, file, to, { connections: Math.floor(connections / lanes), onBytes });
+      }
     }
   };
   const running = Array.from({ length: lanes }, lane);
@@ -188,7 +193,7 @@ async function bring(
   makeFolder(dirname(partial));
   const unlock = lockFile(partial);
   try {
-    // The same bytes may be in the repository under two names.
+    // It may have come under another name, or by another process.
     if (to.has(file) === "yes") return options.onBytes(file.size);
     const path = file.path.split("/").map(encodeURIComponent).join("/");
     const url = `${web.endpoint.replace(/\/+$/, "")}/${name}/resolve/${commit}/${path}`;

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
-import { readTextFile } from "../bytes/text-file.ts";
 import { counted, GrokError } from "../errors.ts";
+import { openDataFolder } from "./data/data-folder.ts";
 import { fileOf, partsOf } from "./parts.ts";
 import { type RowFormat, readRows } from "./rows.ts";
 import type { Choices } from "./scores.ts";
@@ -44,9 +43,10 @@ export function hashOf(value: unknown): string {
  */
 export function readQuestions(task: Task, data: string, shots: number, chat = false): Questions {
   const hash = createHash("sha256").update(JSON.stringify([task.text, shots]));
+  const folder = openDataFolder(data, task);
   const read = (file: string, part: string | undefined, format: RowFormat = task.format) => {
-    const path = join(data, fileOf(file, part));
-    const text = readTextFile(path);
+    const path = folder.pathOf(fileOf(file, part));
+    const text = folder.read(fileOf(file, part));
     hash.update(JSON.stringify(text));
     const rows = readRows(text, path, format);
     return { path, rows: rows.map((row) => (part === undefined ? row : { ...row, fields: { ...row.fields, part } })) };

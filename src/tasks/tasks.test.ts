@@ -288,7 +288,7 @@ describe("a task's file and its data", () => {
     expect(rows("")).toThrow(/own\.jsonl: empty/);
     expect(() => openTask("piqua")).toThrow('there is no task "piqua", did you mean piqa?');
     expect(() => readQuestions(openScoring("piqa"), join(folder, "none"), 0)).toThrow(
-      /piqa\.jsonl: cannot open: no such file/,
+      /piqa\.jsonl: there is no such file, which piqa needs/,
     );
   });
 

@@ -54,9 +54,12 @@ describe("eval", () => {
     const { status, stdout } = await grok1(["eval", "--list", "--data", folder]);
     expect(status).toBe(0);
     expect(stdout).toMatch(/^piqa +missing +physical common sense/m);
-    expect(stdout).toMatch(/^commonsense\/piqa\.jsonl\n {2}from https:\/\/\S+piqa\.jsonl$/m);
+    expect(stdout).toMatch(/^ {2}grok1 pull-data arc_challenge,\S+,piqa,\S+ --data \S+$/m);
+    expect(stdout).toMatch(/^logs\/BGL\/BGL_2k\.log_structured\.csv\n {2}from https:\/\/\S+loghub$/m);
     const { stdout: json } = await grok1(["eval", "--list", "--json"]);
-    expect(JSON.parse(json)).toContainEqual(expect.objectContaining({ name: "piqa", there: false }));
+    expect(JSON.parse(json)).toContainEqual(
+      expect.objectContaining({ name: "piqa", there: false, missing: ["commonsense/piqa.jsonl"], download: true }),
+    );
   });
 
   it("says what is wrong in a line", async () => {
@@ -64,7 +67,7 @@ describe("eval", () => {
       [[], 2, /^grok1: no task: name some/],
       [["piqa"], 2, /^grok1: no data: --data names their folder/],
       [["piqqa", "--data", folder], 2, /^grok1: there is no task "piqqa", did you mean piqa\?/],
-      [["piqa", "--data", folder], 1, /piqa\.jsonl: cannot open: no such file or folder/],
+      [["piqa", "--data", folder], 1, /piqa\.jsonl: there is no such file, which piqa needs: grok1 pull-data piqa/],
       [[task, "--data", folder, "--shots", "4"], 2, /--shots is 4, and .*capitals\.jsonl has 4 questions/],
       [[task, "--data", folder, "--records", join(folder, "capitals.jsonl")], 2, /capitals\.jsonl: is a task's data/],
       [[task, "--data", folder, "--html", join(folder, "capitals.jsonl")], 2, /capitals\.jsonl: is a task's data/],

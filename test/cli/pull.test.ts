@@ -7,7 +7,8 @@ import { finished, folder, grok1, start } from "./grok1.ts";
 const model = Buffer.alloc(5 << 20, "weights, ");
 let hub: HubServer;
 beforeAll(async () => {
-  hub = await startHub({ "m.gguf": model, "config.json": Buffer.from("{}") });
+  const rows = readFileSync(join(import.meta.dirname, "../vectors/eval/parquet/snappy.parquet"));
+  hub = await startHub({ "m.gguf": model, "config.json": Buffer.from("{}"), "main/test.parquet": rows });
 });
 afterAll(() => hub.close());
 const env = () => ({ HF_ENDPOINT: hub.endpoint, HF_HOME: join(folder, "hf"), HF_TOKEN: "", HF_HUB_CACHE: "" });
@@ -37,7 +38,7 @@ describe("pull", () => {
   });
 
   it("gives its result as JSON, and says in one line what is wrong", async () => {
-    const good = await grok1(["pull", "me/model@main", "--to", "out", "--exclude", "*.gguf", "--json"], { env: env() });
+    const good = await grok1(["pull", "me/model@main", "--to", "out", "--include", "*.json", "--json"], { env: env() });
     expect(good.status).toBe(0);
     expect(JSON.parse(good.stdout)).toMatchObject({
       ...{ repository: "me/model", revision: "main", commit: hub.commit, folder: "out" },
@@ -51,6 +52,33 @@ describe("pull", () => {
     expect(await grok1(["pull", "me/model@x", "--revision", "y"], { env: env() })).toMatchObject({ status: 2 });
     expect(await grok1(["pull", "me/model"], { env: { ...env(), HF_ENDPOINT: "file:///x" } })).toMatchObject({
       status: 2,
+    });
+  });
+
+  it("brings a task's data, and says what was made of them, and what is missing", async () => {
+    const base = { about: "x", source: "https://example.org", context: "{{id}}", choices: ["a", "b"], answer: "0" };
+    const more = { ...base, continuation: "{{choice}}", metrics: ["acc"] };
+    const tasks = [
+      { name: "good", data: "good.jsonl", ...more, download: [{ dataset: "me/data@main", from: ["main/*.parquet"] }] },
+      { name: "hand", data: "hand.jsonl", ...more },
+    ];
+    for (const task of tasks) writeFileSync(join(folder, `${task.name}.json`), JSON.stringify(task));
+    const args = ["pull-data", "good.json,hand.json", "--data", "questions"];
+    const first = await grok1(args, { env: env() });
+    expect(first).toMatchObject({ status: 0, stderr: "" });
+    expect(first.stdout).toBe(
+      "good.jsonl  downloaded  24 rows\nhand.jsonl  missing\n\nhand.jsonl is in no dataset: from https://example.org\n",
+    );
+    const rows = readFileSync(join(folder, "questions/good.jsonl"), "utf8").trimEnd().split("\n");
+    expect(JSON.parse(rows[1]!)).toMatchObject({ id: "Q1", choices: { text: ["two\nlines"], label: ["A"] } });
+    const again = await grok1([...args, "--json"], { env: { ...env(), HF_ENDPOINT: "http://127.0.0.1:9" } });
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      data: "questions",
+      files: [{ status: "there" }, { status: "missing" }],
+    });
+    expect(await grok1(["pull-data", "piqqa", "--data", "questions"], { env: env() })).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/no task "piqqa", did you mean piqa\?/),
     });
   });
 

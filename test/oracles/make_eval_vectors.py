@@ -318,6 +318,25 @@ def make_wikitext(data):
     write("wikitext", {"files": files, "questions": questions, "figures": figures, "all": [described(page, False) for page in every], "windows": windows})
 
 
+def generation(row):
+    """A row of truthful_qa's other configuration, which has what the table has."""
+    split = lambda kind: [part.strip() for part in row[f"{kind} Answers"].split(";") if part.strip()]
+    return {"question": row["Question"], "best_answer": row["Best Answer"], "correct_answers": split("Correct"), "incorrect_answers": split("Incorrect")}
+
+
+def make_downloads(data):
+    """Of each task whose rows the Hub has in another form, the first of them in that form."""
+    rows = {}
+    for name, (_, file, upstream) in tasks.items():
+        if upstream in (as_it_is, wsc273, cola):
+            continue
+        make = generation if upstream is truthfulqa else upstream
+        rows[name] = [make(row) for row in read_rows(data / file, 4)[0]]
+    short = sorted(read_rows(data / "mmlu/test/anatomy_test.csv", 10**6)[0], key=lambda row: len("".join(row)))
+    rows["mmlu"] = [mmlu(row) for row in short[:2]]
+    write("downloads", {"rows": rows})
+
+
 if __name__ == "__main__":
     data = Path(sys.argv[1])
     here.mkdir(exist_ok=True)
@@ -334,3 +353,4 @@ if __name__ == "__main__":
         write(name, {"files": {file: text}, **ask(task, SHOTS, WITH_SHOTS)})
     make_mmlu(data)
     make_wikitext(data)
+    make_downloads(data)

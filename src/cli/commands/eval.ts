@@ -1,9 +1,9 @@
-import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { counted } from "../../errors.ts";
+import { canDownload, missingFiles, openDataFolder } from "../../tasks/data/data-folder.ts";
 import type { Doubt } from "../../tasks/doubts.ts";
 import { evaluate } from "../../tasks/evaluate.ts";
 import { renderEvaluation } from "../../tasks/page/page.ts";
@@ -71,24 +71,35 @@ export function addEval(program: Command): void {
 function list({ data, json }: EvalCommandOptions): void {
   const tasks = listTasks().map((name) => {
     const task = openTask(name);
-    const { about, like, metrics, data: file, source, note } = task;
-    const there = data !== undefined && filesOf(task).every((each) => existsSync(join(data, each)));
-    return { name, about, like, metrics, file: file.replaceAll("{{part}}", "*"), source, note, there };
+    const { about, like, metrics, source, note } = task;
+    const missing = data === undefined ? filesOf(task) : missingFiles(task, filesOf(task), data);
+    const download = missing.some((file) => canDownload(task, file));
+    const by = missing.filter((file) => !canDownload(task, file));
+    const file = task.data.replaceAll("{{part}}", "*");
+    return { name, about, like, metrics, file, source, note, there: missing.length === 0, missing, download, by };
   });
   if (json) {
-    process.stdout.write(`${jsonDocument(tasks)}\n`);
+    process.stdout.write(`${jsonDocument(tasks.map(({ by: _, ...task }) => task))}\n`);
     return;
   }
+  const where = data === undefined ? "FOLDER" : escapeLine(data);
   process.stdout.write(
     table(tasks.map(({ name, about, there }) => [name, there ? "there" : "missing", escapeLine(about)])),
   );
-  const missing = tasks.filter(({ there }) => !there);
-  if (missing.length === 0) return;
-  const where = data === undefined ? "the folder that --data names" : escapeLine(data);
-  process.stdout.write(`\nWhat is missing belongs into ${where}:\n`);
-  for (const { file, source, note } of missing) {
-    process.stdout.write(`${file}\n  from ${source}\n${note === undefined ? "" : `  ${note}\n`}`);
+  const some = tasks.filter(({ download }) => download).map(({ name }) => name);
+  if (some.length > 0) {
+    process.stdout.write(`\nWhat Hugging Face has of it:\n  grok1 pull-data ${some.join(",")} --data ${where}\n`);
   }
+  const rest = tasks.filter(({ by }) => by.length > 0);
+  if (rest.length === 0) return;
+  process.stdout.write(
+    `\nWhat else is missing belongs into ${data === undefined ? "the folder that --data names" : where}:\n`,
+  );
+  const places = rest.map(({ by, source, note }) => {
+    const more = by.length === 1 ? "" : ` and ${by.length - 1} more`;
+    return `${by[0]}${more}\n  from ${source}\n${note === undefined ? "" : `  ${note}\n`}`;
+  });
+  process.stdout.write([...new Set(places)].join(""));
 }
 
 async function run(given: string | undefined, options: EvalCommandOptions): Promise<void> {
@@ -102,7 +113,10 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
     refuseOwnFiles(written, modelFiles(file), "the model");
     refuseOwnFiles(
       written,
-      tasks.flatMap((name) => filesOf(openTask(name)).map((each) => join(data, each))),
+      tasks.flatMap((name) => {
+        const task = openTask(name);
+        return filesOf(task).map(openDataFolder(data, task).pathOf);
+      }),
       "a task's data",
     );
   }

@@ -1,11 +1,12 @@
 import { spawn, spawnSync } from "node:child_process";
 import type { Command } from "commander";
 import { GrokError } from "../../errors.ts";
-import { type Pulled, type PullProgress, pull } from "../../hub/pull.ts";
+import { type Pulled, pull } from "../../hub/pull.ts";
+import { describeDownload } from "../download-progress.ts";
 import { interruptedStatus, usageError } from "../exit.ts";
 import { hubPlaces } from "../hub-places.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument } from "../terminal.ts";
+import { createProgress, escapeLine, jsonDocument } from "../terminal.ts";
 import { integer, path, repeated, text } from "../values.ts";
 
 interface PullCommandOptions {
@@ -62,7 +63,7 @@ async function runPull(repository: string, files: string[], options: PullCommand
     ...{ endpoint: places.endpoint, token: places.token, signal: interrupt.signal },
     into: to === undefined ? { cache: places.cache } : { folder: to },
     ...{ files, include, exclude, connections },
-    onProgress: (now) => progress.show(describeProgress(now)),
+    onProgress: (now) => progress.show(describeDownload(now)),
   }).finally(() => progress.clear());
   process.stdout.write(options.json ? `${jsonDocument(pulled)}\n` : describePulled(pulled));
 }
@@ -70,13 +71,6 @@ async function runPull(repository: string, files: string[], options: PullCommand
 /** One file by its name, several by their folder. */
 function describePulled({ folder, files }: Pulled): string {
   return `${escapeLine(files.length === 1 ? files[0]!.local : folder)}\n`;
-}
-
-function describeProgress({ done, total, received, seconds }: PullProgress): string {
-  const rate = seconds > 0 ? received / seconds : 0;
-  const left = rate > 0 ? `, ${formatSeconds((total - done) / rate)} left` : "";
-  const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
-  return `${percent} %, ${formatBytes(done)} of ${formatBytes(total)}, ${formatBytes(Math.round(rate))}/s${left}`;
 }
 
 /** BitTorrent is aria2c's: it checks pieces against the link's hash, and goes on with what is there. */

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { show } from "../../bytes/json-fields.ts";
-import { readTextFile } from "../../bytes/text-file.ts";
 import { counted, GrokError } from "../../errors.ts";
 import type { Asking } from "../conversation.ts";
+import { openDataFolder } from "../data/data-folder.ts";
 import { fileOf, partsOf } from "../parts.ts";
 import { createPythonRandom } from "../python/random.ts";
 import { readRows } from "../rows.ts";
@@ -31,8 +31,9 @@ export interface PromptedQuestions {
  */
 export function readPrompts(task: GenerationTask, folder: string, shots: number): PromptedQuestions {
   const hash = createHash("sha256").update(JSON.stringify([task.text, shots]));
+  const data = openDataFolder(folder, task);
   const read = (path: string) => {
-    const text = readTextFile(join(folder, path));
+    const text = data.read(path);
     hash.update(JSON.stringify(text));
     return text;
   };
