@@ -78,9 +78,9 @@ describe("recipe of adapters for security", () => {
 
   it("has none of what is tested: the earlier half of a log, the functions to train on; in two languages in turn", async () => {
     const log = await make("bgl_logs,bgl_logs_es");
-    expect(log).toHaveLength(2000);
+    expect(log).toHaveLength(1000);
     expect(count(log, ({ prompt }) => prompt.includes("later"))).toBe(0);
-    expect(count(log, ({ answer }) => answer === " failure" || answer === " fallo")).toBe(1000);
+    expect(count(log, ({ answer }) => answer === " failure" || answer === " fallo")).toBe(500);
     expect(log.every(({ prompt }, i) => prompt.endsWith(i % 2 === 0 ? "\nAnswer:" : "\nRespuesta:"))).toBe(true);
     for (const { prompt, answer } of log) {
       expect(/ (?:failure|fallo)$/.test(answer)).toBe(prompt.includes("earlier failure"));

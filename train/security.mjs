@@ -13,7 +13,7 @@ import { createChoice } from "./default-model/conversations.mjs";
  */
 const recipes = {
   nsl_kdd_words: { records: 20000, first: 0.3, kindOf: ({ label }) => label },
-  bgl_logs: { records: 2000, first: 0.5, kindOf: ({ EventId }) => EventId },
+  bgl_logs: { records: 1000, first: 0.5, kindOf: ({ EventId }) => EventId },
 };
 
 const [names, data, out, records] = process.argv.slice(2);

@@ -34,5 +34,6 @@ export function auroc(all: readonly Scored[]): Estimate {
   return {
     value: share(right, so * others),
     without: all.map(({ isSo }, at) => share(right - ordered[at]!, isSo ? (so - 1) * others : so * (others - 1))),
+    of: Math.min(so, others),
   };
 }

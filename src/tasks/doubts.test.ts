@@ -54,5 +54,7 @@ it("intervals are Wilson's of a share, by its error where questions do not count
   expect(rounded("acc", 81 / 263, error, 526)).toEqual(["0.2553", "0.3662"]);
   expect(rounded("acc", 1, 0, 10)).toEqual(["0.7225", "1.0000"]);
   expect(rounded("f1", 0.5, 0.1, 10)).toEqual(["0.3040", "0.6960"]);
+  // Nothing was found, and leaving a question out changes nothing: no reason to be certain.
+  expect(rounded("f1", 0, 0, 10)).toEqual(["NaN", "NaN"]);
   expect(rounded("perplexity", 20, 1, 10)).toEqual(["18.0400", "21.9600"]);
 });

@@ -2,6 +2,8 @@
 export interface Estimate {
   readonly value: number;
   readonly without: readonly number[];
+  /** How many it is a share of, where not each record is one: what its interval is as wide as where no error tells it. */
+  readonly of?: number;
 }
 
 /** √((n - 1)/n Σ (θᵢ - mean)²) over the estimates with each question left out (Efron 1982); NaN for a single question. */

@@ -18,6 +18,8 @@ export interface Choices {
 export interface Figure {
   readonly value: number;
   readonly error: number;
+  /** How many it is a share of, where not each question is one. */
+  readonly of?: number;
 }
 
 /** What a model says of a question. */
@@ -96,8 +98,20 @@ const rules: Readonly<Record<Metric, MetricRule>> = {
     },
     estimate: meanOf,
   },
-  precision: { kinds: ["choice"], estimate: byCounts(byChoice((_, chosen, hits) => hits / Math.max(1, chosen))) },
-  recall: { kinds: ["choice"], estimate: byCounts(byChoice((gold, _, hits) => hits / Math.max(1, gold))) },
+  precision: {
+    kinds: ["choice"],
+    estimate: byCounts(
+      byChoice((_, chosen, hits) => hits / Math.max(1, chosen)),
+      ofChosen,
+    ),
+  },
+  recall: {
+    kinds: ["choice"],
+    estimate: byCounts(
+      byChoice((gold, _, hits) => hits / Math.max(1, gold)),
+      ofGold,
+    ),
+  },
   f1: {
     kinds: ["choice"],
     estimate: byCounts(byChoice((gold, chosen, hits) => (2 * hits) / Math.max(1, gold + chosen))),
@@ -145,8 +159,8 @@ export function estimate(metric: Metric, records: readonly QuestionRecord[]): Es
 
 /** A metric over questions. Its error is the jackknife's, which for a mean is the sample's standard deviation over √n. */
 export function summarize(metric: Metric, records: readonly QuestionRecord[]): Figure {
-  const { value, without } = estimate(metric, records);
-  return { value, error: jackknifeError(without) };
+  const { value, without, of } = estimate(metric, records);
+  return { value, error: jackknifeError(without), ...(of !== undefined && { of }) };
 }
 
 /**
@@ -183,7 +197,8 @@ function wholeLines(records: readonly QuestionRecord[]): Estimate {
   }
   const values = [...lines.values()];
   const total = sum(values);
-  return { value: total / values.length, without: values.map((value) => (total - value) / (values.length - 1)) };
+  const without = values.map((value) => (total - value) / (values.length - 1));
+  return { value: total / values.length, without, of: values.length };
 }
 
 /** -log₂ of the texts' likelihood over all their words or bytes. */
@@ -201,14 +216,28 @@ function through({ value, without }: Estimate, of: (value: number) => number): E
 /** How often choice `chosen` was taken where `right` was right: counts[right][chosen]. */
 type Counts = number[][];
 
-/** Of a metric over counts: few of them differ when one question is left out. */
-function byCounts(of: (counts: Counts) => number) {
+/** How many questions the second of two choices is right for. */
+function ofGold(counts: Counts): number {
+  return sum(counts[1]!);
+}
+
+/** How many it was taken for. */
+function ofChosen(counts: Counts): number {
+  return sum(counts.map((row) => row[1]!));
+}
+
+/**
+ * Of a metric over counts: few of them differ when one question is left out.
+ * @param counted of two choices, how many questions it is a share of
+ */
+function byCounts(of: (counts: Counts) => number, counted?: (counts: Counts) => number) {
   return (records: readonly QuestionRecord[]): Estimate => {
     const size = Math.max(...records.map(({ logprobs }) => logprobs.length));
     const counts: Counts = Array.from({ length: size }, () => new Array<number>(size).fill(0));
     const cells = records.map(({ answer, logprobs }) => [answer[0]!, argmax(logprobs)] as const);
     for (const [gold, chosen] of cells) counts[gold]![chosen]!++;
     const value = of(counts);
+    const total = size === 2 ? counted?.(counts) : undefined;
     const known = new Map<number, number>();
     const without = cells.map(([gold, chosen]) => {
       const cell = gold * size + chosen;
@@ -221,7 +250,7 @@ function byCounts(of: (counts: Counts) => number) {
       }
       return left;
     });
-    return { value, without };
+    return { value, without, ...(total !== undefined && { of: total }) };
   };
 }
 
@@ -242,6 +271,7 @@ function byRanks(records: readonly QuestionRecord[]): Estimate {
   return {
     value: mean(estimates.map(({ value }) => value)),
     without: records.map((_, left) => mean(estimates.map(({ without }) => without[left]!))),
+    of: Math.min(...estimates.map(({ of }) => of!)),
   };
 }
 

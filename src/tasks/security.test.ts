@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { intervalOf } from "./intervals.ts";
 import { readQuestions } from "./questions.ts";
 import { type QuestionRecord, summarize } from "./scores.ts";
 import { openTask, type Task } from "./task.ts";
@@ -91,6 +92,17 @@ it("precision, recall and pairs are counted", () => {
     summarize(metric, records),
   );
   expect([precision!.value, recall!.value, pairwise!.value]).toEqual([2 / 4, 2 / 4, 1 / 4]);
+  // Where there is no error the interval is of as many as count: of what was found, of the weak ones, of pairs.
+  const last = (metric: "precision" | "recall" | "pairwise" | "f1", choose: (gold: number) => number) => {
+    const some = records.map((record) => ({ ...record, logprobs: choose(record.answer[0]!) ? [-2, -1] : [-1, -2] }));
+    return intervalOf(metric, summarize(metric, some), some.length).map((end) => Number(end.toFixed(3)));
+  };
+  expect(last("recall", () => 1)).toEqual([0.51, 1]);
+  expect(last("recall", () => 0)).toEqual([0, 0.49]);
+  expect(last("precision", (gold) => gold)).toEqual([0.51, 1]);
+  expect(last("precision", () => 0)).toEqual([Number.NaN, Number.NaN]);
+  expect(last("pairwise", () => 1)).toEqual([0, 0.49]);
+  expect(last("f1", () => 0)).toEqual([Number.NaN, Number.NaN]);
   // Lines are what is independent: √(p (1 - p) / (n - 1)).
   expect(pairwise!.error).toBeCloseTo(Math.sqrt((0.25 * 0.75) / 3), 12);
 });
