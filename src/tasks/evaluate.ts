@@ -152,7 +152,15 @@ function prepareScoring(
       const others = against?.begin(task.name, key, (record: QuestionRecord) => isWhole(task, record));
       const of = await answerAll(model, put, task, questions, key, records, signal, onDone);
       return {
-        ...{ task: task.name, about: task.about, shots, chat, questions: of.length, available: list.length },
+        ...{
+          task: task.name,
+          about: task.about,
+          like: task.like,
+          shots,
+          chat,
+          questions: of.length,
+          available: list.length,
+        },
         ...summarizeParts(task.parts, task.metrics, of, summarize),
         guessing: task.kind === "choice" ? meanOf(questions.map(chance)) : undefined,
         truncated: of.filter(({ truncated }) => truncated).length,

@@ -37,6 +37,8 @@ export interface TaskResult {
   readonly task: string;
   /** What it measures. */
   readonly about: string;
+  /** Whose prompts it has, and in which version, such as `lm-evaluation-harness piqa 1.0`; undefined where they are nobody's. */
+  readonly like: string | undefined;
   /** SHA-256 of all that what was asked follows from: the task's file, its data, shots, drawing, the chat template. Records have it too. */
   readonly key: string;
   readonly shots: number;

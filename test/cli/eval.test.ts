@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -26,9 +27,16 @@ describe("eval", () => {
   it("prints a table or one document, the same from a file of records", async () => {
     const records = join(folder, "records.jsonl");
     const args = [task, "--data", folder, "--records", records];
-    const json = await evaluate(...args, "--json");
+    const json = await evaluate(...args, "--limit", "4", "--json");
     expect(json).toMatchObject({ status: 0, stderr: "" });
-    const { results } = JSON.parse(json.stdout);
+    const { results, ...how } = JSON.parse(json.stdout);
+    const bytes = readFileSync(join(models, "llama.gguf"));
+    const hash = createHash("sha256").update(bytes).digest("hex");
+    expect(how).toMatchObject({
+      ...{ version: expect.stringMatching(/^\d+\.\d+\.\d+/), data: folder, architecture: "llama" },
+      settings: { shots: null, limit: 4, chat: false, backend: "reference", kvType: "f32", adapters: [] },
+      files: [{ path: join(models, "llama.gguf"), bytes: bytes.length, sha256: hash }],
+    });
     expect(results).toMatchObject([
       { task: "capitals", questions: 4, available: 4, shots: 0, guessing: 0.5, truncated: 0 },
     ]);

@@ -1,8 +1,11 @@
+import { createHash } from "node:crypto";
+import { createReadStream, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { counted } from "../../errors.ts";
+import type { LanguageModel } from "../../generate/types.ts";
 import { canDownload, missingFiles, openDataFolder } from "../../tasks/data/data-folder.ts";
 import type { Doubt } from "../../tasks/doubts.ts";
 import { evaluate } from "../../tasks/evaluate.ts";
@@ -150,11 +153,44 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
       const { version } = findInstallation();
       await writeAtomic(html, [Buffer.from(renderEvaluation({ model, results, seconds, version, against }))]);
     }
-    if (json) process.stdout.write(`${jsonDocument({ model: file, data, results, seconds })}\n`);
-    else process.stdout.write(render(file, results, seconds));
+    if (json) {
+      const how = { version: findInstallation().version, ...settingsOf(options, model), files: await hashFiles(file) };
+      process.stdout.write(`${jsonDocument({ model: file, data, results, seconds, ...how })}\n`);
+    } else process.stdout.write(render(file, results, seconds));
   } finally {
     progress.clear();
   }
+}
+
+/** What a result follows from beside model, tasks and data, so that somebody else can have it again. */
+function settingsOf(options: EvalCommandOptions, { info, description }: LanguageModel) {
+  const { backend, isa, threads, kvType, contextLength, adapters, adapterPaths } = info;
+  const given = pick(options, ["shots", "limit", "samples", "temperature"]);
+  return {
+    ...{ name: description.name, architecture: description.architecture },
+    settings: {
+      ...{ shots: null, limit: null, samples: null, temperature: null, ...given },
+      ...{ chat: options.chat ?? false, unsafeCode: options.unsafeCode ?? false },
+      ...{ backend, isa, threads, kvType, contextLength },
+      adapters: adapters.map(({ scale }, i) => ({ path: adapterPaths[i], scale })),
+    },
+  };
+}
+
+/** Larger ones take minutes to read, and what of them is in memory would have to go. */
+const mostHashedBytes = 4 * 2 ** 30;
+
+/** A model's files with SHA-256, where they are not too large for it together. */
+async function hashFiles(model: string) {
+  const files = modelFiles(model).map((path) => ({ path, bytes: statSync(path).size }));
+  const whole = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const hashed: object[] = [];
+  for (const file of files) {
+    const hash = createHash("sha256");
+    if (whole <= mostHashedBytes) for await (const part of createReadStream(file.path)) hash.update(part as Uint8Array);
+    hashed.push({ ...file, sha256: whole <= mostHashedBytes ? hash.digest("hex") : null });
+  }
+  return hashed;
 }
 
 const doubtWords: Readonly<Record<Doubt["why"], string>> = {

@@ -50,7 +50,15 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
         onDone: (done, kept) => onDone(done, asked.size, kept),
       });
       return {
-        ...{ task: task.name, about: task.about, shots, chat, questions: of.length, available: list.length },
+        ...{
+          task: task.name,
+          about: task.about,
+          like: task.like,
+          shots,
+          chat,
+          questions: of.length,
+          available: list.length,
+        },
         ...summarizeParts(task.parts, metrics, of, summarizeAnswers),
         guessing: undefined,
         truncated: of.filter(({ truncated }) => truncated).length,

@@ -17,7 +17,15 @@ export function hostileReport(): TaskReport {
   const part = (value: number): PartResult => ({
     ...{ questions: 20, metrics: { acc: share(value, 0.2) }, doubts: [{ metric: "acc", why: "few" }] },
   });
-  const common = { about: second, key: "ab".repeat(32), shots: 0, chat: false, available: 400, truncated: 0 };
+  const common = {
+    like: undefined,
+    about: second,
+    key: "ab".repeat(32),
+    shots: 0,
+    chat: false,
+    available: 400,
+    truncated: 0,
+  };
   const retained = { value: 0.9, low: 0.82, high: 0.98 };
   const paired = { questions: 200, other: 0.7, difference: -0.07, error: 0.02, retained };
   const results: TaskResult[] = [
