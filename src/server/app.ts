@@ -9,6 +9,7 @@ import { type Failure, failureOf } from "./failure.ts";
 import { createGate } from "./gate.ts";
 import { grok1 } from "./grok1/dialect.ts";
 import { createGuard, type GuardOptions } from "./guard.ts";
+import { jsonInTurns } from "./json.ts";
 import { llamaCpp } from "./llama-cpp/dialect.ts";
 import { addResults, type Draft, draftEntry, type LogEntry } from "./log-entry.ts";
 import { createMeasures } from "./measures.ts";
@@ -139,7 +140,7 @@ export function createApp(options: AppOptions): App {
       const model = oversee(use, entry);
       const reply = asked.reply({ id, name: use.name, model, signal, preferred, responses: stored, report, read });
       const pieces = asked.stream ? reply.pieces?.() : undefined;
-      if (pieces === undefined) return Response.json(await reply.whole());
+      if (pieces === undefined) return await jsonResponse(await reply.whole());
       held = undefined;
       return await streamResponse(holding(pieces, use, entry, dialect), dialect.stream, () => gone.abort());
     } finally {
@@ -175,7 +176,7 @@ export function createApp(options: AppOptions): App {
       app.on(method, path, async ({ req, env: { entry } }) => {
         entry.route = path;
         const param = (name: string) => req.param(name as never) ?? "";
-        return Response.json(
+        return await jsonResponse(
           await look({
             ...{ models, responses: stored, load: gate, preferred },
             ...{ request: req.raw, bodyBytes: limits.bodyBytes, param },
@@ -275,6 +276,10 @@ function failureIn(entry: Draft, error: unknown, { fieldNames }: Dialect): Failu
   const cause = error instanceof GrokError ? error.cause : undefined;
   if (cause instanceof GrokError && !entry.error.includes(cause.message)) entry.error += ` (${cause.message})`;
   return failure;
+}
+
+async function jsonResponse(value: object): Promise<Response> {
+  return new Response(await jsonInTurns(value), { headers: { "content-type": "application/json" } });
 }
 
 /** What a stream needs is held until it ends. What fails after its beginning becomes its last event. */

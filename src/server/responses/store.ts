@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { ioError } from "../../bytes/io-error.ts";
+import { jsonInTurns } from "../json.ts";
 import type { Item } from "./items.ts";
 
 /** A response that others may go on from. */
@@ -78,7 +79,7 @@ export function createResponseStore(options: ResponseStoreOptions = {}): Respons
     },
     async put(stored) {
       const { id } = stored.response;
-      const text = JSON.stringify(stored);
+      const text = await jsonInTurns(stored);
       const bytes = Buffer.from(text);
       if (folder !== undefined) await writeAtomic(fileOf(id), [bytes]);
       keep(id, bytes.length, folder === undefined ? text : undefined);
