@@ -125,7 +125,7 @@ it("shows control tokens that are marks, and no others, to what tells an answer'
   const pieces = ["<call>", "x", "<end>", "</call>"].map(utf8);
   const { tokenizer, ...rest } = place(pieces);
   const own = { ...tokenizer, bytes: (id: number) => (id === 1 ? pieces[1]! : new Uint8Array(0)) };
-  const reader = { push: (text: string) => [{ type: "text", text } as const], end: () => [] };
+  const reader = { push: (text: string) => [{ type: "text", text, at: 0 } as const], end: () => [] };
   const reading = { reader, marks: new Set([0, 3]), mostCalls: 1 };
   const generation = startGeneration({ ...rest, tokenizer: own }, ready({}, reading));
   const { text, message, tokens } = await generation.result;

@@ -295,6 +295,19 @@ function createWriter(
     return hides ? "" : decoder.push(token);
   }
 
+  /** Tokens before this one stand with a part, or with none. */
+  let placed = 0;
+
+  /** The tokens that a text came in: those that begin in it, and one that began before. */
+  function withLogprobs(part: AnswerPart): AnswerPart {
+    if (logprobs.length === 0 || (part.type !== "text" && part.type !== "failed")) return part;
+    const end = (token: number) => starts[token + 1] ?? decoded;
+    while (placed < starts.length && starts[placed]! < part.at && end(placed) <= part.at) placed++;
+    const from = placed;
+    while (placed < starts.length && starts[placed]! < part.at + part.text.length) placed++;
+    return { ...part, logprobs: logprobs.slice(from, placed) };
+  }
+
   /** What is behind a call that ends the answer is no part of it. */
   function partsOf({ reader, mostCalls }: NonNullable<typeof reading>, piece: string, ended: boolean): AnswerPart[] {
     const read = [...reader.push(piece), ...(ended ? reader.end() : [])];
@@ -307,7 +320,7 @@ function createWriter(
     text += piece;
     const from = given;
     while (given < tokens.length && (all || starts[given]! < text.length)) given++;
-    const read = reading && !called ? partsOf(reading, piece, ended) : [];
+    const read = reading && !called ? partsOf(reading, piece, ended).map(withLogprobs) : [];
     parts.push(...read);
     if (piece === "" && from === given && read.length === 0) return;
     emit({
@@ -354,7 +367,7 @@ function createWriter(
       }),
       ...(asked.experts && { experts: experts.slice(0, given) }),
       ...(stopString !== undefined && { stopString }),
-      ...(reading && { message: joinParts(parts) }),
+      ...(reading && { message: joinParts(parts), parts }),
     }),
   };
 }

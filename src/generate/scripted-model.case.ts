@@ -35,7 +35,8 @@ export function createScriptedModel(
         await new Promise((resolve) => setImmediate(resolve));
         if (cancelled || said >= most) break;
         said++;
-        const logprobs = options?.logprobs === undefined ? undefined : [{ token: id, logprob: -1, top: [] }];
+        const top = Array.from({ length: options?.logprobs ?? 0 }, (_, i) => ({ token: id + i, logprob: -1 - i }));
+        const logprobs = options?.logprobs === undefined ? undefined : [{ token: id, logprob: -1, top }];
         onTokens?.([id], logprobs);
       }
       return {

@@ -89,6 +89,8 @@ export interface GenerateResult {
   readonly endLogprobs?: readonly TokenLogprob[];
   /** What the text consists of, where a conversation asked for parts. */
   readonly message?: AnswerMessage;
+  /** The same as it came. */
+  readonly parts?: readonly AnswerPart[];
   /** The same: what each layer chose. */
   readonly experts?: readonly (readonly ExpertChoice[])[];
 }

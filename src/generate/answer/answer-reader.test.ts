@@ -53,7 +53,7 @@ function merge(parts: readonly AnswerPart[]): AnswerPart[] {
   for (const part of parts) {
     const last = merged.at(-1);
     if (last?.type === part.type && (part.type === "text" || part.type === "reasoning" || part.type === "arguments")) {
-      merged[merged.length - 1] = { ...part, text: (last as typeof part).text + part.text };
+      merged[merged.length - 1] = { ...last, text: (last as typeof part).text + part.text } as AnswerPart;
     } else merged.push(part);
   }
   return merged;
@@ -338,6 +338,9 @@ describe("an answer", () => {
         }
         const whole = merge(read([text], options));
         expect(merge(read(pieces, options))).toEqual(whole);
+        for (const part of read(pieces, options)) {
+          if (part.type === "text" || part.type === "failed") expect(text.startsWith(part.text, part.at)).toBe(true);
+        }
         for (const { name, arguments: args } of joinParts(whole).calls) {
           expect(name).not.toBe("");
           expect(typeof JSON.parse(args)).toBe("object");

@@ -32,7 +32,9 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
   /** What opens calls; none: they can come no more. */
   let marks = syntax === undefined ? [] : openingsOf(syntax, isHeld);
   let parts: AnswerPart[] = [];
+  /** Not yet told apart, the end of so much that was pushed. */
   let held = "";
+  let pushed = 0;
   let state: "start" | "reasoning" | "text" | "calls" = thinks ? "reasoning" : reasoning ? "start" : "text";
   /** Whether whitespace that comes next is no part of anything. */
   let skips = thinks;
@@ -51,8 +53,9 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
   };
   const give = (type: "text" | "reasoning", text: string) => {
     if (text === "") return;
-    if (type === "text") first = false;
-    emit({ type, text });
+    if (type === "reasoning") return emit({ type, text });
+    first = false;
+    emit({ type, text, at: pushed - held.length });
   };
 
   function skipSpace(): void {
@@ -86,7 +89,7 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
   function open(mark: string): void {
     const accepts = (name: string) => mark !== "" || tools!.has(name);
     reader = createCallsReader({
-      ...{ syntax: syntax!, opened: mark, first: count, accepts, emit },
+      ...{ syntax: syntax!, opened: mark, first: count, accepts, emit, at: pushed - held.length - mark.length },
       parametersOf: (name) => tools!.get(name),
     });
     state = "calls";
@@ -166,6 +169,7 @@ export function createAnswerReader(options: AnswerReaderOptions): AnswerReader {
     push(text) {
       if (text === "") return [];
       held += text;
+      pushed += text.length;
       return read(false);
     },
     end: () => read(true),

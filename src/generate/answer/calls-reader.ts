@@ -15,6 +15,8 @@ export interface CallsOptions {
   readonly syntax: CallSyntax;
   /** The mark that was read: of what turns out to be no call it is a part. */
   readonly opened: string;
+  /** Where that begins in all that was written. */
+  readonly at: number;
   /** Index of the first call. */
   readonly first: number;
   /** Whether there may be a tool of this name. */
@@ -32,11 +34,13 @@ const longestName = 256;
 
 type Step = "wait" | "again" | "over" | "broken";
 
-export function createCallsReader({ syntax, opened, first, accepts, parametersOf, emit }: CallsOptions): CallsReader {
+export function createCallsReader(options: CallsOptions): CallsReader {
+  const { syntax, opened, first, accepts, parametersOf, emit } = options;
   /** Not yet taken. */
   let held = "";
-  /** Since the last whole call. */
+  /** Since the last whole call, and where that begins. */
   let raw = opened;
+  let { at } = options;
   let index = first;
   let begun = false;
   let item: ItemReader | undefined;
@@ -82,6 +86,7 @@ export function createCallsReader({ syntax, opened, first, accepts, parametersOf
     emit({ type: "called", index });
     index++;
     begun = false;
+    at += raw.length;
     raw = "";
   }
 
@@ -171,7 +176,7 @@ export function createCallsReader({ syntax, opened, first, accepts, parametersOf
       let done = step(ended);
       while (done === "again") done = step(ended);
       if (done === "wait") return undefined;
-      if (done === "broken") emit(begun ? { type: "failed", index, text: raw } : { type: "text", text: raw });
+      if (done === "broken") emit(begun ? { type: "failed", index, text: raw, at } : { type: "text", text: raw, at });
       return held;
     },
   };

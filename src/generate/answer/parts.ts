@@ -1,6 +1,17 @@
+import type { TokenLogprob } from "../../engine/request.ts";
+
+/** What an answer says, as the model wrote it. */
+interface Written {
+  readonly text: string;
+  /** Where it begins in all that was written, in UTF-16 units. */
+  readonly at: number;
+  /** Of the tokens that it begins with or came in, where these were asked for: each stands with one part. */
+  readonly logprobs?: readonly TokenLogprob[];
+}
+
 /** What an answer consists of, as it is read. The texts of one kind belong together, however they were cut. */
 export type AnswerPart =
-  | { readonly type: "text"; readonly text: string }
+  | ({ readonly type: "text" } & Written)
   /** What the model thought before it answered. */
   | { readonly type: "reasoning"; readonly text: string }
   /** A call of a tool begins: the first has index 0. */
@@ -10,7 +21,7 @@ export type AnswerPart =
   /** Its arguments are whole. */
   | { readonly type: "called"; readonly index: number }
   /** What had begun as a call is none: its arguments are no JSON, or never ended. `text` is all of it, as the model wrote it. */
-  | { readonly type: "failed"; readonly index: number; readonly text: string };
+  | ({ readonly type: "failed"; readonly index: number } & Written);
 
 /** A call of a tool, whole. */
 export interface ToolCall {
@@ -43,8 +54,10 @@ export function createSettler(): (part: AnswerPart) => SettledPart | undefined {
         return undefined;
       case "called":
         return { type: "tool", index: calls++, name, arguments: text };
-      case "failed":
-        return { type: "text", text: part.text };
+      case "failed": {
+        const { index: _, ...written } = part;
+        return { ...written, type: "text" };
+      }
       default:
         return part;
     }

@@ -121,7 +121,7 @@ export function moderate(
 }
 
 function withoutText(given: GenerateResult, rule: string): GenerateResult {
-  const { message, logprobs: _, endLogprobs: __, experts: ___, ...rest } = given;
+  const { message, parts: _, logprobs: __, endLogprobs: ___, experts: ____, ...rest } = given;
   const empty = { ...rest, text: "", tokens: [], ...(message && { message: { text: "", reasoning: "", calls: [] } }) };
   refused.set(empty, rule);
   return empty;

@@ -160,7 +160,9 @@ function reply(request: Common, served: Served, ask: Ask, say: Say): Reply {
       };
       for await (const { chunk } of answer.pieces()) {
         logprobs.push(...(chunk?.logprobs ?? []));
-        for (const given of chunk === undefined ? [] : (chunk.parts ?? [{ type: "text", text: chunk.text } as const])) {
+        for (const given of chunk === undefined
+          ? []
+          : (chunk.parts ?? [{ type: "text", text: chunk.text, at: 0 } as const])) {
           const part = settle(given);
           if (part?.type === "tool") yield next({ calls: [part] });
           else if (part?.type === "reasoning") yield next({ thinking: part.text });

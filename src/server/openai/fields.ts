@@ -115,6 +115,23 @@ export function tokenText(
 /** Places whose alternatives are written out before others have their turn. */
 export const placesAtATime = 32;
 
+/** A token with what the model thought of it and of others in its place. */
+export interface ListedToken extends ListedAlone {
+  readonly top_logprobs: readonly ListedAlone[];
+}
+
+interface ListedAlone extends ReturnType<typeof tokenText> {
+  readonly logprob: number;
+}
+
+export function listLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[]): readonly ListedToken[] {
+  const entry = (token: number, logprob: number) => ({ ...tokenText(tokenizer, token), logprob });
+  return entries.map(({ token, logprob, top }) => ({
+    ...entry(token, logprob),
+    top_logprobs: top.map((other) => entry(other.token, other.logprob)),
+  }));
+}
+
 /** A chat completion's `logprobs`. */
 export function chatLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogprob[] | undefined) {
   return finish(chatLogprobsSteps(tokenizer, entries));
@@ -123,14 +140,10 @@ export function chatLogprobs(tokenizer: Tokenizer, entries: readonly TokenLogpro
 /** The same in steps. */
 export function* chatLogprobsSteps(tokenizer: Tokenizer, entries: readonly TokenLogprob[] | undefined) {
   if (entries === undefined) return null;
-  const entry = (token: number, logprob: number) => ({ ...tokenText(tokenizer, token), logprob });
-  const content = [];
-  for (const [i, { token, logprob, top }] of entries.entries()) {
-    if (i > 0 && i % placesAtATime === 0) yield;
-    content.push({
-      ...entry(token, logprob),
-      top_logprobs: top.map((other) => entry(other.token, other.logprob)),
-    });
+  const content: ListedToken[] = [];
+  for (let at = 0; at < entries.length; at += placesAtATime) {
+    if (at > 0) yield;
+    content.push(...listLogprobs(tokenizer, entries.slice(at, at + placesAtATime)));
   }
   return { content, refusal: null };
 }

@@ -1,4 +1,7 @@
+import type { TokenLogprob } from "../../engine/request.ts";
 import type { AnswerPart } from "../../generate/answer/parts.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { type ListedToken, listLogprobs } from "../openai/fields.ts";
 import { sealThoughts } from "./items.ts";
 
 export interface OutputOptions {
@@ -8,6 +11,8 @@ export interface OutputOptions {
   readonly custom: ReadonlySet<string>;
   /** Whether thoughts are given sealed too. */
   readonly seals: boolean;
+  /** Of the model that writes. */
+  readonly tokenizer: Tokenizer;
   readonly emit: (type: string, data: object) => void;
 }
 
@@ -22,21 +27,32 @@ interface Open {
   readonly kind: "text" | "reasoning" | "call" | "custom";
   readonly item: Record<string, unknown>;
   text: string;
+  /** Of the tokens of a text, where these were asked for. */
+  readonly logprobs: ListedToken[];
 }
 
-export function createOutput({ id, custom, seals, emit }: OutputOptions): Output {
+/** As events have them. */
+const withoutBytes = (listed: readonly ListedToken[]) =>
+  listed.map(({ bytes: _, top_logprobs: top, ...entry }) => ({
+    ...entry,
+    top_logprobs: top.map(({ bytes: __, ...other }) => other),
+  }));
+
+export function createOutput({ id, custom, seals, tokenizer, emit }: OutputOptions): Output {
   const items: object[] = [];
   let open: Open | undefined;
 
   const place = () => ({ item_id: open!.item.id, output_index: items.length });
   const inPart = () => ({ ...place(), content_index: 0 });
-  const outputText = (text: string) => ({ type: "output_text", text, annotations: [], logprobs: [] });
+  const outputText = (text: string, logprobs: readonly ListedToken[] = []) => ({
+    ...{ type: "output_text", text, annotations: [], logprobs },
+  });
   const thought = (text: string) => ({ type: "reasoning_text", text });
 
   function begin(kind: Open["kind"], prefix: string, rest: Record<string, unknown>): void {
     close();
     const item = { id: `${prefix}_${id}_${items.length}`, ...rest };
-    open = { kind, item, text: "" };
+    open = { kind, item, text: "", logprobs: [] };
     emit("response.output_item.added", { output_index: items.length, item });
     const part = kind === "text" ? outputText("") : kind === "reasoning" ? thought("") : undefined;
     if (part !== undefined) emit("response.content_part.added", { ...inPart(), part });
@@ -49,19 +65,21 @@ export function createOutput({ id, custom, seals, emit }: OutputOptions): Output
     custom: "response.custom_tool_call_input.delta",
   };
 
-  function add(text: string): void {
+  function add(text: string, given: readonly TokenLogprob[] = []): void {
     open!.text += text;
     const { kind } = open!;
+    const logprobs = listLogprobs(tokenizer, given);
+    open!.logprobs.push(...logprobs);
     const isPart = kind === "text" || kind === "reasoning";
     emit(deltas[kind], {
       ...{ ...(isPart ? inPart() : place()), delta: text },
-      ...(kind === "text" && { logprobs: [] }),
+      ...(kind === "text" && { logprobs: withoutBytes(logprobs) }),
     });
   }
 
   function close(status = "completed"): void {
     if (open === undefined) return;
-    const { kind, item, text } = open;
+    const { kind, item, text, logprobs } = open;
     if (kind === "call") {
       emit("response.function_call_arguments.done", { ...place(), name: item.name, arguments: text });
       finish({ ...item, status, arguments: text });
@@ -69,9 +87,9 @@ export function createOutput({ id, custom, seals, emit }: OutputOptions): Output
       emit("response.custom_tool_call_input.done", { ...place(), input: text });
       finish({ ...item, status, input: text });
     } else if (kind === "text") {
-      emit("response.output_text.done", { ...inPart(), text, logprobs: [] });
-      emit("response.content_part.done", { ...inPart(), part: outputText(text) });
-      finish({ ...item, status, content: [outputText(text)] });
+      emit("response.output_text.done", { ...inPart(), text, logprobs: withoutBytes(logprobs) });
+      emit("response.content_part.done", { ...inPart(), part: outputText(text, logprobs) });
+      finish({ ...item, status, content: [outputText(text, logprobs)] });
     } else {
       emit("response.reasoning_text.done", { ...inPart(), text });
       emit("response.content_part.done", { ...inPart(), part: thought(text) });
@@ -92,7 +110,7 @@ export function createOutput({ id, custom, seals, emit }: OutputOptions): Output
     switch (part.type) {
       case "text":
         if (open?.kind !== "text") begin("text", "msg", messageItem());
-        add(part.text);
+        add(part.text, part.logprobs);
         break;
       case "reasoning":
         if (open?.kind !== "reasoning") begin("reasoning", "rs", { type: "reasoning", summary: [] });
@@ -118,7 +136,7 @@ export function createOutput({ id, custom, seals, emit }: OutputOptions): Output
         if (held === undefined) close("incomplete");
         held = undefined;
         begin("text", "msg", messageItem());
-        add(part.text);
+        add(part.text, part.logprobs);
     }
   }
 

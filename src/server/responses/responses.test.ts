@@ -75,6 +75,48 @@ function assemble(events: Any[]): Any[] {
 const withoutIds = (items: Any[]) => items.map(({ id: _, call_id: __, ...item }) => item);
 
 describe("responses", () => {
+  it("have log-probabilities of what is text, and of no thought, mark or call, where these are to be included", async () => {
+    const include = ["message.output_text.logprobs"];
+    const joined = (tokens: Any[]) => Buffer.from(tokens.flatMap(({ bytes }) => bytes)).toString();
+    for (const says of [
+      "Four, são 四.",
+      `<think>\nTools.\n</think>\n\nLet me see.\n${call}\n${call} So.`,
+      '<think>\n\n</think>\n\nNo <tool_call>\n{"name": "get_weather", "arguments": {"city": }}\n</tool_call>, none.',
+    ]) {
+      qwen.says = says;
+      const request = { input: "Weather?", tools, include, top_logprobs: 2 };
+      const answer = await qwen.post(path, request);
+      expect(answer.top_logprobs).toBe(2);
+      const texts = answer.output.filter(({ type }: Any) => type === "message").map(({ content }: Any) => content[0]);
+      expect(texts.length).toBeGreaterThan(0);
+      for (const { text, logprobs } of texts) {
+        expect(joined(logprobs).trim()).toBe(text.trim());
+        for (const { logprob, top_logprobs: top } of logprobs) {
+          expect([logprob, ...top.map((other: Any) => other.logprob)]).toEqual([-1, -1, -2]);
+        }
+      }
+      const events = await streamed(request);
+      const streamedTexts = events
+        .at(-1)
+        .response.output.filter(({ type }: Any) => type === "message")
+        .map(({ content }: Any) => content[0]);
+      for (const { text, logprobs } of streamedTexts) expect(joined(logprobs).trim()).toBe(text.trim());
+      const [at, ...others] = events
+        .filter(({ type }) => type === "response.output_text.done")
+        .map(({ output_index: index }) => index);
+      expect(others.length).toBe(streamedTexts.length - 1);
+      const deltas = events.filter(({ type, output_index: i }) => type === "response.output_text.delta" && i === at);
+      const all = streamedTexts[0].logprobs.map(({ bytes: _, top_logprobs: top, ...entry }: Any) => ({
+        ...entry,
+        top_logprobs: top.map(({ bytes: __, ...other }: Any) => other),
+      }));
+      expect(deltas.flatMap(({ logprobs }) => logprobs)).toEqual(all);
+    }
+    qwen.says = "Four.";
+    const plain = await qwen.post(path, { input: "?", include });
+    expect(plain.output[0].content[0].logprobs[0]).toMatchObject({ logprob: -1, top_logprobs: [] });
+  });
+
   it("answer a text, and say what they were asked with", async () => {
     qwen.says = "Four.";
     const answer = await qwen.post(path, { input: "2 + 2?", instructions: "Be brief.", max_output_tokens: 50 });
@@ -246,7 +288,7 @@ describe("responses", () => {
     ["a result without its call", { input: [{ type: "function_call_output", call_id: "x", output: "y" }] }, /call "x"/],
     ["an unknown field", { nonsense: 1 }, /^nonsense: is not known/],
     ["background work", { background: true }, /^background: /],
-    ["log-probabilities", { include: ["message.output_text.logprobs"] }, /^include\[0\]: .*chat completions/],
+    ["more log-probabilities than there are", { top_logprobs: 101 }, /^top_logprobs: is 101/],
   ])("with %s are refused with its place", async (_, body, message) => {
     const refused = await qwen.post(path, { input: "x", ...body });
     expect(refused).toMatchObject({ status: 400, error: { message: expect.stringMatching(message) } });

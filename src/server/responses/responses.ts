@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { GrokError } from "../../errors.ts";
-import type { AnswerMessage, AnswerPart } from "../../generate/answer/parts.ts";
+import { type AnswerPart, createSettler, type SettledPart } from "../../generate/answer/parts.ts";
 import { inTurns } from "../../generate/turns.ts";
 import type {
   ChatMessage,
@@ -10,15 +10,17 @@ import type {
   ToolChoice,
   ToolDefinition,
 } from "../../generate/types.ts";
+import type { Steps } from "../../tokenizer/steps.ts";
 import { grammarOfTextFormat, responseTextFormat } from "../answer-format.ts";
 import { type Answers, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
+import { jsonInTurns } from "../json.ts";
 import { refusedBy } from "../moderation/moderator.ts";
-import { generationFields, optionsOf, seconds } from "../openai/fields.ts";
+import { generationFields, optionsOf, placesAtATime, seconds } from "../openai/fields.ts";
 import { endOf, messageOf, thinkingVariables, toolOf } from "../tools.ts";
 import { type Item, item, messagesOf } from "./items.ts";
-import { createOutput, type OutputOptions } from "./output.ts";
+import { createOutput, type Output, type OutputOptions } from "./output.ts";
 import type { ResponseStore } from "./store.ts";
 
 const functionTool = z.looseObject({
@@ -94,15 +96,9 @@ export const responseRequest = z.strictObject({
   store: z.boolean().nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_obfuscation: z.boolean().nullish() }).nullish(),
-  include: z
-    .array(
-      z
-        .string()
-        .refine((name) => name !== "message.output_text.logprobs", "log-probabilities are given by chat completions"),
-    )
-    .nullish(),
+  include: z.array(z.string()).nullish(),
   background: z.literal(false, "a response is given to who waits for it").nullish(),
-  top_logprobs: z.literal(0, "log-probabilities are given by chat completions").nullish(),
+  top_logprobs: z.int().min(0).max(100).nullish(),
   // What changes no answer here.
   ...{ user, metadata, service_tier, safety_identifier },
   prompt_cache_key: z.string().nullish(),
@@ -121,7 +117,8 @@ export function replyToResponse(request: ResponseRequest, served: Served, store:
   const input = itemsOf(request.input);
   const custom = new Set(request.tools?.flatMap((tool) => (tool.type === "custom" ? tool.name : [])));
   const seals = request.include?.includes("reasoning.encrypted_content") === true;
-  const outputTo = (emit: OutputOptions["emit"]) => createOutput({ id: served.id, custom, seals, emit });
+  const { tokenizer } = served.model;
+  const outputTo = (emit: OutputOptions["emit"]) => createOutput({ id: served.id, custom, seals, tokenizer, emit });
   const describe = (state: object) => ({ ...describeResponse(request, served, id, created), ...state });
 
   async function finish(result: GenerateResult, output: readonly object[]) {
@@ -146,9 +143,15 @@ export function replyToResponse(request: ResponseRequest, served: Served, store:
     async whole() {
       await using answer = start();
       const result = (await answer.results())[0]!;
-      const output = outputTo(() => undefined);
-      for (const part of partsOf(messageOf(result))) output.push(part);
-      return await finish(result, output.end());
+      return await finish(
+        result,
+        await inTurns(
+          outputSteps(
+            outputTo(() => undefined),
+            result,
+          ),
+        ),
+      );
     },
 
     async *pieces() {
@@ -156,23 +159,28 @@ export function replyToResponse(request: ResponseRequest, served: Served, store:
       const pieces = answer.pieces();
       // What fails at once is answered with a status of its own: nothing is said before something has come.
       let piece = await pieces.next();
-      let events: string[] = [];
+      let events: { readonly type: string }[] = [];
       let number = 0;
-      const emit = (type: string, data: object) =>
-        events.push(eventOf({ type, sequence_number: number++, ...data }, type));
+      const emit = (type: string, data: object) => {
+        events.push({ type, ...{ sequence_number: number++ }, ...data });
+      };
+      async function* written() {
+        const some = events;
+        events = [];
+        for (const event of some) yield eventOf(await jsonInTurns(event), event.type);
+      }
       const output = outputTo(emit);
       const begun = describe({ status: "in_progress", output: [], usage: null });
       emit("response.created", { response: begun });
       emit("response.in_progress", { response: begun });
       for (; !piece.done; piece = await pieces.next()) {
         for (const part of piece.value.chunk?.parts ?? []) output.push(part);
-        yield* events;
-        events = [];
+        yield* written();
       }
       const items = output.end();
       const response = await finish((await answer.results())[0]!, items);
       emit(`response.${response.status}`, { response });
-      yield* events;
+      yield* written();
     },
   };
 }
@@ -251,6 +259,7 @@ function toolIn(given: z.infer<typeof tool>): readonly ToolDefinition[] {
 
 function optionsFor(request: ResponseRequest, { preferred }: Served): ChatOptions {
   const { max_output_tokens: most, parallel_tool_calls: parallel, tool_choice: choice, truncation } = request;
+  const { top_logprobs: top } = request;
   const grammar = request.text?.format && grammarOfTextFormat(request.text.format);
   return {
     ...optionsOf({ ...request, max_tokens: most, store: false, stream_options: null }, preferred),
@@ -259,6 +268,7 @@ function optionsFor(request: ResponseRequest, { preferred }: Served): ChatOption
     ...(choice != null && choice !== "none" && { toolChoice: choiceOf(choice) }),
     ...(grammar && { grammar }),
     ...(truncation === "auto" && { fit: true }),
+    ...((top || request.include?.includes("message.output_text.logprobs")) && { logprobs: top ?? 0 }),
   };
 }
 
@@ -271,15 +281,23 @@ function choiceOf(choice: Exclude<z.infer<typeof toolChoice>, "none">): ToolChoi
   return { mode: choice.mode, names: choice.tools.flatMap((tool) => (isNamed(tool) ? tool.name : [])) };
 }
 
-function* partsOf({ reasoning, text, calls }: AnswerMessage): Generator<AnswerPart> {
-  if (reasoning !== "") yield { type: "reasoning", text: reasoning };
-  if (text !== "") yield { type: "text", text };
-  for (const [index, { name, arguments: args }] of calls.entries()) {
-    yield { type: "call", index, name };
-    yield { type: "arguments", index, text: args };
-    yield { type: "called", index };
+/** A whole answer's items: what turned out to be no call is text. Alternatives to its tokens are many values. */
+function* outputSteps(output: Output, { parts = [] }: GenerateResult): Steps<readonly object[]> {
+  const settle = createSettler();
+  for (const [i, given] of parts.entries()) {
+    if (i > 0 && i % placesAtATime === 0) yield;
+    const part = settle(given);
+    if (part === undefined) continue;
+    if (part.type !== "tool") output.push(part);
+    else for (const step of callOf(part)) output.push(step);
   }
+  return output.end();
 }
+
+const callOf = ({ index, name, arguments: text }: Extract<SettledPart, { type: "tool" }>): readonly AnswerPart[] => [
+  ...[{ type: "call", index, name } as const, { type: "arguments", index, text } as const],
+  { type: "called", index },
+];
 
 function describeResponse(request: ResponseRequest, { name }: Served, id: string, created: number) {
   return {
@@ -299,7 +317,8 @@ function describeResponse(request: ResponseRequest, { name }: Served, id: string
       format: request.text?.format ?? { type: "text" },
       ...(request.text?.verbosity && { verbosity: request.text.verbosity }),
     },
-    ...{ tool_choice: request.tool_choice ?? "auto", tools: request.tools ?? [], top_logprobs: 0 },
+    ...{ tool_choice: request.tool_choice ?? "auto", tools: request.tools ?? [] },
+    top_logprobs: request.top_logprobs ?? 0,
     ...{ truncation: request.truncation ?? "disabled", user: request.user ?? null },
     ...(request.prompt_cache_key != null && { prompt_cache_key: request.prompt_cache_key }),
   };
