@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "files.h"
 #include "guard.h"
 #include "handles.h"
 #include "matmul.h"
