@@ -12,7 +12,7 @@ const { values, positionals } = parseArgs({
 });
 const descriptor = openSync(positionals[0]);
 const backend = loadAddon().addon.createBackend(1, "best");
-const source = backend.open(descriptor, true);
+const source = backend.open(descriptor);
 const piece = 2 ** 27;
 const total = Math.floor(Math.min(fstatSync(descriptor).size, parseBytes(values.most)) / piece) * piece;
 let next = 0;

@@ -369,6 +369,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"release", Method<&Store::release>::call},
         {"open", Method<&Store::open>::call},
         {"addCopy", Method<&Store::addCopy>::call},
+        {"rate", Method<&Store::rate>::call},
         {"slot", Method<&Store::addSlot>::call},
         {"freeSlot", Method<&Store::freeSlot>::call},
         {"hurry", Method<&Store::hurry>::call},

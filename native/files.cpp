@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstring>
 #include <string>
@@ -45,37 +46,49 @@ Mapping::~Mapping() {
 
 void preferLargePages(const uint8_t*, size_t) {}
 
-DirectFile::DirectFile(int file, bool direct) {
+StreamedFile::StreamedFile(int file) {
   const HANDLE handle = handleOf(file);
   LARGE_INTEGER size;
   if (handle == INVALID_HANDLE_VALUE || !GetFileSizeEx(handle, &size)) failLast();
   size_ = uint64_t(size.QuadPart);
   const DWORD shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
-  if (direct) file_ = ReOpenFile(handle, GENERIC_READ, shared, FILE_FLAG_NO_BUFFERING);
-  direct_ = direct && file_ != INVALID_HANDLE_VALUE;
-  if (!direct_) file_ = ReOpenFile(handle, GENERIC_READ, shared, 0);
-  if (file_ == INVALID_HANDLE_VALUE) failLast();
+  through_ = ReOpenFile(handle, GENERIC_READ, shared, 0);
+  if (through_ == INVALID_HANDLE_VALUE) failLast();
+  past_ = ReOpenFile(handle, GENERIC_READ, shared, FILE_FLAG_NO_BUFFERING);
+  // Nobody can say there that nothing is to stay in the page cache.
+  ways_.exclude(past_ == INVALID_HANDLE_VALUE ? kPast : kThrough);
 }
 
-DirectFile::~DirectFile() { CloseHandle(file_); }
+StreamedFile::~StreamedFile() {
+  if (past_ != INVALID_HANDLE_VALUE) CloseHandle(past_);
+  CloseHandle(through_);
+}
 
-int64_t DirectFile::read(uint8_t* to, uint64_t offset, size_t bytes) const {
+namespace {
+
+int64_t readAll(HANDLE file, uint8_t* to, uint64_t offset, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
     OVERLAPPED at{};
     at.Offset = DWORD(offset + done);
     at.OffsetHigh = DWORD((offset + done) >> 32);
     DWORD got = 0;
-    if (!ReadFile(file_, to + done, DWORD(std::min<size_t>(bytes - done, size_t(1) << 30)), &got, &at)) {
-      if (GetLastError() == ERROR_HANDLE_EOF) break;
-      return -EIO;
+    if (!ReadFile(file, to + done, DWORD(std::min<size_t>(bytes - done, size_t(1) << 30)), &got, &at)) {
+      const DWORD error = GetLastError();
+      if (error == ERROR_HANDLE_EOF) break;
+      return error == ERROR_INVALID_PARAMETER ? -EINVAL : -EIO;
     }
     if (got == 0) break;
     done += got;
-    if (direct_ && got % kAlignment != 0) break;
+    // A read past the page cache ends in the middle of a block only where the file does.
+    if (got % StreamedFile::kAlignment != 0) break;
   }
   return int64_t(done);
 }
+
+}  // namespace
+
+int64_t StreamedFile::readThrough(uint8_t* to, uint64_t offset, size_t bytes) const { return readAll(through_, to, offset, bytes); }
 
 #else
 
@@ -122,32 +135,70 @@ Mapping::Mapping(int file) {
   data_ = static_cast<const uint8_t*>(p);
 }
 
-DirectFile::DirectFile(int file, bool direct) {
+StreamedFile::StreamedFile(int file) {
   size_ = sizeOf("opened again", file);
-  if (direct) file_ = reopenDirect(file);
-  direct_ = file_ >= 0;
-  if (!direct_) file_ = fcntl(file, F_DUPFD_CLOEXEC, 0);
-  if (file_ < 0) failWith("opened again", errno);
+  through_ = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  if (through_ < 0) failWith("opened again", errno);
+  past_ = reopenDirect(file);
+  if (past_ < 0) ways_.exclude(kPast);
+#if !defined(POSIX_FADV_DONTNEED)
+  // Nobody can say there that nothing is to stay in the page cache.
+  else ways_.exclude(kThrough);
+#endif
 }
 
-DirectFile::~DirectFile() { close(file_); }
+StreamedFile::~StreamedFile() {
+  if (past_ >= 0) close(past_);
+  close(through_);
+}
 
-int64_t DirectFile::read(uint8_t* to, uint64_t offset, size_t bytes) const {
+namespace {
+
+int64_t readAll(int file, uint8_t* to, uint64_t offset, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
-    const ssize_t got = pread(file_, to + done, bytes - done, off_t(offset + done));
+    const ssize_t got = pread(file, to + done, bytes - done, off_t(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return -int64_t(errno);
     if (got == 0) break;
     done += size_t(got);
-    // A direct read ends in the middle of a block only where the file does.
-    if (direct_ && size_t(got) % kAlignment != 0) break;
+    // A read past the page cache ends in the middle of a block only where the file does.
+    if (size_t(got) % StreamedFile::kAlignment != 0) break;
   }
+  return int64_t(done);
+}
+
+#if defined(__linux__)
+
+// Whether all of a range is in the page cache; false where the system does not tell, which it does since Linux 6.5.
+bool isCached(int file, uint64_t offset, size_t bytes) {
+  constexpr long kCacheStat = 451;
+  struct {
+    uint64_t offset, bytes;
+  } range{offset, bytes};
+  struct {
+    uint64_t cached, dirty, writeback, evicted, recentlyEvicted;
+  } found{};
+  static const size_t page = size_t(sysconf(_SC_PAGESIZE));
+  return syscall(kCacheStat, file, &range, &found, 0) == 0 && found.cached * page >= bytes;
+}
+
+#endif
+
+}  // namespace
+
+int64_t StreamedFile::readThrough(uint8_t* to, uint64_t offset, size_t bytes) const {
+#if defined(__linux__)
+  const bool stays = isCached(through_, offset, std::min<uint64_t>(bytes, size_ - std::min(size_, offset)));
+#else
+  const bool stays = false;
+#endif
+  const int64_t got = readAll(through_, to, offset, bytes);
 #if defined(POSIX_FADV_DONTNEED)
   // What was read is in memory twice otherwise.
-  if (!direct_) posix_fadvise(file_, off_t(offset), off_t(bytes), POSIX_FADV_DONTNEED);
+  if (!stays) posix_fadvise(through_, off_t(offset), off_t(bytes), POSIX_FADV_DONTNEED);
 #endif
-  return int64_t(done);
+  return got;
 }
 
 Mapping::~Mapping() {
@@ -164,5 +215,19 @@ void preferLargePages(const uint8_t* data, size_t bytes) {
 }
 
 #endif
+
+int64_t StreamedFile::read(uint8_t* to, uint64_t offset, size_t bytes) const {
+  const int way = ways_.next();
+  const auto began = std::chrono::steady_clock::now();
+  const int64_t got = way == kPast ? readAll(past_, to, offset, bytes) : readThrough(to, offset, bytes);
+  if (way == kPast && got == -EINVAL) {
+    // A file system that opens files so and does not read them, or a drive of larger blocks.
+    ways_.exclude(kPast);
+    return readThrough(to, offset, bytes);
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  if (got > 0) ways_.add(way, size_t(got), took.count());
+  return got;
+}
 
 }  // namespace grok1

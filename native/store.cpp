@@ -131,23 +131,29 @@ void Store::fetch(int32_t id, int32_t index, Readers::Done done) {
                 std::move(done));
 }
 
-int32_t Store::open(int32_t file, bool direct) {
-  const auto opened = std::make_shared<const DirectFile>(file, direct);
+int32_t Store::open(int32_t file) {
+  const auto opened = std::make_shared<const StreamedFile>(file);
   return sources_.add({nullptr, opened->size(), false, {opened}});
 }
 
-void Store::addCopy(int32_t id, int32_t file, bool direct) {
+void Store::addCopy(int32_t id, int32_t file) {
   Source& source = sources_.get(id);
   if (source.files.empty()) misuse("only what was opened has copies");
-  const auto copy = std::make_shared<const DirectFile>(file, direct);
+  const auto copy = std::make_shared<const StreamedFile>(file);
   if (copy->size() != source.size) misuse("a copy of another size");
   source.files.push_back(copy);
+}
+
+double Store::rate(int32_t id, bool through) {
+  const Source& source = sources_.get(id);
+  if (source.files.empty()) misuse("only what was opened is read");
+  return source.files.front()->rate(through);
 }
 
 int32_t Store::addSlot(int64_t bytes) {
   if (bytes < 1 || bytes > (int64_t(1) << 44)) misuse("a slot of impossible size");
   const auto room = std::make_shared<Room>();
-  room->memory = std::make_shared<Memory>(size_t(bytes) + DirectFile::kAlignment);
+  room->memory = std::make_shared<Memory>(size_t(bytes) + StreamedFile::kAlignment);
   const std::lock_guard lock(roomsMutex_);
   return rooms_.add(room);
 }
@@ -212,10 +218,10 @@ int64_t Store::dropOne() {
 
 namespace {
 
-constexpr int64_t kBlock = int64_t(DirectFile::kAlignment);
+constexpr int64_t kBlock = int64_t(StreamedFile::kAlignment);
 
 uint8_t* firstBlock(const Memory& memory) {
-  return memory.data() + (DirectFile::kAlignment - reinterpret_cast<uintptr_t>(memory.data()) % DirectFile::kAlignment) % DirectFile::kAlignment;
+  return memory.data() + (StreamedFile::kAlignment - reinterpret_cast<uintptr_t>(memory.data()) % StreamedFile::kAlignment) % StreamedFile::kAlignment;
 }
 
 }  // namespace

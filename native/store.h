@@ -47,14 +47,15 @@ class Store {
   void fetch(int32_t weight, int32_t matrix, Readers::Done done);
 
   // A file that weights may lie in without being mapped: their matrices are nowhere until each was loaded into a slot and placed there.
-  // `direct`: read past the page cache where that can be; otherwise through it, and nothing stays in it.
-  int32_t open(int32_t file, bool direct);
+  int32_t open(int32_t file);
   // Another file with the same bytes, on another drive: what is loaded is read from all of them.
-  void addCopy(int32_t source, int32_t file, bool direct);
+  void addCopy(int32_t source, int32_t file);
+  // Bytes a second that a read of an opened file, not of its copies, was given, through the page cache or past it; 0 where that was not tried or cannot be.
+  double rate(int32_t source, bool through);
   // Memory for what is loaded, held, taken as it is filled; given back at once when it is freed, which nothing may be placed in then.
   int32_t addSlot(int64_t bytes);
   void freeSlot(int32_t slot);
-  // Reads the whole blocks of DirectFile::kAlignment bytes around [offset, offset + bytes) of an opened file to `at` in a slot, on threads of
+  // Reads the whole blocks of StreamedFile::kAlignment bytes around [offset, offset + bytes) of an opened file to `at` in a slot, on threads of
   // its own; `done` is called on any thread. What is read ahead comes after all that is waited for.
   void load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done);
   // What is read ahead into a slot is waited for from now on.
@@ -82,7 +83,7 @@ class Store {
     std::shared_ptr<const uint8_t> data;  // of a mapping, or of memory
     uint64_t size;
     bool mapped;
-    std::vector<std::shared_ptr<const DirectFile>> files{};  // of what is neither: it, and its copies
+    std::vector<std::shared_ptr<const StreamedFile>> files{};  // of what is neither: it, and its copies
   };
   // Four arrays of the parameter's size: values, gradient, and the optimizer's moments.
   struct Parameter {

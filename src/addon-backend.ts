@@ -73,11 +73,13 @@ interface AddonStore {
   fetch(weight: number, matrix: number): Promise<FileReading>;
   /**
    * An open file as a source of weights that is not mapped: a weight in it is nowhere, and refused by what computes, until each of its
-   * matrices was loaded into a slot and placed there. `direct`: read past the page cache, where that can be.
+   * matrices was loaded into a slot and placed there. It is read past the page cache or through it, whichever is measured to be faster.
    */
-  open(file: number, direct: boolean): number;
+  open(file: number): number;
   /** Another file with the same bytes, on another drive: what is loaded from the source is read from all, from each as fast as it is. */
-  addCopy(source: number, file: number, direct: boolean): void;
+  addCopy(source: number, file: number): void;
+  /** Bytes a second that a read of an opened file, not of its copies, was given, through the page cache or past it; 0 where that was not tried or cannot be. */
+  rate(source: number, through: boolean): number;
   /** Memory for what is loaded, held, taken as it is filled; its number. */
   slot(bytes: number): number;
   /** Gives a slot back at once, where nothing is placed in it. */

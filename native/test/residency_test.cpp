@@ -1,19 +1,37 @@
-// Checks that bytes can be brought where no thread can be had, also by who is told of others.
+// Checks that bytes can be brought where no thread can be had, also by who is told of others; how drives share pieces; which of two ways is taken.
 //
 // Build and run: native/test/run.sh residency.
+#include <dlfcn.h>
 #include <pthread.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <future>
+#include <thread>
 
+#include "../faster-way.h"
 #include "../residency.h"
 
 using namespace grok1;
 
-// In place of the system's: no thread can be had.
-extern "C" int pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) { return EAGAIN; }
+static std::atomic<bool> threads{false};
 
-int main() {
+// In place of the system's: no thread can be had for a while.
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*run)(void*), void* argument) {
+  static const auto real = reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
+  return threads ? real(thread, attributes, run, argument) : EAGAIN;
+}
+
+static int failed = 0;
+static void expect(bool good, const char* what) {
+  if (good) return;
+  std::printf("not so: %s\n", what);
+  failed = 1;
+}
+
+static void withoutThreads() {
   const auto bytes = std::make_shared<std::vector<uint8_t>>(size_t(1) << 16);
   const std::shared_ptr<const uint8_t> data(bytes, bytes->data());
   int outer = 0, inner = 0;
@@ -23,6 +41,84 @@ int main() {
     outer += first.kind == Readers::Outcome::read;
     readers.read(bytes->size(), part, [&](const Readers::Outcome& second) { inner += second.kind == Readers::Outcome::read; });
   });
-  std::printf("%d %d\n", outer, inner);
-  return outer == 1 && inner == 1 ? 0 : 1;
+  expect(outer == 1 && inner == 1, "without threads all is read by who asks");
+}
+
+constexpr size_t kPiece = size_t(4) << 20;
+
+struct Shared {
+  Readers::Outcome outcome;
+  int pieces[2] = {0, 0};
+  bool once = true;
+};
+
+// Pieces that two drives take so many milliseconds for each, or cannot read (-1).
+static Shared share(size_t pieces, int first, int second) {
+  Shared result;
+  std::vector<std::atomic<int>> read(pieces);
+  std::atomic<int> taken[2] = {0, 0};
+  std::promise<Readers::Outcome> done;
+  {
+    Readers readers;
+    const int took[2] = {first, second};
+    readers.read(
+        pieces * kPiece,
+        [&](size_t at, size_t, size_t drive) {
+          if (took[drive] < 0) return EIO;
+          std::this_thread::sleep_for(std::chrono::milliseconds(took[drive]));
+          read[at / kPiece]++;
+          taken[drive]++;
+          return 0;
+        },
+        [&](const Readers::Outcome& outcome) { done.set_value(outcome); }, -1, false, 2);
+    result.outcome = done.get_future().get();
+  }
+  for (const auto& times : read) result.once = result.once && times == 1;
+  for (int drive = 0; drive < 2; drive++) result.pieces[drive] = taken[drive];
+  return result;
+}
+
+static void drivesShare() {
+  const Shared alike = share(200, 5, 5);
+  expect(alike.once && alike.outcome.kind == Readers::Outcome::read && alike.outcome.error == 0, "drives that are alike read every piece once");
+  expect(alike.pieces[0] >= 50 && alike.pieces[1] >= 50, "drives that are alike share");
+  const Shared unlike = share(200, 2, 60);
+  expect(unlike.once && unlike.pieces[1] >= 1 && unlike.pieces[1] <= 50, "a slow drive takes few pieces");
+  const Shared broken = share(20, -1, 1);
+  expect(broken.once && broken.pieces[1] == 20 && broken.outcome.kind == Readers::Outcome::read, "what one drive cannot read another does");
+  expect(broken.outcome.error == EIO && broken.outcome.drive == 0, "whoever asked is told of which drive");
+  const Shared none = share(20, -1, -1);
+  expect(none.outcome.kind == Readers::Outcome::failed && none.outcome.error == EIO, "what no drive can read fails");
+}
+
+// How many of so many pieces go the second way, at so many bytes a millisecond.
+static int second(FasterWay& ways, int pieces, double first, double other) {
+  int taken = 0;
+  for (int i = 0; i < pieces; i++) {
+    const int way = ways.next();
+    taken += way;
+    ways.add(way, kPiece, double(kPiece) / 1000 / (way == FasterWay::kFirst ? first : other));
+  }
+  return taken;
+}
+
+static void waysAreMeasured() {
+  FasterWay ways;
+  expect(second(ways, 16, 2000, 800) == 8, "both ways are tried in turn");
+  expect(second(ways, 4000, 2000, 800) <= 12, "the slower one is tried ever more rarely");
+  expect(second(ways, 4000, 2000, 9000) > 2500, "one that has become faster is taken");
+  expect(second(ways, 4000, 2000, 2050) < 500, "of two that are alike it is the first");
+  ways.exclude(FasterWay::kFirst);
+  expect(second(ways, 100, 9000, 1) == 100 && ways.rate(FasterWay::kFirst) == 0, "what cannot be is not tried");
+  FasterWay small;
+  small.add(FasterWay::kSecond, 4096, 1e-9);
+  expect(small.rate(FasterWay::kSecond) == 0, "small pieces say nothing");
+}
+
+int main() {
+  withoutThreads();
+  threads = true;
+  drivesShare();
+  waysAreMeasured();
+  return failed;
 }

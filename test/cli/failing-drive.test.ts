@@ -134,16 +134,19 @@ describe.skipIf(withoutAddon !== "" || withoutCompiler !== "")(
       expect(await outcome).toMatchObject({ status: 0 });
     });
 
-    it("is read from a copy where its own drive fails, and somebody is told; what is no copy is refused", async () => {
+    it("is read through the page cache where it has to be, and from a copy where its own drive fails, of which somebody is told; what is no copy is refused", async () => {
       const { mixture, flag } = make();
       const copy = join(home, "copy", "mixture.gguf");
       mkdirSync(dirname(copy));
       copyFileSync(mixture, copy);
       const asked = ["-p", "What of it?", "-n", "8", "--temperature", "0", "--ignore-end"];
       const bounds = ["--memory", "240M", "--context", "128", "--threads", "1"];
-      const run = (...more: string[]) =>
-        finished(start(["run", "-m", mixture, ...asked, ...bounds, ...more], failing(mixture, flag)));
+      const command = ["run", "-m", mixture, ...asked, ...bounds];
+      const run = (...more: string[]) => finished(start([...command, ...more], failing(mixture, flag)));
       const whole = await run();
+      // Where no way leads past the page cache the way is through it.
+      for (const FAILING_DIRECT of ["open", "read"])
+        expect(await finished(start(command, { ...failing(mixture, flag), FAILING_DIRECT }))).toEqual(whole);
       writeFileSync(flag, "");
       const [alone, both] = await Promise.all([run(), run("--copy", copy)]);
       rmSync(flag);

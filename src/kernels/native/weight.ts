@@ -42,9 +42,9 @@ export function createSources(native: AddonBackend, how: "map" | "open", copies?
       }
     };
     const source = attempt(file, () =>
-      how === "map" ? native.map(file.descriptor()) : native.open(file.descriptor(), true),
+      how === "map" ? native.map(file.descriptor()) : native.open(file.descriptor()),
     );
-    for (const copy of copies?.get(file) ?? []) attempt(copy, () => native.addCopy(source, copy.descriptor(), true));
+    for (const copy of copies?.get(file) ?? []) attempt(copy, () => native.addCopy(source, copy.descriptor()));
     files.set(file, source);
     return source;
   };
