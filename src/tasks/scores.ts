@@ -2,6 +2,7 @@ import { auroc } from "./auroc.ts";
 import { type Estimate, jackknifeError } from "./jackknife.ts";
 import { countBytes, countPoints } from "./lengths.ts";
 import type { BaseRecord } from "./records.ts";
+import { isSameAnswer, sharedWords } from "./words.ts";
 
 /** How a question is put: choices to tell apart, one continuation to be said, or a text to be predicted from its beginning to its end. */
 export type TaskKind = "choice" | "continuation" | "text";
@@ -41,6 +42,8 @@ export type Metric =
       | "f1"
       | "auroc"
       | "mcc"
+      | "em"
+      | "token_f1"
       | "pairwise"
       | "perplexity"
     )
@@ -74,13 +77,21 @@ const rightBy = (sizeOf: (choice: string) => number) => (question: Choices, answ
 };
 const right = rightBy(() => 1);
 
+/** How near the likeliest choice is to the right one that it is nearest to. */
+const nearest =
+  (nearness: (chosen: string, gold: string) => number) =>
+  ({ choices, answer }: Choices, { logprobs }: Answer) => {
+    const chosen = choices[argmax(logprobs)]!;
+    return Math.max(...answer.map((index) => nearness(chosen, choices[index]!)));
+  };
+
 /**
  * acc: how often the right choice is the likeliest, or the continuation what the model would say; acc_norm, acc_bytes: the same by
  * log-likelihood divided by the choice's characters or bytes. mass: the right choices' share of all choices' probability. precision, recall:
  * of the second of two choices, or of each of more, averaged; f1: their harmonic mean, likewise. auroc: how often a question whose answer it
  * is has it likelier than one whose answer it is not, likewise; 0.5 is chance, wherever a line is drawn. pairwise: how often all questions of a line
  * are answered right. mcc: Matthews's correlation of what is right and
- * what is chosen. The perplexities: of a continuation; of a text by its words and bytes before it is cleaned; its bits a byte.
+ * what is chosen. em, token_f1: whether the likeliest choice is a right one as SQuAD compares answers, and the words that it shares with one. The perplexities: of a continuation; of a text by its words and bytes before it is cleaned; its bits a byte.
  */
 const rules: Readonly<Record<Metric, MetricRule>> = {
   acc: {
@@ -118,6 +129,8 @@ const rules: Readonly<Record<Metric, MetricRule>> = {
   },
   auroc: { kinds: ["choice"], estimate: byRanks },
   mcc: { kinds: ["choice"], estimate: byCounts(matthews) },
+  em: { kinds: ["choice"], score: nearest((chosen, gold) => Number(isSameAnswer(chosen, gold))), estimate: meanOf },
+  token_f1: { kinds: ["choice"], score: nearest(sharedWords), estimate: meanOf },
   pairwise: { kinds: ["choice"], estimate: wholeLines },
   perplexity: {
     kinds: ["continuation"],

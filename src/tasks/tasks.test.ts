@@ -96,14 +96,16 @@ function checkPrompts(
   );
 }
 
+/** What the harness calls them. */
+const theirsOf = (metric: Metric): Metric => (metric === "mass" ? "acc" : metric === "token_f1" ? "f1" : metric);
+
 /** Records of the answers that were drawn, checked against what the harness scores them. */
 function answerAsDrawn(task: Task, list: readonly Question[], { questions }: Answered): readonly QuestionRecord[] {
   return list.map((question, index) => {
     const { logprobs, greedy, scores: expected } = questions[index]!;
     const scores = scoreQuestion(task.metrics, question, { logprobs, greedy });
     for (const [metric, value] of Object.entries(expected)) {
-      // The harness calls it so: it stands in for the metric of that name.
-      const ours = metric === "acc" && task.metrics.includes("mass") ? "mass" : (metric as Metric);
+      const ours = task.metrics.find((each) => theirsOf(each) === metric)!;
       expect(scores[ours]).toBeCloseTo(value, 12);
     }
     return { task: task.name, question: index, line: 1, answer: question.answer, logprobs, scores, truncated: false };
@@ -112,7 +114,7 @@ function answerAsDrawn(task: Task, list: readonly Question[], { questions }: Ans
 
 function checkFigures(task: Task, records: readonly QuestionRecord[], { figures, errors }: Answered): void {
   for (const metric of task.metrics) {
-    const theirs = metric === "mass" ? "acc" : metric;
+    const theirs = theirsOf(metric);
     const { value, error } = summarize(metric, records);
     expect(value).toBeCloseTo(figures[theirs]!, 10);
     if (errors[theirs] !== undefined) expect(error).toBeCloseTo(errors[theirs], 12);
