@@ -2,10 +2,10 @@ import type { ScanResult } from "./scan.ts";
 
 /** What the weaknesses are called: https://cwe.mitre.org. */
 const names: Readonly<Record<string, string>> = {
-  "CWE-022": "Path traversal",
-  "CWE-078": "OS command injection",
-  "CWE-079": "Cross-site scripting",
-  "CWE-089": "SQL injection",
+  "CWE-22": "Path traversal",
+  "CWE-78": "OS command injection",
+  "CWE-79": "Cross-site scripting",
+  "CWE-89": "SQL injection",
   "CWE-125": "Out-of-bounds read",
   "CWE-190": "Integer overflow",
   "CWE-416": "Use after free",

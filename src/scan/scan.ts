@@ -19,11 +19,19 @@ export interface ScanOptions {
   /** Records that `evaluate` kept of `sven` (`sven_es`) with the same model: how right it is at the threshold. */
   readonly records?: string;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, functions: number) => void;
+  readonly onProgress?: (progress: ScanProgress) => void;
+}
+
+/** What is done. */
+export interface ScanProgress {
+  readonly functions: number;
+  /** How many files were looked into, of how many. */
+  readonly files: number;
+  readonly of: number;
 }
 
 export interface Finding {
-  /** Such as `CWE-089`. */
+  /** Such as `CWE-89`. */
   readonly cwe: string;
   readonly file: string;
   readonly function: string;
@@ -79,10 +87,10 @@ export async function scanSources(model: LanguageModel, path: string, options: S
   const precision = records === undefined ? undefined : measurePrecision(records, computedBy(model), name, threshold);
   const { files, leftOut } = listSources(path);
   const missing: LeftOut[] = [...leftOut];
-  const functions = files.flatMap((file) => functionsOf(file, missing).map((of) => ({ file, of })));
   const findings: Finding[] = [];
-  for (let start = 0; start < functions.length; start += atOnce) {
-    const questions = functions.slice(start, start + atOnce).flatMap(({ file, of }) =>
+  let functions = 0;
+  for (const { looked, batch } of inBatches(files, missing)) {
+    const questions = batch.flatMap(({ file, of }) =>
       weaknesses[file.language].flatMap((cwe) => {
         const texts = encode(model, task, file, of, cwe);
         return texts === undefined ? [] : [{ file, of, cwe, texts }];
@@ -91,21 +99,42 @@ export async function scanSources(model: LanguageModel, path: string, options: S
     const shares = await ask(model, questions, signal);
     for (const [i, { file, of, cwe }] of questions.entries()) {
       if (shares[i]! < threshold) continue;
-      const { firstLine, lastLine } = of;
-      findings.push({ cwe, file: file.name, function: of.name, firstLine, lastLine, share: shares[i]! });
+      const { name, firstLine, lastLine } = of;
+      // As MITRE writes it; the task's questions have leading zeros.
+      const number = `CWE-${Number(cwe.slice("CWE-".length))}`;
+      findings.push({ cwe: number, file: file.name, function: name, firstLine, lastLine, share: shares[i]! });
     }
-    const done = Math.min(start + atOnce, functions.length);
-    for (const { file, of } of functions.slice(start, done)) {
+    for (const { file, of } of batch) {
       if (questions.some((question) => question.of === of)) continue;
       missing.push({ name: `${file.name}:${of.firstLine}`, why: `${of.name} is longer than what the model reads` });
     }
-    onProgress?.(done, functions.length);
+    functions += batch.length;
+    onProgress?.({ functions, files: looked, of: files.length });
   }
   findings.sort((a, b) => b.share - a.share);
   return {
-    ...{ findings, files: files.length, functions: functions.length, leftOut: missing },
+    ...{ findings, files: files.length, functions, leftOut: missing },
     ...{ threshold, precision },
   };
+}
+
+interface Found {
+  readonly file: SourceFile;
+  readonly of: SourceFunction;
+}
+
+/** Functions of files that are read one after the other: no more of a tree is in memory than a file and a batch. */
+function* inBatches(files: readonly SourceFile[], leftOut: LeftOut[]) {
+  let batch: Found[] = [];
+  for (const [index, file] of files.entries()) {
+    for (const of of functionsOf(file, leftOut)) {
+      batch.push({ file, of });
+      if (batch.length < atOnce) continue;
+      yield { looked: index, batch };
+      batch = [];
+    }
+  }
+  yield { looked: files.length, batch };
 }
 
 function functionsOf({ path, name, language }: SourceFile, leftOut: LeftOut[]): readonly SourceFunction[] {

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync } from "node:fs";
+import { lstatSync, readdirSync, statSync } from "node:fs";
 import { extname, join, relative, sep } from "node:path";
 import { ioError } from "../bytes/io-error.ts";
 import { type Language, languages } from "./functions.ts";
@@ -21,7 +21,7 @@ const mostFiles = 100_000;
 const notOurs = new Set(["node_modules", "__pycache__", "venv"]);
 
 /**
- * Source files below a folder, or the one file, in the order of their names. Links are not followed; what begins with a dot and what others wrote
+ * Source files below a folder, or the one file, in the order of their names. Links below it are not followed; what begins with a dot and what others wrote
  * (`node_modules`) is not looked into.
  * @throws GrokError `io`
  */
@@ -31,6 +31,7 @@ export function listSources(root: string): {
 } {
   const files: SourceFile[] = [];
   const leftOut: LeftOut[] = [];
+  let tooMany = 0;
   const attempt = <T>(what: string, path: string, act: () => T): T => {
     try {
       return act();
@@ -39,7 +40,8 @@ export function listSources(root: string): {
     }
   };
   const take = (path: string, asked: boolean) => {
-    const stat = attempt("look at", path, () => lstatSync(path));
+    // Whoever names a link means what it leads to.
+    const stat = attempt("look at", path, () => (asked ? statSync(path) : lstatSync(path)));
     const name = asked ? path.split(sep).at(-1)! : relative(root, path).split(sep).join("/");
     if (stat.isDirectory()) {
       const entries = attempt("list", path, () => readdirSync(path)).sort();
@@ -51,9 +53,10 @@ export function listSources(root: string): {
       if (asked)
         leftOut.push({ name, why: "no source file of a known language (C, C++, JavaScript, TypeScript, Python)" });
     } else if (stat.size > mostBytes) leftOut.push({ name, why: `larger than ${mostBytes} bytes` });
-    else if (files.length >= mostFiles) leftOut.push({ name, why: `more than ${mostFiles} files` });
+    else if (files.length >= mostFiles) tooMany++;
     else files.push({ path, name, language });
   };
   take(root, true);
+  if (tooMany > 0) leftOut.push({ name: root, why: `${tooMany} files beyond the first ${mostFiles}` });
   return { files, leftOut };
 }

@@ -13,7 +13,7 @@ it("scan writes what it suspects, says that nobody measured it, and can fail", a
   const sarif = join(folder, "scan.sarif");
   const all = await grok1(["scan", folder, "--threshold", "0", "--sarif", sarif, "--fail-on-findings"]);
   expect(all).toMatchObject({ status: 1, stderr: "" });
-  expect(all.stdout).toMatch(/CWE-089 +a\.py:1 +f\n/);
+  expect(all.stdout).toMatch(/CWE-89 +a\.py:1 +f\n/);
   expect(all.stdout).toContain("1 function in 1 file, 4 findings. How often this model is right was not measured");
   const { version, runs } = JSON.parse(readFileSync(sarif, "utf8"));
   expect([version, runs[0].results.length, runs[0].tool.driver.rules.length]).toEqual(["2.1.0", 4, 4]);

@@ -55,7 +55,8 @@ async function run(source: string, options: ScanCommandOptions, version: string)
     const result = await scanSources(model, source, {
       ...pick(options, ["threshold", "language", "records"]),
       signal: interrupt.signal,
-      onProgress: (done, functions) => progress.show(`function ${done} of ${functions}`),
+      onProgress: ({ functions, files, of }) =>
+        progress.show(`file ${files} of ${of}  ${counted(functions, "function")}`),
     });
     progress.clear();
     if (sarif !== undefined) {
