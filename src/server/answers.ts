@@ -4,7 +4,7 @@ import type { Served } from "./dialect.ts";
 /** Asks a model for an answer. */
 export type Ask = (model: LanguageModel, options: ChatOptions) => Generation;
 
-/** Several answers to one question. Disposed of, they end. */
+/** Several answers, to one question or to several. Disposed of, they end. */
 export interface Answers extends AsyncDisposable {
   /** All of them, when they are whole. @throws GrokError of the first that fails */
   results(): Promise<GenerateResult[]>;
@@ -17,17 +17,24 @@ export type AnswerPiece =
   | { readonly index: number; readonly chunk?: undefined; readonly result: GenerateResult };
 
 /**
- * Starts `n` answers, of which the engine computes the question once. With a seed, each has its own that follows from it; the first is what
- * one answer alone would be.
+ * Starts `n` answers to each question, which the engine computes once: those to the first come first. With a seed, each has its own that
+ * follows from it; the first is what one answer alone would be.
  */
-export function startAnswers({ model, report, signal }: Served, n: number, given: ChatOptions, ask: Ask): Answers {
+export function startAnswers(
+  { model, report, signal }: Served,
+  n: number,
+  given: ChatOptions,
+  ...asked: readonly Ask[]
+): Answers {
   const { seed } = given;
-  const generations = Array.from({ length: n }, (_, i) =>
-    ask(model, {
-      ...given,
-      signal,
-      ...(seed !== undefined && { seed: seed < 2 ** 53 - i ? seed + i : seed - 2 ** 53 + i }),
-    }),
+  const generations = asked.flatMap((ask) =>
+    Array.from({ length: n }, (_, i) =>
+      ask(model, {
+        ...given,
+        signal,
+        ...(seed !== undefined && { seed: seed < 2 ** 53 - i ? seed + i : seed - 2 ** 53 + i }),
+      }),
+    ),
   );
   let reported = false;
   const results = async () => {

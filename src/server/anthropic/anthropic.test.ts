@@ -87,6 +87,12 @@ describe("messages", () => {
     });
   });
 
+  it("begin a thread that is not kept: who goes on from it is told to say all of it again", async () => {
+    expect((await post({ ...asked, max_tokens: 1, thread: { type: "create" } })).status).toBe(200);
+    const { status, error } = await post({ ...asked, thread: { type: "continue", previous_message_id: "msg_1" } });
+    expect([status, error.type, error.details.error_code]).toEqual([404, "not_found_error", "thread_not_found"]);
+  });
+
   it("are counted", async () => {
     const { model: name, system, messages } = asked;
     const counted = await post({ model: name, system, messages }, "/v1/messages/count_tokens");

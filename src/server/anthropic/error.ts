@@ -8,6 +8,7 @@ const types: Partial<Record<ErrorCode, string>> = {
 };
 
 /** An error in Anthropic's shape. */
-export function anthropicError({ code, message }: Failure) {
-  return { type: "error", error: { type: types[code] ?? "api_error", message } };
+export function anthropicError({ code, message, field }: Failure) {
+  const details = code === "not-found" && field === "thread" ? { details: { error_code: "thread_not_found" } } : {};
+  return { type: "error", error: { type: types[code] ?? "api_error", message, ...details } };
 }

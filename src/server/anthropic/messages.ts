@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { GrokError } from "../../errors.ts";
 import { type AnswerPart, createSettler, type SettledPart } from "../../generate/answer/parts.ts";
 import { inTurns } from "../../generate/turns.ts";
 import type { ChatMessage, ChatOptions, GenerateResult, LanguageModel } from "../../generate/types.ts";
@@ -59,6 +60,12 @@ export const messagesRequest = z.strictObject({
   temperature: z.number().min(0).max(1).optional(),
   top_p: z.number().min(0).max(1).optional(),
   top_k: z.int().min(0).optional(),
+  thread: z
+    .discriminatedUnion("type", [
+      z.strictObject({ type: z.literal("create") }),
+      z.strictObject({ type: z.literal("continue"), previous_message_id: z.string() }),
+    ])
+    .nullish(),
   // What changes no answer here.
   metadata: z.record(z.string(), z.unknown()).nullish(),
   service_tier: z.string().optional(),
@@ -75,6 +82,10 @@ type MessagesRequest = z.infer<typeof messagesRequest>;
 export function replyToMessages(request: MessagesRequest, served: Served): Reply {
   const head = { id: `msg_${served.id}`, type: "message", role: "assistant", model: served.name };
   const callId = (index: number) => `toolu_${served.id}_${index}`;
+  if (request.thread?.type === "continue") {
+    // Clients then say all that was said before.
+    throw new GrokError("not-found", "thread: no conversation is kept here", { option: "thread" });
+  }
   return {
     async whole() {
       await using answer = start(request, served);

@@ -10,7 +10,7 @@ import { lineOf } from "../events.ts";
 import { refusal, refusedBy } from "../moderation/moderator.ts";
 import { chatLogprobs } from "../openai/fields.ts";
 import { functionTool, messageOf, thinkingVariables, toolOf } from "../tools.ts";
-import { callOut, message, messagesIn } from "./conversation.ts";
+import { callOut, message, messagesIn, noPictures } from "./conversation.ts";
 import { keepSecondsOf } from "./keep-alive.ts";
 
 /** Sampling and length by Ollama's names. What is about loading a model is this server's own affair, and changes no answer. */
@@ -61,6 +61,7 @@ export const generateRequest = z.strictObject({
   system: z.string().optional(),
   /** The prompt goes to the model as it is, and not as a question in its chat template. */
   raw: z.boolean().optional(),
+  images: noPictures,
   suffix: z.literal("", "nothing can be inserted before a text here").optional(),
 });
 

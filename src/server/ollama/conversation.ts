@@ -2,10 +2,12 @@ import { z } from "zod";
 import type { ToolCall } from "../../generate/answer/parts.ts";
 import type { ChatMessage } from "../../generate/types.ts";
 
+export const noPictures = z.array(z.unknown()).max(0, "only text can be read here").nullish();
+
 export const message = z.looseObject({
   role: z.string(),
   content: z.string().default(""),
-  images: z.array(z.never(), "no pictures").nullish(),
+  images: noPictures,
   thinking: z.string().nullish(),
   tool_calls: z
     .array(

@@ -139,6 +139,12 @@ describe("models", () => {
   it.each([
     ["a model that is not here", { model: "other", messages }, 404, /no model "other"/],
     ["a form of the answer that there is not", { model: "mixtral", messages, format: "xml" }, 400, /format/],
+    [
+      "a picture",
+      { model: "mixtral", messages: [{ role: "user", content: "", images: ["AA"] }] },
+      400,
+      /images: .*text/,
+    ],
     ["an option that nobody knows", { model: "mixtral", messages, options: { mirostat: 1 } }, 400, /mirostat/],
   ])("and %s is refused in Ollama's shape", async (_, body, status, error) => {
     expect(await post("/api/chat", body)).toEqual({ status, error: expect.stringMatching(error) });

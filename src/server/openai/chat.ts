@@ -49,6 +49,10 @@ export const chatRequest = z.strictObject({
   parallel_tool_calls: z.boolean().nullish(),
   reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+  modalities: z.array(z.literal("text", "only text can be answered here")).nullish(),
+  // What changes no answer here.
+  verbosity: z.string().nullish(),
+  prediction: z.looseObject({ type: z.literal("content") }).nullish(),
   grok1: grok1Field,
 });
 

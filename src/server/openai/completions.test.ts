@@ -103,6 +103,18 @@ describe("completions", () => {
     }
   });
 
+  it("are streamed of several prompts as they come whole", async () => {
+    const request = { prompt: ["One day", "The cat"], n: 2, seed: 3, max_tokens: 6, ignore_eos: true };
+    const whole = await json(await server.post("/v1/completions", request));
+    const streamed = { ...request, stream: true, stream_options: { include_usage: true } };
+    const events = (await eventsOf(await server.post("/v1/completions", streamed))) as Any[];
+    const texts = ["", "", "", ""];
+    for (const { choices } of events) for (const { index, text } of choices ?? []) texts[index] += text;
+    expect(texts).toEqual(whole.choices.map(({ text }: Any) => text));
+    const { prompt_tokens_details: _, ...usage } = events.find((event) => event.usage)!.usage;
+    expect(whole.usage).toMatchObject(usage);
+  });
+
   it("say what of a prompt is neither text nor tokens", async () => {
     for (const prompt of [[1, -1], [[1], [0.5]], 5]) {
       const { status, error } = await json(await server.post("/v1/completions", { prompt }));

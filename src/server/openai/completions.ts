@@ -6,7 +6,7 @@ import { inTurns } from "../../generate/turns.ts";
 import type { GenerateResult } from "../../generate/types.ts";
 import type { Steps } from "../../tokenizer/steps.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { type Answers, startAnswers } from "../answers.ts";
+import { type Answers, type Ask, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { eventOf } from "../events.ts";
 import { refusedBy } from "../moderation/moderator.ts";
@@ -33,12 +33,24 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
   const head = { id: `cmpl-${served.id}`, object: "text_completion", created: seconds(), model: served.name };
   const prompts = promptsOf(request.prompt);
   const n = request.n ?? 1;
+  const start = (): Answers => {
+    const options = {
+      ...{ maxTokens: usualLength, ...optionsOf(request, served.preferred) },
+      ...(request.logprobs != null && { logprobs: request.logprobs }),
+    };
+    const asks = prompts.map(
+      (prompt): Ask =>
+        (model, more) =>
+          model.generate(prompt, more),
+    );
+    return startAnswers(served, n, options, ...asks);
+  };
 
   return {
     async whole() {
       const echoes = request.echo ? await echo(prompts, request, served) : [];
-      await using started = startAll(prompts, request, served);
-      const results = (await Promise.all(started.all.map((answers) => answers.results()))).flat();
+      await using answers = start();
+      const results = await answers.results();
       const choiceOf = async (result: GenerateResult, index: number) => {
         const { text, logprobs, endLogprobs = [] } = result;
         const before = echoes[Math.floor(index / n)];
@@ -55,20 +67,17 @@ export function replyToCompletion(request: CompletionRequest, served: Served): R
 
     async *pieces() {
       const withUsage = request.stream_options?.include_usage === true;
-      if (prompts.length > 1) {
-        throw new GrokError("argument", "prompt: one at a time can be streamed", { option: "prompt" });
-      }
       if (request.echo) throw new GrokError("argument", "echo: a prompt is not streamed", { option: "echo" });
       const event = (choices: readonly object[], usage: object | null = null) =>
         eventOf({ ...head, choices, ...(withUsage && { usage }) });
-      await using started = startAll(prompts, request, served);
-      const listers = Array.from({ length: n }, () => createLister(tokenizer, 0));
-      for await (const { index, ...piece } of started.all[0]!.pieces()) {
+      await using answers = start();
+      const listers = Array.from({ length: prompts.length * n }, () => createLister(tokenizer, 0));
+      for await (const { index, ...piece } of answers.pieces()) {
         const { text, logprobs } = piece.chunk ?? { text: "", logprobs: piece.result.endLogprobs };
         const listed = logprobs?.length ? listers[index]!(logprobs) : null;
         yield event([{ index, text, logprobs: listed, finish_reason: piece.result ? finishOf(piece.result) : null }]);
       }
-      const usage = usageOf(await started.all[0]!.results(), n);
+      const usage = usageOf(await answers.results(), n);
       if (withUsage) yield event([], usage);
       yield eventOf("[DONE]");
     },
@@ -84,24 +93,6 @@ function promptsOf(prompt: CompletionRequest["prompt"]): readonly Prompt[] {
   return typeof prompt === "string" || typeof prompt[0] === "number"
     ? [prompt as Prompt]
     : (prompt as readonly Prompt[]);
-}
-
-interface Started extends AsyncDisposable {
-  readonly all: readonly Answers[];
-}
-
-function startAll(prompts: readonly Prompt[], request: CompletionRequest, served: Served): Started {
-  const options = {
-    ...{ maxTokens: usualLength, ...optionsOf(request, served.preferred) },
-    ...(request.logprobs != null && { logprobs: request.logprobs }),
-  };
-  const all = prompts.map((prompt) =>
-    startAnswers(served, request.n ?? 1, options, (model, more) => model.generate(prompt, more)),
-  );
-  const close = async () => {
-    await Promise.all(all.map((answers) => answers[Symbol.asyncDispose]()));
-  };
-  return { all, [Symbol.asyncDispose]: close };
 }
 
 /** A prompt as it is given back: its text, and what the model thought of each of its tokens but the first. */

@@ -19,8 +19,8 @@ export interface OutputOptions {
 /** Makes items of what comes, and tells of each step by the names that OpenAI has for its events. */
 export interface Output {
   push(part: AnswerPart): void;
-  /** @returns all items */
-  end(): readonly object[];
+  /** @param broken whether what came last is not whole. @returns all items */
+  end(broken: boolean): readonly object[];
 }
 
 interface Open {
@@ -147,8 +147,8 @@ export function createOutput({ id, custom, seals, tokenizer, emit }: OutputOptio
 
   return {
     push,
-    end() {
-      close();
+    end(broken) {
+      close(broken ? "incomplete" : "completed");
       return items;
     },
   };

@@ -263,6 +263,7 @@ describe("responses", () => {
     const request = { input: "Weather?", tools, max_output_tokens: 30 };
     const answer = await qwen.post(path, request);
     expect(answer).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
+    expect(answer.output.at(-1).status).toBe("incomplete");
     expect(answer.output).toHaveLength(1);
     expect(qwen.says.startsWith(answer.output[0].content[0].text.slice(0, 5))).toBe(true);
     const events = await streamed(request);

@@ -123,7 +123,7 @@ export function replyToResponse(request: ResponseRequest, served: Served, store:
 
   async function finish(result: GenerateResult, output: readonly object[]) {
     const refused = refusedBy(result) !== undefined;
-    const incomplete = refused || endOf(result.finishReason, 0) === "length";
+    const incomplete = isCut(result);
     const response = describe({
       status: incomplete ? "incomplete" : "completed",
       ...{ ...(!incomplete && { completed_at: seconds() }), output, usage: usageOf(result, served.model) },
@@ -177,13 +177,15 @@ export function replyToResponse(request: ResponseRequest, served: Served, store:
         for (const part of piece.value.chunk?.parts ?? []) output.push(part);
         yield* written();
       }
-      const items = output.end();
-      const response = await finish((await answer.results())[0]!, items);
+      const result = (await answer.results())[0]!;
+      const response = await finish(result, output.end(isCut(result)));
       emit(`response.${response.status}`, { response });
       yield* written();
     },
   };
 }
+
+const isCut = (result: GenerateResult) => refusedBy(result) !== undefined || endOf(result.finishReason, 0) === "length";
 
 /** `POST /v1/responses/input_tokens` */
 export async function countInput(request: Conversation, model: LanguageModel, store: ResponseStore) {
@@ -282,7 +284,8 @@ function choiceOf(choice: Exclude<z.infer<typeof toolChoice>, "none">): ToolChoi
 }
 
 /** A whole answer's items: what turned out to be no call is text. Alternatives to its tokens are many values. */
-function* outputSteps(output: Output, { parts = [] }: GenerateResult): Steps<readonly object[]> {
+function* outputSteps(output: Output, result: GenerateResult): Steps<readonly object[]> {
+  const { parts = [] } = result;
   const settle = createSettler();
   for (const [i, given] of parts.entries()) {
     if (i > 0 && i % placesAtATime === 0) yield;
@@ -291,7 +294,7 @@ function* outputSteps(output: Output, { parts = [] }: GenerateResult): Steps<rea
     if (part.type !== "tool") output.push(part);
     else for (const step of callOf(part)) output.push(step);
   }
-  return output.end();
+  return output.end(isCut(result));
 }
 
 const callOf = ({ index, name, arguments: text }: Extract<SettledPart, { type: "tool" }>): readonly AnswerPart[] => [
