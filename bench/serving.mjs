@@ -2,18 +2,19 @@
 // whose prompt begins as another did, before and after a restart, and in an agent's turns; that answers under load are those
 // given alone; and that 1,000 requests, many of them left in the middle, leave nothing behind.
 //
-// usage: node bench/serving.mjs [--model FILE] [--smollm FILE] [--threads 2] [--streams 16] [--tokens 128] [--repeat 3] [--requests 1000]
+// usage: node bench/serving.mjs [--model FILE] [--smollm FILE] [--threads 2] [--streams 16] [--tokens 128] [--repeat 3] [--requests 1000] [--rounds 5]
 //          [--no-peer] [--only streams|prefixes|agent|soak] [--write]
 // Streams are measured with both models, what needs a long context with SmolLM2 alone. --write puts the table into docs/performance.md.
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { optional, readOptions } from "./options.mjs";
 import { installPeer, peerVersion } from "./peers/ask.mjs";
+import { startServer, words } from "./server.mjs";
+import { soak } from "./soak.mjs";
 import { median } from "./tokens.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -25,6 +26,7 @@ const options = readOptions(import.meta.url, {
   tokens: 128,
   repeat: 3,
   requests: 1000,
+  rounds: 5,
   "no-peer": false,
   only: optional,
   write: false,
@@ -46,7 +48,7 @@ try {
     await measure("prefixes", measurePrefixes, options.smollm);
     await measure("agent", measureAgent, options.smollm);
   } else console.error(`left out, there is no ${options.smollm} (bench/README.md says how to get it)`);
-  await measure("soak", soak, options.model);
+  await measure("soak", measureSoak, options.model);
 } finally {
   rmSync(scratch, { recursive: true });
 }
@@ -61,7 +63,7 @@ async function measure(name, of, file) {
 
 async function measureStreams(file) {
   const name = basename(file, ".gguf");
-  const server = await serve(file, ["--no-speculation"]);
+  const server = await startServer(file, threads, ["--no-speculation"]);
   const questions = Array.from({ length: streams }, (_, i) => `${words(5, i + 1)} and then`);
   const body = (prompt) => ({ prompt, max_tokens: tokens, temperature: 0, ignore_eos: true });
   const rate = async (prompts) => {
@@ -107,7 +109,7 @@ async function peerRate(file) {
 async function measurePrefixes(file) {
   const folder = join(scratch, "prompts");
   const args = ["--prompt-cache", folder];
-  let server = await serve(file, args);
+  let server = await startServer(file, threads, args);
   await server.stream("completions", { prompt: "warm", max_tokens: 2 });
   const system = await textOf(server, 1500);
   const ask = (question) =>
@@ -128,14 +130,14 @@ async function measurePrefixes(file) {
     "≤ 0.15 x",
   );
   await server.end();
-  server = await serve(file, args);
+  server = await startServer(file, threads, args);
   await server.stream("completions", { prompt: "warm", max_tokens: 2 });
   const after = await ask("And who else?");
   row("the next one after a restart", `${seconds(after.first)} (${ratio(after.first / first.first)})`, "≤ 0.3 x");
   await server.end();
 
   // Nothing kept: one computes what all of them begin with.
-  server = await serve(file, []);
+  server = await startServer(file, threads, []);
   await server.stream("completions", { prompt: "warm", max_tokens: 2 });
   const began = await Promise.all(Array.from({ length: 16 }, (_, i) => ask(`What of the ${words(4, i)}?`)));
   const last = Math.max(...began.map(({ first }) => first));
@@ -145,7 +147,7 @@ async function measurePrefixes(file) {
 
 /** A coding agent's shape: long instructions, and turns that each add an answer and a result. */
 async function measureAgent(file) {
-  const server = await serve(file, []);
+  const server = await startServer(file, threads, []);
   await server.stream("completions", { prompt: "warm", max_tokens: 2 });
   const system = await textOf(server, 4000);
   const messages = [{ role: "user", content: "List the files." }];
@@ -165,104 +167,8 @@ async function measureAgent(file) {
   row("its next turns, median", `${seconds(next)} (${ratio(next / firsts[0])})`, "≤ 0.1 x");
 }
 
-/** Requests of all kinds, up to 200 at once, a third of which are left in the middle. */
-async function soak(file) {
-  const server = await serve(file, ["--at-once", "16", "--waiting", "256"]);
-  await server.stream("completions", { prompt: "warm", max_tokens: 2 });
-  const before = server.memory();
-  const counts = { whole: 0, left: 0, refused: 0, failed: 0 };
-  let next = 0;
-  const worker = async () => {
-    for (let i = next++; i < options.requests; i = next++) {
-      const leaving = i % 3 === 0;
-      const body = { prompt: `${words(3 + (i % 40), i % 50)}`, max_tokens: 1 + (i % 60), temperature: 1, seed: i };
-      try {
-        const signal = leaving ? AbortSignal.timeout(5 + ((i * 37) % 400)) : undefined;
-        await server.stream("completions", i % 97 === 0 ? { prompt: 7, max_tokens: {} } : body, signal);
-        counts.whole++;
-      } catch (error) {
-        if (error.name === "TimeoutError" || error.name === "AbortError") counts.left++;
-        else if (error.status === 400) counts.refused++;
-        else counts.failed++;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: 200 }, worker));
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const used = await server.pagesUsed();
-  const after = server.memory();
-  await server.end();
-  const { whole, left, refused, failed } = counts;
-  row(
-    `${options.requests} requests, 200 at once`,
-    `${whole} answered, ${left} left, ${refused} malformed ones refused, ${failed} lost`,
-    "none lost",
-  );
-  row("pages held after them", String(used), "0");
-  if (before !== undefined) row("memory before and after, MB", `${before.toFixed(0)}, ${after.toFixed(0)}`, "");
-}
-
-async function serve(file, args) {
-  const child = spawn(
-    process.execPath,
-    [
-      join(root, "dist/cli/main.js"),
-      ...["serve", "-m", file, "-t", String(threads), "--port", "0", "--log", "none", ...args],
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  // A benchmark that fails leaves no server behind.
-  process.once("exit", () => child.kill());
-  const ended = new Promise((resolve) => child.on("close", resolve));
-  const [url] = await Promise.race([
-    new Promise((resolve) => createInterface({ input: child.stdout }).once("line", (line) => resolve([line]))),
-    ended.then((status) => {
-      throw new Error(`the server ended with status ${status}`);
-    }),
-  ]);
-  const post = async (path, body, signal) => {
-    const response = await fetch(`${url}/${path}`, {
-      ...{ method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) },
-      ...(signal && { signal }),
-    });
-    if (!response.ok) throw Object.assign(new Error(await response.text()), { status: response.status });
-    return response;
-  };
-  return {
-    /** The text, and seconds until its first piece. */
-    async stream(path, body, signal) {
-      const began = performance.now();
-      const response = await post(`v1/${path}`, { ...body, stream: true }, signal);
-      let [first, text, rest] = [undefined, "", ""];
-      for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
-        const events = (rest + chunk).split("\n");
-        rest = events.pop();
-        for (const event of events) {
-          if (!event.startsWith("data: {")) continue;
-          const { choices, delta } = JSON.parse(event.slice(6));
-          const piece = choices?.[0]?.text ?? choices?.[0]?.delta?.content ?? delta?.text ?? "";
-          if (piece !== "") first ??= (performance.now() - began) / 1000;
-          text += piece;
-        }
-      }
-      return { first: first ?? (performance.now() - began) / 1000, text };
-    },
-    tokenize: async (content) => (await (await post("tokenize", { content })).json()).tokens,
-    async pagesUsed() {
-      const text = await (await fetch(`${url}/metrics`)).text();
-      return Number(/^grok1_cache_pages_used\S* (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
-    },
-    /** Megabytes; undefined where nobody says. */
-    memory() {
-      const status = process.platform === "linux" ? readFileSync(`/proc/${child.pid}/status`, "utf8") : "";
-      const found = /^VmRSS:\s+(\d+) kB$/m.exec(status);
-      return found === null ? undefined : Number(found[1]) / 1000;
-    },
-    async end() {
-      child.kill("SIGTERM");
-      await ended;
-    },
-  };
+async function measureSoak(file) {
+  for (const line of await soak(file, { threads, requests: options.requests, rounds: options.rounds })) row(...line);
 }
 
 /** A text of about so many tokens. */
@@ -274,18 +180,6 @@ async function textOf(server, count) {
     .slice(0, Math.floor((count / many) * count))
     .join(" ");
   return text;
-}
-
-function words(count, seed) {
-  const list =
-    "red fox house river stone light small green walk under table paper cold bird open song night tree wide sea".split(
-      " ",
-    );
-  let state = seed * 7919 + 1;
-  return Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    return list[(state >>> 8) % list.length];
-  }).join(" ");
 }
 
 function publish() {

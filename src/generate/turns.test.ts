@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { createTurns } from "./turns.ts";
+import { createPace, createTurns } from "./turns.ts";
 
 const turnOfLoop = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -56,4 +56,34 @@ it("gives a failure to who waits for it, and goes on with others", async () => {
   const failing = turns.run(fails());
   await expect(failing).rejects.toThrow("no");
   expect(await slow).toBe("a");
+});
+
+it("begins short work of many in rounds of the event loop, in their order, and of who comes alone at once", async () => {
+  let time = 0;
+  const pace = createPace(() => time);
+  const begun: [number, number][] = [];
+  let rounds = 0;
+  const count = () => {
+    rounds++;
+    if (begun.length < 40) setImmediate(count);
+  };
+  setImmediate(count);
+  const one = async (i: number) => {
+    await pace();
+    time += 3;
+    begun.push([i, rounds]);
+  };
+  const all: Promise<void>[] = [];
+  for (let i = 0; i < 40; i++) {
+    all.push(one(i));
+    // As between what comes over several connections: what was begun is done.
+    for (let k = 0; k < 4; k++) await undefined;
+  }
+  await Promise.all(all);
+  expect(begun.map(([i]) => i)).toEqual(Array.from({ length: 40 }, (_, i) => i));
+  for (const [, round] of begun) expect(begun.filter(([, other]) => other === round).length).toBeLessThanOrEqual(6);
+  await new Promise(setImmediate);
+  const before = rounds;
+  await pace();
+  expect(rounds).toBe(before);
 });

@@ -60,8 +60,40 @@ export function createTurns(now: () => number = () => performance.now()): Turns 
   };
 }
 
+/**
+ * For work that is short, and cannot be taken in steps, but comes from many at once: resolves while the event loop has not been busy for
+ * long, at once or in a later round of it, in the order of the calls.
+ * @param now milliseconds
+ */
+export function createPace(now: () => number = () => performance.now()): () => Promise<void> {
+  /** When this round of the loop began such work. */
+  let began: number | undefined;
+  let waiting = 0;
+
+  function isBusy(): boolean {
+    if (began === undefined) {
+      began = now();
+      setImmediate(() => {
+        began = undefined;
+      });
+    }
+    return now() - began >= mostAtOnce;
+  }
+
+  return async () => {
+    if (waiting === 0 && !isBusy()) return;
+    waiting++;
+    do await new Promise(setImmediate);
+    while (isBusy());
+    waiting--;
+  };
+}
+
 /** Those of this program, whose event loop is one. */
 const turns = createTurns();
+
+/** {@link createPace}, for all of this program. */
+export const keepPace = createPace();
 
 /** {@link Turns.run}, beside all others of this program. */
 export const inTurns = <T>(steps: Steps<T>): T | Promise<T> => turns.run(steps);

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { decodeText } from "../bytes/text.ts";
 import { describeValue, GrokError } from "../errors.ts";
+import { keepPace } from "../generate/turns.ts";
 
 /**
  * The body of a request, read without trust: JSON of bounded size that a schema describes.
@@ -16,7 +17,10 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
     // A few bytes can unfold to more than there is memory for.
     throw new GrokError("argument", "a compressed body is not read here", { option: "content-encoding" });
   }
-  const text = textOf(await readBytes(request, mostBytes));
+  await keepPace();
+  const bytes = await readBytes(request, mostBytes);
+  await keepPace();
+  const text = textOf(bytes);
   let value: unknown;
   try {
     value = JSON.parse(text);
