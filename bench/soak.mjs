@@ -31,7 +31,7 @@ export async function soak(file, { threads, requests, rounds }) {
       const isLeft = error.name === "TimeoutError" || error.name === "AbortError";
       const expected = { malformed: 400, broken: 400, oversized: 413 }[kind];
       if (kind === "left" && isLeft) counts.left++;
-      else if (expected !== undefined && (error.status === expected || error.code === "EPIPE")) counts.refused++;
+      else if (expected !== undefined && (error.status === expected || error.cause?.code === "EPIPE")) counts.refused++;
       else {
         counts.lost++;
         console.error(kind, error);

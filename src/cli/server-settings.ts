@@ -187,6 +187,11 @@ export const serverSettings = {
     read: text(),
     usually: "none",
   },
+  expertMetrics: {
+    flags: "--expert-metrics",
+    description: "metrics say how often each layer chose each expert: a series for each",
+    usually: "they do not",
+  },
   log: {
     flags: "--log <form>",
     description: "a line for each request on standard error: text, json, or none",

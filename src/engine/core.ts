@@ -77,6 +77,8 @@ export interface CoreParts {
   readonly draft?: { readonly ops: Ops; readonly model: Model } | undefined;
   /** What streaming has done; absent: nothing is streamed. */
   readonly experts?: (() => ExpertStatus) | undefined;
+  /** How often layers have chosen experts. Absent: there are none. */
+  readonly chosen?: (() => EngineStatus["chosen"]) | undefined;
   /** Binds the model once more, every result shown to `see`; weights are shared. Absent: no layers can be had. */
   readonly bindObserved?: (see: Observer) => Model;
 }
@@ -313,10 +315,11 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
       const { pages, pageTokens, idle } = pool;
       const freePages = memory.available;
       const experts = parts.experts?.();
+      const chosen = parts.chosen?.() ?? [];
       const { files } = parts.saved ?? {};
       const saved = files && { pages: files.pages, bytes: files.bytes, problem: files.problem };
       const memoryStatus = { pages, freePages, keptPages: idle, pageTokens };
-      return { sessions: sessions.size, requests: runs.size, ...memoryStatus, saved, experts };
+      return { sessions: sessions.size, requests: runs.size, ...memoryStatus, saved, experts, chosen };
     },
     async close() {
       closed = true;

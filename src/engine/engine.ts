@@ -95,6 +95,8 @@ export interface EngineStatus {
   readonly saved: SavedStatus | undefined;
   /** Where experts are read as they are needed. */
   readonly experts: ExpertStatus | undefined;
+  /** How often each layer with experts has chosen each of them for a token; without layers where there are none. */
+  readonly chosen: readonly (readonly number[])[];
 }
 
 /** What a folder of prompts' beginnings holds, of all models. */

@@ -68,3 +68,31 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
     close: () => closeSync(file),
   };
 }
+
+/** Operations that count which experts a model's layers choose, for each token that passes through them. */
+export interface CountedOps {
+  readonly ops: Ops;
+  /** How often each layer has chosen each expert; without layers where there are no experts. */
+  counts(): readonly (readonly number[])[];
+}
+
+export function countRouting(base: Ops): CountedOps {
+  const counts: number[][] = [];
+  let layer = 0;
+  return {
+    ops: {
+      ...base,
+      begin(batch) {
+        layer = 0;
+        base.begin(batch);
+      },
+      experts(name, x, routing, ...rest) {
+        counts[layer] ??= Array<number>(routing.probabilities.cols).fill(0);
+        const of = counts[layer++]!;
+        for (const expert of base.read(routing.chosen) as Float32Array) of[expert]!++;
+        return base.experts(name, x, routing, ...rest);
+      },
+    },
+    counts: () => counts,
+  };
+}

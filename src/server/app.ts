@@ -35,6 +35,8 @@ export interface AppOptions extends GuardOptions {
   readonly quotas?: Readonly<Record<string, Quota>>;
   /** Whether what is computed of a prompt is there for every key. Default: for its own alone. */
   readonly sharesPrefixes?: boolean;
+  /** Whether metrics say how often each expert was chosen. */
+  readonly expertMetrics?: boolean;
   /** Keeps responses that can be gone on from. Default: in memory. */
   readonly responses?: ResponseStore;
   /** What a browser is shown; absent: nothing. */
@@ -81,7 +83,7 @@ export function createApp(options: AppOptions): App {
   const hasKeys = Object.keys(options.keys).length > 0;
   const quotas = createQuotas(options.quota ?? {}, options.quotas ?? {});
   const gate = createGate(limits);
-  const measures = createMeasures(gate, models);
+  const measures = createMeasures(gate, models, { eachExpert: options.expertMetrics === true });
   const { responses: stored = createResponseStore() } = options;
   const { outputTokens: most = Number.POSITIVE_INFINITY } = limits;
   const oversee = ({ model, adapters }: ModelUse, entry: Draft) => {

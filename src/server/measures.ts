@@ -22,7 +22,12 @@ const steps = [0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5
 /** So often the event loop is looked at: milliseconds, which Node counts into its delay. */
 const resolution = 10;
 
-export function createMeasures(gate: Gate, models: ModelHost): Measures {
+export interface MeasuresOptions {
+  /** Whether to tell how often each expert was chosen: a series for each of each layer. */
+  readonly eachExpert: boolean;
+}
+
+export function createMeasures(gate: Gate, models: ModelHost, { eachExpert }: MeasuresOptions): Measures {
   const requests = createCounter("grok1_requests_total", "Requests that ended.");
   const refusals = createCounter("grok1_moderation_refusals_total", "Requests and answers that moderation refused.");
   const promptTokens = createCounter("grok1_prompt_tokens_total", "Tokens of prompts.");
@@ -83,6 +88,15 @@ export function createMeasures(gate: Gate, models: ModelHost): Measures {
     ].join("");
   }
 
+  function chosenText(loaded: readonly (readonly [{ readonly model: string }, EngineStatus])[]): string {
+    const values = loaded.flatMap(([labels, { chosen }]) =>
+      chosen.flatMap((counts, layer) =>
+        counts.map((count, expert) => [{ ...labels, layer: String(layer), expert: String(expert) }, count] as const),
+      ),
+    );
+    return gauge("grok1_expert_chosen_total", "How often a layer chose an expert for a token.", values, "counter");
+  }
+
   function processText(): string {
     const seconds = (delayed: number) => Math.max(0, delayed / 1e9 - resolution / 1e3);
     const lag = [
@@ -138,6 +152,7 @@ export function createMeasures(gate: Gate, models: ModelHost): Measures {
         of("grok1_cache_pages_kept", "Pages that hold beginnings for others.", ({ keptPages }) => keptPages),
         of("grok1_cache_page_tokens", "Tokens that a page holds.", ({ pageTokens }) => pageTokens),
         expertsText(loaded),
+        ...(eachExpert ? [chosenText(loaded)] : []),
         processText(),
       ].join("");
     },

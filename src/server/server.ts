@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly quotas?: Readonly<Record<string, Quota>> | undefined;
   /** Whether what is computed of a prompt is there for every key; else for its own alone. Default: false. */
   readonly sharePrefixes?: boolean | undefined;
+  /** Whether metrics say how often each layer chose each expert, with a series for each. Default: false. */
+  readonly expertMetrics?: boolean | undefined;
   /** Requests that are computed at a time. Default: 16. */
   readonly atOnce?: number | undefined;
   /** Requests that wait; further ones are refused. Default: 256. */
@@ -99,6 +101,7 @@ const optionNames = Object.keys({
     traces: true,
     logsText: true,
     sharePrefixes: true,
+    expertMetrics: true,
     moderators: true,
   },
   ...{ page: true, responses: true },
@@ -153,6 +156,7 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     ...{ models, preferred, keys, origins, quota, quotas, hosts: namesOf(options) },
     ...{ limits: { atOnce, waiting, bodyBytes, outputTokens }, logsText: options.logsText === true },
     sharesPrefixes: options.sharePrefixes === true,
+    expertMetrics: options.expertMetrics === true,
     page: page === undefined ? undefined : readPage(page),
     responses: createResponseStore({ folder: responses }),
     moderators: options.moderators ?? [],

@@ -60,6 +60,7 @@ interface ServeOptions
   readonly behindProxy?: boolean;
   readonly keyHash?: readonly KeyEntry[];
   readonly sharePrefixes?: boolean;
+  readonly expertMetrics?: boolean;
   readonly outputLimit?: number;
   readonly idle?: number;
   readonly promptCache?: string;
@@ -104,7 +105,8 @@ async function serve(options: ServeOptions): Promise<void> {
         return model;
       },
     })),
-    ...pick(options, ["host", "port", "atOnce", "waiting", "connections", "loaded", "behindProxy", "sharePrefixes"]),
+    ...pick(options, ["host", "port", "atOnce", "waiting", "connections", "loaded", "behindProxy"]),
+    ...pick(options, ["sharePrefixes", "expertMetrics"]),
     ...{ idleSeconds: options.idle, stalledSeconds: options.stalled, responses: options.responses },
     ...{ bodyBytes: options.bodyLimit, outputTokens: options.outputLimit },
     ...{ hosts: options.allowHost, origins: options.allowOrigin },

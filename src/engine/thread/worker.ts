@@ -18,7 +18,7 @@ import {
   type SettledEngineOptions,
   settleEngineOptions,
 } from "../options.ts";
-import { recordRouting } from "../routing.ts";
+import { countRouting, recordRouting } from "../routing.ts";
 import { createIdentity } from "../saved/identity.ts";
 import { openPageFiles } from "../saved/page-files.ts";
 import { answerMessages } from "./answer.ts";
@@ -41,13 +41,13 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
     interrupt,
     streaming && { ...streaming, ...(copies && { copies: copies.files }) },
   );
-  const plain = makeInterruptible(backend.ops, interrupt);
+  const { ops: plain, counts: chosen } = countRouting(makeInterruptible(backend.ops, interrupt));
   const recorded = options.trace === undefined ? undefined : recordRouting(plain, options.trace, traceHead(file));
   const adapted = options.adapters?.length ? adaptOps(recorded?.ops ?? plain) : undefined;
   const ops = adapted?.ops ?? recorded?.ops ?? plain;
   const adapters = adapted && openAdapters(adapted, file, options.adapters!);
   const model = bindModel(ops, file);
-  const draft = draftFile && bindDraft(plain, draftFile);
+  const draft = draftFile && bindDraft(makeInterruptible(backend.ops, interrupt), draftFile);
   await backend.slots?.ready();
   backend.slots?.govern();
   const settled = settleEngineOptions({ ...options, batchTokens }, ops, model.config, { path });
@@ -64,6 +64,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
     saved,
     bindObserved,
     experts,
+    chosen,
     draft,
   });
 

@@ -116,3 +116,26 @@ describe("a chat completion's own field of grok1's", () => {
     ]);
   });
 });
+
+describe("metrics", () => {
+  it("say how often each layer chose each expert, where that is wanted alone", async () => {
+    await using other = startTestServer({ mixtral: files.mixtral }, { expertMetrics: true });
+    const counted = async (from: TestServer) => {
+      const text = await (await from.get("/metrics")).text();
+      const pattern = /^grok1_expert_chosen_total\{model="mixtral",layer="(\d+)",expert="(\d+)"\} (\d+)$/gm;
+      return [...text.matchAll(pattern)].map(([, layer, expert, count]) => [layer, expert, count].map(Number));
+    };
+    const body = { ...drawn, messages, grok1: { experts: true }, ignore_eos: true };
+    const { choices, usage } = (await (await other.post("/v1/chat/completions", body)).json()) as Any;
+    const counts = await counted(other);
+    const { experts, experts_used: used, layers } = (await (await other.get("/grok1/models/mixtral")).json()) as Any;
+    expect(counts.length).toBe(experts * layers);
+    const first = counts.filter(([layer]) => layer === 0).reduce((sum, [, , count]) => sum + count!, 0);
+    expect(first).toBe((usage.prompt_tokens + usage.completion_tokens - 1) * used);
+    // Of a prompt's tokens but the last the last layer computes nothing: it chose what the answer says.
+    const last = Array<number>(experts).fill(0);
+    for (const token of choices[0].grok1.experts) for (const expert of token[layers - 1][1]) last[expert]!++;
+    expect(counts.filter(([layer]) => layer === layers - 1).map(([, , count]) => count)).toEqual(last);
+    expect(await counted(server)).toEqual([]);
+  });
+});
