@@ -145,6 +145,42 @@ describe("answers that are to call", () => {
   });
 });
 
+it.each(cases.filter(({ syntax }) => syntax.calls?.kind === "tagged"))(
+  "texts between marks, as $name writes them, marks being $kind, are what their schemas say",
+  ({ isControl, syntax }) => {
+    const { end } = syntax.calls as { readonly end: string };
+    const text = { type: "string" };
+    const properties = {
+      a: { ...text, pattern: "^[a-c<>/]+$", minLength: 2, maxLength: 30 },
+      b: { anyOf: [{ const: `x${end.slice(0, -1)}` }, { ...text, pattern: "^[a<]{0,3}<b>$" }] },
+      c: { ...text, minLength: 3, maxLength: 5 },
+      d: { allOf: [{ $ref: "#/$defs/date" }, { ...text, pattern: "^2026" }] },
+      e: { enum: ["one\n", "\ntwo", `x${end}`] },
+      f: {
+        oneOf: [
+          { ...text, maxLength: 2 },
+          { ...text, minLength: 4, pattern: "^é+$" },
+        ],
+      },
+    };
+    const $defs = { date: { ...text, format: "date" } };
+    const schema = { type: "object", properties, required: Object.keys(properties), $defs };
+    const check = new Ajv2020({ strict: false, formats: { date: /^\d{4}-\d\d-\d\d$/ } }).compile(schema);
+    const offered = [tool("f", schema)];
+    const seen = new Set<string>();
+    for (const { answer, text, calls } of answersOf(
+      { choice: "required", parallel: false, offered, isControl, syntax },
+      40,
+    )) {
+      expect([answer, text.trim(), calls.length]).toEqual([answer, "", 1]);
+      const args = JSON.parse(calls[0]!.arguments);
+      expect([answer, args, check(args)]).toEqual([answer, args, true]);
+      seen.add(args.e);
+    }
+    expect([...seen].sort()).toEqual(["\ntwo", "one\n"]);
+  },
+);
+
 describe("answers that may call strict tools", () => {
   const offered = [tool("get_weather", weather, true), tool("take-note", note)];
 
@@ -289,8 +325,13 @@ describe("what cannot be held to", () => {
     const tagged = syntaxes["Qwen3-Coder"]!;
     const named = [tool("f", { properties: { "a b": {} } })];
     expect(hold("required", named, tagged)).toEqual(["unsupported", expect.stringMatching(/of f: "a b" is a name/)]);
-    const patterned = [tool("f", { properties: { a: { type: "string", pattern: "x" } } })];
-    expect(hold("required", patterned, tagged)).toEqual(["unsupported", expect.stringMatching(/of f: a is a text/)]);
+    const patterned = [tool("f", { properties: { a: { type: "string", pattern: "(?=x)" } } })];
+    expect(hold("required", patterned, tagged)).toEqual([
+      "unsupported",
+      expect.stringMatching(/of f: .*looking ahead/),
+    ]);
+    const marked = [tool("f", { properties: { a: { enum: ["</parameter>"] } } })];
+    expect(hold("required", marked, tagged)).toEqual(["unsupported", expect.stringMatching(/nothing meets together/)]);
     const counted = [tool("f", { minProperties: 1 })];
     expect(hold("required", counted, tagged)).toEqual(["unsupported", expect.stringMatching(/f: .*"minProperties"/)]);
     expect(hold("required", [tool("a tool")], deepSeek)).toEqual([

@@ -1,6 +1,6 @@
 import { GrokError } from "../errors.ts";
 import type { Grammar } from "../grammar/grammar.ts";
-import { isText, resolve, typesOf } from "./answer/argument-value.ts";
+import { isText, typesOf } from "./answer/argument-value.ts";
 import type { TaggedSyntax } from "./answer/syntax.ts";
 import type { ToolDefinition } from "./types.ts";
 
@@ -56,7 +56,7 @@ export function taggedArguments(
     if (!/^[^\s<>"=]+$/.test(name)) refuse(`${JSON.stringify(name)} is a name between marks`);
     const schema = Object.hasOwn(properties, name) ? properties[name] : {};
     const value = isText(typesOf(schema, root))
-      ? textOf(schema, name)
+      ? textOf(schema)
       : [spaces, { schema: withDefinitions(schema), tool: toolName }, spaces, mark(syntax.end)];
     const one = argument({ text: name }, value);
     return required.includes(name) ? one : { repeat: one, max: 1 };
@@ -69,23 +69,10 @@ export function taggedArguments(
     return { ...schema, ...($defs !== undefined && { $defs }), ...(definitions !== undefined && { definitions }) };
   }
 
-  /** A text as it is, up to its mark: one of several, or of so many characters, or any. */
-  function textOf(given: unknown, name: string): readonly Grammar[] {
-    let schema = given as Schema;
-    for (let i = 0; typeof schema.$ref === "string" && i < 16; i++) schema = resolve(schema.$ref, root) as Schema;
-    const { enum: values, const: value, minLength = 0, maxLength } = schema;
-    const { pattern, allOf, anyOf, oneOf, not } = schema;
-    if ([pattern, allOf, anyOf, oneOf, not].some((one) => one !== undefined)) {
-      refuse(`${name} is a text that has to be more than a text`);
-    }
+  /** A text as it is, up to its mark, which it does not have in it. */
+  function textOf(schema: unknown): readonly Grammar[] {
     const lines: readonly Grammar[] = syntax.padded ? [{ text: "\n" }] : [];
-    const among = value === undefined ? values : [value];
-    if (Array.isArray(among)) {
-      const texts = among.map((text): Grammar => ({ text }));
-      return [...lines, { choice: texts }, ...lines, mark(syntax.end)];
-    }
-    if (minLength === 0 && maxLength === undefined) return [...lines, upTo(syntax.end)];
-    const count = `{${minLength},${maxLength ?? ""}}`;
-    return [...lines, { regex: `[^<]${count}` }, ...lines, mark(syntax.end)];
+    const text: Grammar = { plain: withDefinitions(schema), tool: toolName };
+    return [{ all: [{ sequence: [...lines, text, ...lines, mark(syntax.end)] }, upTo(syntax.end)] }];
   }
 }

@@ -106,6 +106,22 @@ describe("a template that knows tools", () => {
     ]);
   });
 
+  it("writes Python's constants, as Seed-OSS's does, which are read as what the tool's schema says", () => {
+    const { use, render } = open("llamacpp-ByteDance-Seed-OSS");
+    const args = { place: "Odeon", seats: 2, late: true, hall: null };
+    const text = render([question, calling(call("1", "book", JSON.stringify(args))), result("1", "booked")], tools);
+    const answer = text.slice(text.lastIndexOf("<seed:tool_call>"), text.lastIndexOf("booked"));
+    const parameters = {
+      properties: {
+        ...{ place: { type: "string" }, seats: { type: "integer" } },
+        ...{ late: { type: "boolean" }, hall: { type: ["string", "null"] } },
+      },
+    };
+    const reader = createAnswerReader({ ...use.syntax, tools: new Map([["book", parameters]]) });
+    const { calls } = joinParts([...reader.push(`<seed:think>Hm.</seed:think>${answer}`), ...reader.end()]);
+    expect(calls.map(({ name, arguments: read }) => [name, JSON.parse(read)])).toEqual([["book", args]]);
+  });
+
   it("is given arguments as data or as a text, and nothing or no text beside calls, as it wants", () => {
     const said = [question, calling(call("call_abcdef", "book", '{"seats":2}'))];
     expect(openSource(llama).render(said)).toContain('{"name": "book", "parameters": {"seats": 2}}');

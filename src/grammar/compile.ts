@@ -1,10 +1,22 @@
 import { toUtf8 } from "../bytes/utf8.ts";
 import { describeValue, GrokError, whyNotText } from "../errors.ts";
 import { createDerivatives } from "./derivatives.ts";
-import { choice, type Expression, empty, except, literal, type Rules, repeat, ruleOf, sequence } from "./expression.ts";
+import {
+  both,
+  choice,
+  type Expression,
+  empty,
+  except,
+  literal,
+  nothing,
+  type Rules,
+  repeat,
+  ruleOf,
+  sequence,
+} from "./expression.ts";
 import { parseGbnf } from "./gbnf.ts";
 import type { Grammar } from "./grammar.ts";
-import { compileSchema } from "./json-schema/compile.ts";
+import { compilePlain, compileSchema } from "./json-schema/compile.ts";
 import { anyValue } from "./json-text.ts";
 import { createRewrite, prune } from "./prune.ts";
 import { allCharacters } from "./ranges.ts";
@@ -15,6 +27,7 @@ import { oneCharacter } from "./utf8-ranges.ts";
 const forms = [
   "json",
   "schema",
+  "plain",
   "regex",
   "gbnf",
   "text",
@@ -23,6 +36,7 @@ const forms = [
   "without",
   "sequence",
   "choice",
+  "all",
   "repeat",
 ];
 const deepest = 32;
@@ -49,6 +63,13 @@ export function compileGrammar(grammar: Grammar): Rules {
     return ruleOf(first);
   }
 
+  function together(parts: readonly Expression[]): Expression {
+    const all = parts.length === 0 ? nothing : parts.reduce(both);
+    const { start, mayEnd, edges } = createDerivatives({ bodies: [all, ...bodies.slice(1)], names });
+    if (mayEnd(start) || edges(start).length > 0) return all;
+    throw new GrokError("unsupported", "the grammar has conditions on one text that nothing meets together");
+  }
+
   function read(part: Grammar, depth: number): Expression {
     const form = formOf(part);
     if (depth > deepest) throw new GrokError("unsupported", `the grammar is nested more than ${deepest} deep`);
@@ -61,7 +82,10 @@ export function compileGrammar(grammar: Grammar): Rules {
         return object;
       }
       case "schema":
-        return include(readSchema(valueIn(part, form), toolIn(part)));
+      case "plain": {
+        const compile = form === "schema" ? compileSchema : compilePlain;
+        return include(readSchema(compile, valueIn(part, form), toolIn(part)));
+      }
       case "regex":
         return fullMatch(textIn(part, form), oneCharacter);
       case "gbnf":
@@ -78,6 +102,8 @@ export function compileGrammar(grammar: Grammar): Rules {
         return sequence(...listIn(part, form).map(inner));
       case "choice":
         return choice(...listIn(part, form).map(inner));
+      case "all":
+        return together(listIn(part, form).map(inner));
       default: {
         const [min, max] = [countIn(part, "min", 0), countIn(part, "max", Number.POSITIVE_INFINITY)];
         if (min <= max) return repeat(inner(valueIn(part, form) as Grammar), min, max);
@@ -108,9 +134,9 @@ function formOf(grammar: unknown): string {
 }
 
 /** @throws GrokError as {@link compileSchema}, which names the tool whose arguments are to be valid */
-function readSchema(schema: unknown, tool: string | undefined): Rules {
+function readSchema(compile: (schema: unknown) => Rules, schema: unknown, tool: string | undefined): Rules {
   try {
-    return compileSchema(schema);
+    return compile(schema);
   } catch (error) {
     if (tool === undefined || !(error instanceof GrokError)) throw error;
     throw new GrokError(

@@ -10,6 +10,12 @@ export type Grammar =
       /** The tool whose arguments these are: errors name it. */
       readonly tool?: string;
     }
+  /** A text that a JSON Schema of strings allows, as it is: without quotation marks. */
+  | {
+      readonly plain: unknown;
+      /** As above. */
+      readonly tool?: string;
+    }
   /** A match, from beginning to end, of an ECMAScript regular expression. */
   | { readonly regex: string }
   /** A grammar in GBNF, llama.cpp's notation, whose whole is the rule `root`. */
@@ -26,5 +32,7 @@ export type Grammar =
   | { readonly sequence: readonly Grammar[] }
   /** One of several. */
   | { readonly choice: readonly Grammar[] }
+  /** All of several at once. */
+  | { readonly all: readonly Grammar[] }
   /** As often as said: `min`, 0 where it is absent, to `max`, without end where that is. */
   | { readonly repeat: Grammar; readonly min?: number; readonly max?: number };

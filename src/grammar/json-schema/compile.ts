@@ -1,6 +1,7 @@
 import { createDerivatives } from "../derivatives.ts";
 import { choice, type Expression, literal, nothing, oneOfTexts, type Rules, ruleOf, sequence } from "../expression.ts";
 import { anyNumber, anyValue } from "../json-text.ts";
+import { oneCharacter } from "../utf8-ranges.ts";
 import { createCheckApart } from "./apart.ts";
 import { arrayOf } from "./array.ts";
 import { readSchema, refuse, type Schema } from "./document.ts";
@@ -10,7 +11,7 @@ import { createReader } from "./keywords.ts";
 import { decimalNumber, hasMultiple, multiplesOf, multipleWithin, wholeNumber } from "./number.ts";
 import { objectOf } from "./object.ts";
 import type { SchemaCompiler } from "./parts.ts";
-import { stringOf } from "./string.ts";
+import { plainString, stringOf } from "./string.ts";
 import { createValidate } from "./validate.ts";
 
 const mostRules = 20_000;
@@ -27,6 +28,25 @@ const mostDivisor = 1000;
  * @throws GrokError `argument` for what is no schema; `unsupported` naming the place and the keyword for what cannot be held to
  */
 export function compileSchema(schema: unknown): Rules {
+  return compile(schema, ({ document, valueFor }) => valueFor([document.root]));
+}
+
+/** The same of values that are strings alone, written as they are. */
+export function compilePlain(schema: unknown): Rules {
+  return compile(schema, (compiler) => {
+    const { document, expand, facts, fits } = compiler;
+    const texts = expand([document.root]).map((flat) => {
+      const { types, values, strings } = facts.factsOf(flat);
+      if (values !== undefined) {
+        return oneOfTexts(values.filter((value) => typeof value === "string" && fits(value, flat)) as string[]);
+      }
+      return types.has("string") ? plainString(strings, compiler, oneCharacter) : nothing;
+    });
+    return choice(...texts);
+  });
+}
+
+function compile(schema: unknown, rootOf: (compiler: SchemaCompiler) => Expression): Rules {
   const document = readSchema(schema);
   const reader = createReader(document);
   const numbers = new Map<Schema, number>();
@@ -124,7 +144,7 @@ export function compileSchema(schema: unknown): Rules {
     return multipleWithin(bounds, multiples);
   }
 
-  const compiler: SchemaCompiler = { document, reader, facts, expand, valueFor, isImpossible, addRule };
+  const compiler: SchemaCompiler = { document, reader, facts, expand, valueFor, isImpossible, addRule, fits };
   const word = (text: string) => () => literal(text);
   const valueOfType: Record<string, (flat: Flat, facts: Facts) => Expression> = {
     null: word("null"),
@@ -137,6 +157,6 @@ export function compileSchema(schema: unknown): Rules {
   };
 
   const whole = addRule("root");
-  whole.define(sequence(valueFor([document.root])));
+  whole.define(sequence(rootOf(compiler)));
   return { bodies, names };
 }
