@@ -120,7 +120,7 @@ struct Reading {
 
 // An error's code and what is said of it.
 std::pair<const char*, std::string> reasonOf(const Readers::Outcome& outcome) {
-  if (outcome.kind == Readers::Outcome::dropped) return {"ERR_CLOSED", "the backend is closed"};
+  if (outcome.kind == Readers::Outcome::dropped) return {"ERR_CLOSED", "it is not wanted any more, or the backend is closed"};
   if (outcome.error == Readers::kEnded) return {"ERR_ENDED", "the file became shorter after it was opened"};
   return {"EIO", std::string("the system could not read them: ") + std::strerror(outcome.error)};
 }
@@ -373,6 +373,7 @@ napi_value createBackend(napi_env env, napi_callback_info info) {
         {"slot", Method<&Store::addSlot>::call},
         {"freeSlot", Method<&Store::freeSlot>::call},
         {"hurry", Method<&Store::hurry>::call},
+        {"drop", Method<&Store::drop>::call},
         {"place", Method<&Store::place>::call},
         {"cache", Method<&Inference::addCache>::call},
         {"freeCache", Method<&Inference::freeCache>::call},

@@ -106,10 +106,28 @@ uint64_t sizeOf(const char* what, int file) {
   return uint64_t(status.st_size);
 }
 
+#if defined(__linux__)
+
+int reopen(int file, int flags) { return open(("/proc/self/fd/" + std::to_string(file)).c_str(), O_RDONLY | O_CLOEXEC | flags); }
+
+#endif
+
+// The same file, of which nothing is read that is not asked for, where the system can be told so.
+int reopenThrough(int file) {
+#if defined(__linux__)
+  const int found = reopen(file, 0);
+  if (found >= 0) {
+    posix_fadvise(found, 0, 0, POSIX_FADV_RANDOM);
+    return found;
+  }
+#endif
+  return fcntl(file, F_DUPFD_CLOEXEC, 0);
+}
+
 // The same file with another way of reading; -1 where the system has none.
 int reopenDirect(int file) {
 #if defined(__linux__)
-  return open(("/proc/self/fd/" + std::to_string(file)).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+  return reopen(file, O_DIRECT);
 #elif defined(__APPLE__)
   char path[PATH_MAX];
   struct stat before, after;
@@ -137,7 +155,7 @@ Mapping::Mapping(int file) {
 
 StreamedFile::StreamedFile(int file) {
   size_ = sizeOf("opened again", file);
-  through_ = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  through_ = reopenThrough(file);
   if (through_ < 0) failWith("opened again", errno);
   past_ = reopenDirect(file);
   if (past_ < 0) ways_.exclude(kPast);

@@ -93,17 +93,23 @@ Readers::~Readers() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     for (Queue* const queue : {&waited_, &ahead_}) {
-      for (const auto& job : *queue) {
-        job->next = job->bytes;
-        job->outcome.kind = Outcome::dropped;
-        if (job->pieces == 0) dropped.push_back(job);
-      }
-      queue->clear();
+      for (auto& job : abandon(*queue)) dropped.push_back(std::move(job));
     }
   }
   wake_.notify_all();
   for (auto& thread : threads_) thread.join();
   for (const auto& job : dropped) job->done(job->outcome);
+}
+
+Readers::Queue Readers::abandon(Queue& queue) {
+  Queue untouched;
+  for (const auto& job : queue) {
+    job->outcome = {Outcome::dropped, 0, job->next, 0};
+    job->next = job->bytes;
+    if (job->pieces == 0) untouched.push_back(job);
+  }
+  queue.clear();
+  return untouched;
 }
 
 void Readers::read(size_t bytes, Part part, Done done, int32_t group, bool ahead, size_t drives) {
@@ -133,6 +139,18 @@ void Readers::hurry(int32_t group) {
   const auto others = std::stable_partition(ahead_.begin(), ahead_.end(), [group](const auto& job) { return job->group == group; });
   waited_.insert(waited_.end(), ahead_.begin(), others);
   ahead_.erase(ahead_.begin(), others);
+}
+
+void Readers::drop(int32_t group) {
+  Queue dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto others = std::stable_partition(ahead_.begin(), ahead_.end(), [group](const auto& job) { return job->group != group; });
+    Queue unwanted(others, ahead_.end());
+    ahead_.erase(others, ahead_.end());
+    dropped = abandon(unwanted);
+  }
+  for (const auto& job : dropped) job->done(job->outcome);
 }
 
 std::shared_ptr<Readers::Job> Readers::next(size_t drive) {

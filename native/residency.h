@@ -27,7 +27,7 @@ class Readers {
   struct Outcome {
     enum Kind { read, failed, dropped } kind = read;
     int error = 0;   // the system's, of what failed, or kEnded where the file ended
-    size_t at = 0;   // from the job's beginning: the piece that failed
+    size_t at = 0;   // from the job's beginning: the piece that failed, or the first that was not begun
     size_t drive = 0;  // that it failed on; of what was read, one where a piece failed that another has, if there is an error
   };
   using Done = std::function<void(const Outcome&)>;
@@ -48,6 +48,8 @@ class Readers {
   void read(size_t bytes, Part part, Done done, int32_t group = -1, bool ahead = false, size_t drives = 1);
   // Those of a group that are read ahead are waited for from now on.
   void hurry(int32_t group);
+  // Those of a group that are read ahead, and not to their end yet, are dropped: pieces that are being read are the last.
+  void drop(int32_t group);
 
  private:
   struct Job {
@@ -67,6 +69,8 @@ class Readers {
   };
 
   void work(size_t drive);
+  // Nothing more of what is in a queue is begun: those of which no piece is being read, which nobody else will tell of.
+  static Queue abandon(Queue& queue);
   // The next piece for a drive to read; null where it should not.
   std::shared_ptr<Job> next(size_t drive);
   // One piece, from a drive or, where it fails, from the job's others.

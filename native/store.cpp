@@ -253,6 +253,11 @@ void Store::hurry(int32_t slot) {
   readers_.hurry(slot);
 }
 
+void Store::drop(int32_t slot) {
+  rooms_.get(slot);
+  readers_.drop(slot);
+}
+
 void Store::place(int32_t id, int32_t index, int32_t slot, int64_t at) {
   matrixOf(id, index);
   Weight& w = stack(id);

@@ -60,6 +60,8 @@ class Store {
   void load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done);
   // What is read ahead into a slot is waited for from now on.
   void hurry(int32_t slot);
+  // What is read ahead into a slot is not wanted any more: what was not begun of it is not read, and `done` is told so.
+  void drop(int32_t slot);
   // Holds a slot once more, or lets go of it once: what is not held may be dropped. Whether it still is what it was.
   int32_t hold(int32_t slot);
   void letGo(int32_t slot);

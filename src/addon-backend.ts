@@ -92,6 +92,8 @@ interface AddonStore {
   load(source: number, offset: number, bytes: number, slot: number, at: number, ahead: boolean): Promise<FileReading>;
   /** What is read ahead into a slot is waited for from now on. */
   hurry(slot: number): void;
+  /** What is read ahead into a slot is not wanted any more: what was not begun of it is not read, and loading rejects with code ERR_CLOSED. */
+  drop(slot: number): void;
   /** Holds a slot once more, or lets go of it once. 0 for one that was dropped: it is no longer what it was. */
   hold(slot: number): number;
   letGo(slot: number): void;

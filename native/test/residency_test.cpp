@@ -2,16 +2,20 @@
 //
 // Build and run: native/test/run.sh residency.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <future>
 #include <thread>
 
 #include "../faster-way.h"
+#include "../files.h"
 #include "../residency.h"
 
 using namespace grok1;
@@ -91,6 +95,26 @@ static void drivesShare() {
   expect(none.outcome.kind == Readers::Outcome::failed && none.outcome.error == EIO, "what no drive can read fails");
 }
 
+static void unwantedIsDropped() {
+  std::atomic<int> read[2] = {0, 0};
+  std::promise<Readers::Outcome> done[2];
+  Readers readers;
+  for (const int group : {0, 1}) {
+    readers.read(
+        100 * kPiece,
+        [&read, group](size_t, size_t, size_t) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          read[group]++;
+          return 0;
+        },
+        [&done, group](const Readers::Outcome& outcome) { done[group].set_value(outcome); }, group, true);
+  }
+  readers.drop(0);
+  const Readers::Outcome dropped = done[0].get_future().get(), other = done[1].get_future().get();
+  expect(dropped.kind == Readers::Outcome::dropped && dropped.at == read[0] * kPiece && read[0] < 100, "of what is dropped no more is begun");
+  expect(other.kind == Readers::Outcome::read && read[1] == 100, "what is wanted is read to its end");
+}
+
 // How many of so many pieces go the second way, at so many bytes a millisecond.
 static int second(FasterWay& ways, int pieces, double first, double other) {
   int taken = 0;
@@ -115,10 +139,46 @@ static void waysAreMeasured() {
   expect(small.rate(FasterWay::kSecond) == 0, "small pieces say nothing");
 }
 
-int main() {
+// Of a file that is streamed, in a folder: what was in the page cache before stays, and nothing else does.
+static void cacheIsLeftAlone(const std::string& folder) {
+  std::string path = folder + "/streamed-XXXXXX";
+  const int file = mkstemp(path.data());
+  std::vector<uint8_t> bytes(32 * kPiece / 4, 7), to(kPiece + StreamedFile::kAlignment);
+  uint8_t* const aligned = to.data() + (StreamedFile::kAlignment - reinterpret_cast<uintptr_t>(to.data()) % StreamedFile::kAlignment);
+  bool written = file >= 0;
+  for (size_t i = 0; i < 4; i++) written = written && write(file, bytes.data(), bytes.size()) == ssize_t(bytes.size());
+  const size_t size = 4 * bytes.size();
+  written = written && fsync(file) == 0 && posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) == 0;
+  expect(written, "a file could be written");
+  const Mapping mapping(file);
+  // A file system in memory has it for good.
+  if (missingBytes(mapping.data(), size) == size) {
+    StreamedFile streamed(file);
+    bool same = true;
+    const auto readAll = [&] {
+      for (size_t at = 0; at < size; at += kPiece) {
+        same = same && streamed.read(aligned, at, kPiece) == int64_t(kPiece) && aligned[0] == 7 && aligned[kPiece - 1] == 7;
+      }
+    };
+    readAll();
+    expect(missingBytes(mapping.data(), size) == size, "nothing stays in the page cache");
+    expect(streamed.rate(true) > 0, "some was read through it");
+    bring(mapping.data(), size / 2);
+    const size_t missing = missingBytes(mapping.data(), size);
+    readAll();
+    expect(missingBytes(mapping.data(), size) == missing && missing <= size / 2, "what was there stays");
+    expect(same, "all ways read the same bytes");
+  }
+  close(file);
+  unlink(path.c_str());
+}
+
+int main(int argc, char** arguments) {
   withoutThreads();
   threads = true;
   drivesShare();
+  unwantedIsDropped();
   waysAreMeasured();
+  cacheIsLeftAlone(argc > 1 ? arguments[1] : ".");
   return failed;
 }

@@ -33,7 +33,7 @@ compile() { # source, more flags
 }
 if [ "$what" = residency ]; then
   {
-    for name in memory threads residency test/residency_test; do compile "$root/native/$name.cpp"; done
+    for name in memory files threads residency test/residency_test; do compile "$root/native/$name.cpp"; done
   } >"$build/commands"
 else {
   for name in cpu memory threads grids quants panels rows abreast matmul experts products.scalar; do compile "$root/native/$name.cpp"; done

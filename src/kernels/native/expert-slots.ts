@@ -16,6 +16,9 @@ export interface Expert {
   there: boolean;
   /** Nobody has asked for it yet. */
   ahead: boolean;
+  /** It is not to be read any further: unless all of it is on its way, it has no slot soon. */
+  dropped: boolean;
+  /** Rejects for what was not read. */
   loaded: Promise<void>;
 }
 
@@ -29,6 +32,8 @@ export interface ExpertSlots {
   letGo(number: number): void;
   /** Begins to bring an expert, held; undefined where there is no room now. @throws GrokError `capacity` for one that never fits. */
   begin(number: number, stacks: readonly NativeWeight[], matrix: number, ahead: boolean): Expert | undefined;
+  /** What was read ahead in vain is not read any further. */
+  drop(number: number): void;
   /** When there may be room that was not there before. */
   room(): Promise<void>;
   /** Holds experts to so many bytes. */
@@ -52,6 +57,8 @@ export function createExpertSlots(
 ): ExpertSlots {
   const experts = new Map<number, Expert>();
   const waiting: (() => void)[] = [];
+  /** Memory of what was not read after all, for the next one: the system takes its time to give it. */
+  let spare: { readonly slot: number; readonly bytes: number } | undefined;
   let drops = 0;
   let offered = Number.NEGATIVE_INFINITY;
   if (guard !== undefined) native.guard(guard.groups, guard.reserve);
@@ -64,6 +71,10 @@ export function createExpertSlots(
     for (const { id } of stacks) native.place(id, matrix, -1, 0);
     experts.delete(number);
     return slot;
+  };
+  const freeSpare = () => {
+    if (spare !== undefined) native.freeSlot(spare.slot);
+    spare = undefined;
   };
   const forget = (number: number) => {
     native.freeSlot(give(number));
@@ -108,17 +119,15 @@ export function createExpertSlots(
       }
       const given = cache.admit(number, bytes, ahead);
       if (given === undefined) return undefined;
-      // One of the same size is filled anew; the system takes its time to give memory.
-      let slot: number | undefined;
+      // One of the same size is filled anew.
+      let slot = spare?.bytes === bytes ? spare.slot : undefined;
+      if (slot !== undefined) spare = undefined;
+      freeSpare();
       for (const each of given) {
         const fits = slot === undefined && experts.get(each)!.bytes === bytes;
         const freed = give(each);
-        if (fits) slot = freed;
+        if (fits && native.hold(freed) !== 0) slot = freed;
         else native.freeSlot(freed);
-      }
-      if (slot !== undefined && native.hold(slot) === 0) {
-        native.freeSlot(slot);
-        slot = undefined;
       }
       try {
         slot ??= native.slot(bytes);
@@ -128,20 +137,36 @@ export function createExpertSlots(
         wake();
         throw error;
       }
-      const expert: Expert = { stacks, matrix, bytes, slot, there: false, ahead, loaded: Promise.resolve() };
+      const expert: Expert = {
+        stacks,
+        matrix,
+        bytes,
+        slot,
+        there: false,
+        ahead,
+        dropped: false,
+        loaded: Promise.resolve(),
+      };
       experts.set(number, expert);
       const what = `expert ${matrix} of ${stacks[0]!.tensor.name}`;
       expert.loaded = reads.fill(slot, parts, what, ahead).then(
         () => {
           for (const [i, { id }] of stacks.entries()) native.place(id, matrix, expert.slot, parts[i]!.first);
           expert.there = true;
+          expert.dropped = false;
           counters.bytesRead += bytes;
           if (ahead) counters.bytesReadAhead += bytes;
         },
         (error) => {
           cache.remove(number);
           experts.delete(number);
-          native.freeSlot(expert.slot);
+          if (expert.dropped) {
+            freeSpare();
+            spare = { slot: expert.slot, bytes };
+            const { begun } = (error as GrokError).details as { begun: number };
+            counters.bytesRead += begun;
+            counters.bytesReadAhead += begun;
+          } else native.freeSlot(expert.slot);
           wake();
           throw error;
         },
@@ -149,9 +174,16 @@ export function createExpertSlots(
       expert.loaded.catch(() => {});
       return expert;
     },
+    drop(number) {
+      const expert = experts.get(number);
+      if (expert === undefined || expert.there || !expert.ahead) return;
+      expert.dropped = true;
+      native.drop(expert.slot);
+    },
     room: () => new Promise((resolve) => waiting.push(resolve)),
     limit(bytes) {
       if (bytes === cache.bytes) return;
+      freeSpare();
       for (const each of cache.limit(bytes)) native.freeSlot(give(each));
       wake();
     },

@@ -18,7 +18,7 @@ export interface SlotReads {
   /**
    * Reads places into a slot. All that was begun is over when it settles: nobody writes to the slot any more.
    * @param what For messages.
-   * @throws GrokError `io` naming file and place, `cancelled`
+   * @throws GrokError `io` naming file and place, `cancelled` for what was dropped, with the bytes that were `begun`.
    */
   fill(slot: number, parts: readonly SlotPart[], what: string, ahead: boolean): Promise<void>;
   /** What could not be read from one copy of a file, and was from another: the last time, with file and place. */
@@ -67,8 +67,18 @@ export function createSlotReads(
         }
         for (const each of all) checkUnchanged(each, `${what} at byte ${offset}`);
       });
-      const failed = (await Promise.allSettled(read)).find((each) => each.status === "rejected");
-      if (failed !== undefined) throw failed.reason;
+      const settled = await Promise.allSettled(read);
+      const failures = settled.flatMap((each) => (each.status === "rejected" ? [each.reason as GrokError] : []));
+      const failed = failures.find(({ code }) => code !== "cancelled");
+      if (failed !== undefined) throw failed;
+      if (failures.length > 0) {
+        const begun = parts.map(({ place }, i) => {
+          const each = settled[i]!;
+          return each.status === "fulfilled" ? place.bytes : Number((each.reason as GrokError).details.begun);
+        });
+        const sum = begun.reduce((all, bytes) => all + bytes, 0);
+        throw new GrokError("cancelled", `${what} is not wanted any more`, { begun: sum }, failures[0]);
+      }
       drive.read(began, began + took, ahead);
     },
     take: drive.take,
@@ -105,7 +115,7 @@ function createDriveClock() {
 /** `files` are those that have the place. */
 function readError(error: unknown, what: string, { offset }: FilePlace, files: readonly DataFile[]): GrokError {
   const { code, at = 0, drive = 0 } = error as Partial<Pick<ReadFault, "at" | "drive">> & { readonly code?: string };
-  if (code === "ERR_CLOSED") return new GrokError("cancelled", "the backend was closed", {}, error);
+  if (code === "ERR_CLOSED") return new GrokError("cancelled", `${what} is not wanted any more`, { begun: at }, error);
   const where = Math.max(offset, Math.floor(offset / block) * block + at);
   return ioError(`read ${what} at byte ${where}`, files[drive]!.path, error);
 }

@@ -152,6 +152,8 @@ export function createSlotStore(
       if (foretold !== undefined) {
         counters.foretold += some.length;
         counters.foretoldRight += some.filter((matrix) => foretold.some.includes(matrix)).length;
+        // What was foretold wrongly keeps the drive from what is foretold next.
+        for (const matrix of foretold.absent) if (!some.includes(matrix)) experts.drop(numberOf(stacks, matrix));
       }
       const found = some.filter((_, i) => {
         const expert = experts.get(numbers[i]!);
@@ -174,6 +176,10 @@ export function createSlotStore(
       for (;;) {
         if (!wanted()) throw new GrokError("cancelled", "an expert that nobody wants any more");
         const known = experts.get(number);
+        if (known?.dropped) {
+          await known.loaded.catch(() => {});
+          continue;
+        }
         if (known !== undefined && experts.hold(number)) {
           native.hurry(known.slot);
           return known.loaded;
