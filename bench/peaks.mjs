@@ -18,12 +18,23 @@ const limit = parseBytes(given.limit);
 /** Takes so many bytes, touches them, and ends with them after a second. */
 const taker = `const taken = Buffer.alloc(${Math.floor(limit / 3)}, 1); setTimeout(() => process.exit(taken[0] - 1), 1000)`;
 
-/** The command in the group; what it says once it has ended. */
+/** The command in the group: when it says that it has loaded, and what it says once it has ended. */
 function start(group, args) {
-  const child = spawn(...group.command([process.execPath, ...args]), { stdio: ["ignore", "pipe", "inherit"] });
-  const said = [];
+  const child = spawn(...group.command([process.execPath, ...args]), { stdio: ["ignore", "pipe", "pipe"] });
+  const [said, told] = [[], []];
   child.stdout.on("data", (data) => said.push(data));
-  return once(child, "exit").then(([status, signal]) => ({ ended: signal ?? status, said: said.join("") }));
+  const ended = once(child, "exit").then(([status, signal]) => {
+    const others = told.join("").replace(/^loaded\n/, "");
+    process.stderr.write(others);
+    return { ended: signal ?? status, said: said.join("") };
+  });
+  const loaded = new Promise((resolve) => {
+    child.stderr.on("data", (data) => {
+      told.push(data);
+      if (told.join("").startsWith("loaded\n")) resolve();
+    });
+  });
+  return { ended, loaded: Promise.race([loaded, ended]) };
 }
 
 const { model: file, threads, prefill, decode } = given;
@@ -37,10 +48,11 @@ for (let run = 0; run < given.runs; run++) {
   const disturbed = run < given.disturbed;
   let other;
   if (disturbed) {
-    await new Promise((resolve) => setTimeout(resolve, 1500 + 300 * run));
-    other = await start(group, ["-e", taker]);
+    await running.loaded;
+    await new Promise((resolve) => setTimeout(resolve, 500 * (run + 1)));
+    other = await start(group, ["-e", taker]).ended;
   }
-  const { ended, said } = await running;
+  const { ended, said } = await running.ended;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   const [peak, killed] = [group.peak(), group.killed()];
   group.end();

@@ -10,6 +10,8 @@ const header = openGguf(file);
 const { layers, experts, expertBytes } = traceHead(header);
 const { used } = describeModel(header).config;
 const model = await loadModel(file, { memory, threads, contextLength: Math.max(512, prefill + decode) });
+// What memory is for is decided: whoever disturbs it may begin.
+console.error("loaded");
 const sum = (values) => values.reduce((total, each) => total + (each ?? 0), 0);
 if (!cold) await model.bench({ prefill, decode });
 const { experts: before } = await model.status();

@@ -14,6 +14,8 @@ namespace {
 
 // Enough requests under way for a drive to be busy, in pieces that keep its queue full.
 constexpr size_t kReaders = 8;
+// Of them those that read ahead: what is waited for comes behind what they have begun.
+constexpr size_t kReadersAhead = 2;
 constexpr size_t kPiece = size_t(4) << 20;
 // The weight of the latest piece in what a drive takes for one.
 constexpr double kLatest = 0.1;
@@ -135,10 +137,13 @@ void Readers::read(size_t bytes, Part part, Done done, int32_t group, bool ahead
 }
 
 void Readers::hurry(int32_t group) {
-  const std::lock_guard lock(mutex_);
-  const auto others = std::stable_partition(ahead_.begin(), ahead_.end(), [group](const auto& job) { return job->group == group; });
-  waited_.insert(waited_.end(), ahead_.begin(), others);
-  ahead_.erase(ahead_.begin(), others);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto others = std::stable_partition(ahead_.begin(), ahead_.end(), [group](const auto& job) { return job->group == group; });
+    waited_.insert(waited_.end(), ahead_.begin(), others);
+    ahead_.erase(ahead_.begin(), others);
+  }
+  wake_.notify_all();
 }
 
 void Readers::drop(int32_t group) {
@@ -155,7 +160,7 @@ void Readers::drop(int32_t group) {
 
 std::shared_ptr<Readers::Job> Readers::next(size_t drive) {
   Queue& queue = waited_.empty() ? ahead_ : waited_;
-  if (queue.empty()) return nullptr;
+  if (queue.empty() || (waited_.empty() && aheadPieces_ >= kReadersAhead * drives_.size())) return nullptr;
   const auto& job = queue.front();
   const double own = drives_[drive].seconds;
   if (job->drives > 1 && own > 0) {
@@ -194,12 +199,15 @@ void Readers::work(size_t drive) {
     const size_t at = job->next, length = std::min(kPiece, job->bytes - at);
     job->next += length;
     job->pieces++;
-    if (job->next == job->bytes) (waited_.empty() ? ahead_ : waited_).pop_front();
+    const bool ahead = waited_.empty();
+    if (ahead) aheadPieces_++;
+    if (job->next == job->bytes) (ahead ? ahead_ : waited_).pop_front();
     lock.unlock();
     const auto began = std::chrono::steady_clock::now();
     const Outcome outcome = readPiece(*job, at, length, drive % job->drives);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     lock.lock();
+    if (ahead) aheadPieces_--;
     if (length == kPiece && job->drives > drive) {
       double& seconds = drives_[drive].seconds;
       seconds += (took.count() - seconds) * (seconds == 0 ? 1 : kLatest);

@@ -79,6 +79,7 @@ class Readers {
   std::mutex mutex_;
   std::condition_variable wake_;
   Queue waited_, ahead_;
+  size_t aheadPieces_ = 0;  // being read
   std::vector<std::thread> threads_;
   std::vector<Drive> drives_;
   bool stopping_ = false;

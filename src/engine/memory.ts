@@ -86,7 +86,10 @@ export function planModelMemory(
     activations: activationBytes(file, config),
   };
   try {
-    return { ...planMemory(demand, { budget: within(budget), batchTokens: options.batchTokens }), budget };
+    return {
+      ...planMemory(demand, { budget: within(budget), allowed: budget, batchTokens: options.batchTokens }),
+      budget,
+    };
   } catch (error) {
     // Nobody asked for a bound: the page cache does what it can.
     if (options.memory === undefined) return none;

@@ -48,6 +48,9 @@ describe("a budget of memory", () => {
     expect(() => planMemory(demand, { budget: 300 * mega })).toThrow(
       /^m\.gguf: 0\.31 GB of memory may be used, and 0\.\d\d GB is the least: 0\.10 GB of weights that every token needs, 0\.05 GB for keys and values, 2 experts of 0\.01 GB, 0\.01 GB of activations, 0\.21 GB for the program: allow more/,
     );
+    expect(() => planMemory(demand, { budget: 300 * mega, allowed: 400 * mega })).toThrow(
+      "0.31 GB of memory can be had now of the 0.42 GB that may be used, and",
+    );
   });
 
   it("is shared by models: all of it, and no more than an equal part to whoever leaves others with less than they need", () => {

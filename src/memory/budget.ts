@@ -44,12 +44,17 @@ const leastBatchTokens = 32;
  * How a budget is used. Where not all fits, what every token needs comes first, then the keys and values, then the tokens of a pass: a
  * prompt reads each expert once a chunk, so a chunk may take an eighth of what is left, or more for a prompt of the usual
  * length, and experts have the rest.
+ * @param allowed Bytes that whoever asks allows, of which `budget` are to be had now: for messages.
  * @param batchTokens What was asked for; absent: what fits best.
  * @throws GrokError `capacity` for a budget in which not one token can be computed.
  */
 export function planMemory(
   demand: MemoryDemand,
-  { budget, batchTokens }: { readonly budget: number; readonly batchTokens?: number | undefined },
+  {
+    budget,
+    allowed = budget,
+    batchTokens,
+  }: { readonly budget: number; readonly allowed?: number; readonly batchTokens?: number | undefined },
 ): MemoryPlan {
   const { path, kept, experts, largestExpert, used, cache, activations } = demand;
   const usable = budget * (1 - margin) - programBytes - kept - cache;
@@ -72,7 +77,7 @@ export function planMemory(
     const needed = Math.ceil((programBytes + kept + cache + chunk + least) / (1 - margin));
     throw new GrokError(
       "capacity",
-      `${path}: ${giga(budget)} of memory may be used, and ${giga(needed)} is the least: ${giga(kept)} of weights that every token needs, ${giga(cache)} for keys and values, ${Math.max(2, used)} experts of ${giga(largestExpert)}, ${giga(chunk)} of activations, ${giga(programBytes)} for the program: allow more, choose a shorter context, or a smaller type of weights or cache`,
+      `${path}: ${giga(budget)} of memory ${budget < allowed ? `can be had now of the ${giga(allowed)} that may be used` : "may be used"}, and ${giga(needed)} is the least: ${giga(kept)} of weights that every token needs, ${giga(cache)} for keys and values, ${Math.max(2, used)} experts of ${giga(largestExpert)}, ${giga(chunk)} of activations, ${giga(programBytes)} for the program: allow more, choose a shorter context, or a smaller type of weights or cache`,
       { path, budget, needed, kept, cache, expert: largestExpert, activations: chunk, program: programBytes },
     );
   }
