@@ -13,6 +13,7 @@ export interface DiskSpeed {
 
 const testBytes = 256 << 20;
 const partBytes = 4 << 20;
+const blockBytes = 4096;
 /** Reads under way at a time, as the engine's reader threads have. */
 const lanes = 4;
 
@@ -22,13 +23,10 @@ export async function measureDisk(folder: string): Promise<DiskSpeed> {
   try {
     if ((freeBytes(folder) ?? 0) < 2 * testBytes) return { cached: undefined, direct: undefined };
     await write(path);
-    const cached = await withFile(path, constants.O_RDONLY, (file) => readAll(file, 0));
+    const cached = await withFile(path, constants.O_RDONLY, (file) => readAll(file, false));
     const direct =
       process.platform === "linux"
-        ? await withFile(path, constants.O_RDONLY | constants.O_DIRECT, async (file) => {
-            const shift = await findAlignment(file);
-            return shift === undefined ? undefined : readAll(file, shift);
-          })
+        ? await withFile(path, constants.O_RDONLY | constants.O_DIRECT, (file) => readAll(file, true))
         : undefined;
     return { cached, direct };
   } catch {
@@ -65,35 +63,39 @@ async function write(path: string): Promise<void> {
 }
 
 /** Direct reads need memory that begins at a multiple of the disk's block. Where a buffer begins is not told: one place in it fits. */
-async function findAlignment(file: FileHandle): Promise<number | undefined> {
-  const probe = Buffer.allocUnsafeSlow(partBytes + 4096);
-  for (let shift = 0; shift < 4096; shift += 16) {
-    if (
-      await file.read(probe, shift, 4096, 0).then(
-        () => true,
-        () => false,
-      )
-    )
+async function findAlignment(file: FileHandle, buffer: Buffer): Promise<number> {
+  for (let shift = 0; shift < blockBytes; shift += 16) {
+    try {
+      await file.read(buffer, shift, blockBytes, 0);
       return shift;
+    } catch {
+      // Not at this place.
+    }
   }
-  return undefined;
+  throw new Error("no place fits");
 }
 
-/** Bytes a second. Buffers of one size begin at the same place in a page: `shift` fits all, or the read fails. */
-async function readAll(file: FileHandle, shift: number): Promise<number | undefined> {
-  let next = 0;
-  const lane = async () => {
-    const buffer = Buffer.allocUnsafeSlow(partBytes + 4096);
-    for (let at = next; at < testBytes; at = next) {
-      next += partBytes;
-      await file.read(buffer, shift, partBytes, at);
-    }
-  };
-  const began = performance.now();
+/** Bytes a second; undefined where reading fails. */
+async function readAll(file: FileHandle, direct: boolean): Promise<number | undefined> {
   try {
-    await Promise.all(Array.from({ length: lanes }, lane));
+    // Buffers begin at different places in a page, also those of one size.
+    const buffers: [Buffer, number][] = [];
+    for (let lane = 0; lane < lanes; lane++) {
+      const buffer = Buffer.allocUnsafeSlow(partBytes + blockBytes);
+      buffers.push([buffer, direct ? await findAlignment(file, buffer) : 0]);
+    }
+    let next = 0;
+    const began = performance.now();
+    await Promise.all(
+      buffers.map(async ([buffer, shift]) => {
+        for (let at = next; at < testBytes; at = next) {
+          next += partBytes;
+          await file.read(buffer, shift, partBytes, at);
+        }
+      }),
+    );
+    return testBytes / ((performance.now() - began) / 1000);
   } catch {
     return undefined;
   }
-  return testBytes / ((performance.now() - began) / 1000);
 }

@@ -100,13 +100,15 @@ export async function estimate(
   const waits = streamed >= memoryBound * products.decode && products.decode > decodeRest;
   const computeLimit: Limit = waits ? "memory bandwidth" : "processor";
   const fits = kv + scratch <= memory;
+  // Of a disk whose speed is not known all that is read from it is taken to be what is waited for.
+  const waitsForDisk = (bytes: number, seconds: number) => bytes > 0 && !(diskSeconds(bytes) <= seconds / 2);
   return {
     ...{ size: shape.bytes, kv, scratch, inMemory: shape.bytes - onDisk, onDisk, diskPerToken },
     prefill: prompt / prefillSeconds,
     decode: 1 / decodeSeconds,
     decodeFull: 1 / (decodeSeconds - decodeRest + fullRest),
-    prefillLimit: !fits ? "memory size" : diskSeconds(diskPerPass) > prefillSeconds / 2 ? "disk" : "processor",
-    decodeLimit: !fits ? "memory size" : diskSeconds(diskPerToken) > decodeSeconds / 2 ? "disk" : computeLimit,
+    prefillLimit: !fits ? "memory size" : waitsForDisk(diskPerPass, prefillSeconds) ? "disk" : "processor",
+    decodeLimit: !fits ? "memory size" : waitsForDisk(diskPerToken, decodeSeconds) ? "disk" : computeLimit,
   };
 }
 

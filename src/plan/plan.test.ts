@@ -101,7 +101,7 @@ describe("an estimate", () => {
     expect(found.decodeLimit).toBe("disk");
     expect(1 / found.decode).toBeCloseTo(bytesPerToken(q4).all / 1e11 + found.diskPerToken / 2e9, 3);
     const unknownDisk = await estimate(q4, { ...capacity(memory), diskBandwidth: undefined }, plain, options);
-    expect(unknownDisk!.decode).toBeNaN();
+    expect(unknownDisk).toMatchObject({ decode: Number.NaN, decodeLimit: "disk", prefillLimit: "disk" });
   });
 
   it("of a dense model that does not fit reads all of it for each token", async () => {
@@ -188,6 +188,16 @@ describe("a plan", () => {
       why: expect.stringMatching(/shorter context/),
       changes: [],
     });
+  });
+
+  it("recommends what reads least of a disk whose speed is not known, and promises nothing", async () => {
+    const unknown = { ...machineNamed("desktop-64gb"), diskBandwidth: undefined };
+    const { recommended, why, changes, rows } = await plan(unknown);
+    const least = Math.min(...rows.map(({ estimate }) => estimate.diskPerToken));
+    expect(least).toBeGreaterThan(0);
+    expect(recommended!.estimate.diskPerToken).toBe(least);
+    expect(why).toMatch(/speed is not known/);
+    expect(changes).toEqual([]);
   });
 
   it("comes near what people measured of Grok-1 elsewhere", async () => {

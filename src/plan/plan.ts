@@ -58,7 +58,7 @@ const enoughBits = 6.7;
 
 /**
  * What each quantization of a model does on a machine, and which one to take: the one of most bits, up to those that tell, that stays in
- * memory; where none does, the fastest.
+ * memory; where none does, the fastest, or what reads least where the disk's speed is not known.
  * @param own the model as a file has it, where there is one.
  */
 export async function planFor(
@@ -87,7 +87,10 @@ export async function planFor(
   const chosen = recommended && shapes.get(recommended.quantization)!;
   return {
     ...{ rows, notRun, recommended, why: explain(recommended) },
-    changes: chosen ? await weighChanges(chosen, recommended.estimate, capacity, parts, options) : [],
+    changes:
+      chosen && Number.isFinite(recommended.estimate.decode)
+        ? await weighChanges(chosen, recommended.estimate, capacity, parts, options)
+        : [],
   };
 }
 
@@ -96,7 +99,7 @@ function recommend(rows: readonly PlanRow[]): PlanRow | undefined {
   const kept = possible.filter(({ estimate: { onDisk }, bits }) => onDisk === 0 && bits <= enoughBits);
   const best = (some: readonly PlanRow[], value: (row: PlanRow) => number) =>
     some.reduce<PlanRow | undefined>((a, b) => (a === undefined || value(b) > value(a) ? b : a), undefined);
-  const speed = ({ estimate: { decode } }: PlanRow) => (Number.isFinite(decode) ? decode : 0);
+  const speed = ({ estimate: { decode, diskPerToken } }: PlanRow) => (Number.isFinite(decode) ? decode : -diskPerToken);
   // A small model may be in memory in any type.
   return best(kept, ({ bits }) => bits) ?? best(possible, speed);
 }
@@ -106,6 +109,8 @@ function explain(row: PlanRow | undefined): string {
     return "keys and values of this context alone take more than the memory: ask for a shorter context";
   const { onDisk, decode } = row.estimate;
   if (onDisk === 0) return "the most bits that stay in memory, up to those that can be told from the original";
+  if (!Number.isFinite(decode))
+    return "what reads least of the disk, whose speed is not known; none stays in memory as a whole";
   const slow = decode < 0.1 ? ", and too slow for a conversation" : "";
   return `the fastest; none stays in memory as a whole${slow}`;
 }
