@@ -169,7 +169,7 @@ describe("explain", () => {
       );
       expect(relativeError(contributions, expected)).toBeLessThan(1e-12);
       // As many pairs as make an estimate, which adds up as well.
-      const sampled = await explain(model, prompt, { baseline: "a", target: target.text, pairs: 4 });
+      const sampled = await explain(model, prompt, { baseline: "a", target: target.text, pairs: 2 * ids.length });
       expect(sampled.shapley.method).toBe("sampled");
       expect(sum(sampled.tokens.map((token) => token.contribution)) - sum(contributions)).toBeCloseTo(0, 10);
 

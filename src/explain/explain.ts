@@ -6,9 +6,10 @@ import { readConfig } from "../model/config.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { checkText, checkWhole } from "../options.ts";
 import { openGradBackend } from "../train/backend.ts";
+import type { Coalition } from "./coalition-pairs.ts";
 import { gradientTimesInput } from "./gradient.ts";
 import { type LayerSight, type Likely, observePass } from "./observed-pass.ts";
-import { type Coalition, shapleyValues } from "./shapley.ts";
+import { shapleyValues } from "./shapley.ts";
 import { findToken, neutralToken, textOf } from "./tokens.ts";
 
 export interface ExplainOptions {
@@ -17,11 +18,11 @@ export interface ExplainOptions {
   /** What a masked token is replaced by: its text or its id. Default: a space, or what stands for the unknown where there is none. */
   readonly baseline?: string | number;
   /**
-   * Pairs of permutations to sample, at least 2. Where these ask for as many maskings of n tokens as there are, 2^n, all are looked at and
-   * nothing is estimated. Default: as many as ask for about a thousand maskings, at least 4; so up to 10 tokens are explained exactly.
+   * Pairs of a masking and its opposite to sample, at least two a token. Where these are as many as there are of n tokens, 2^n maskings, all
+   * are looked at and nothing is estimated. Default: 2048, or four a token; so up to 12 tokens are explained exactly.
    */
   readonly pairs?: number;
-  /** Of the permutations. Default 1. */
+  /** Of the pairs. Default 1. */
   readonly seed?: number;
   /** Likeliest tokens that are told of each layer, 1 to 100. Default 5. */
   readonly top?: number;
@@ -31,7 +32,7 @@ export interface ExplainOptions {
   readonly onProgress?: (progress: ExplainProgress) => void;
 }
 
-/** `masks`: inputs with some tokens masked, or permutations of them. */
+/** `masks`: inputs with some tokens masked. */
 export interface ExplainProgress {
   readonly stage: "layers" | "gradient" | "masks";
   readonly done: number;
@@ -79,7 +80,7 @@ export interface Explanation {
   readonly target: NamedToken & { readonly logprob: number };
   readonly shapley: {
     readonly method: "exact" | "sampled";
-    /** Of permutations that were sampled; 0 where all maskings were looked at. */
+    /** How many were asked for; 0 where all maskings were looked at. */
     readonly pairs: number;
     readonly seed: number;
     readonly evaluations: number;
@@ -100,8 +101,8 @@ const optionKinds: OptionKinds<ExplainOptions> = {
   ...{ special: "flag", signal: "signal", onProgress: "function" },
 };
 
-/** Maskings that are asked for where nobody says how many: all of 10 tokens. */
-const usualMaskings = 2 ** 10;
+/** Pairs of maskings that are asked for where nobody says how many: all of 12 tokens. */
+const usualPairs = 2 ** 11;
 
 /** Most numbers of attention: of more, only what the last token attends to is told. */
 const mostAttention = 2 ** 20;
@@ -159,7 +160,7 @@ export async function explain(
     ops.close();
     file.close();
   }
-  const pairs = read.pairs ?? usualPairs(players);
+  const pairs = read.pairs ?? Math.max(usualPairs, 4 * players);
   const worth = async (coalitions: readonly Coalition[]) => {
     const texts = coalitions.map((coalition) => ({
       tokens: [...tokens.map((token, i) => (i < fixed || coalition[i - fixed] === 1 ? token : baseline)), target],
@@ -195,8 +196,6 @@ export async function explain(
     })),
   };
 }
-
-const usualPairs = (players: number): number => Math.max(4, Math.round(usualMaskings / (2 * Math.max(1, players - 1))));
 
 async function likeliestNext(model: LanguageModel, tokens: Int32Array, signal: AbortSignal | undefined) {
   let likeliest = 0;

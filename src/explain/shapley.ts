@@ -1,19 +1,18 @@
-import { createRandom, type Random } from "../sampling/random.ts";
-
-/** Which players take part: 1 or 0 for each. */
-export type Coalition = Uint8Array;
+import { GrokError } from "../errors.ts";
+import { createRandom } from "../sampling/random.ts";
+import { type Coalition, drawPairs } from "./coalition-pairs.ts";
 
 /** The worth of each coalition, in their order. */
 export type Worth = (coalitions: readonly Coalition[]) => Promise<ArrayLike<number>>;
 
 export interface ShapleyOptions {
   /**
-   * Pairs of permutations to sample, at least 2. Where these would ask for as many coalitions as there are, 2^players, all of them are
-   * looked at, and nothing is estimated.
+   * Pairs to sample of a coalition and all others, at least twice as many as players. Where these would be as many coalitions as there are,
+   * 2^players, all of them are looked at, and nothing is estimated.
    */
   readonly pairs: number;
   readonly seed: number;
-  /** Told after each batch: permutations done, or, where all are looked at, coalitions. */
+  /** Told after each batch: coalitions done. */
   readonly onProgress?: (done: number, of: number) => void;
 }
 
@@ -36,11 +35,12 @@ const batchCoalitions = 256;
 /**
  * What each player contributes, on average over all orders in which players may come (Shapley, A Value for n-Person Games, 1953).
  * The worth of a coalition is asked for once.
+ * @throws GrokError `argument` for fewer pairs than tell the players apart.
  */
 export async function shapleyValues(players: number, worth: Worth, options: ShapleyOptions): Promise<ShapleyValues> {
-  // All orders begin with nobody and end with everybody.
-  const asked = 2 * options.pairs * (players - 1) + 2;
-  return 2 ** players <= asked ? enumerateAll(players, worth, options) : samplePermutations(players, worth, options);
+  // Nobody and everybody are a pair that is always looked at.
+  const asked = 2 * options.pairs + 2;
+  return 2 ** players <= asked ? enumerateAll(players, worth, options) : samplePairs(players, worth, options);
 }
 
 /** φ_i = Σ_{S ∌ i} |S|! (n − |S| − 1)! / n! (v(S ∪ {i}) − v(S)). */
@@ -84,63 +84,97 @@ function countBits(set: number): number {
 }
 
 /**
- * The mean of what players add in sampled orders (Castro, Gómez and Tejada, 2009), each order with its reverse, whose errors cancel in part
- * (Mitchell, Cooper, Frank and Holmes, Sampling Permutations for Shapley Value Estimation, 2022). What players add in one order
- * telescopes, so the sum of all values holds whatever was sampled. Errors are those of the mean of pairs.
+ * Shapley values as the weighted least squares that they are (Charnes et al., 1988; Lundberg and Lee, 2017), over sampled coalitions: Σ_S w(S)
+ * (v(S) − v(∅) − Σ_{i ∈ S} φ_i)² is least, with Σ φ = v(all) − v(none). Each coalition comes with its complement, of whose difference alone the
+ * values are made, so with z_i = ±1 for who is in S and who is not, y = (v(S) − v(Sᶜ)) / 2 is fitted by Σ β_i z_i, φ = 2 β; and as many of each size, none
+ * twice (Musco and Witter, Provably Accurate Shapley Value Estimation via Leverage Score Sampling, 2025).
+ * Errors are those of the fit's residuals, of the sizes whose coalitions are not all looked at.
  */
-async function samplePermutations(
+async function samplePairs(
   n: number,
   worth: Worth,
   { pairs, seed, onProgress }: ShapleyOptions,
 ): Promise<ShapleyValues> {
-  const random = createRandom(seed);
-  const known = new Map<string, number>();
-  const [means, squares] = [new Float64Array(n), new Float64Array(n)];
-  const together = Math.max(1, Math.floor(batchCoalitions / (2 * n)));
-  for (let done = 0; done < pairs; ) {
-    const drawn = Array.from({ length: Math.min(together, pairs - done) }, () => permutation(n, random));
-    const orders = drawn.map((order) => [order, order.toReversed()].map(along));
-    const open = new Map<string, Coalition>();
-    for (const { key, coalition } of orders.flat(2)) if (!known.has(key)) open.set(key, coalition());
-    const found = await worth([...open.values()]);
-    for (const [i, key] of [...open.keys()].entries()) known.set(key, found[i]!);
-    for (const [i, order] of drawn.entries()) {
-      const [there, back] = orders[i]!.map((sets) => sets.map(({ key }) => known.get(key)!));
-      done++;
-      for (let k = 0; k < n; k++) {
-        const added = (there![k + 1]! - there![k]! + back![n - k]! - back![n - k - 1]!) / 2;
-        // Welford (1962).
-        const player = order[k]!;
-        const before = added - means[player]!;
-        means[player]! += before / done;
-        squares[player]! += before * (added - means[player]!);
-      }
-    }
-    onProgress?.(2 * done, 2 * pairs);
+  if (pairs < 2 * n) {
+    const message = `pairs is ${pairs}, expected at least ${2 * n}, twice as many as there are tokens`;
+    throw new GrokError("argument", message, { option: "pairs", least: 2 * n });
   }
-  const edge = (bit: string) => known.get(bit.repeat(n))!;
+  const drawn = drawPairs(n, pairs, createRandom(seed));
+  const of = 2 * drawn.length + 2;
+  const edges = await worth([new Uint8Array(n).fill(1), new Uint8Array(n)]);
+  const [all, none] = [edges[0]!, edges[1]!];
+  const y = new Float64Array(drawn.length);
+  for (let start = 0; start < drawn.length; start += batchCoalitions / 2) {
+    const some = drawn.slice(start, start + batchCoalitions / 2).map(({ coalition }) => coalition);
+    const found = await worth(some.flatMap((coalition) => [coalition, coalition.map((bit) => 1 - bit)]));
+    for (let i = 0; i < some.length; i++) y[start + i] = (found[2 * i]! - found[2 * i + 1]!) / 2;
+    onProgress?.(2 * (start + some.length) + 2, of);
+  }
+  const signs = drawn.map(({ coalition }) => Float64Array.from(coalition, (bit) => 2 * bit - 1));
+  // [n, n] Σ w z zᵀ, and its inverse within the plane in which Σ β stays what it is.
+  const square = new Float64Array(n * n);
+  const right = new Float64Array(n);
+  for (const [k, z] of signs.entries()) {
+    const { weight } = drawn[k]!;
+    for (let i = 0; i < n; i++) {
+      const scaled = weight * z[i]!;
+      right[i]! += scaled * y[k]!;
+      for (let j = 0; j < n; j++) square[i * n + j]! += scaled * z[j]!;
+    }
+  }
+  const inverse = invert(square, n);
+  const ones = multiply(inverse, new Float64Array(n).fill(1));
+  const total = sum(ones);
+  const free = multiply(inverse, right);
+  const excess = (sum(free) - (all - none) / 2) / total;
+  const beta = free.map((value, i) => value - excess * ones[i]!);
+  const variances = new Float64Array(n);
+  for (const [k, z] of signs.entries()) {
+    const { weight, unseen } = drawn[k]!;
+    if (unseen === 0) continue;
+    const pull = multiply(inverse, z);
+    const along = sum(pull) / total;
+    const residual = y[k]! - dot(z, beta);
+    for (let i = 0; i < n; i++) variances[i]! += unseen * (weight * residual * (pull[i]! - along * ones[i]!)) ** 2;
+  }
+  // As many residuals as are free of the fit.
+  const spread = drawn.length / Math.max(1, drawn.length - n);
   return {
-    ...{ method: "sampled", values: means, errors: squares.map((sum) => Math.sqrt(sum / (pairs - 1) / pairs)) },
-    ...{ all: edge("1"), none: edge("0"), evaluations: known.size },
+    ...{ method: "sampled", values: beta.map((value) => 2 * value) },
+    errors: variances.map((variance) => 2 * Math.sqrt(spread * variance)),
+    ...{ all, none, evaluations: of },
   };
 }
 
-/** The n + 1 coalitions that come about as players join in this order. */
-function along(order: readonly number[]): { readonly key: string; readonly coalition: () => Coalition }[] {
-  const set = new Uint8Array(order.length);
-  return [undefined, ...order].map((player) => {
-    if (player !== undefined) set[player] = 1;
-    const key = set.join("");
-    return { key, coalition: () => Uint8Array.from(key, Number) };
-  });
+function sum(values: Float64Array): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
-/** All orders alike (Fisher and Yates). */
-function permutation(n: number, random: Random): number[] {
-  const order = Array.from({ length: n }, (_, i) => i);
-  for (let i = n - 1; i > 0; i--) {
-    const j = Math.floor(random.uniform() * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
+function dot(a: Float64Array, b: Float64Array): number {
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += a[i]! * b[i]!;
+  return total;
+}
+
+/** [n, n] times [n]. */
+function multiply(matrix: Float64Array, vector: Float64Array): Float64Array {
+  const n = vector.length;
+  return Float64Array.from({ length: n }, (_, i) => dot(matrix.subarray(i * n, (i + 1) * n), vector));
+}
+
+/** The inverse of a matrix that is symmetric and positive definite [n, n], by Gauss and Jordan in place. */
+function invert(matrix: Float64Array, n: number): Float64Array {
+  const a = Float64Array.from(matrix);
+  for (let k = 0; k < n; k++) {
+    const pivot = a[k * n + k]!;
+    a[k * n + k] = 1;
+    for (let j = 0; j < n; j++) a[k * n + j]! /= pivot;
+    for (let i = 0; i < n; i++) {
+      const factor = a[i * n + k]!;
+      if (i === k || factor === 0) continue;
+      a[i * n + k] = 0;
+      for (let j = 0; j < n; j++) a[i * n + j]! -= factor * a[k * n + j]!;
+    }
   }
-  return order;
+  return a;
 }

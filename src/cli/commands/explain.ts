@@ -40,10 +40,10 @@ export function addExplain(program: Command): void {
     )
     .option(
       "--pairs <n>",
-      "sample n pairs of permutations (default: about a thousand maskings, which are all of up to 10 tokens)",
+      "sample n pairs of a masking and its opposite, at least 2 a token (default: 2048, which are all of up to 12 tokens)",
       integer(2, 1_000_000),
     )
-    .option("--seed <n>", "of the permutations (default: 1)", integer(0))
+    .option("--seed <n>", "of the pairs (default: 1)", integer(0))
     .option("--top <n>", "likeliest tokens that are told of each layer (default: 5)", integer(1, 100))
     .option("--special", "read control tokens such as <|im_start|> in the prompt as such")
     .option("--html <file>", "write a page too, to be opened in a browser: with attention of every head", path())
@@ -113,12 +113,9 @@ const signed = (value: number): string => `${value < 0 ? "-" : "+"}${Math.abs(va
 
 function render(found: Explanation): string {
   const { model, target, tokens, shapley, layers, noGradient } = found;
-  const { method, pairs, evaluations, baseline, masked, unmasked } = shapley;
+  const { method, evaluations, baseline, masked, unmasked } = shapley;
   const last = layers.at(-1)!;
-  const how =
-    method === "exact"
-      ? `exact, over all ${evaluations} maskings`
-      : `estimated by ${pairs} pairs of permutations, ${evaluations} maskings`;
+  const how = method === "exact" ? `exact, over all ${evaluations} maskings` : `estimated from ${evaluations} maskings`;
   return `${escapeLine(model.name ?? basename(model.path))}: next ${quote(target)}, probability ${percent(Math.exp(target.logprob))}
 likeliest: ${last.lens.next.map((token) => `${quote(token)} ${percent(token.probability)}`).join("  ")}
 

@@ -43,7 +43,7 @@ ${layers.some(({ experts }) => experts !== undefined) ? renderExperts(found) : "
 const section = (key: Key, body: string): string => renderSection(key, say(key), body);
 
 function renderContributions({ tokens, target, shapley, noGradient }: Explanation): string {
-  const { method, pairs, evaluations } = shapley;
+  const { method, evaluations } = shapley;
   const [low, high] = [Math.min, Math.max].map((edge) => edge(0, ...tokens.map(({ contribution }) => contribution)));
   const most = Math.max(high!, -low!, Number.MIN_VALUE);
   /** Where on the bars' scale a value is. */
@@ -65,9 +65,7 @@ function renderContributions({ tokens, target, shapley, noGradient }: Explanatio
   const sum = tokens.reduce((total, { contribution }) => total + contribution, 0);
   const column = (text: string) => `<th scope="col" class="number">${text}</th>`;
   const how =
-    method === "exact"
-      ? say("exact", { count: String(evaluations) })
-      : say("sampled", { pairs: String(pairs), count: String(evaluations) });
+    method === "exact" ? say("exact", { count: String(evaluations) }) : say("sampled", { count: String(evaluations) });
   return section(
     "contributions",
     `<p>${say("contributionsText", { target: `“${named(target)}”` })} ${how}</p>

@@ -14,8 +14,8 @@ export const texts = {
   ],
   exact: ["Exact, over all {count} maskings.", "Exacto, sobre los {count} enmascaramientos posibles."],
   sampled: [
-    "Estimated by {pairs} pairs of permutations, {count} maskings; ± is one standard error.",
-    "Estimado con {pairs} pares de permutaciones, {count} enmascaramientos; ± es un error estándar.",
+    "Estimated from {count} maskings, each with its opposite; ± is one standard error.",
+    "Estimado con {count} enmascaramientos, cada uno con su opuesto; ± es un error estándar.",
   ],
   raises: ["raises", "sube"],
   lowers: ["lowers", "baja"],
