@@ -75,6 +75,69 @@ describe("a model loaded with adapters", () => {
     }
   });
 
+  it.each(["reference", "auto"] as const)(
+    "scores as its whole logits say, of an adapted output matrix: %s",
+    async (kind) => {
+      const base = join(vectors, "models/mixtral.gguf");
+      const file = openGguf(base);
+      const modules = listModules(file);
+      expect(modules.some(({ target }) => target === "output")).toBe(true);
+      const both = [5, 6].map((seed) => ({ path: join(folder, `${kind}-${seed}`), scale: 1 / seed }));
+      for (const [i, { path }] of both.entries()) {
+        const { terms } = makeAdapter(modules, { rank: 4, alpha: 8, size: 0.4, seed: i });
+        await writeAdapter(path, { terms, rank: 4, alpha: 8, base, headSize: readConfig(file).headSize });
+      }
+      file.close();
+      const prompt = [3, 14, 15, 9, 26, 5, 35];
+      const texts = [
+        { tokens: prompt, from: 1 },
+        { tokens: prompt.slice(0, 3), from: 2 },
+        { tokens: [...prompt].reverse(), from: 1 },
+        { tokens: [...prompt, ...prompt.slice(2)], from: prompt.length },
+      ];
+      await using model = await loadModel(base, { backend: kind, adapters: both });
+      const scores = await model.score(texts, { top: 3 });
+      for (const [i, { tokens, from }] of texts.entries()) {
+        const { values, shape } = (await model.logits(tokens)).logits;
+        const vocab = shape[1]!;
+        for (let at = from; at < tokens.length; at++) {
+          const row = Float64Array.from(values.subarray((at - 1) * vocab, at * vocab));
+          const total = Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0));
+          expect(scores[i]![at - from]).toBeCloseTo(row[tokens[at]!]! - total, 5);
+        }
+      }
+      // The base alone says something else, the model that both are merged into the same.
+      const merged = join(folder, `output-${kind}.gguf`);
+      await merge({ model: base, out: merged, adapters: both, type: "f32" });
+      await using alone = await loadModel(merged, { backend: kind });
+      await using plain = await loadModel(base, { backend: kind });
+      const [same, other] = [await alone.score(texts), await plain.score(texts)];
+      expect(
+        Math.max(...scores.flatMap((list, i) => [...list].map((x, j) => Math.abs(x - same[i]![j]!)))),
+      ).toBeLessThan(1e-4);
+      expect(
+        Math.max(...scores.flatMap((list, i) => [...list].map((x, j) => Math.abs(x - other[i]![j]!)))),
+      ).toBeGreaterThan(0.1);
+      // Nor does it matter who looks on, or generates beside.
+      for (const beside of [
+        () => model.logits(prompt, { layers: true }),
+        () => model.generate(prompt, { maxTokens: 4 }).result,
+        () => model.logits(prompt),
+      ]) {
+        const [again] = await Promise.all([model.score(texts), beside()]);
+        for (const [i, list] of again.entries())
+          for (const [j, x] of list.entries()) expect(x).toBeCloseTo(scores[i]![j]!, 5);
+      }
+      for (const watched of [model, plain]) {
+        const before = await watched.score(texts);
+        const seen = watched.logits(prompt, { layers: true });
+        const [during, { logits }] = await Promise.all([watched.score(texts), seen]);
+        expect(during).toEqual(before);
+        expect(logits.values).toEqual((await watched.logits(prompt)).logits.values);
+      }
+    },
+  );
+
   it("refuses adapters that are not there, on loading and on asking", async () => {
     const missing = join(folder, "none");
     await expect(loadModel(base, { backend, adapters: [{ path: missing }] })).rejects.toMatchObject({
