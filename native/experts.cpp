@@ -23,7 +23,7 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
 
   // Gate and up may differ in type, and then in what they read.
   RowActs gateActs(gate), upActs(up), downActs(down);
-  const bool shared = gateActs.floats == upActs.floats && gateActs.ternary == upActs.ternary;
+  const bool shared = gateActs.form == upActs.form;
   const Terms gateTerms(refs.terms ? &refs.terms->gate : nullptr), upTerms(refs.terms ? &refs.terms->up : nullptr),
       downTerms(refs.terms ? &refs.terms->down : nullptr);
   const bool adapted = gateTerms.count + upTerms.count > 0;

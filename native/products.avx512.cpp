@@ -140,7 +140,8 @@ namespace grok1 {
 
 const Products& avx512Products() {
   static const Products table = {avx512::kTile,     avx512::kTile,    avx512::quantize, avx512::quantizeTernary, avx512::rows,
-                                 avx512::packTokenOf<avx512::kTile, avx512::kTile>, avx512::packPanel, avx512::multiply, avx512::gate, avx512::accumulate, &avx512::abreastProducts};
+                                 avx512::packTokenOf<avx512::kTile, avx512::kTile>, avx512::packPanel, avx512::multiply, avx512::gate, avx512::accumulate,
+                                 avx512::pairCodes, &avx512::abreastProducts};
   return table;
 }
 

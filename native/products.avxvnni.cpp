@@ -8,7 +8,7 @@ namespace grok1 {
 const Products& avxvnniProducts() {
   using namespace avxvnni;
   static const Products table = {kTile, kFloatTile, quantize, quantizeTernary, avxvnni::rows, packTokenOf<kTile, kFloatTile>,
-                                 packPanel, multiply, avxvnni::gate, avxvnni::accumulate};
+                                 packPanel, multiply, avxvnni::gate, avxvnni::accumulate, pairCodes};
   return table;
 }
 

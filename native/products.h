@@ -73,6 +73,9 @@ static constexpr bool isSmall(int type) {
   return (type >= IQ2_XXS && type <= IQ1_S) || type == IQ3_S || type == IQ2_S || type == IQ1_M || (type >= TQ1_0 && type <= MXFP4);
 }
 
+// Those of 2 and 3 bits a column and a scale for each half block, which some instruction sets have activations in another order for.
+static constexpr bool isTwoBit(int type) { return type == Q2_K || type == Q3_K; }
+
 // Activations of one token and 256 columns for products by rows. Codes of blocks p and p + 4 lie side by side, 16 at a
 // time: codes[p][half] = 16 of block p, 16 of block p + 4. Columns past the end of a row are zeros.
 struct alignas(64) ActGroup {
@@ -195,6 +198,8 @@ struct Products {
   void (*gate)(int gating, const float* gate, const float* up, float* hidden, int64_t n);
   // out[i] += weight * y[i], rounded once.
   void (*accumulate)(float weight, const float* y, float* out, int64_t n);
+  // Codes of groups to the order in which isTwoBit's rows meet them; null where that is the order that they have.
+  void (*pairCodes)(ActGroup* groups, int64_t count) = nullptr;
   const AbreastProducts* abreast = nullptr;  // null: an instruction set has none
 };
 

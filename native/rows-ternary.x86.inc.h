@@ -35,28 +35,6 @@ static void putFactors(TernaryGroup& group) {
 
 GROK1_INLINE __m256i forBothRows(const void* p) { return _mm256_broadcastsi128_si256(load128((const uint8_t*)p)); }
 
-// sum + products of words, two in each doubleword.
-GROK1_INLINE __m256i addWords(__m256i sum, __m256i a, __m256i b) {
-#if defined(__AVX512VNNI__)
-  return _mm256_dpwssd_epi32(sum, a, b);
-#elif defined(__AVXVNNI__)
-  return _mm256_dpwssd_avx_epi32(sum, a, b);
-#else
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
-#endif
-}
-
-// Products of both halves of a block: eight words of each row, or with VNNI four doublewords. 4 of 12 * 127 fit 16 bits.
-GROK1_INLINE __m256i dotBlock(const __m256i* codes, const __m256i* x) {
-#if defined(__AVX512VNNI__)
-  return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), codes[0], x[0]), codes[1], x[1]);
-#elif defined(__AVXVNNI__)
-  return _mm256_dpbusd_avx_epi32(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), codes[0], x[0]), codes[1], x[1]);
-#else
-  return _mm256_add_epi16(_mm256_maddubs_epi16(codes[0], x[0]), _mm256_maddubs_epi16(codes[1], x[1]));
-#endif
-}
-
 // Of two pairs of rows and N tokens: products of a group, which four doublewords of each row add up to; times 1 << kRaise<TYPE>.
 template <int TYPE>
 constexpr int kRaise = TYPE == TQ2_0 ? 2 : 0;
@@ -92,7 +70,7 @@ GROK1_INLINE void ternarySums(const uint8_t* const* rows, const TernaryGroup* co
         const __m256i x[2] = {forBothRows(a.codes[b][0] + 16 * part), forBothRows(a.codes[b][1] + 16 * part)};
         GROK1_UNROLL
         for (int i = 0; i < kPairs; i++) {
-          const __m256i dot = dotBlock(codes[i], x);
+          const __m256i dot = dotBoth(codes[i], x);
           __m256i& sum = sums[i * N + t];
           if constexpr (!kVnni) {
             sum = keep(addWords(sum, dot, _mm256_broadcastq_epi64(_mm_loadl_epi64((const __m128i*)a.ofBlocks[4 * part + b]))));

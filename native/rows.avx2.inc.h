@@ -131,10 +131,10 @@ GROK1_INLINE void dotBlocks(const C* codes, const ActGroup* const* acts, int64_t
   }
 }
 
-// Scales of half H of the blocks that a register of 16-bit sums has, RUN of each block, from block FIRST on.
-template <int FIRST, int H, int RUN>
+// Scales of half H of the blocks that a register of 16-bit sums has, four of each block, from block FIRST on.
+template <int FIRST, int H>
 GROK1_INLINE __m256i subsOf(__m256i subs) {
-  const auto at = [](int i) { return short(0x0100 + 0x0202 * (2 * (FIRST + i / RUN) + H)); };
+  const auto at = [](int i) { return short(0x0100 + 0x0202 * (2 * (FIRST + i / 4) + H)); };
   return _mm256_shuffle_epi8(subs, _mm256_broadcastsi128_si256(_mm_setr_epi16(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7))));
 }
 
@@ -165,24 +165,17 @@ GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup&
       second[r] = keep(join(second[r], dot(w, P + 1, 1)));
     });
   };
-  constexpr bool small = Q::kTraits.maxCode <= 7;  // 8 products of 7 * 127 fit 16 bits too: scales are left for the end
   two(Constant<0>());
   GROK1_UNROLL
   for (int r = 0; r < K; r++) {
-    even[r] = small ? first[r] : _mm256_madd_epi16(first[r], subsOf<0, 0, 4>(subs[r]));
-    odd[r] = small ? second[r] : _mm256_madd_epi16(second[r], subsOf<0, 1, 4>(subs[r]));
+    even[r] = _mm256_madd_epi16(first[r], subsOf<0, 0>(subs[r]));
+    odd[r] = _mm256_madd_epi16(second[r], subsOf<0, 1>(subs[r]));
   }
   two(Constant<2>());
   GROK1_UNROLL
   for (int r = 0; r < K; r++) {
-    if constexpr (small) {
-      even[r] = addEvenOdd16(even[r], first[r]);
-      odd[r] = addEvenOdd16(odd[r], second[r]);
-      sums[r] = _mm256_add_epi32(_mm256_madd_epi16(even[r], subsOf<0, 0, 2>(subs[r])), _mm256_madd_epi16(odd[r], subsOf<0, 1, 2>(subs[r])));
-    } else {
-      const __m256i last = _mm256_add_epi32(_mm256_madd_epi16(first[r], subsOf<2, 0, 4>(subs[r])), _mm256_madd_epi16(second[r], subsOf<2, 1, 4>(subs[r])));
-      sums[r] = addEvenOdd(_mm256_add_epi32(even[r], odd[r]), last);
-    }
+    const __m256i last = _mm256_add_epi32(_mm256_madd_epi16(first[r], subsOf<2, 0>(subs[r])), _mm256_madd_epi16(second[r], subsOf<2, 1>(subs[r])));
+    sums[r] = addEvenOdd(_mm256_add_epi32(even[r], odd[r]), last);
     if constexpr (Q::kTraits.offset > 0 && !Q::kSplit) {
       const __m256i offsets = _mm256_madd_epi16(subs[r], _mm256_load_si256((const __m256i*)a.sums16));
       sums[r] = _mm256_sub_epi32(sums[r], _mm256_slli_epi32(offsets, shiftOf(Q::kTraits.offset)));
@@ -191,7 +184,7 @@ GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup&
 }
 
 template <class Q>
-constexpr bool kHalves = Q::kTraits.kind == Kind::sub16 || Q::kTraits.kind == Kind::subMin16;
+constexpr bool kHalves = Q::kTraits.kind == Kind::sub16;
 
 // Eight lanes of K rows and N tokens += one group; of half blocks K or N is 1. `there`, where given, has ones for the blocks that
 // belong to the row: scales of what lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
@@ -239,10 +232,6 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
       __m256& lane = lanes[r * N + t];
       lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[r * N + t]), _mm256_mul_ps(scale, _mm256_load_ps(a.scale)), lane);
       if (kind == Kind::min32) lane = _mm256_fmadd_ps(min, _mm256_load_ps(a.scaledSums), lane);
-      if constexpr (kind == Kind::subMin16) {
-        const __m256i mins = _mm256_madd_epi16(Q::minCodes(rows[r]), _mm256_load_si256((const __m256i*)a.sums16));
-        lane = _mm256_fmadd_ps(_mm256_cvtepi32_ps(mins), _mm256_mul_ps(Q::minScale(rows[r]), _mm256_load_ps(a.scale)), lane);
-      }
     }
   }
 }

@@ -1,6 +1,6 @@
 // Products of quantized rows with AVX-512 VNNI, two rows side by side in a register from their sums on: while 512-bit
 // instructions are under way only two ports compute, so the number of instructions is what counts.
-#include "unpack-halves.avx512.inc.h"
+#include "unpack.avx512.inc.h"
 
 namespace grok1::GROK1_ISA {
 
@@ -8,29 +8,16 @@ namespace grok1::GROK1_ISA {
 template <class Q>
 struct WideActs {
   static constexpr Kind kKind = Q::kTraits.kind;
-  static constexpr bool kHalves = kKind == Kind::sub16 || kKind == Kind::subMin16;
-  static constexpr bool kCrossed = Q::kType == Q2_K || Q::kType == Q3_K;
-  __m512i codes[kCrossed ? 8 : 4];
+  static constexpr bool kHalves = kKind == Kind::sub16;
+  __m512i codes[4];
   __m512i starts[4];  // what Q6_K's sums start from
-  __m512i offsets;    // what is subtracted on the way, or added with scales; or sums of half blocks, for minimums
-  __m512 scale, sums, minScale;
+  __m512i offsets;    // what is subtracted on the way
+  __m512 scale, sums;
 
   GROK1_INLINE __m512i rowOf(const ActGroup& a, int p) { return _mm512_load_si512(a.codes[p]); }
 
   GROK1_INLINE void load(WideActs& x, const ActGroup& a) {
     x.scale = forBoth<Q::kOrder>(a.scale);
-    if constexpr (kCrossed) {
-      GROK1_UNROLL
-      for (int i = 0; i < 8; i++) x.codes[i] = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i*)a.codes[i / 2][i % 2]));
-      const __m512i sums = _mm512_broadcast_i64x4(_mm256_load_si256((const __m256i*)a.sums16));
-      if constexpr (kKind == Kind::subMin16) {  // minimums come times 16, and are subtracted
-        x.offsets = sums;
-        x.minScale = _mm512_mul_ps(x.scale, _mm512_set1_ps(-0.0625f));
-      } else {  // scales come by 10 bits higher, sums by 12: so these by 2, times the offset, fit 16
-        x.offsets = _mm512_mullo_epi16(sums, _mm512_set1_epi16(-4 * Q::kTraits.offset));
-      }
-      return;
-    }
     if constexpr (Q::kOrder == Order::whole) {
       GROK1_UNROLL
       for (int j = 0; j < 4; j++) x.codes[j] = _mm512_shuffle_i64x2(rowOf(a, j), rowOf(a, j), 0xd8);
@@ -95,30 +82,6 @@ GROK1_INLINE __m512i dotRow(const uint8_t* p, const __m512i* w, const WideActs<Q
   }
 }
 
-// Where the words of scales of two registers' sums, packed, come from: I = 2 i + h has half h of blocks 2 i and 2 i + 1, four words each.
-template <class Q, int I>
-static constexpr Words crossedSubs = wordsOf([](int i) { return Q::word(i / 8 % 2 * Q::kSecond + I / 2 * 4 + i % 8 / 4 * 2 + I % 2); });
-
-// Both rows' sums where they are unpacked together. Four products of 28 * 127 fit 16 bits; a block's sum times its scales, at most
-// 4 * 127 * 32 * 32 << 12, fits 32 when all is added: what overflows on the way comes back.
-template <class Q>
-GROK1_INLINE __m512i dotCrossed(const __m512i* w, __m512i bytes, const WideActs<Q>& x) {
-  __m512i s[8];
-  GROK1_UNROLL
-  for (int i = 0; i < 8; i++) s[i] = products(w[i], x.codes[i]);
-  const auto subs = [bytes](const Words& places) { return _mm512_shuffle_epi8(bytes, vectorOf(places)); };
-  __m512i first = _mm512_madd_epi16(_mm512_packs_epi32(s[0], s[2]), subs(crossedSubs<Q, 0>));
-  __m512i second = _mm512_madd_epi16(_mm512_packs_epi32(s[4], s[6]), subs(crossedSubs<Q, 2>));
-  first = _mm512_dpwssd_epi32(first, _mm512_packs_epi32(s[1], s[3]), subs(crossedSubs<Q, 1>));
-  second = _mm512_dpwssd_epi32(second, _mm512_packs_epi32(s[5], s[7]), subs(crossedSubs<Q, 3>));
-  __m512i sum = addEvenOdd(_mm512_slli_epi32(first, Q::kRaise), second);
-  if constexpr (Q::kTraits.offset > 0) {
-    static constexpr Words inOrder = wordsOf([](int i) { return Q::word(i % 8); });
-    sum = _mm512_dpwssd_epi32(sum, subs(inOrder), x.offsets);
-  }
-  return _mm512_srai_epi32(sum, Q::kShift);
-}
-
 // Both rows' whole-number sums of each block, in the type's order.
 template <class Q>
 GROK1_INLINE __m512i dotBoth(const uint8_t* p, const uint8_t* q, const __m512i* w, const __m512i* v, const WideActs<Q>& x) {
@@ -143,22 +106,12 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
   GROK1_UNROLL
   for (int i = 0; i < PAIRS; i++) {
     const uint8_t *const p = rows[2 * i], *const q = rows[2 * i + 1];
-    constexpr bool crossed = WideActs<Q>::kCrossed;
-    __m512i w[8], bytes;
-    if constexpr (crossed) {
-      Q::unpack(p, q, w);
-      bytes = Q::bytes(p, q);
-    } else {
-      Q::unpack(p, w);
-      Q::unpack(q, w + 4);
-    }
+    __m512i w[8];
+    Q::unpack(p, w);
+    Q::unpack(q, w + 4);
     __m512 scale, min = _mm512_setzero_ps();
-    if constexpr (WideActs<Q>::kHalves) {
-      scale = Q::scale(p, q);
-      if constexpr (kind == Kind::subMin16) min = Q::minScale(p, q);
-    } else {
-      Q::scales(p, q, scale, min);
-    }
+    if constexpr (WideActs<Q>::kHalves) scale = Q::scale(p, q);
+    else Q::scales(p, q, scale, min);
     if (!WHOLE) {
       scale = _mm512_maskz_mov_ps(there, scale);
       min = _mm512_maskz_mov_ps(there, min);
@@ -167,15 +120,9 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
     for (int t = 0; t < N; t++) {
       if (N > 1) WideActs<Q>::load(x, acts[t][g]);
       __m512& lane = lanes[i * N + t];
-      __m512i sums;
-      if constexpr (crossed) sums = dotCrossed<Q>(w, bytes, x);
-      else sums = dotBoth<Q>(p, q, w, w + 4, x);
+      const __m512i sums = dotBoth<Q>(p, q, w, w + 4, x);
       lane = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_mul_ps(scale, x.scale), lane);
       if (kind == Kind::min32) lane = _mm512_fmadd_ps(min, x.sums, lane);
-      if constexpr (kind == Kind::subMin16) {
-        const __m512i mins = _mm512_madd_epi16(Q::minCodes(p, q), x.offsets);
-        lane = _mm512_fmadd_ps(_mm512_cvtepi32_ps(mins), _mm512_mul_ps(min, x.minScale), lane);
-      }
     }
   }
 }

@@ -33,10 +33,18 @@ void roundingRest(const Products& products, Kind kind, const float* x, int64_t c
   }
 }
 
-RowActs::RowActs(const WeightRef& weight, int digits)
-    : floats(traitsOf(weight.type).kind == Kind::f32), ternary(traitsOf(weight.type).kind == Kind::ternary), digits(digits), cols(weight.cols) {
+static RowActs::Form formOf(int type) {
+  switch (traitsOf(type).kind) {
+    case Kind::f32: return RowActs::Form::floats;
+    case Kind::ternary: return RowActs::Form::ternary;
+    default: return isTwoBit(type) ? RowActs::Form::twoBit : RowActs::Form::groups;
+  }
+}
+
+RowActs::RowActs(const WeightRef& weight, int digits) : form(formOf(weight.type)), digits(digits), cols(weight.cols) {
   const int64_t groups = (cols + kGroup - 1) / kGroup, padded = (cols + kFloatLanes - 1) / kFloatLanes * kFloatLanes;
-  digitBytes = floats ? (size_t(padded) * sizeof(float) + 63) & ~size_t(63) : size_t(groups) * (ternary ? sizeof(TernaryGroup) : sizeof(ActGroup));
+  const size_t floatBytes = (size_t(padded) * sizeof(float) + 63) & ~size_t(63);
+  digitBytes = form == Form::floats ? floatBytes : size_t(groups) * (form == Form::ternary ? sizeof(TernaryGroup) : sizeof(ActGroup));
 }
 
 void RowActs::pack(const Products& products, int64_t t, const float* x, int64_t piece) const {
@@ -49,8 +57,14 @@ void RowActs::pack(const Products& products, int64_t t, const float* x, int64_t 
     subtract(x + from, first, count, rest);
     quantize(rest, count, first + digitBytes / sizeof *first);
   };
-  if (ternary) return packDigits(reinterpret_cast<TernaryGroup*>(to) + from / kGroup, products.quantizeTernary);
-  if (!floats) return packDigits(reinterpret_cast<ActGroup*>(to) + from / kGroup, products.quantize);
+  if (form == Form::ternary) return packDigits(reinterpret_cast<TernaryGroup*>(to) + from / kGroup, products.quantizeTernary);
+  if (form != Form::floats) {
+    ActGroup* const first = reinterpret_cast<ActGroup*>(to) + from / kGroup;
+    packDigits(first, products.quantize);
+    if (form == Form::groups || products.pairCodes == nullptr) return;
+    for (int d = 0; d < digits; d++) products.pairCodes(first + size_t(d) * (digitBytes / sizeof *first), count / kGroup);
+    return;
+  }
   float* const values = reinterpret_cast<float*>(to) + from;
   std::memcpy(values, x + from, size_t(count) * sizeof(float));
   for (int64_t i = count; i % kFloatLanes != 0; i++) values[i] = 0;

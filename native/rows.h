@@ -12,7 +12,7 @@ void roundingRest(const Products& products, Kind kind, const float* x, int64_t c
 
 // Activations of a few tokens as Products::rows reads them.
 struct RowActs {
-  bool floats, ternary;
+  enum class Form { floats, groups, twoBit, ternary } form;
   int digits;
   int64_t cols;
   size_t digitBytes;

@@ -19,6 +19,7 @@ constexpr bool kVnni = false;
 #else
 #include "rows.avx2.inc.h"
 #endif
+#include "rows-twobit.x86.inc.h"
 #include "rows-ternary.x86.inc.h"
 
 namespace grok1::GROK1_ISA {
@@ -125,6 +126,8 @@ template <int TYPE, int N>
 GROK1_INLINE void rowsFor(const RowsCall& call) {
   if constexpr (kTernary<TYPE>) {
     ternaryRows<TYPE, N>(call);
+  } else if constexpr (isTwoBit(TYPE)) {
+    twoBitRows<TYPE, N>(call);
   } else if constexpr (traitsOf(TYPE).kind != Kind::f32) {
     quantRowsFor<TYPE, N>(call);
   } else if (N == 1 && call.rows == 4) {

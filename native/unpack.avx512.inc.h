@@ -327,4 +327,28 @@ struct Wide<Q5_K> : WideBase<Q5_K, Order::pairs> {
   GROK1_INLINE void scales(const uint8_t* p, const uint8_t* q, __m512& scale, __m512& min) { scales6(p, q, scale, min); }
 };
 
+// Half blocks whose integer scales stand in lane i of 128 bits: 0, 2, 4, 6 | 1, 3, 5, 7 | 8, 10, 12, 14 | 9, 11, 13, 15.
+static constexpr int subAt(int i, int j) { return i / 2 * 8 + i % 2 + 2 * j; }
+
+// subs: 16 bits for each word that is summed.
+template <>
+struct Wide<Q6_K> : WideBase<Q6_K, Order::whole> {
+  GROK1_INLINE void unpack(const uint8_t* p, __m512i* w) {
+    const __m512i a = two(p, p + 64), b = two(p + 32, p + 96), high = _mm512_loadu_si512(p + 128);
+    w[0] = merged(15, a, _mm512_slli_epi16(high, 4), 63);
+    w[1] = merged(15, b, _mm512_slli_epi16(high, 2), 63);
+    w[2] = merged(15, _mm512_srli_epi16(a, 4), high, 63);
+    w[3] = merged(15, _mm512_srli_epi16(b, 4), _mm512_srli_epi16(high, 2), 63);
+  }
+  // Of blocks 2 i and 2 i + 1 (counted within four), four words each.
+  GROK1_INLINE __m512i subs(const uint8_t* p, int i) {
+    static constexpr Words places[2] = {wordsOf([](int i) { return subAt(i / 8, i % 8 / 4) << 8 | 0x80; }),
+                                        wordsOf([](int i) { return subAt(i / 8, 2 + i % 8 / 4) << 8 | 0x80; })};
+    return _mm512_srai_epi16(_mm512_shuffle_epi8(everywhere(p + 192), vectorOf(places[i])), 8);
+  }
+  GROK1_INLINE __m512 scale(const uint8_t* p, const uint8_t* q) {
+    return spread<kOrder>(_mm256_castps128_ps256(_mm_cvtph_ps(_mm_cvtsi32_si128(load16(p + 208) | load16(q + 208) << 16))), 0, 1);
+  }
+};
+
 }  // namespace grok1::GROK1_ISA

@@ -252,7 +252,7 @@ struct Quant<Q5_K> : QuantBase<Q5_K, false, 1> {
 
 // Types with an integer scale per half block. subs: 16 of 16 bits in order.
 template <>
-struct Quant<Q2_K> : QuantBase<Q2_K, false, 2> {
+struct Quant<Q2_K> : QuantBase<Q2_K, false, 1> {
   template <int P>
   GROK1_INLINE Codes codes(const uint8_t* p) {
     return twoBits<P>(p + 16);
