@@ -56,7 +56,7 @@ napi_value measure(napi_env env, napi_callback_info info) {
     if (threads < 1 || threads > 1024 || bytes < (1 << 20) || bytes > (int64_t(1) << 36)) {
       throw Failure("ERR_ARGUMENT", "expected 1 to 1024 threads and 1 MiB to 64 GiB");
     }
-    return toJs(env, measureBandwidth(threads, size_t(bytes), 7));
+    return toJs(env, measureBandwidth(threads, size_t(bytes)));
   });
 }
 

@@ -1,17 +1,20 @@
 #include "bandwidth.h"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
+#include <utility>
 
 #include "memory.h"
 #include "threads.h"
 
 namespace grok1 {
 
-double measureBandwidth(int threads, size_t bytes, int rounds) {
+// Passes go on for as long, since a machine at rest has to wake up: threads are spread and clocks raised within tenths of a second; and until the
+// three best of them are as near to each other, or it has taken too long.
+static constexpr double kLeastSeconds = 0.3, kMostSeconds = 1.5, kNear = 0.97;
+
+double measureBandwidth(int threads, size_t bytes) {
   const Memory buffer(bytes);
   ThreadPool pool(threads);
   const size_t words = bytes / 8;
@@ -21,9 +24,12 @@ double measureBandwidth(int threads, size_t bytes, int rounds) {
     for (size_t i = words * thread / count; i < words * (thread + 1) / count; i++) data[i] = i;
   });
   std::atomic<uint64_t> total{0};
-  double best = 0;
-  for (int round = 0; round < rounds; round++) {
-    const auto start = std::chrono::steady_clock::now();
+  double best[3] = {};  // the highest first
+  using Clock = std::chrono::steady_clock;
+  const auto secondsSince = [](Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  const Clock::time_point begin = Clock::now();
+  while (secondsSince(begin) < kLeastSeconds || (best[2] < kNear * best[0] && secondsSince(begin) < kMostSeconds)) {
+    const Clock::time_point start = Clock::now();
     pool.run([&](int thread, int count) {
       const size_t from = words * thread / count / 32 * 32, end = words * (thread + 1) / count / 32 * 32;
       uint64_t sums[32] = {};
@@ -34,10 +40,12 @@ double measureBandwidth(int threads, size_t bytes, int rounds) {
       for (const uint64_t s : sums) sum += s;
       total.fetch_add(sum, std::memory_order_relaxed);  // a result that is used cannot be optimized away
     });
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    best = std::max(best, double(bytes) / seconds.count());
+    double rate = double(bytes) / secondsSince(start);
+    for (double& one : best) {
+      if (rate > one) std::swap(rate, one);
+    }
   }
-  return total.load() == 1 ? 0 : best;
+  return total.load() == 1 ? 0 : best[0];
 }
 
 }  // namespace grok1
