@@ -119,6 +119,19 @@ describe.skipIf(why !== "")(`the addon's encoder ${why}`, () => {
     },
   );
 
+  test.each(["tq1_0", "tq2_0"] as const)("%s: weights that are ternary come back to the bit", (type) => {
+    const scales = Array.from({ length: 16 }, (_, i) => (1024 + ((i * 389) % 1024)) * 2 ** (-26 + i));
+    const values = Float32Array.from(kinds.uniform, (x, i) => {
+      if (i >= 256 && i < 512) return 0;
+      return scales[Math.floor(i / 256)]! * (Math.abs(x) < 1 / 3 ? 0 : Math.sign(x));
+    });
+    for (const weights of [undefined, importance]) {
+      const back = new Float32Array(values.length);
+      decodeRow(type, encoder.encode(type, values, columns, weights), back);
+      expect(back.every((x, i) => x === values[i])).toBe(true);
+    }
+  });
+
   test("reads rows of other types as it goes", () => {
     const halves = encodeRow("f16", kinds.normal);
     const values = new Float32Array(kinds.normal.length);
