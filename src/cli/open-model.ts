@@ -11,6 +11,7 @@ import { openGguf } from "../formats/gguf/file.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { LossyRouting } from "../memory/lossy.ts";
+import { adapterFiles } from "../model/lora/read.ts";
 import { describeDuplicates } from "../tokenizer/duplicates.ts";
 import { usageError } from "./exit.ts";
 import { addSettings, pick } from "./settings.ts";
@@ -61,11 +62,11 @@ export function describeDefault(path: string): string {
   return `grok1: ${basename(path)}, the package's own model; -m FILE names another`;
 }
 
-/** A model's files: itself, or all parts of a split one. @throws GrokError as `openGguf`. */
-export function modelFiles(path: string): readonly string[] {
+/** A model's files: itself, or all parts of a split one, and its adapters'. @throws GrokError as `openGguf` and `adapterFiles`. */
+export function modelFiles(path: string, adapters: readonly AdapterSource[] = []): readonly string[] {
   const file = openGguf(path);
   file.close();
-  return file.paths;
+  return [...file.paths, ...adapters.flatMap((adapter) => adapterFiles(adapter.path))];
 }
 
 /** @throws GrokError `argument` when no model is named and none is there by default. */
@@ -92,7 +93,7 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
   // Only now: help, errors of usage and commands that run no model start in half the time without it.
   const { loadModel } = await import("../generate/load.ts");
   const { contextAtMost, kvTypeIfFits, trace } = options;
-  if (trace !== undefined) refuseOwnFiles(trace, modelFiles(file), "the model");
+  if (trace !== undefined) refuseOwnFiles(trace, modelFiles(file, options.lora), "the model");
   const wishes = { contextLength: options.context ?? contextAtMost, kvType: options.kvType ?? kvTypeIfFits };
   for (;;) {
     const { contextLength, kvType } = wishes;

@@ -1,3 +1,4 @@
+import { intervalOf } from "../tasks/intervals.ts";
 import type { ScanResult } from "./scan.ts";
 
 /** What the weaknesses are called: https://cwe.mitre.org. */
@@ -13,19 +14,22 @@ const names: Readonly<Record<string, string>> = {
   "CWE-787": "Out-of-bounds write",
 };
 
-/** How right findings are, in a sentence. */
+/** How right findings are, in a sentence: of how many known ones, in percent, with its 95 % interval. */
 export function describePrecision({ precision, threshold }: ScanResult): string {
   if (precision === undefined) {
     return "How often this model is right was not measured: take findings as places to look at, and silence as nothing.";
   }
   const { found, weak, recall } = precision;
+  const figure = { value: precision.precision, error: 0, of: found };
+  const [low, high] = intervalOf("precision", figure, found).map((share) => Math.round(share * 100));
   if (found === 0) return `At a share of ${threshold} this model found none of ${weak} functions known to be weak.`;
-  return `At a share of ${threshold}, ${Math.round(precision.precision * 100)} % of the ${found} functions that this model found among known ones were weak, and it found ${Math.round(recall * 100)} % of the weak.`;
+  return `At a share of ${threshold}, ${Math.round(precision.precision * 100)} % (${low} to ${high}) of the ${found} functions that this model found among known ones were weak, and it found ${Math.round(recall * 100)} % of the weak.`;
 }
 
 /**
  * A scan as a log of SARIF 2.1.0 (OASIS), which code scanners' dashboards take. Findings are notes: a model's suspicion, no proof.
  * @param version the tool's
+ * @param model what was asked, by its name
  */
 export function toSarif(result: ScanResult, version: string, model: string): object {
   const cwes = [...new Set(result.findings.map(({ cwe }) => cwe))].sort();

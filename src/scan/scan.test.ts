@@ -187,7 +187,7 @@ it("each function is asked about the weaknesses of its language, and findings ar
   const [found] = measured.findings;
   expect(runs[0]!.results[0]).toMatchObject({
     ...{ ruleId: found!.cwe, level: "note" },
-    message: { text: expect.stringContaining("67 % of the 3 functions") },
+    message: { text: expect.stringContaining("67 % (21 to 94) of the 3 functions") },
     locations: [
       {
         physicalLocation: {

@@ -113,7 +113,7 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   const file = requireModel(options);
   for (const written of [records, html]) {
     if (written === undefined) continue;
-    refuseOwnFiles(written, modelFiles(file), "the model");
+    refuseOwnFiles(written, modelFiles(file, options.lora), "the model");
     refuseOwnFiles(
       written,
       tasks.flatMap((name) => {

@@ -44,7 +44,7 @@ async function run(source: string, options: ScanCommandOptions, version: string)
   const file = requireModel(options);
   const { sarif, failOnFindings } = options;
   if (sarif !== undefined) {
-    refuseOwnFiles(sarif, modelFiles(file), "the model");
+    refuseOwnFiles(sarif, modelFiles(file, options.lora), "the model");
     refuseOwnFiles(sarif, [source, ...(options.records === undefined ? [] : [options.records])], "what is read");
   }
   using interrupt = catchInterrupt();
@@ -60,7 +60,8 @@ async function run(source: string, options: ScanCommandOptions, version: string)
     });
     progress.clear();
     if (sarif !== undefined) {
-      const log = JSON.stringify(toSarif(result, version, basename(file)), null, 2);
+      const asked = [file, ...(options.lora ?? []).map((adapter) => adapter.path)].map((path) => basename(path));
+      const log = JSON.stringify(toSarif(result, version, asked.join(" + ")), null, 2);
       await writeAtomic(sarif, [Buffer.from(`${log}\n`)]);
     }
     process.stdout.write(render(result));
