@@ -59,7 +59,10 @@ describe("what is the server's own affair", () => {
 describe("a field that is wrong is told of by what it is and what was expected", () => {
   it.each<[string, object, string]>([
     ["/v1/chat/completions", {}, "messages: is missing, expected a list"],
-    ["/v1/chat/completions", { messages: [] }, "messages: is a list, expected at least 1 entries"],
+    ["/v1/chat/completions", { messages: [] }, "messages: is a list, expected at least 1 entry"],
+    ["/v1/completions", {}, "prompt: is missing, expected a text or a list or a list of token ids"],
+    ["/v1/chat/completions", { messages, seed: 1.5 }, "seed: is 1.5, expected a whole number of 64 bits"],
+    ["/detokenize", { tokens: [99999] }, "token 99999 is not in the vocabulary of 288"],
     ["/v1/chat/completions", { messages: "a" }, 'messages: is the text "a", expected a list'],
     [
       "/v1/chat/completions",

@@ -74,7 +74,10 @@ export function failureOf(
   const name = option?.match(/^\w+/)?.[0];
   const own = name !== undefined && Object.hasOwn(fieldNames, name) ? fieldNames[name] : undefined;
   const field = own === undefined ? option : option!.replace(name!, own);
-  const message = own === undefined ? error.message : error.message.replace(name!, own);
+  // A mistake of the client's that is told of behind the name of the model's file.
+  const place = typeof details.source === "string" ? `${details.source}: ` : "";
+  const said = error.message.startsWith(place) ? error.message.slice(place.length) : error.message;
+  const message = own === undefined ? said : said.replace(name!, own);
   const retryAfter = code === "busy" ? busySeconds : code === "limited" ? Number(details.retryAfter) : undefined;
   return { status: statusOf[code], code, message, field, retryAfter };
 }

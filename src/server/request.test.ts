@@ -65,6 +65,27 @@ describe("a request that is wrong", () => {
     });
   });
 
+  it.each<[string, object]>([
+    ["/v1/chat/completions", { messages, max_tokens: 1, model: null, response_format: null, grok1: null }],
+    ["/v1/completions", { prompt: "a", max_tokens: 1, model: null, stop: null, echo: null }],
+    ["/v1/messages", { model: "llama", messages, max_tokens: 1, system: null, stop_sequences: null, stream: null }],
+    ["/v1/responses", { input: "a", max_output_tokens: 1, model: null, instructions: null, include: null }],
+    ["/v1/embeddings", { input: "a", model: null, dimensions: null }],
+    [
+      "/api/chat",
+      { model: "llama", messages, stream: false, options: { num_predict: 1, seed: null }, keep_alive: null },
+    ],
+    ["/api/generate", { model: "llama", prompt: "a", stream: false, options: null, system: null, raw: null }],
+    ["/api/embed", { model: "llama", input: "a", truncate: null, dimensions: null }],
+  ])("%s takes null for what may be left out", async (path, body) => {
+    expect((await server.post(path, body)).status).toBe(200);
+  });
+
+  it("does not take null for what has to be there", async () => {
+    const { status, error } = await json(await server.post("/v1/chat/completions", { messages: null }));
+    expect([status, error.message]).toEqual([400, "messages: is null, expected a list"]);
+  });
+
   it("of another type, or too large, is not read", async () => {
     const plain = await server.post(
       "/v1/chat/completions",

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { decodeText } from "../bytes/text.ts";
 import { describeValue, GrokError } from "../errors.ts";
 import { keepPace } from "../generate/turns.ts";
@@ -27,7 +27,7 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
   } catch (error) {
     throw new GrokError("argument", `the body is no JSON: ${(error as Error).message}`, {}, error);
   }
-  const read = schema.safeParse(value, { error: sayExpected });
+  const read = schema.safeParse(leaveOutNulls(value, schema), { error: sayExpected });
   if (read.success) return read.data;
   const { path, message } = nearest(read.error.issues[0]!);
   const place = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
@@ -38,6 +38,24 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
     option === "" ? {} : { option },
   );
 }
+
+/** A field that may be left out may be null too, as many clients write that they leave it out; also in an object that is a field. */
+function leaveOutNulls(value: unknown, schema: z.ZodType): unknown {
+  if (!(schema instanceof z.ZodObject) || !isObject(value)) return value;
+  const fields: Readonly<Record<string, z.ZodType>> = schema.shape;
+  const kept = Object.entries(value).flatMap(([name, field]) => {
+    const wanted = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (field === null && wanted !== undefined) {
+      return !wanted.safeParse(null).success && wanted.safeParse(undefined).success ? [] : [[name, field]];
+    }
+    const inner = wanted instanceof z.ZodOptional ? wanted.unwrap() : wanted;
+    return [[name, inner === undefined ? field : leaveOutNulls(field, inner as z.ZodType)]];
+  });
+  return Object.fromEntries(kept);
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 interface Place {
   readonly path: readonly PropertyKey[];
@@ -78,16 +96,21 @@ function sayExpected(issue: z.core.$ZodRawIssue): string | undefined {
   const { input } = issue;
   const found = input === undefined ? "is missing" : `is ${describeValue(input)}`;
   const { origin, inclusive } = issue as { readonly origin?: string; readonly inclusive?: boolean };
-  const parts = origin === "string" ? " characters" : origin === "array" ? " entries" : "";
+  const parts = (of: unknown) => {
+    if (origin === "string") return of === 1 ? " character" : " characters";
+    if (origin === "array") return of === 1 ? " entry" : " entries";
+    return "";
+  };
+  const counted = origin === "string" || origin === "array";
   switch (issue.code) {
     case "invalid_type":
       return `${found}, expected ${kinds[issue.expected as string] ?? issue.expected}`;
     case "invalid_value":
       return `${found}, expected ${(issue.values as readonly unknown[]).map((one) => JSON.stringify(one)).join(", ")}`;
     case "too_small":
-      return `${found}, expected ${parts !== "" || inclusive ? "at least" : "more than"} ${issue.minimum}${parts}`;
+      return `${found}, expected ${counted || inclusive ? "at least" : "more than"} ${issue.minimum}${parts(issue.minimum)}`;
     case "too_big":
-      return `${found}, expected ${parts !== "" || inclusive ? "at most" : "less than"} ${issue.maximum}${parts}`;
+      return `${found}, expected ${counted || inclusive ? "at most" : "less than"} ${issue.maximum}${parts(issue.maximum)}`;
     case "invalid_union": {
       const { discriminator, inst } = issue as { readonly discriminator?: string; readonly inst?: z.core.$ZodType };
       const values = discriminator === undefined ? undefined : inst?._zod.propValues?.[discriminator];

@@ -7,7 +7,8 @@ const isId = (value: unknown) => Number.isSafeInteger(value) && (value as number
 export const tokenIdsFrom = (least: number) =>
   z
     .custom<number[]>((value) => Array.isArray(value) && value.length >= least && value.every(isId), {
-      error: ({ input }) => `is ${describeValue(input)}, expected a list of token ids`,
+      error: ({ input }) =>
+        `${input === undefined ? "is missing" : `is ${describeValue(input)}`}, expected a list of token ids`,
     })
     .meta({ type: "array", items: { type: "integer", minimum: 0 }, minItems: least });
 

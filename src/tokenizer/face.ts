@@ -51,10 +51,13 @@ export function createFace(
   function* encode(text: string, options: EncodeOptions, out: IdList): Steps<Int32Array> {
     out.count = 0;
     if (typeof text !== "string") {
-      throw new GrokError("argument", `${source}: what is to be encoded is ${describeValue(text)}, expected a text`);
+      throw new GrokError("argument", `${source}: what is to be encoded is ${describeValue(text)}, expected a text`, {
+        source,
+      });
     }
     const why = whyNotText(text);
-    if (why !== undefined) throw new GrokError("argument", `${source}: what is to be encoded is no text: ${why}`);
+    if (why !== undefined)
+      throw new GrokError("argument", `${source}: what is to be encoded is no text: ${why}`, { source });
     if (options.bos) {
       if (bos === undefined) {
         throw new GrokError("argument", `${source}: the tokenizer has no beginning-of-text token`, { source });
@@ -77,13 +80,20 @@ export function createFace(
     encodeSteps: (text, options = {}) => encode(text, options, createIdList()),
     decode(ids, options = {}) {
       if (typeof ids !== "object" || ids === null) {
-        throw new GrokError("argument", `${source}: the tokens are ${describeValue(ids)}, expected a list of ids`);
+        throw new GrokError("argument", `${source}: the tokens are ${describeValue(ids)}, expected a list of ids`, {
+          source,
+        });
       }
       let list: readonly number[];
       try {
         list = Array.from(ids);
       } catch (error) {
-        throw new GrokError("argument", `${source}: the tokens cannot be read: ${(error as Error).message}`, {}, error);
+        throw new GrokError(
+          "argument",
+          `${source}: the tokens cannot be read: ${(error as Error).message}`,
+          { source },
+          error,
+        );
       }
       const stream = decoder(options);
       let text = "";

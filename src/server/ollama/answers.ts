@@ -8,7 +8,7 @@ import { type Answers, type Ask, startAnswers } from "../answers.ts";
 import type { Reply, Served } from "../dialect.ts";
 import { lineOf } from "../events.ts";
 import { refusal, refusedBy } from "../moderation/moderator.ts";
-import { chatLogprobs } from "../openai/fields.ts";
+import { chatLogprobs, librarySeed, seedField } from "../openai/fields.ts";
 import { functionTool, messageOf, thinkingVariables, toolOf } from "../tools.ts";
 import { callOut, message, messagesIn, noPictures } from "./conversation.ts";
 import { keepSecondsOf } from "./keep-alive.ts";
@@ -20,7 +20,7 @@ const options = z.strictObject({
   top_p: z.number().min(0).max(1).optional(),
   min_p: z.number().min(0).max(1).optional(),
   typical_p: z.number().min(0).max(1).optional(),
-  seed: z.int().optional(),
+  seed: seedField.optional(),
   num_predict: z.int().min(-2).optional(),
   stop: z.array(z.string().min(1)).max(64).optional(),
   repeat_penalty: z.number().positive().optional(),
@@ -29,6 +29,14 @@ const options = z.strictObject({
   frequency_penalty: z.number().min(-2).max(2).optional(),
   ...{ num_ctx: z.int().optional(), num_batch: z.int().optional(), num_thread: z.int().optional() },
   ...{ num_gpu: z.int().optional(), num_keep: z.int().optional(), use_mmap: z.boolean().optional() },
+  ...{ main_gpu: z.int().optional(), low_vram: z.boolean().optional(), use_mlock: z.boolean().optional() },
+  ...{ numa: z.boolean().optional(), f16_kv: z.boolean().optional() },
+  // Kinds of sampling that there are not here, where they are off: older clients send all options.
+  ...{
+    mirostat: z.literal(0, "there is no mirostat here").optional(),
+    tfs_z: z.literal(1, "there is no tail-free sampling here").optional(),
+  },
+  ...{ mirostat_tau: z.number().optional(), mirostat_eta: z.number().optional() },
 });
 
 /** What the library's options are called here. */
@@ -63,6 +71,8 @@ export const generateRequest = z.strictObject({
   raw: z.boolean().optional(),
   images: noPictures,
   suffix: z.literal("", "nothing can be inserted before a text here").optional(),
+  template: z.literal("", "the model's own template holds here").optional(),
+  context: z.array(z.unknown()).max(0, "goes on from nothing here: /api/chat takes what was said before").optional(),
 });
 
 /** What is said where nothing is asked, and the model is to be given back. */
@@ -197,7 +207,7 @@ function optionsOf(
     // -1 and -2 are Ollama's ways to say: as many as fit.
     maxTokens: most !== undefined && most >= 0 ? most : undefined,
     // A negative seed is a fresh one.
-    seed: seed !== undefined && seed >= 0 ? seed : undefined,
+    seed: seed !== undefined && seed >= 0 ? librarySeed(seed) : undefined,
     logprobs: logprobs ? (top ?? 0) : undefined,
     grammar: format == null || format === "" ? undefined : format === "json" ? { json: true } : { schema: format },
   };

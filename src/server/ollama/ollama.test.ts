@@ -38,6 +38,24 @@ describe("chat", () => {
     expect(answer.total_duration).toBeGreaterThan(0);
   });
 
+  it("takes what clients send unasked, and what is about loading", async () => {
+    const { text } = await model.chat(messages, library).result;
+    const unasked = {
+      mirostat: 0,
+      mirostat_tau: 5,
+      mirostat_eta: 0.1,
+      tfs_z: 1,
+      main_gpu: 0,
+      low_vram: false,
+      numa: false,
+    };
+    const asked = { model: "mixtral", options: { ...options, ...unasked }, stream: false, format: "" };
+    expect((await post("/api/chat", { ...asked, messages, tools: [] })).message.content).toBe(text);
+    const empty = { suffix: "", system: "", template: "", context: [], images: [], raw: false };
+    const prompt = messages[0]!.content;
+    expect((await post("/api/generate", { ...asked, prompt, ...empty })).response).toBe(text);
+  });
+
   it("streams lines where nobody says otherwise", async () => {
     const { text } = await model.chat(messages, library).result;
     const response = await server.post("/api/chat", { model: "mixtral", messages, options });

@@ -79,6 +79,8 @@ describe("chat completions", () => {
     };
     expect((await ask(-1))[0]).not.toBe((await ask(-1))[0]);
     expect(await ask(-7)).toEqual(await ask(2 ** 32 - 7));
+    expect(await ask(2 ** 63)).toEqual(await ask(0));
+    expect(await ask(2 ** 62 + 2 ** 11)).toEqual(await ask(2 ** 11));
     expect(await ask(Number.MAX_SAFE_INTEGER, 2)).toEqual([...(await ask(Number.MAX_SAFE_INTEGER)), ...(await ask(0))]);
   });
 

@@ -6,6 +6,14 @@ import { finish } from "../../tokenizer/steps.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { grammarFields, grammarOf } from "../answer-format.ts";
 
+/** OpenAI's and Ollama's seeds have 64 bits, of which a number of JSON keeps the upper 53. */
+export const seedField = z
+  .number()
+  .refine((value) => Number.isInteger(value) && Math.abs(value) <= 2 ** 63, {
+    error: ({ input }) => `is ${input}, expected a whole number of 64 bits`,
+  })
+  .meta({ type: "integer" });
+
 /** What chat and text completions have in common. Fields beyond OpenAI's are those that other servers know too. */
 export const generationFields = {
   model: z.string().optional(),
@@ -19,7 +27,7 @@ export const generationFields = {
   logit_bias: z
     .record(z.string().regex(/^\d+$/, "a token is named by its number"), z.number().min(-100).max(100))
     .nullish(),
-  seed: z.int().nullish(),
+  seed: seedField.nullish(),
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(64)]).nullish(),
   max_tokens: z.int().min(0).nullish(),
   n: z.int().min(1).max(128).nullish(),
@@ -65,11 +73,14 @@ export function optionsOf(fields: GenerationFields, preferred: GenerateOptions):
   return { ...defaults, ...preferred, ...(Object.fromEntries(given) as GenerateOptions) };
 }
 
-/** -1 is what clients send for a fresh one. Other seeds below 0 are as good as any: they count as unsigned numbers of 32 bits. */
+/** -1 is what clients send for a fresh one. All others are as good as any: one that is not among the library's stands for one that is. */
 function seedOf(seed: number | null | undefined): number | undefined {
   if (seed === null || seed === undefined || seed === -1) return undefined;
-  return seed < 0 ? seed - 2 ** 32 * Math.floor(seed / 2 ** 32) : seed;
+  return seed < 0 ? seed - 2 ** 32 * Math.floor(seed / 2 ** 32) : librarySeed(seed);
 }
+
+/** A seed of at least 0 as one that the library takes. */
+export const librarySeed = (seed: number) => seed % 2 ** 53;
 
 /** What the library's options are called here. */
 export const fieldNames = {
