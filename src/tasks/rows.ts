@@ -124,25 +124,34 @@ function readTsv(text: string): readonly Cells[] {
     .flatMap((content, index) => (content === "" ? [] : [{ line: index + 1, cells: content.split("\t") }]));
 }
 
-/** A cell, quoted or plain, and what ends it. */
-const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
+/** What ends a plain cell, or does not belong into one. */
+const special = /[",\r\n]/g;
 
 function readCsv(text: string, path: string): readonly Cells[] {
   const records: Cells[] = [];
   let cells: string[] = [];
   let [line, began] = [1, 1];
-  cell.lastIndex = 0;
-  while (cell.lastIndex < text.length || cells.length > 0) {
-    const match = cell.exec(text);
-    if (match === null) {
-      throw new GrokError("format", `${path}: line ${line}: expected a cell, quoted where it has quotes`, {
-        path,
-        line,
-      });
+  const fail = (): never => {
+    throw new GrokError("format", `${path}: line ${line}: expected a cell, quoted where it has quotes`, { path, line });
+  };
+  // By searching, as long as a cell may be: an expression would need memory for each of its characters.
+  for (let at = 0; at < text.length || cells.length > 0; ) {
+    const start = at;
+    if (text[at] === '"') {
+      at = text.indexOf('"', at + 1);
+      while (at >= 0 && text[at + 1] === '"') at = text.indexOf('"', at + 2);
+      if (at < 0) fail();
+      at++;
+      cells.push(text.slice(start + 1, at - 1).replaceAll('""', '"'));
+    } else {
+      special.lastIndex = at;
+      at = special.exec(text)?.index ?? text.length;
+      cells.push(text.slice(start, at));
     }
-    const [whole, quoted, plain, end] = match;
-    cells.push(quoted === undefined ? plain! : quoted.replaceAll('""', '"'));
-    line += whole.split("\n").length - 1;
+    const end = text.startsWith("\r\n", at) ? "\r\n" : (text[at] ?? "");
+    if (!["", ",", "\n", "\r\n"].includes(end)) fail();
+    at += end.length;
+    line += text.slice(start, at).split("\n").length - 1;
     if (end === ",") continue;
     if (cells.length > 1 || cells[0] !== "") records.push({ line: began, cells });
     cells = [];

@@ -320,6 +320,12 @@ describe("readRows", () => {
   it("reads TSV as it stands, and refuses rows of another width and open quotes", () => {
     expect(fieldsOf('a\tb\n"x\ty"\n', "x.tsv")).toEqual([{ line: 2, a: '"x', b: 'y"' }]);
     expect(() => fieldsOf("a,b\n1,2\n1\n", "x.csv")).toThrow(/x\.csv: line 3: expected 2 columns \(a, b\), found 1/);
+    // As long as a cell may be, and as many as there may be on a line.
+    const long = `x\n"y"`.repeat(2_000_000);
+    const [only] = readRows(`a,b\n"${long.replaceAll('"', '""')}",1\n`, "x.csv");
+    expect(only!.fields.a === long).toBe(true);
+    expect(() => fieldsOf(`a\n"${long}`, "x.csv")).toThrow(/x\.csv: line 2: expected a cell/);
+    expect(() => fieldsOf(`a\n${"1,".repeat(300_000)}`, "x.csv")).toThrow(/expected 1 columns \(a\), found 300001/);
     expect(() => fieldsOf('a,b\n"1,2\n', "x.csv")).toThrow(/x\.csv: line 2: expected a cell/);
     expect(() => fieldsOf("a,b\n", "x.csv")).toThrow(/x\.csv: empty/);
   });
