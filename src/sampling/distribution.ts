@@ -1,7 +1,7 @@
 import { GrokError } from "../errors.ts";
-import { expMinus } from "./exponential.ts";
+import { expMinus, negligible } from "./exponential.ts";
 import type { History } from "./history.ts";
-import { forbidOthers, type Logits, largest, type TokenMask } from "./logits.ts";
+import { forbidOthers, type Logits, largest, listAllowed, type TokenMask } from "./logits.ts";
 import type { SamplingOptions } from "./options.ts";
 import { selectLargest, selectPrefix } from "./select.ts";
 
@@ -75,10 +75,14 @@ export function computeDistribution(
   const work = scratch.work.subarray(0, logits.length);
   work.set(logits);
   adjust(work, options, history);
-  if (allowed !== undefined) forbidOthers(work, allowed);
-  if (options.temperature === 0 || options.topK === 1) return only(largest(work));
-
-  let count = options.topK > 0 ? takeTopK(work, options.topK) : takeAll(work);
+  const isGreedy = options.temperature === 0 || options.topK === 1;
+  let count: number;
+  if (isGreedy || options.topK > 0) {
+    if (allowed !== undefined) forbidOthers(work, allowed);
+    if (isGreedy) return only(largest(work));
+    count = takeTopK(work, options.topK);
+  } else count = allowed === undefined ? takeAll(work) : takeAllowed(work, allowed);
+  if (options.typicalP < 1 || options.topP < 1 || options.minP > 0) weigh(count);
   if (options.typicalP < 1) count = keepTypical(count, options.typicalP);
   if (options.topP < 1) count = keepTopP(count, options.topP);
   if (options.minP > 0) count = keepMinP(count, options.minP);
@@ -125,37 +129,52 @@ function only(token: number): Distribution {
 }
 
 function takeTopK(work: Float32Array, k: number): number {
-  const { ids, gaps, masses } = scratch;
-  const taken = selectLargest(work, k, ids);
+  const taken = selectLargest(work, k, scratch.ids);
+  // The whole vocabulary is only searched again to say what is wrong with it.
+  return keepLikely(work, taken, () => largest(work));
+}
+
+/** Tokens that a grammar allows are often few: others are not looked at. */
+function takeAllowed(work: Float32Array, allowed: TokenMask): number {
+  return keepLikely(work, listAllowed(allowed, work.length, scratch.ids), () => {
+    forbidOthers(work, allowed);
+    return largest(work);
+  });
+}
+
+/** Of the tokens `ids[0 .. taken)` those that count for something, with their gaps. @param check throws for logits of which none can be chosen */
+function keepLikely(work: Float32Array, taken: number, check: () => number): number {
+  const { ids, gaps } = scratch;
   let most = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < taken; i++) most = Math.max(most, work[ids[i]!]!);
-  // The whole vocabulary is only searched again to say what is wrong with it.
-  if (!Number.isFinite(most)) most = work[largest(work)]!;
+  if (!Number.isFinite(most)) most = work[check()]!;
   let count = 0;
   for (let i = 0; i < taken; i++) {
     const id = ids[i]!;
-    const mass = expMinus(most - work[id]!);
-    if (mass === 0) continue;
+    const gap = most - work[id]!;
+    if (!(gap < negligible)) continue;
     ids[count] = id;
-    gaps[count] = most - work[id]!;
-    masses[count++] = mass;
+    gaps[count++] = gap;
   }
   return count;
 }
 
 function takeAll(work: Float32Array): number {
-  const { ids, gaps, masses } = scratch;
+  const { ids, gaps } = scratch;
   const most = work[largest(work)]!;
   let count = 0;
   for (let id = 0; id < work.length; id++) {
     const gap = most - work[id]!;
-    const mass = expMinus(gap);
-    if (mass === 0) continue;
+    if (!(gap < negligible)) continue;
     ids[count] = id;
-    gaps[count] = gap;
-    masses[count++] = mass;
+    gaps[count++] = gap;
   }
   return count;
+}
+
+function weigh(count: number): void {
+  const { gaps, masses } = scratch;
+  for (let i = 0; i < count; i++) masses[i] = expMinus(gaps[i]!);
 }
 
 /** Probability p = mass / total; surprise -log p = gap + log total; entropy is its mean. */

@@ -29,6 +29,18 @@ export function largest(logits: Logits): number {
 /** A bit for each token that may be chosen, in words of 32, the lowest first; tokens beyond its end may not. */
 export type TokenMask = Uint32Array;
 
+/** Lists the tokens that may be chosen, ascending. @returns how many */
+export function listAllowed(allowed: TokenMask, vocab: number, ids: Int32Array): number {
+  let count = 0;
+  for (let word = 0; word < allowed.length; word++) {
+    for (let bits = allowed[word]!; bits !== 0; bits &= bits - 1) {
+      const id = 32 * word + 31 - Math.clz32(bits & -bits);
+      if (id < vocab) ids[count++] = id;
+    }
+  }
+  return count;
+}
+
 /** Makes the logits of all other tokens -Infinity. */
 export function forbidOthers(logits: Logits, allowed: TokenMask): void {
   const { length } = logits;
