@@ -3,6 +3,8 @@
 //
 // usage: node bench/make-model.mjs OUT.gguf [--layers 2] [--width 6144] [--hidden 32768] [--heads 48] [--kv-heads 8]
 //        [--head-size 128] [--experts 8] [--used 2] [--vocabulary 131072] [--context 8192] [--type q4_0] [--seed 1] [--skew 0]
+//        [--tokenizer MODEL]
+//        a tokenizer of SentencePiece's gives its pieces; else they are made up
 //        types: q4_0 q8_0 q4_k q6_k f16 f32; the embedding is q8_0 unless the type is a float.
 //
 // --skew S: a router that prefers some experts, others in each layer: its choices follow a Zipf law, the one of rank r as likely as r^-S before
@@ -11,10 +13,13 @@
 // often one of a token's two was one of the token before, by layer:
 //   S = 0: 0.17 to 0.31, 0.47 to 0.72; S = 0.7: 0.20 to 0.40, 0.54 to 0.80; S = 1: 0.22 to 0.44, 0.61 to 0.88.
 // Mixtral 8x7B has 0.46 to 0.67 for the second by its paper (Jiang et al. 2024, section 5), where chance has 0.46.
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { tokenizerMetadata } from "../dist/convert/tokenizer-metadata.js";
 import { writeGguf } from "../dist/formats/gguf/write.js";
 import { toF16 } from "../dist/tensor/f16.js";
 import { encodedBytes, tensorTypes } from "../dist/tensor/types.js";
+import { readSentencePieceModel } from "../dist/tokenizer/sentencepiece-file.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -33,6 +38,7 @@ const { values, positionals } = parseArgs({
       type: "q4_0",
       seed: "1",
       skew: "0",
+      tokenizer: "",
     }).map(([name, fallback]) => [name, { type: "string", default: fallback }]),
   ),
 });
@@ -45,7 +51,9 @@ const n = Object.fromEntries(Object.entries(values).map(([name, value]) => [name
 const type = values.type;
 const types = ["q4_0", "q8_0", "q4_k", "q6_k", "f16", "f32"];
 const isGood = (name, value) => (name === "skew" ? value >= 0 && value <= 10 : Number.isInteger(value) && value >= 0);
-const wrong = Object.entries(n).find(([name, value]) => name !== "type" && !isGood(name, value));
+const wrong = Object.entries(n).find(
+  ([name, value]) => name !== "type" && name !== "tokenizer" && !isGood(name, value),
+);
 if (wrong || !types.includes(type)) {
   console.error(
     wrong
@@ -207,6 +215,32 @@ const bytePieces = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(
 const fillerPieces = Array.from({ length: n.vocabulary - 259 }, (_, i) => `tok${i}`);
 const u32 = (value) => ({ type: "u32", value });
 const f32 = (value) => ({ type: "f32", value });
+const tokenizer = values.tokenizer
+  ? Object.fromEntries(
+      tokenizerMetadata(readSentencePieceModel(readFileSync(values.tokenizer), values.tokenizer), n.vocabulary, false),
+    )
+  : {
+      "tokenizer.ggml.model": { type: "string", value: "llama" },
+      "tokenizer.ggml.tokens": {
+        type: "array",
+        items: "string",
+        value: ["<unk>", "<s>", "</s>", ...bytePieces, ...fillerPieces],
+      },
+      "tokenizer.ggml.scores": {
+        type: "array",
+        items: "f32",
+        value: Float32Array.from({ length: n.vocabulary }, (_, i) => (i < 259 ? 0 : 259 - i)),
+      },
+      "tokenizer.ggml.token_type": {
+        type: "array",
+        items: "i32",
+        value: Int32Array.from({ length: n.vocabulary }, (_, i) => (i === 0 ? 2 : i < 3 ? 3 : i < 259 ? 6 : 1)),
+      },
+      "tokenizer.ggml.bos_token_id": u32(1),
+      "tokenizer.ggml.eos_token_id": u32(2),
+      "tokenizer.ggml.unknown_token_id": u32(0),
+      "tokenizer.ggml.add_bos_token": { type: "bool", value: false },
+    };
 const metadata = Object.entries({
   "general.architecture": { type: "string", value: "grok" },
   "general.name": {
@@ -226,26 +260,7 @@ const metadata = Object.entries({
   "grok.attention.layer_norm_rms_epsilon": f32(1e-5),
   "grok.expert_count": u32(n.experts),
   "grok.expert_used_count": u32(n.used),
-  "tokenizer.ggml.model": { type: "string", value: "llama" },
-  "tokenizer.ggml.tokens": {
-    type: "array",
-    items: "string",
-    value: ["<unk>", "<s>", "</s>", ...bytePieces, ...fillerPieces],
-  },
-  "tokenizer.ggml.scores": {
-    type: "array",
-    items: "f32",
-    value: Float32Array.from({ length: n.vocabulary }, (_, i) => (i < 259 ? 0 : 259 - i)),
-  },
-  "tokenizer.ggml.token_type": {
-    type: "array",
-    items: "i32",
-    value: Int32Array.from({ length: n.vocabulary }, (_, i) => (i === 0 ? 2 : i < 3 ? 3 : i < 259 ? 6 : 1)),
-  },
-  "tokenizer.ggml.bos_token_id": u32(1),
-  "tokenizer.ggml.eos_token_id": u32(2),
-  "tokenizer.ggml.unknown_token_id": u32(0),
-  "tokenizer.ggml.add_bos_token": { type: "bool", value: false },
+  ...tokenizer,
 });
 
 await writeGguf(path, {
