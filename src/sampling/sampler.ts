@@ -43,7 +43,8 @@ export interface Sampler {
 export function createSampler(options: Partial<SamplingOptions> = {}): Sampler {
   const resolved = resolveSamplingOptions(options);
   const seed = resolved.seed ?? freshSeed();
-  return samplerOf(resolved, seed, createRandom(seed), createHistory(resolved.penaltyWindow));
+  // A past that nothing looks at need not be kept.
+  return samplerOf(resolved, seed, createRandom(seed), createHistory(isBent(resolved) ? resolved.penaltyWindow : 0));
 }
 
 function samplerOf(resolved: SamplingOptions, seed: number, random: Random, history: History): Sampler {
