@@ -9,7 +9,7 @@ import { type Failure, failureOf } from "./failure.ts";
 import { createGate } from "./gate.ts";
 import { grok1 } from "./grok1/dialect.ts";
 import { createGuard, type GuardOptions } from "./guard.ts";
-import { jsonInTurns } from "./json.ts";
+import { jsonBytesInTurns } from "./json.ts";
 import { llamaCpp } from "./llama-cpp/dialect.ts";
 import { addResults, type Draft, draftEntry, type LogEntry } from "./log-entry.ts";
 import { createMeasures } from "./measures.ts";
@@ -281,7 +281,7 @@ function failureIn(entry: Draft, error: unknown, { fieldNames }: Dialect): Failu
 }
 
 async function jsonResponse(value: object): Promise<Response> {
-  return new Response(await jsonInTurns(value), { headers: { "content-type": "application/json" } });
+  return new Response(await jsonBytesInTurns(value), { headers: { "content-type": "application/json" } });
 }
 
 /** What a stream needs is held until it ends. What fails after its beginning becomes its last event. */

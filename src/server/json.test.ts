@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { jsonSteps } from "./json.ts";
+import { jsonBytesInTurns, jsonSteps } from "./json.ts";
 
-it("is written in steps as at once, however much there is and however it is nested", () => {
+it("is written in steps as at once, however much there is and however it is nested", async () => {
   const write = (value: unknown) => {
     const steps = jsonSteps(value);
     for (let count = 1; ; count++) {
@@ -17,6 +17,7 @@ it("is written in steps as at once, however much there is and however it is nest
     const { text, count } = write(value);
     expect(text === JSON.stringify(value)).toBe(true);
     expect(count).toBeGreaterThan(4);
+    expect(new TextDecoder().decode(await jsonBytesInTurns(value)) === text).toBe(true);
   }
   expect(write(Array(300).fill(entry)).count).toBeGreaterThan(20);
   fc.assert(

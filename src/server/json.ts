@@ -9,37 +9,59 @@ export async function jsonInTurns(value: unknown): Promise<string> {
   return await inTurns(jsonSteps(value));
 }
 
-/** The same in steps. */
+/** The same in UTF-8: of a text of many megabytes that takes long too. */
+export async function jsonBytesInTurns(value: unknown): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  const encoder = new TextEncoder();
+  await inTurns(writeSteps(value, (text) => parts.push(encoder.encode(text))));
+  return Buffer.concat(parts);
+}
+
+/** As {@link jsonInTurns}, in steps. */
 export function* jsonSteps(value: unknown): Steps<string> {
-  if (countValues(value) < valuesAtATime) return JSON.stringify(value);
-  const pieces: string[] = [];
-  if (!Array.isArray(value)) {
-    for (const [name, member] of Object.entries(value as object)) {
-      if (member !== undefined) pieces.push(`${JSON.stringify(name)}:${yield* jsonSteps(member)}`);
-    }
-    return `{${pieces.join()}}`;
+  const parts: string[] = [];
+  yield* writeSteps(value, (text) => parts.push(text));
+  return parts.join("");
+}
+
+function* writeSteps(value: unknown, write: (text: string) => void): Steps {
+  if (countValues(value) < valuesAtATime) return write(JSON.stringify(value));
+  if (Array.isArray(value)) return yield* writeList(value, write);
+  let before = "{";
+  for (const [name, member] of Object.entries(value as object)) {
+    if (member === undefined) continue;
+    write(`${before}${JSON.stringify(name)}:`);
+    before = ",";
+    yield* writeSteps(member, write);
   }
-  const items: readonly unknown[] = value;
-  /** Items that have few values are written together. */
+  write(before === "{" ? "{}" : "}");
+}
+
+/** Items that have few values are written together. */
+function* writeList(items: readonly unknown[], write: (text: string) => void): Steps {
   let from = 0;
   let held = 0;
-  function* flush(to: number): Steps {
-    if (to > from) pieces.push(JSON.stringify(items.slice(from, to)).slice(1, -1));
+  const flush = (to: number) => {
+    if (to > from) write((from > 0 ? "," : "") + JSON.stringify(items.slice(from, to)).slice(1, -1));
     from = to;
     held = 0;
-    yield;
-  }
+  };
+  write("[");
   for (const [i, item] of items.entries()) {
     const count = countValues(item);
-    if (held + count >= valuesAtATime) yield* flush(i);
+    if (held + count >= valuesAtATime) {
+      flush(i);
+      yield;
+    }
     held += count;
     if (count < valuesAtATime) continue;
-    pieces.push(yield* jsonSteps(item));
+    if (i > 0) write(",");
+    yield* writeSteps(item, write);
     from = i + 1;
     held = 0;
   }
-  yield* flush(items.length);
-  return `[${pieces.join()}]`;
+  flush(items.length);
+  write("]");
 }
 
 /** How many values something consists of, counted no further than to {@link valuesAtATime}. */
