@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createAdaptorServer } from "@hono/node-server";
 import { ioError } from "../bytes/io-error.ts";
+import { keepPace } from "../generate/turns.ts";
 import type { App } from "./app.ts";
 
 /** A server at an address. */
@@ -28,6 +29,7 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
   const server = createAdaptorServer({
     async fetch(request, { incoming, outgoing }) {
       dropStalled(outgoing as ServerResponse, stalledSeconds);
+      await keepPace();
       const response = await app.fetch(request, addressOf(incoming as IncomingMessage, behindProxy));
       // A body that is refused is not read to its end: what else its connection brought would meet a closed one.
       if (!(incoming as IncomingMessage).complete) (outgoing as ServerResponse).shouldKeepAlive = false;

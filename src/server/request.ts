@@ -17,7 +17,6 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, mostBy
     // A few bytes can unfold to more than there is memory for.
     throw new GrokError("argument", "a compressed body is not read here", { option: "content-encoding" });
   }
-  await keepPace();
   const bytes = await readBytes(request, mostBytes);
   await keepPace();
   const text = textOf(bytes);
