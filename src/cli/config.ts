@@ -1,15 +1,15 @@
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseJson } from "../bytes/json.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
 import { usageError } from "./exit.ts";
+import { homeFolder } from "./home.ts";
 
 /** Folders after the XDG base directory specification, and after the platform's custom on macOS and Windows. */
 function userFolder(kind: "config" | "state", environment: NodeJS.ProcessEnv): string {
   const xdg = environment[kind === "config" ? "XDG_CONFIG_HOME" : "XDG_STATE_HOME"];
   if (xdg) return join(xdg, "grok1");
-  const home = homedir();
+  const home = homeFolder();
   if (process.platform === "win32") {
     const base = kind === "config" ? environment.APPDATA : environment.LOCALAPPDATA;
     return join(base ?? join(home, "AppData", kind === "config" ? "Roaming" : "Local"), "grok1");

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { usageError } from "./exit.ts";
+import { homeFolder } from "./home.ts";
 import { expandHome } from "./values.ts";
 
 export interface HubPlaces {
@@ -17,7 +17,7 @@ export function hubPlaces(environment: NodeJS.ProcessEnv): HubPlaces {
     throw usageError(`HF_ENDPOINT=${endpoint}: expected an address such as https://huggingface.co`);
   }
   const home = expandHome(
-    environment.HF_HOME || join(environment.XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface"),
+    environment.HF_HOME || join(environment.XDG_CACHE_HOME || join(homeFolder(), ".cache"), "huggingface"),
   );
   const tokenFile = expandHome(environment.HF_TOKEN_PATH || join(home, "token"));
   return {

@@ -1,7 +1,7 @@
-import { homedir } from "node:os";
 import { InvalidArgumentError } from "commander";
 import { checkLossy, type LossyRouting } from "../memory/lossy.ts";
 import { maxAdapterScale } from "../model/lora/adapter.ts";
+import { homeFolder } from "./home.ts";
 
 /** Readers of option values. Each says in its error what would have been accepted; commander adds the option and the value. */
 export type Reader<T = unknown> = (text: string) => T;
@@ -57,7 +57,7 @@ export function path(): Reader<string> {
 }
 
 export function expandHome(path: string): string {
-  return path === "~" || path.startsWith("~/") ? homedir() + path.slice(1) : path;
+  return path === "~" || path.startsWith("~/") ? homeFolder() + path.slice(1) : path;
 }
 
 /** Text that may be empty. */
