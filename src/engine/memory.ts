@@ -48,6 +48,7 @@ export function traceHead(file: ModelFile): TraceHead {
   return {
     ...{ model: basename(file.path), layers: config.layers, experts: config.experts, keptBytes: kept },
     expertBytes: layers.map((bytes) => Math.round(bytes / config.experts)),
+    activationBytes: Math.ceil(activationBytes(file, config)),
   };
 }
 

@@ -22,6 +22,7 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
   const write = (text: string) => attempt("write", () => writeSync(file, text));
   write(encodeTraceHead(head));
   let tokens = 0;
+  let prompt = false;
   let asked: number[][] = [];
   let foretold: number[][] = [];
 
@@ -32,7 +33,7 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
   };
   const writeWhole = () => {
     if (asked.length < head.layers) return;
-    write(encodeTracePass({ tokens, asked, foretold: asked.map((_, layer) => foretold[layer] ?? []) }));
+    write(encodeTracePass({ tokens, prompt, asked, foretold: asked.map((_, layer) => foretold[layer] ?? []) }));
     forget();
   };
   const expertsOf = ({ chosen }: Routing): number[] => {
@@ -48,6 +49,7 @@ export function recordRouting(base: Ops, path: string, head: TraceHead): Recorde
       begin(batch) {
         forget();
         tokens = batch.tokens.length;
+        prompt = batch.outputs.length < tokens;
         base.begin(batch);
       },
       // What is foretold is a part of what is recorded.

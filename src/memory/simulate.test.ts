@@ -13,7 +13,7 @@ const passes = (least: number, most: number) =>
   );
 
 const traceOf = (asked: readonly (readonly (readonly number[])[])[], foretold = false): RoutingTrace => ({
-  ...{ model: "m", layers, experts, expertBytes: [10, 10, 10], keptBytes: 30 },
+  ...{ model: "m", layers, experts, expertBytes: [10, 10, 10], keptBytes: 30, activationBytes: 0 },
   passes: asked.map((each) => ({
     tokens: 1,
     asked: each,
@@ -98,10 +98,34 @@ describe("a replayed trace", () => {
     expect(with_.bytesWasted).toBe(0);
   });
 
+  it("shows prompts and answers apart, and leaves a prompt's activations their room", () => {
+    const every = Array.from({ length: layers }, () => [0, 1, 2, 3, 4, 5]);
+    const one = [[0], [1], [2]];
+    const { passes: list, ...head } = traceOf([every, one, every, one, one, one]);
+    const marked = {
+      ...head,
+      passes: list.map((pass, i) => ({ ...pass, tokens: i % 2 === 0 && i < 4 ? 64 : 1, prompt: i % 2 === 0 && i < 4 })),
+    };
+    const run = (activationBytes: number) =>
+      simulate({ ...marked, activationBytes }, { ...machine, bytes: 180, policy: "frequency" });
+    const whole = run(0);
+    expect([whole.passes, whole.prompts?.passes, whole.answers?.passes]).toEqual([6, 2, 4]);
+    expect([whole.prompts?.bytesRead, whole.answers?.bytesRead]).toEqual([180, 0]);
+    expect(whole.prompts!.seconds + whole.answers!.seconds).toBeCloseTo(whole.seconds, 9);
+    // 32 rows more than an answer has take half of it.
+    const shared = run(90 / 32);
+    expect(shared.prompts!.bytesRead).toBeGreaterThan(180);
+    expect(simulate({ ...head, passes: list }, { ...machine, policy: "frequency" }).answers).toBeUndefined();
+  });
+
   it("is what was written, and a damaged one is refused by line", () => {
     fc.assert(
-      fc.property(passes(0, 5), fc.boolean(), (asked, foretold) => {
-        const trace = traceOf(asked, foretold);
+      fc.property(passes(0, 5), fc.boolean(), fc.nat(1e9), (asked, foretold, activationBytes) => {
+        const bare = traceOf(asked, foretold);
+        const marked = bare.passes.map((pass, i) =>
+          activationBytes % 2 === 0 ? pass : { ...pass, prompt: i % 2 === 0 },
+        );
+        const trace = { ...bare, activationBytes, passes: marked };
         const { passes: list, ...head } = trace;
         const text = encodeTraceHead(head) + list.map(encodeTracePass).join("");
         expect(parseTrace(text, "t")).toEqual(trace);
@@ -116,6 +140,9 @@ describe("a replayed trace", () => {
       ["", "line 1"],
       ["{}\n", "line 1"],
       [lines[0]!.replace('"layers":3', '"layers":1e9'), "line 1: layers"],
+      [lines[0]!.replace('"version":2', '"version":3'), "version 1 or 2"],
+      [lines[0]!.replace('"activationBytes":0', '"activationBytes":-1'), "line 1: activationBytes"],
+      [`${lines[0]}${lines[1]!.replace('"tokens":1', '"tokens":1,"prompt":1')}`, "line 2: prompt"],
       [lines[0]!.replace("[10,10,10]", "[10,10]"), "line 1: expertBytes"],
       [`${lines[0]}x\n`, "line 2: is not JSON"],
       [`${lines[0]}x\n${lines[1]}`, "line 2: is not JSON"],

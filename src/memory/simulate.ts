@@ -1,10 +1,11 @@
 import { createExpertCache, type ExpertCache, type KeepPolicy } from "./expert-cache.ts";
+import { scratchRows } from "./expert-room.ts";
 import { createLookAhead } from "./look-ahead.ts";
 import type { RoutingTrace } from "./trace.ts";
 
 /** What a trace is replayed on. */
 export interface SimulatedMachine {
-  /** Bytes that experts may take. */
+  /** Bytes that experts may take while answers are computed: a prompt's activations have their memory of it. */
   readonly bytes: number;
   /** Bytes a second that the drive reads, and that weights in memory are computed with. */
   readonly driveBandwidth: number;
@@ -15,7 +16,15 @@ export interface SimulatedMachine {
   readonly ahead: boolean;
 }
 
-export interface SimulatedRun {
+export interface SimulatedRun extends SimulatedPasses {
+  /** The passes that read prompts, and the others, where a trace says which they are and has both. */
+  readonly prompts?: SimulatedPasses;
+  readonly answers?: SimulatedPasses;
+}
+
+/** What some passes did. */
+export interface SimulatedPasses {
+  readonly passes: number;
   /** Of the experts that layers asked for, the share that was in memory, and that was on its way. */
   readonly hitRate: number;
   readonly comingRate: number;
@@ -35,7 +44,7 @@ export interface SimulatedRun {
  * @param skip Passes at the beginning that fill memory and are not counted.
  */
 export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 0): SimulatedRun {
-  const { layers, experts, expertBytes, keptBytes, passes } = trace;
+  const { layers, experts, expertBytes, keptBytes, activationBytes, passes } = trace;
   const { bytes, driveBandwidth, memoryBandwidth, policy, ahead } = machine;
   const keeper: Keeper =
     policy === "optimum" ? createOptimum(trace, bytes) : createExpertCache({ bytes, layers, experts, policy });
@@ -50,17 +59,21 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
   const layerSeconds = keptBytes / layers / memoryBandwidth;
   let now = 0;
   let driveFree = 0;
-  let began = 0;
-  let sum = { asked: 0, hits: 0, coming: 0, read: 0, wasted: 0, stalled: 0, tokens: 0 };
+  let rows = scratchRows(0, 1);
+  const leastRows = rows;
+  /** Of all passes that count, and of those that read prompts and the others. */
+  const sums = { all: noPasses(), prompts: noPasses(), answers: noPasses() };
+  let sum = noPasses();
 
+  const forget = (given: readonly number[]) => {
+    for (const each of given) if (unasked.delete(each)) sum.wasted += expertBytes[Math.floor(each / experts)]!;
+  };
   /** Reads it in the place of others; false where no room can be made. */
   const bring = (expert: number, ahead: boolean): boolean => {
     const size = expertBytes[Math.floor(expert / experts)]!;
     const given = keeper.admit(expert, size, ahead);
     if (given === undefined && ahead) return false;
-    for (const each of given ?? []) {
-      if (unasked.delete(each)) sum.wasted += expertBytes[Math.floor(each / experts)]!;
-    }
+    forget(given ?? []);
     driveFree = Math.max(driveFree, now) + size / driveBandwidth;
     readyAt.set(expert, driveFree);
     if (!ahead) since.neededUntil = driveFree;
@@ -114,30 +127,43 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
     sum.asked += numbers.length;
   };
 
-  passes.forEach(({ tokens, asked, foretold }, pass) => {
-    if (pass === skip) {
-      sum = { asked: 0, hits: 0, coming: 0, read: 0, wasted: 0, stalled: 0, tokens: 0 };
-      began = now;
-    }
-    sum.tokens += tokens;
+  passes.forEach(({ tokens, prompt, asked, foretold }, pass) => {
+    const began = now;
+    sum = noPasses();
+    rows = scratchRows(rows, tokens);
+    forget(keeper.limit(Math.max(0, bytes - (rows - leastRows) * activationBytes)));
     for (let layer = 0; layer < layers; layer++) runLayer(layer, asked[layer]!, foretold[layer + 1] ?? []);
+    if (pass < skip) return;
+    const done = { ...sum, passes: 1, tokens, seconds: now - began };
+    const into = prompt === undefined ? [sums.all] : [sums.all, prompt ? sums.prompts : sums.answers];
+    for (const each of into) for (const name of Object.keys(done) as (keyof PassSums)[]) each[name] += done[name];
   });
-  const seconds = now - began;
-  return {
-    hitRate: sum.asked === 0 ? 1 : sum.hits / sum.asked,
-    comingRate: sum.asked === 0 ? 0 : sum.coming / sum.asked,
-    bytesRead: sum.read,
-    bytesWasted: sum.wasted,
-    seconds,
-    stalledSeconds: sum.stalled,
-    tokensPerSecond: seconds === 0 ? 0 : sum.tokens / seconds,
-  };
+  const { all, prompts, answers } = sums;
+  const both = prompts.passes > 0 && answers.passes > 0;
+  return { ...summarize(all), ...(both && { prompts: summarize(prompts), answers: summarize(answers) }) };
 }
 
-type Keeper = Pick<ExpertCache, "has" | "ask" | "foretell" | "hold" | "letGo" | "admit">;
+const noPasses = () => ({
+  ...{ passes: 0, tokens: 0, seconds: 0, asked: 0, hits: 0, coming: 0, read: 0, wasted: 0, stalled: 0 },
+});
+type PassSums = ReturnType<typeof noPasses>;
+
+const summarize = (sum: PassSums): SimulatedPasses => ({
+  passes: sum.passes,
+  hitRate: sum.asked === 0 ? 1 : sum.hits / sum.asked,
+  comingRate: sum.asked === 0 ? 0 : sum.coming / sum.asked,
+  bytesRead: sum.read,
+  bytesWasted: sum.wasted,
+  seconds: sum.seconds,
+  stalledSeconds: sum.stalled,
+  tokensPerSecond: sum.seconds === 0 ? 0 : sum.tokens / sum.seconds,
+});
+
+type Keeper = Pick<ExpertCache, "has" | "ask" | "foretell" | "hold" | "letGo" | "admit" | "limit">;
 
 /** Gives up what is asked for last of all, or never again: also what it is told to admit. */
-function createOptimum({ layers, experts, expertBytes, passes }: RoutingTrace, bytes: number): Keeper {
+function createOptimum({ layers, experts, expertBytes, passes }: RoutingTrace, most: number): Keeper {
+  let bytes = most;
   /** Of each expert the moments at which it is asked for, the soonest last. */
   const uses = Array.from({ length: layers * experts }, (): number[] => []);
   for (let pass = passes.length - 1; pass >= 0; pass--) {
@@ -154,6 +180,20 @@ function createOptimum({ layers, experts, expertBytes, passes }: RoutingTrace, b
     while (list.length > 0 && list.at(-1)! <= moment) list.pop();
     return list.at(-1) ?? Number.POSITIVE_INFINITY;
   };
+  const shrink = () => {
+    const given: number[] = [];
+    while (used > bytes && present.size > 0) {
+      let [last, when] = [-1, -1];
+      for (const each of present) {
+        const next = nextUse(each);
+        if (next > when) [last, when] = [each, next];
+      }
+      present.delete(last);
+      used -= sizeOf(last);
+      given.push(last);
+    }
+    return given;
+  };
   return {
     has: (expert) => present.has(expert),
     ask(layer) {
@@ -165,18 +205,11 @@ function createOptimum({ layers, experts, expertBytes, passes }: RoutingTrace, b
     admit(expert, size) {
       present.add(expert);
       used += size;
-      const given: number[] = [];
-      while (used > bytes && present.size > 0) {
-        let [last, when] = [-1, -1];
-        for (const each of present) {
-          const next = nextUse(each);
-          if (next > when) [last, when] = [each, next];
-        }
-        present.delete(last);
-        used -= sizeOf(last);
-        given.push(last);
-      }
-      return given;
+      return shrink();
+    },
+    limit(next) {
+      bytes = next;
+      return shrink();
     },
   };
 }

@@ -96,35 +96,25 @@ async function run(file: string, options: SimulateOptions): Promise<void> {
 
 function render(trace: RoutingTrace, rows: readonly Row[], skip: number): string {
   const { model, layers, experts, expertBytes, passes } = trace;
+  const apart = rows.some(({ answers }) => answers !== undefined);
   const all = expertBytes.reduce((sum, bytes) => sum + bytes, 0) * experts;
   const head = `${model}: ${layers} layers of ${experts} experts, ${formatBytes(all)}; ${passes.length - skip} of ${passes.length} passes\n\n`;
-  const body = rows.map(
-    ({
-      experts,
-      drive,
-      policy,
-      hitRate,
-      comingRate,
-      bytesRead,
-      bytesWasted,
-      stalledSeconds,
-      seconds,
-      tokensPerSecond,
-    }) => [
-      formatBytes(experts),
-      `${formatBytes(drive)}/s`,
-      policy,
-      `${(100 * hitRate).toFixed(1)} %`,
-      `${(100 * comingRate).toFixed(1)} %`,
-      formatBytes(bytesRead),
-      formatBytes(bytesWasted),
-      `${seconds === 0 ? 0 : ((100 * stalledSeconds) / seconds).toFixed(0)} %`,
-      formatSpeed(tokensPerSecond),
-    ],
+  const body = rows.flatMap(({ experts, drive, policy, prompts, answers, ...whole }) =>
+    Object.entries(prompts && answers ? { prompts, answers } : { all: whole }).map(([what, some]) => [
+      ...[formatBytes(experts), `${formatBytes(drive)}/s`, policy, ...(apart ? [what] : [])],
+      `${(100 * some.hitRate).toFixed(1)} %`,
+      `${(100 * some.comingRate).toFixed(1)} %`,
+      formatBytes(some.bytesRead),
+      formatBytes(some.bytesWasted),
+      `${some.seconds === 0 ? 0 : ((100 * some.stalledSeconds) / some.seconds).toFixed(0)} %`,
+      formatSpeed(some.tokensPerSecond),
+    ]),
   );
-  const names = ["memory", "drive", "policy", "hits", "coming", "read", "in vain", "waiting", "tokens/s"];
+  const numbers = ["hits", "coming", "read", "in vain", "waiting", "tokens/s"];
+  const names = ["memory", "drive", "policy", ...(apart ? ["passes"] : []), ...numbers];
   const foot = passes.slice(skip).some(({ tokens }) => tokens > 1)
-    ? "\ntokens/s: of all passes, those of several tokens among them, each as fast as one of a single token that reads as much\n"
+    ? "\ntokens/s: a pass of several tokens is as fast as one of a single token that reads as much\n"
     : "";
-  return head + table([names, ...body], [0, 1, 3, 4, 5, 6, 7, 8]) + foot;
+  const right = names.flatMap((name, i) => (name === "policy" || name === "passes" ? [] : [i]));
+  return head + table([names, ...body], right) + foot;
 }
