@@ -148,9 +148,10 @@ const reserveFor = (limit: number) => Math.min(2 ** 30, Math.max(2 ** 26, 0.025 
  * How a streamed model yields to others. Within milliseconds a thread of the addon's drops experts that nobody computes with; what experts may
  * take from then on is settled when a layer next asks for some.
  */
-function yieldMemory(plan: MemoryPlan & { readonly budget: number }): Pick<Streaming, "limit" | "guard"> {
+function yieldMemory(plan: MemoryPlan & { readonly budget: number }): Pick<Streaming, "limit" | "holding" | "guard"> {
   const reserve = reserveFor(memoryLimit());
-  return { limit: govern(plan, reserve, watchAvailableMemory()), guard: { groups: memoryGroups(), reserve } };
+  const limit = govern(plan, reserve, watchAvailableMemory());
+  return { limit, holding: Math.max(plan.least, reserve), guard: { groups: memoryGroups(), reserve } };
 }
 
 function govern(plan: MemoryPlan & { readonly budget: number }, reserve: number, available: () => number) {

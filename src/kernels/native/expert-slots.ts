@@ -14,6 +14,8 @@ export interface Expert {
   readonly slot: number;
   /** Its matrices can be computed with. */
   there: boolean;
+  /** It is held since it was begun. */
+  pending: boolean;
   /** Nobody has asked for it yet. */
   ahead: boolean;
   /** It is not to be read any further: unless all of it is on its way, it has no slot soon. */
@@ -47,16 +49,24 @@ export interface ExpertSlots {
 /** Milliseconds. */
 const offerInterval = 50;
 
-/** @param guard As for `AddonBackend.guard`; absent: nothing is given back without asking. */
+/** `guard`, `holding`: as of `Streaming`. */
 export function createExpertSlots(
   native: AddonBackend,
   cache: ExpertCache,
   reads: SlotReads,
   counters: SlotCounters,
-  guard?: { readonly groups: string; readonly reserve: number },
+  {
+    guard,
+    holding = Number.POSITIVE_INFINITY,
+  }: {
+    readonly guard?: { readonly groups: string; readonly reserve: number } | undefined;
+    readonly holding?: number | undefined;
+  },
 ): ExpertSlots {
   const experts = new Map<number, Expert>();
   const waiting: (() => void)[] = [];
+  /** Bytes of what was begun and is still held. */
+  let pending = 0;
   /** Memory of what was not read after all, for the next one: the system takes its time to give it. */
   let spare: { readonly slot: number; readonly bytes: number } | undefined;
   let drops = 0;
@@ -75,6 +85,10 @@ export function createExpertSlots(
   const freeSpare = () => {
     if (spare !== undefined) native.freeSlot(spare.slot);
     spare = undefined;
+  };
+  const settle = (expert: Expert) => {
+    if (expert.pending) pending -= expert.bytes;
+    expert.pending = false;
   };
   const forget = (number: number) => {
     native.freeSlot(give(number));
@@ -103,6 +117,7 @@ export function createExpertSlots(
     letGo(number) {
       const expert = experts.get(number);
       if (expert === undefined) return;
+      settle(expert);
       native.letGo(expert.slot);
       cache.letGo(number);
       wake();
@@ -117,6 +132,7 @@ export function createExpertSlots(
           { path: source, tensor: name, bytes, most: cache.bytes },
         );
       }
+      if (pending > 0 && pending + bytes > holding) return undefined;
       const given = cache.admit(number, bytes, ahead);
       if (given === undefined) return undefined;
       // One of the same size is filled anew.
@@ -143,11 +159,13 @@ export function createExpertSlots(
         bytes,
         slot,
         there: false,
+        pending: true,
         ahead,
         dropped: false,
         loaded: Promise.resolve(),
       };
       experts.set(number, expert);
+      pending += bytes;
       const what = `expert ${matrix} of ${stacks[0]!.tensor.name}`;
       expert.loaded = reads.fill(slot, parts, what, ahead).then(
         () => {
@@ -160,6 +178,7 @@ export function createExpertSlots(
         (error) => {
           cache.remove(number);
           experts.delete(number);
+          settle(expert);
           if (expert.dropped) {
             freeSpare();
             spare = { slot: expert.slot, bytes };

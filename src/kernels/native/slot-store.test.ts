@@ -20,6 +20,7 @@ import { forwardAll, readArrays, runModel } from "../../model/run.case.ts";
 import type { FilePlace } from "../../tensor/tensor.ts";
 import { createNative, openNative } from "./native.ts";
 import type { SlotState } from "./slot-store.ts";
+import type { ExpertEvent } from "./store.ts";
 
 const { addon } = loadAddon() as { addon: Addon };
 const own = join(import.meta.dirname, "../../../test/vectors/models");
@@ -32,7 +33,7 @@ const layerOf = (tensor: { readonly name: string }) =>
   isStack(tensor) ? Number(tensor.name.split(".")[1]) : undefined;
 
 /** A backend that keeps so many experts in memory, with its file. */
-function openStreamed(path: string, kept: number, of: Addon = addon) {
+function openStreamed(path: string, kept: number, of: Addon = addon, holding?: number) {
   const file = openGguf(path);
   const number = (key: string) => file.metadata.number(`${file.metadata.string("general.architecture")}.${key}`);
   const [layers, experts] = [number("block_count"), number("expert_count")];
@@ -53,12 +54,31 @@ function openStreamed(path: string, kept: number, of: Addon = addon) {
     rows.push(state.rows);
     return state.rows === 32 ? limit : Math.floor(0.75 * limit);
   };
-  const backend = openNative(of, { threads: 2, streaming: { cache, layerOf, limit: asked, lookAhead } });
+  /** Experts that are on their way or came and are not computed with yet, and the most of them. */
+  const pending = new Set<number>();
+  let mostPending = 0;
+  const onExperts = ({ kind, experts: some }: ExpertEvent) => {
+    if (kind === "arrive") for (const each of some) pending.add(each);
+    if (kind === "compute") for (const each of some) pending.delete(each);
+    mostPending = Math.max(mostPending, pending.size);
+  };
+  const streaming = { cache, layerOf, limit: asked, lookAhead, ...(holding !== undefined && { holding }) };
+  const backend = openNative(of, { threads: 2, onExperts, streaming });
   const setLimit = (bytes: number) => {
     limit = bytes;
     backend.slots!.govern();
   };
-  return { ...backend, file, cache, slots: backend.slots!, layers, experts, rows, setLimit };
+  return {
+    ...backend,
+    file,
+    cache,
+    slots: backend.slots!,
+    layers,
+    experts,
+    rows,
+    setLimit,
+    mostPending: () => mostPending,
+  };
 }
 
 describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
@@ -119,8 +139,8 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
     for (const each of [file, streamed]) each.close();
   });
 
-  it("read what a layer asks of all tokens once", async () => {
-    const { ops, slots, file, layers, experts } = openStreamed(`${models[0]}.gguf`, 3);
+  it.each([undefined, 1])("read what a layer asks of all tokens once, held to %s byte at a time", async (holding) => {
+    const { ops, slots, file, layers, experts, mostPending } = openStreamed(`${models[0]}.gguf`, 3, addon, holding);
     const tokens = Int32Array.from({ length: 200 }, (_, i) => (i * 31) % 90);
     const model = bindModel(ops, file);
     await slots.ready();
@@ -134,6 +154,7 @@ describe.skipIf(!addon)(`experts in slots${withoutAddon}`, () => {
     expect(bytesRead).toBeGreaterThanOrEqual(all);
     // Whole blocks of the drive are read.
     expect(bytesRead).toBeLessThanOrEqual(all + layers * experts * 3 * 8192);
+    if (holding !== undefined) expect(mostPending()).toBe(1);
     ops.close();
     file.close();
   });

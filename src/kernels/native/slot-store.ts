@@ -25,6 +25,8 @@ export interface Streaming {
   readonly lossy?: LossyRouting;
   /** Bytes that experts may take from now on: asked before each pass and each layer. Absent: what the cache began with. */
   readonly limit?: (state: SlotState) => number;
+  /** Bytes of experts, if they are more than one, that may be on their way or, once they came, not computed with yet: others can be given back at once. Absent: all. */
+  readonly holding?: number;
   /** What a thread of the addon's gives back at once, without asking, when others need memory: as for `AddonBackend.guard`. */
   readonly guard?: { readonly groups: string; readonly reserve: number };
   /** When the next layer's experts are read ahead. Absent: where it was measured to pay. */
@@ -75,7 +77,16 @@ interface Foretold {
  */
 export function createSlotStore(
   native: AddonBackend,
-  { cache, layerOf: layerOfTensor, limit: govern, guard, copies, lossy, lookAhead = createLookAhead() }: Streaming,
+  {
+    cache,
+    layerOf: layerOfTensor,
+    limit: govern,
+    holding,
+    guard,
+    copies,
+    lossy,
+    lookAhead = createLookAhead(),
+  }: Streaming,
   open: (file: DataFile) => number,
   scratch: Pick<Scratch, "release">,
 ): SlotStore {
@@ -87,7 +98,7 @@ export function createSlotStore(
   /** What was foretold and is not on its way yet. */
   let coming: Foretold | undefined;
   const reads = createSlotReads(native, open, copies);
-  const experts = createExpertSlots(native, cache, reads, counters, guard);
+  const experts = createExpertSlots(native, cache, reads, counters, { guard, holding });
   /** When the last layer asked, when foretelling began, and how long it took. */
   let askedAt = 0;
   let foretellingAt = 0;
@@ -192,6 +203,7 @@ export function createSlotStore(
     release(stacks, some) {
       if (isKept(stacks)) return;
       for (const matrix of some) experts.letGo(numberOf(stacks, matrix));
+      experts.offer();
     },
     stalled(stacks, milliseconds) {
       const layer = layerOf(stacks[0]!);
