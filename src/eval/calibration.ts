@@ -19,6 +19,7 @@ import { createRowEncoder } from "../tensor/row-encoder.ts";
 import type { TensorType } from "../tensor/types.ts";
 import { tokenizerFromGguf } from "../tokenizer/gguf.ts";
 import { observeInputs } from "./matrix-inputs.ts";
+import { nextTurn } from "./reader.ts";
 
 export interface CalibrationOptions {
   /** Chunks of 512 tokens of the text that are read, from its beginning. Default 32. */
@@ -280,7 +281,7 @@ export function wholeBatch(sequences: readonly Int32Array[], from = 0): Batch {
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
-/** Hidden states after layers [from, to) of hidden states before them; a copy. */
+/** Hidden states after layers [from, to) of hidden states before them; a copy. The event loop has a turn before. */
 export async function runLayers(
   ops: Ops,
   model: Model,
@@ -290,6 +291,7 @@ export async function runLayers(
   from: number,
   to: number,
 ): Promise<Float32Array> {
+  await nextTurn();
   return (
     ops.read(await model.layers(writeStates(ops, model, states), batch, cache, from, to)) as Float32Array
   ).slice();

@@ -121,6 +121,20 @@ describe("importance", () => {
     for (const [i, sum] of other!.squares.entries()) expect(sum / one!.squares[i]!).toBeCloseTo(1, 3);
   });
 
+  it("is given up where an event says so that comes while it computes, as Ctrl-C does", async () => {
+    const stop = new AbortController();
+    let done = 0;
+    const running = measureImportance(model("mixtral"), text, {
+      ...{ context: 8, backend: "reference", signal: stop.signal },
+      onChunk: () => {
+        done++;
+        if (done === 1) setImmediate(() => stop.abort());
+      },
+    });
+    await expect(running).rejects.toMatchObject({ code: "cancelled" });
+    expect(done).toBe(2);
+  });
+
   it("is written as llama.cpp writes it, and read again", async () => {
     const path = join(folder, "a.gguf");
     const matrices = new Map([

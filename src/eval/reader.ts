@@ -21,7 +21,7 @@ export interface ChunkReader {
   readonly config: ModelConfig;
   /**
    * Reads a chunk from its beginning. What comes after the last layer's attention is computed for the rows `outputs`: their hidden states
-   * [outputs, width], valid until the next pass.
+   * [outputs, width], valid until the next pass. The event loop has a turn before.
    */
   read(tokens: Int32Array, outputs: Int32Array): Promise<Matrix>;
   /** Logits [outputs, vocab] of what was read last; a copy. */
@@ -30,6 +30,12 @@ export interface ChunkReader {
 }
 
 const pageTokens = 64;
+
+/**
+ * A turn for the event loop, in which Ctrl-C and timers are told of: operations end before they return, so that a loop of passes has none
+ * by itself.
+ */
+export const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export interface ReaderBackendOptions {
   readonly backend?: "auto" | "native" | "reference" | undefined;
@@ -100,6 +106,7 @@ export function openChunkReader(
       encode: (text) => tokenizer.encode(text, { bos: tokenizer.addBos }),
       async read(tokens, outputs) {
         await ready();
+        await nextTurn();
         const positions = Int32Array.from(tokens, (_, i) => i);
         const batch = { tokens, positions, sequences: [{ start: 0, count: tokens.length, pages }], outputs };
         const hidden = await model.layers(model.embed(batch), batch, cache);
