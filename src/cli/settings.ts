@@ -204,8 +204,11 @@ function readSeveral({ read, between }: Setting): (value: string, before: readon
   return (value, before = []) => [...before, ...value.split(between!).map((one) => read!(one.trim()))];
 }
 
-/** Adds settings to a command, in the order given. */
-export function addSettings(command: Command, names: readonly SettingName[]): Command {
+/**
+ * Adds settings to a command, in the order given.
+ * @param usually What holds where nothing is said, where that is not a setting's own.
+ */
+export function addSettings(command: Command, names: readonly SettingName[], usually?: string): Command {
   for (const name of names) {
     const setting: Setting = settings[name];
     const option = new Option(setting.flags, setting.description);
@@ -213,7 +216,8 @@ export function addSettings(command: Command, names: readonly SettingName[]): Co
     option.env(variable);
     if (setting.between) option.argParser(readSeveral(setting));
     else if (setting.read) option.argParser(setting.read);
-    option.description = `${setting.description} (${[setting.usually && `default: ${setting.usually}`, `env: ${variable}`, `config: ${name}`].filter(Boolean).join(", ")})`;
+    const holds = usually ?? setting.usually;
+    option.description = `${setting.description} (${[holds && `default: ${holds}`, `env: ${variable}`, `config: ${name}`].filter(Boolean).join(", ")})`;
     madeHere.add(option);
     command.addOption(option);
   }

@@ -48,6 +48,8 @@ describe("help", () => {
     expect(run.status).toBe(0);
     expect(run.stdout.replace(/\s+/g, " ")).toMatch(/--top-k <k> .*default: 40, env: GROK1_TOP_K, config: topK/);
     expect(run.stderr).toBe("");
+    const serve = await grok1(["serve", "--help"]);
+    expect(serve.stdout.replace(/\s+/g, " ")).toMatch(/--top-k <k> .*default: as each API has it, env: GROK1_TOP_K/);
   });
 
   it("is shown, with status 2, when no command is given", async () => {

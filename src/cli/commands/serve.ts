@@ -80,7 +80,9 @@ export function addServe(program: Command): void {
     "print a new key, which nobody keeps, and the --key-hash that it opens; serve nothing",
     text(),
   );
-  addSettings(command, [...samplingSettings, ...engineSettings, "speculation", "draft", "chatTemplate"]);
+  const sampling = samplingSettings.filter((name) => name !== "seed");
+  addSettings(command, sampling, "as each API has it");
+  addSettings(command, ["seed", ...engineSettings, "speculation", "draft", "chatTemplate"]);
   addStreaming(command);
   command.action(async (_, options: ServeOptions) => {
     if (options.newKey === undefined) await serve(options);
