@@ -21,9 +21,16 @@ export function checkIndex(path: string): Check {
   const odd = names.filter((name) => typeof name !== "string" || /[\\/]|^\.\.?$/.test(name));
   if (odd.length > 0) return complete("failed", `it names a file outside of its folder: ${listSome(odd.map(String))}`);
   const missing = (names as string[]).filter((name) => !existsSync(join(dirname(path), name))).sort();
-  if (missing.length > 0)
-    return complete("failed", `${missing.length} of ${names.length} files are missing: ${listSome(missing)}`);
-  return complete("ok", `all ${names.length} files are there`);
+  return complete(...sayMissing(missing, names.length));
+}
+
+/** The verdict on a list of `count` files of which some may be missing, and its reason. */
+export function sayMissing(missing: readonly string[], count: number): [verdict: "ok" | "failed", detail: string] {
+  if (missing.length === 0) return ["ok", count === 1 ? "its one file is there" : `all ${count} files are there`];
+  return [
+    "failed",
+    `${missing.length} of ${counted(count, "file")} ${count === 1 ? "is" : "are"} missing: ${listSome(missing)}`,
+  ];
 }
 
 /** Sets of numbered parts (`NAME-00001-of-00003.EXTENSION`) among a folder's files. */

@@ -99,6 +99,8 @@ describe("where nothing can be checked", () => {
     expect((await look(list, { quick: true })).passed).toEqual(["complete : all 2 files are there"]);
     rmSync(join(folder, "b"));
     expect((await look(list, { quick: true })).failed).toEqual(["complete : 1 of 2 files are missing: b"]);
+    writeFileSync(list, `${"0".repeat(64)}  a\n`);
+    expect((await look(list, { quick: true })).passed).toEqual(["complete : its one file is there"]);
     await writeSums([join(folder, "a")], { threads });
     expect(await look(join(folder, "a"), { quick: true })).toMatchObject({ ok: true, noted: { length: 1 } });
   });

@@ -11,9 +11,9 @@ import { isCheckpoint } from "../formats/xai/checkpoint.ts";
 import { checkList, checkNames, checkTexts } from "../options.ts";
 import { checkSignature, type PublicKey, readPublicKey, readSignature, signaturePath } from "./minisign.ts";
 import { checkModelFile, isModelFile, makeManifests } from "./model-file.ts";
-import { checkCheckpoint, checkIndex, checkNumbered } from "./parts.ts";
+import { checkCheckpoint, checkIndex, checkNumbered, sayMissing } from "./parts.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
-import { type Check, listSome, type Report } from "./report.ts";
+import type { Check, Report } from "./report.ts";
 
 export interface VerifyOptions extends PoolOptions {
   /** Only headers and names: what can be told without reading whole files. */
@@ -160,8 +160,7 @@ function checkListed(path: string): Check {
   const lines = readChecksums(path);
   const missing = lines.map(({ name }) => name).filter((name) => !existsSync(join(dirname(path), name)));
   const complete = (verdict: Check["verdict"], detail: string): Check => ({ path, check: "complete", verdict, detail });
-  if (missing.length === 0) return complete("ok", `all ${lines.length} files are there`);
-  return complete("failed", `${missing.length} of ${lines.length} files are missing: ${listSome(missing)}`);
+  return complete(...sayMissing(missing, lines.length));
 }
 
 /** A file that has a list of its own, `NAME.sha256`. */
