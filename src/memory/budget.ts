@@ -34,9 +34,9 @@ export const margin = 0.02;
 
 /** Beyond what a drive's transfer of all experts hides anyway, a longer chunk saves nothing. */
 const mostBatchTokens = 4096;
-/** A prompt of so many tokens is one chunk where this share of the memory lets it: what it has experts lack when answering. */
+/** A prompt of so many tokens is one chunk where this share of the memory lets it: experts have that room again when answering. */
 const usualPromptTokens = 1024;
-const usualPromptShare = 0.3;
+const usualPromptShare = 0.4;
 /** Below that a chunk reads all experts for little. */
 const leastBatchTokens = 32;
 
