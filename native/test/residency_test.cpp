@@ -163,10 +163,11 @@ static void cacheIsLeftAlone(const std::string& folder) {
     readAll();
     expect(missingBytes(mapping.data(), size) == size, "nothing stays in the page cache");
     expect(streamed.rate(true) > 0, "some was read through it");
+    // The system may read some more ahead. A piece of which only a part was there is not told from one that was not.
     bring(mapping.data(), size / 2);
-    const size_t missing = missingBytes(mapping.data(), size);
     readAll();
-    expect(missingBytes(mapping.data(), size) == missing && missing <= size / 2, "what was there stays");
+    expect(missingBytes(mapping.data(), size / 2) == 0, "what was there stays");
+    expect(missingBytes(mapping.data() + size / 4 * 3, size / 4) == size / 4, "and nothing else does");
     expect(same, "all ways read the same bytes");
   }
   close(file);
