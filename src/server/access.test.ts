@@ -143,6 +143,13 @@ describe("how much one may ask", () => {
     }
   });
 
+  it("one key's burst does not stand in front of another's request", async () => {
+    await using served = startTestServer(files, { keys, limits: { atOnce: 1, waiting: 8, bodyBytes: 100_000 } });
+    const ask = (key: string) => served.post(path, asked, { headers: { authorization: `Bearer ${key}` } });
+    await Promise.all([...["secret", "secret", "secret", "secret"].map(ask), ask("other")]);
+    expect(served.log.map(({ key }) => key)).toEqual(["laptop", "laptop", "phone", "laptop", "laptop"]);
+  });
+
   it("of keys is ten wrong ones in a minute from an address, then not even the right one", async () => {
     await using served = startTestServer(files, { keys });
     const ask = (key: string, address: string) =>

@@ -75,7 +75,8 @@ const dialects = [anthropic, ollama, llamaCpp, grok1, responses, openAi];
 const dialectOf = ({ url, headers }: Request): Dialect =>
   dialects.find((dialect) => dialect.owns(new URL(url).pathname, headers))!;
 
-type Bindings = { Bindings: { entry: Draft } };
+/** `owner`: whose request it is among those that wait: its key's, or of the address it came from. */
+type Bindings = { Bindings: { entry: Draft; owner: string } };
 
 export function createApp(options: AppOptions): App {
   const { models, moderators = [], preferred, limits, page, log } = options;
@@ -112,7 +113,12 @@ export function createApp(options: AppOptions): App {
     throw new GrokError("not-found", `there is no ${req.method} ${req.path} here`);
   });
 
-  async function answer(request: Request, entry: Draft, dialect: Dialect, asked: Asked): Promise<Response> {
+  async function answer(
+    request: Request,
+    { entry, owner }: Bindings["Bindings"],
+    dialect: Dialect,
+    asked: Asked,
+  ): Promise<Response> {
     const gone = new AbortController();
     if (asked.givenBack !== undefined) {
       models.giveBack(asked.model);
@@ -122,7 +128,7 @@ export function createApp(options: AppOptions): App {
     // As many listen as there are answers.
     setMaxListeners(0, signal);
     const came = performance.now();
-    const use = await (asked.computes ? enter(asked, signal) : models.use(asked.model, signal));
+    const use = await (asked.computes ? enter(asked, owner, signal) : models.use(asked.model, signal));
     entry.model = use.name;
     entry.waitSeconds = (performance.now() - came) / 1000;
     const report: Served["report"] = (results) => {
@@ -151,8 +157,8 @@ export function createApp(options: AppOptions): App {
   }
 
   /** A place among those that are computed, and then the model. */
-  async function enter({ model, keepSeconds }: Asked, signal: AbortSignal): Promise<ModelUse> {
-    const place = await gate.enter(signal);
+  async function enter({ model, keepSeconds }: Asked, owner: string, signal: AbortSignal): Promise<ModelUse> {
+    const place = await gate.enter(owner, signal);
     try {
       const use = await models.use(model, signal, keepSeconds);
       const dispose = () => {
@@ -168,9 +174,9 @@ export function createApp(options: AppOptions): App {
 
   for (const dialect of dialects) {
     for (const [path, { read }] of Object.entries(dialect.endpoints)) {
-      app.post(path, async ({ req: { raw }, env: { entry } }) => {
-        entry.route = path;
-        return await answer(raw, entry, dialect, await read(raw, limits.bodyBytes));
+      app.post(path, async ({ req: { raw }, env }) => {
+        env.entry.route = path;
+        return await answer(raw, env, dialect, await read(raw, limits.bodyBytes));
       });
     }
     for (const [place, look] of Object.entries(dialect.lookups)) {
@@ -218,7 +224,7 @@ export function createApp(options: AppOptions): App {
       if (shown !== undefined) return shown;
       entry.key = guard.keyOf(request, address);
       if (request.method === "POST") quotas.enter(entry.key);
-      return await app.fetch(request, { entry });
+      return await app.fetch(request, { entry, owner: entry.key ?? address });
     } catch (error) {
       const dialect = dialectOf(request);
       const failure = failureIn(entry, error, dialect);

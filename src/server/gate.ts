@@ -1,25 +1,44 @@
 import { GrokError } from "../errors.ts";
 
 /**
- * How many requests are computed at a time, and how many wait for it, first come, first served. The engine decides what runs in a
- * step; this bounds what a server holds in memory for its clients.
+ * How many requests are computed at a time, and how many wait for it. Those who wait take turns, one request each, and each one's
+ * requests go in the order in which they came: a burst of one client's stands behind itself, not in front of all others, and nobody waits
+ * for more than a turn of each. The engine decides what runs in a step; this bounds what a server holds in memory for its clients.
  */
 export interface Gate {
   readonly running: number;
   readonly waiting: number;
-  /** A place, to be disposed of. @throws GrokError `busy` when too many wait; `cancelled` by the signal */
-  enter(signal: AbortSignal): Promise<Disposable>;
+  /**
+   * A place, to be disposed of.
+   * @param owner whose request it is: a key's name, or an address
+   * @throws GrokError `busy` when too many wait; `cancelled` by the signal
+   */
+  enter(owner: string, signal: AbortSignal): Promise<Disposable>;
 }
 
 export function createGate({ atOnce, waiting: most }: { readonly atOnce: number; readonly waiting: number }): Gate {
-  const queue: (() => void)[] = [];
+  /** What wakes those who wait, by whose they are: whose turn is next stands first, who has had one goes to the end. */
+  const turns = new Map<string, (() => void)[]>();
   let running = 0;
+  let waiting = 0;
 
+  const remove = (owner: string, go: () => void) => {
+    const left = turns.get(owner)!.filter((other) => other !== go);
+    waiting--;
+    if (left.length > 0) turns.set(owner, left);
+    else turns.delete(owner);
+  };
   const leave = () => {
-    const next = queue.shift();
+    const [next] = turns;
     // The place goes from one to the next, so that nobody who comes later steps between.
     if (next === undefined) running--;
-    else next();
+    else {
+      const [owner, [go, ...others]] = next as [string, [() => void, ...(() => void)[]]];
+      turns.delete(owner);
+      if (others.length > 0) turns.set(owner, others);
+      waiting--;
+      go();
+    }
   };
   const place = (): Disposable => {
     let held = true;
@@ -36,16 +55,16 @@ export function createGate({ atOnce, waiting: most }: { readonly atOnce: number;
       return running;
     },
     get waiting() {
-      return queue.length;
+      return waiting;
     },
-    async enter(signal) {
+    async enter(owner, signal) {
       if (signal.aborted) throw new GrokError("cancelled", "the client is gone");
       if (running < atOnce) {
         running++;
         return place();
       }
-      if (queue.length >= most) {
-        throw new GrokError("busy", `${running} requests run and ${queue.length} wait: try again later`);
+      if (waiting >= most) {
+        throw new GrokError("busy", `${running} requests run and ${waiting} wait: try again later`);
       }
       await new Promise<void>((resolve, reject) => {
         const go = () => {
@@ -53,10 +72,11 @@ export function createGate({ atOnce, waiting: most }: { readonly atOnce: number;
           resolve();
         };
         const gone = () => {
-          queue.splice(queue.indexOf(go), 1);
+          remove(owner, go);
           reject(new GrokError("cancelled", "the client is gone"));
         };
-        queue.push(go);
+        turns.set(owner, [...(turns.get(owner) ?? []), go]);
+        waiting++;
         signal.addEventListener("abort", gone, { once: true });
       });
       return place();
