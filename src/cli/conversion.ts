@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { partialName } from "../bytes/resumable-write.ts";
 import type { ConversionPlan, ConvertProgress, ConvertResult } from "../convert/convert.ts";
-import { counted } from "../errors.ts";
+import { counted, formatBytes } from "../errors.ts";
 import { catchInterrupt } from "./interrupt.ts";
-import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument, table } from "./terminal.ts";
+import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "./terminal.ts";
 
 /** Name, share, rate of what this run reads, and time left by it; a few times a second. */
 export function describeProgress(show: (line: string) => void): (progress: ConvertProgress) => void {

@@ -1,6 +1,6 @@
+import { formatBytes } from "../errors.ts";
 import type { AddonReport } from "./addon-report.ts";
 import type { Machine } from "./machine.ts";
-import { formatBytes } from "./terminal.ts";
 
 /** What `grok1 doctor` found out. */
 export interface Diagnosis extends Machine {

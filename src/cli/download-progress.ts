@@ -1,5 +1,6 @@
+import { formatBytes } from "../errors.ts";
 import type { PullProgress } from "../hub/pull.ts";
-import { formatBytes, formatSeconds } from "./terminal.ts";
+import { formatSeconds } from "./terminal.ts";
 
 /** How far a download is, and when it will be done. */
 export function describeDownload({ done, total, received, seconds }: PullProgress): string {

@@ -1,6 +1,7 @@
+import { formatBytes } from "../errors.ts";
 import type { ModelDescription } from "../model/describe.ts";
 import type { Inspection, MetadataValue, TokenizerSummary } from "../model/inspect.ts";
-import { bold, escapeLine, escapeUnseen, formatBytes, formatCount, table } from "./terminal.ts";
+import { bold, escapeLine, escapeUnseen, formatCount, table } from "./terminal.ts";
 
 /** Longest metadata text that is shown to people. */
 const shownCharacters = 160;

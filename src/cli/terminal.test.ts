@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { formatBytes } from "../errors.ts";
 import {
   createProgress,
   dim,
   escapeControl,
   escapeLine,
   escapeUnseen,
-  formatBytes,
   formatCount,
   formatSeconds,
   hasColor,

@@ -97,18 +97,6 @@ export function createProgress(stream: Output, environment: NodeJS.ProcessEnv): 
   };
 }
 
-/** 98362432 → "98.4 MB": powers of 1000, as disks and file managers count. */
-export function formatBytes(bytes: number): string {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return unit === 0 ? `${bytes} bytes` : `${value.toPrecision(3)} ${units[unit]}`;
-}
-
 /** Tokens a second: 1776.2 → "1776", 4.04 → "4.0". */
 export function formatSpeed(tokens: number): string {
   if (!Number.isFinite(tokens)) return "?";

@@ -1,4 +1,4 @@
-import { describeValue, GrokError } from "../errors.ts";
+import { describeValue, formatBytes, GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
 import { checkLossy, type LossyRouting } from "../memory/lossy.ts";
@@ -152,12 +152,11 @@ export function settleEngineOptions(
   const { cacheTokens = Math.max(contextLength, Math.min(Math.max(2 * contextLength, many), fitting)) } = options;
   checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);
   if (cacheTokens * tokenBytes > memory) {
-    const giga = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
     const option = options.cacheTokens === undefined ? "contextLength" : "cacheTokens";
     const most = Math.floor(memory / tokenBytes);
     throw new GrokError(
       "capacity",
-      `${option} is ${cacheTokens}: keys and values of as many tokens of ${path} take ${giga(cacheTokens * tokenBytes)}, and ${giga(memory)} of memory may be used: choose a shorter context, or a smaller kvType`,
+      `${option} is ${cacheTokens}: keys and values of as many tokens of ${path} take ${formatBytes(cacheTokens * tokenBytes)}, and ${formatBytes(memory)} of memory may be used: choose a shorter context, or a smaller kvType`,
       { option, most, path, cacheTokens, bytes: cacheTokens * tokenBytes, memory },
     );
   }

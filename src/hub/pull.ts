@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeFolder } from "../bytes/folder.ts";
-import { GrokError } from "../errors.ts";
+import { formatBytes, GrokError } from "../errors.ts";
 import { freeBytes } from "../machine/free-space.ts";
 import { checkNames, checkText, checkTexts, checkWhole, withDefaults } from "../options.ts";
 import { cacheDestination, type Destination, folderDestination } from "./cache.ts";
@@ -176,10 +176,13 @@ function checkSpace({ folder, partialOf }: Destination, files: readonly Reposito
   const needed = files.reduce((sum, file) => sum + file.size - held(file), 0);
   const free = freeBytes(folder);
   if (needed === 0 || free === undefined || needed + spareBytes <= free) return;
-  const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
-  throw new GrokError("capacity", `${folder}: ${giga(needed)} are to come, and ${giga(free)} are free on its disk`, {
-    ...{ path: folder, needed, free },
-  });
+  throw new GrokError(
+    "capacity",
+    `${folder}: ${formatBytes(needed)} are to come, and ${formatBytes(free)} are free on its disk`,
+    {
+      ...{ path: folder, needed, free },
+    },
+  );
 }
 
 async function bring(

@@ -1,4 +1,4 @@
-import { GrokError } from "../errors.ts";
+import { formatBytes, GrokError } from "../errors.ts";
 
 /** What a model needs of memory, in bytes. */
 export interface MemoryDemand {
@@ -72,12 +72,11 @@ export function planMemory(
   const tokens = batchTokens ?? Math.max(leastBatchTokens, Math.min(mostBatchTokens, most));
   const left = Math.floor(usable - tokens * activations);
   if (left < least) {
-    const giga = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
     const chunk = (batchTokens ?? leastBatchTokens) * activations;
     const needed = Math.ceil((programBytes + kept + cache + chunk + least) / (1 - margin));
     throw new GrokError(
       "capacity",
-      `${path}: ${giga(budget)} of memory ${budget < allowed ? `can be had now of the ${giga(allowed)} that may be used` : "may be used"}, and ${giga(needed)} is the least: ${giga(kept)} of weights that every token needs, ${giga(cache)} for keys and values, ${Math.max(2, used)} experts of ${giga(largestExpert)}, ${giga(chunk)} of activations, ${giga(programBytes)} for the program: allow more, choose a shorter context, or a smaller type of weights or cache`,
+      `${path}: ${formatBytes(budget)} of memory ${budget < allowed ? `can be had now of the ${formatBytes(allowed)} that may be used` : "may be used"}, and ${formatBytes(needed)} is the least: ${formatBytes(kept)} of weights that every token needs, ${formatBytes(cache)} for keys and values, ${Math.max(2, used)} experts of ${formatBytes(largestExpert)}, ${formatBytes(chunk)} of activations, ${formatBytes(programBytes)} for the program: allow more, choose a shorter context, or a smaller type of weights or cache`,
       { path, budget, needed, kept, cache, expert: largestExpert, activations: chunk, program: programBytes },
     );
   }

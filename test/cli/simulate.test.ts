@@ -84,7 +84,7 @@ it("whatever runs a model holds to a bound of memory", async () => {
   ]) {
     expect(await grok1([...args, "-m", model, "--memory", "1M"])).toMatchObject({
       status: 1,
-      stderr: expect.stringContaining("mixtral.gguf: 0.00 GB of memory may be used, and 0.2"),
+      stderr: expect.stringContaining("mixtral.gguf: 1.05 MB of memory may be used, and 2"),
     });
     expect(await grok1([...args, "-m", model, "--memory", "1G"])).toMatchObject({ status: 0, stderr: "" });
   }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { ExpertStatus } from "../../engine/engine.ts";
-import { counted, GrokError } from "../../errors.ts";
+import { counted, formatBytes, GrokError } from "../../errors.ts";
 import { measureSpeed } from "../../eval/speed.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
@@ -15,7 +15,7 @@ import {
   warnOfReads,
 } from "../open-model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
-import { createProgress, formatBytes, jsonDocument, table } from "../terminal.ts";
+import { createProgress, jsonDocument, table } from "../terminal.ts";
 import { integer } from "../values.ts";
 
 interface BenchCommandOptions extends ModelOptions {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { loadAddon } from "../../addon.ts";
-import { GrokError } from "../../errors.ts";
+import { formatBytes, GrokError } from "../../errors.ts";
 import { freeBytes } from "../../machine/free-space.ts";
 import { coreLimit } from "../../machine/limits.ts";
 import { reportAddon } from "../addon-report.ts";
@@ -10,7 +10,7 @@ import { advise, type Diagnosis } from "../diagnosis.ts";
 import { readMachine } from "../machine.ts";
 import { addModel, findModel, type ModelOptions } from "../open-model.ts";
 import { applyConfig } from "../settings.ts";
-import { bold, escapeLine, formatBytes, hasColor, jsonDocument, table } from "../terminal.ts";
+import { bold, escapeLine, hasColor, jsonDocument, table } from "../terminal.ts";
 
 export function addDoctor(program: Command): void {
   const command = program

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
-import { counted } from "../../errors.ts";
+import { counted, formatBytes } from "../../errors.ts";
 import { loraTargets } from "../../model/lora/modules.ts";
 import { type DataFormat, dataFormats, type OverlongPolicy } from "../../train/data/source.ts";
 import { finetune } from "../../train/lora/finetune.ts";
@@ -13,7 +13,6 @@ import {
   createProgress,
   describePassedOver,
   escapeLine,
-  formatBytes,
   formatCount,
   formatSeconds,
   jsonDocument,

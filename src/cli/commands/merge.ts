@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { type MergedTensor, mergeTypes } from "../../convert/merge.ts";
-import { counted } from "../../errors.ts";
+import { counted, formatBytes } from "../../errors.ts";
 import type { TensorType } from "../../tensor/types.ts";
 import { type DataFormat, dataFormats } from "../../train/data/source.ts";
 import { type MergeLoss, merge } from "../../train/lora/measured-merge.ts";
@@ -9,7 +9,7 @@ import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { type ModelOptions, requireModel } from "../open-model.ts";
 import { addSettings, describeSource, isGiven, pick } from "../settings.ts";
-import { createProgress, escapeLine, formatBytes, jsonDocument } from "../terminal.ts";
+import { createProgress, escapeLine, jsonDocument } from "../terminal.ts";
 import { adapterList, choice, path, repeated } from "../values.ts";
 
 const types = ["keep", ...mergeTypes] as const;

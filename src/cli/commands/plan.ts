@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { formatBytes } from "../../errors.ts";
 import type { KvType } from "../../kernels/ops.ts";
 import { knownModels } from "../../plan/known-models.ts";
 import type { PlanMachine } from "../../plan/machine.ts";
@@ -7,16 +8,7 @@ import { type ModelPlan, planModel } from "../../plan/plan-model.ts";
 import { hubPlaces } from "../hub-places.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addSettings, pick } from "../settings.ts";
-import {
-  bold,
-  createProgress,
-  escapeLine,
-  formatBytes,
-  formatSpeed,
-  hasColor,
-  jsonDocument,
-  table,
-} from "../terminal.ts";
+import { bold, createProgress, escapeLine, formatSpeed, hasColor, jsonDocument, table } from "../terminal.ts";
 import { expandHome, path } from "../values.ts";
 
 interface PlanCommandOptions {

@@ -3,6 +3,7 @@ import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { type Mixture, mixtureNames, type TypeOverride } from "../../convert/mixtures.ts";
 import { planQuantization, type QuantizeChoice, type QuantizePlan, quantizeModel } from "../../convert/quantize.ts";
+import { formatBytes } from "../../errors.ts";
 import { defaultCalibrationChunks, openCalibration } from "../../eval/calibration.ts";
 import { type FitResult, fitModel } from "../../eval/fit.ts";
 import { fitTypes } from "../../eval/sensitivity.ts";
@@ -11,7 +12,7 @@ import { type TensorType, tensorTypes } from "../../tensor/types.ts";
 import { renderPlan, renderWritten, runConversion } from "../conversion.ts";
 import { usageError } from "../exit.ts";
 import { pick } from "../settings.ts";
-import { escapeLine, formatBytes, jsonDocument, table } from "../terminal.ts";
+import { escapeLine, jsonDocument, table } from "../terminal.ts";
 import { choice, expandHome, integer, size } from "../values.ts";
 
 interface QuantizeCommandOptions {

@@ -2,13 +2,13 @@ import { type Command, Option } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
 import { refuseOwnFiles } from "../../bytes/own-files.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
-import { GrokError } from "../../errors.ts";
+import { formatBytes, GrokError } from "../../errors.ts";
 import { renderTraceChart } from "../../memory/chart.ts";
 import { keepPolicies } from "../../memory/expert-cache.ts";
 import { type SimulatedMachine, type SimulatedRun, simulate } from "../../memory/simulate.ts";
 import { parseTrace, type RoutingTrace } from "../../memory/trace.ts";
 import { usageError } from "../exit.ts";
-import { formatBytes, formatSpeed, jsonDocument, table } from "../terminal.ts";
+import { formatSpeed, jsonDocument, table } from "../terminal.ts";
 import { integer, path, type Reader, rate, size } from "../values.ts";
 
 interface SimulateOptions {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type Command, Option } from "commander";
 import { parseJson } from "../../bytes/json.ts";
 import { readStreamLines } from "../../bytes/text-file.ts";
-import { GrokError } from "../../errors.ts";
+import { formatBytes, GrokError } from "../../errors.ts";
 import { availableMemory } from "../../machine/limits.ts";
 import { openTokenizer } from "../../tokenizer/open.ts";
 import type { EncodeOptions, Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -10,7 +10,7 @@ import { usageError } from "../exit.ts";
 import { readStandardInput, standardInput } from "../files.ts";
 import { findModel } from "../open-model.ts";
 import { addSettings } from "../settings.ts";
-import { escapeLine, formatBytes } from "../terminal.ts";
+import { escapeLine } from "../terminal.ts";
 import { anyText, path } from "../values.ts";
 
 interface TokenizeOptions {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type ExportType, exportTypes } from "../../convert/export.ts";
 import type { BackendChoice } from "../../engine/options.ts";
-import { counted } from "../../errors.ts";
+import { counted, formatBytes } from "../../errors.ts";
 import type { Budget } from "../../train/budget.ts";
 import type { TrainConfig } from "../../train/config.ts";
 import type { EvaluationReport, StepReport } from "../../train/log.ts";
@@ -14,7 +14,6 @@ import {
   createProgress,
   describePassedOver,
   escapeLine,
-  formatBytes,
   formatCount,
   formatSeconds,
   jsonDocument,

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import { counted } from "../../errors.ts";
+import { counted, formatBytes } from "../../errors.ts";
 import type { Report } from "../../verify/report.ts";
 import { sumsName, verify, writeSums } from "../../verify/verify.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import { addSettings } from "../settings.ts";
-import { createProgress, escapeLine, formatBytes, formatSeconds, jsonDocument, table } from "../terminal.ts";
+import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
 import { expandHome, text } from "../values.ts";
 
 interface VerifyCommandOptions {
