@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { openGguf } from "../formats/gguf/file.ts";
 import { writeGguf } from "../formats/gguf/write.ts";
 import { decodeRow, encodeRow } from "../tensor/decode.ts";
-import { elementCount, readTensor, type Tensor } from "../tensor/tensor.ts";
+import { elementCount, placesOf, readTensor, type Tensor } from "../tensor/tensor.ts";
 import type { TensorType } from "../tensor/types.ts";
 import { convertModel, planConversion } from "./convert.ts";
 
@@ -22,6 +22,70 @@ function valuesOf(tensor: Tensor): Float32Array {
   decodeRow(tensor.type, bytesOf(tensor), values);
   return values;
 }
+
+describe("experts in a tensor each, as files from before stacks have them", () => {
+  /** The model with its experts taken out of their stacks, the last first. */
+  async function unstack(name: string, change: (tensors: Tensor[]) => Tensor[] = (tensors) => tensors) {
+    const file = openGguf(join(models, `${name}.gguf`));
+    const path = join(folder, `${name}-parts.gguf`);
+    const tensors = [...file.tensors.values()].flatMap((tensor) => {
+      if (!tensor.name.includes("_exps")) return [tensor];
+      const { name: stack, shape } = tensor;
+      const part = (e: number) => {
+        const places = placesOf(tensor, e, e + 1);
+        return { ...tensor, name: stack.replace("_exps.", `.${e}.`), shape: shape.slice(1), places };
+      };
+      return Array.from({ length: shape[0]! }, (_, e) => part(shape[0]! - 1 - e));
+    });
+    await writeGguf(path, {
+      metadata: [...file.metadata.keys()].map((key) => [key, file.metadata.encoded(key)] as const),
+      tensors: change(tensors).map((tensor) => ({
+        ...{ name: tensor.name, shape: tensor.shape, type: tensor.type },
+        data: () => [bytesOf(tensor)],
+      })),
+    });
+    file.close();
+    return path;
+  }
+
+  it.each(["grok-1", "mixtral"])("%s: become stacks again, to the byte", async (name) => {
+    const source = await unstack(name);
+    const out = join(folder, `${name}-stacked.gguf`);
+    await convertModel({ source, out, type: "keep" });
+    const [expected, found] = [openGguf(join(models, `${name}.gguf`)), openGguf(out)];
+    expect([...found.tensors.keys()]).toEqual([...expected.tensors.keys()]);
+    for (const [key, tensor] of found.tensors) {
+      if (!key.includes("_exps")) continue;
+      const { shape, type } = expected.tensor(key);
+      expect([key, tensor.type, tensor.shape]).toEqual([key, type, shape]);
+      expect([key, Buffer.compare(bytesOf(tensor), bytesOf(expected.tensor(key)))]).toEqual([key, 0]);
+    }
+    expected.close();
+    found.close();
+  });
+
+  it("are refused where one is missing, of another shape, or in a stack too", async () => {
+    const part = "blk.0.ffn_up.1.weight";
+    const named = (tensors: Tensor[]) => tensors.find(({ name }) => name === part)!;
+    const out = join(folder, "refused.gguf");
+    const cases: [(tensors: Tensor[]) => Tensor[], string][] = [
+      [(tensors) => tensors.filter(({ name }) => name !== part), `tensor ${part} is missing`],
+      [
+        (tensors) =>
+          tensors.map((tensor) => (tensor.name === part ? { ...tensor, shape: tensor.shape.toReversed() } : tensor)),
+        `tensor ${part} has shape`,
+      ],
+      [
+        (tensors) => [...tensors, { ...named(tensors), name: "blk.0.ffn_up_exps.weight" }],
+        "tensor blk.0.ffn_up_exps.weight is there, and",
+      ],
+    ];
+    for (const [change, problem] of cases) {
+      const source = await unstack("mixtral", change);
+      await expect(convertModel({ source, out, type: "keep" })).rejects.toThrow(problem);
+    }
+  });
+});
 
 describe.each(["grok-1", "grok-2", "mixtral"])("%s converted", (name) => {
   const source = join(models, `${name}.gguf`);

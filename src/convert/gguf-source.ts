@@ -1,6 +1,7 @@
 import { counted, GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 import { checkIsModel } from "../model/kind.ts";
+import { stackExperts } from "../model/weights.ts";
 import { decodeRow } from "../tensor/decode.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes } from "../tensor/types.ts";
@@ -10,7 +11,10 @@ import { type ModelSource, pieceElements, type SourceTensor } from "./source.ts"
 /** Keys that say how a file was written, and not what the model is. */
 const written = /^(split\.|general\.(file_type|quantization_version|alignment)$)/;
 
-/** A GGUF model, or any one file of a split one. @throws GrokError as `openGguf`; `unsupported` for a tensor of unknown type. */
+/**
+ * A GGUF model, or any one file of a split one. Experts that lie in a tensor each become stacks.
+ * @throws GrokError as `openGguf` and `stackExperts`; `unsupported` for a tensor of unknown type.
+ */
 export function openGgufSource(path: string): ModelSource {
   const file = openGguf(path);
   try {
@@ -21,7 +25,7 @@ export function openGgufSource(path: string): ModelSource {
       path,
       kind: file.paths.length > 1 ? `a GGUF model in ${counted(file.paths.length, "file")}` : "a GGUF file",
       metadata: keys.map((key) => [key, file.metadata.encoded(key)] as const),
-      tensors: [...file.tensors.values()].map(sourceTensor),
+      tensors: stackExperts(file).map(sourceTensor),
       files: file.paths,
       close: file.close,
     };

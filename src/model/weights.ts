@@ -101,6 +101,41 @@ export function specsOf(table: TensorTable): TensorSpec[] {
 
 const isSpec = (entry: TensorSpec | TensorTable): entry is TensorSpec => typeof entry.name === "string";
 
+/** `blk.N.NAME.E.weight`, as files from before stacks call an expert's matrix. */
+const partName = /^(blk\.\d+\.ffn_(?:gate|up|down))\.(\d+)\.weight$/;
+
+/**
+ * A file's tensors as files of today have them: experts that lie in a tensor each are one stack, where the first of them was.
+ * @throws GrokError `unsupported` for experts of several types; `shape` where one is missing, is there in a stack too or is of another shape.
+ */
+export function stackExperts(file: ModelFile): Tensor[] {
+  const found = new Map<string, Tensor[]>();
+  for (const tensor of file.tensors.values()) {
+    const stem = partName.exec(tensor.name)?.[1];
+    const whole = stem === undefined ? tensor.name : `${stem}_exps.weight`;
+    const parts = found.get(whole) ?? [];
+    if (parts.length > 0 && (stem === undefined || parts[0]!.name === whole)) {
+      throw new GrokError("shape", `${file.path}: tensor ${whole} is there, and ${tensor.name} in another way`, {
+        ...{ path: file.path, tensor: tensor.name },
+      });
+    }
+    parts.push(tensor);
+    found.set(whole, parts);
+  }
+  const placeIn = ({ name }: Tensor) => Number(partName.exec(name)?.[2]);
+  return [...found].map(([name, tensors]) => {
+    const [first] = tensors as [Tensor];
+    if (first.name === name) return first;
+    const parts = tensors.toSorted((a, b) => placeIn(a) - placeIn(b));
+    for (const [e, part] of parts.entries()) {
+      const expected = name.replace("_exps.", `.${e}.`);
+      if (part.name !== expected) throw missingTensor(file, expected, first.shape);
+      if (part.shape.join() !== first.shape.join()) throw wrongShape(file, part.name, part.shape, first.shape);
+    }
+    return stackTensors(file.path, name, parts);
+  });
+}
+
 /** Tensors of one shape and type as one tensor with an axis more. */
 function stackTensors(path: string, name: string, parts: readonly Tensor[]): Tensor {
   const first = parts[0]!;
