@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -15,7 +16,34 @@ namespace {
 
 constexpr int64_t kHiddenChunk = 32;  // rows of gate and up, or of down, that go through a thread's stack at a time
 
-void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
+// How a call waits for matrices that are on their way.
+class Waiting {
+ public:
+  explicit Waiting(const ThreadPool& pool) : pool_(pool) {}
+
+  // Whether to go on: false where it is not wanted any more, or some rows never came.
+  bool goesOn() const { return !pool_.cancelled() && !lost_.load(std::memory_order_relaxed); }
+
+  // Whether rows [row, end) of a matrix are there, once that is known.
+  bool has(const WeightRef& weight, int64_t row, int64_t end) {
+    if (weight.arrival == nullptr || weight.arrival->isWhole()) return true;
+    const auto began = std::chrono::steady_clock::now();
+    const bool there = weight.arrival->await(size_t(row) * weight.rowBytes, size_t(end) * weight.rowBytes, [&] { return !goesOn(); });
+    const auto waited = std::chrono::steady_clock::now() - began;
+    nanoseconds_ += std::chrono::duration_cast<std::chrono::nanoseconds>(waited).count();
+    if (!there) lost_ = true;
+    return there;
+  }
+
+  double milliseconds() const { return lost_ ? -1 : double(nanoseconds_) / 1e6 / pool_.size(); }
+
+ private:
+  const ThreadPool& pool_;
+  std::atomic<bool> lost_{false};
+  std::atomic<int64_t> nanoseconds_{0};
+};
+
+void fewTokens(ThreadPool& pool, Waiting& waiting, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
                int64_t n, Gating gating, const Results& results, Arena& arena) {
   const int64_t e0 = gathered.ids[0], active = int64_t(gathered.ids.size()), assigned = int64_t(gathered.all.size());
   const WeightRef &gate = refs.gate[e0], &up = refs.up[e0], &down = refs.down[e0];
@@ -73,10 +101,11 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
       pool.barrier();
     }
 
-    for (int64_t item; !pool.cancelled() && (item = nextHidden++) < active * hiddenItems;) {
+    for (int64_t item; waiting.goesOn() && (item = nextHidden++) < active * hiddenItems;) {
       const size_t a = size_t(item / hiddenItems);
       const int64_t from = item % hiddenItems * hiddenItem, until = std::min(hidden, from + hiddenItem);
       const WeightRef &gateOf = refs.gate[gathered.ids[a]], &upOf = refs.up[gathered.ids[a]];
+      if (!waiting.has(gateOf, from, until) || !waiting.has(upOf, from, until)) break;
       for (int64_t row = from; row < until; row += kHiddenChunk) {
         const int64_t end = std::min(until, row + kHiddenChunk);
         for (int64_t i = gathered.start[a]; i < gathered.start[a + 1]; i += kMaxTokensAtOnce) {
@@ -110,16 +139,18 @@ void fewTokens(ThreadPool& pool, const Products& products, const ExpertRefs& ref
     }
     pool.barrier();
 
-    for (int64_t item; !pool.cancelled() && (item = nextWidth++) < widthItems;) {
+    for (int64_t item; waiting.goesOn() && (item = nextWidth++) < widthItems;) {
       const int64_t row = item * widthItem, end = std::min(width, row + widthItem);
       for (int64_t t = 0; t < n; t++) results.clear(t, row, end);
       for (size_t a = 0; a < size_t(active); a++) {
+        const WeightRef& downOf = refs.down[gathered.ids[a]];
+        if (!waiting.has(downOf, row, end)) return;
         for (int64_t i = gathered.start[a]; i < gathered.start[a + 1]; i += kMaxTokensAtOnce) {
           const int count = int(std::min<int64_t>(kMaxTokensAtOnce, gathered.start[a + 1] - i));
           float y[kMaxTokensAtOnce][kHiddenChunk];
           const void* tokens[kMaxTokensAtOnce];
           for (int t = 0; t < count; t++) tokens[t] = downActs.token(i + t);
-          streamRows(products, refs.down[gathered.ids[a]], row, end, tokens, count, y[0], kHiddenChunk);
+          streamRows(products, downOf, row, end, tokens, count, y[0], kHiddenChunk);
           for (int t = 0; t < count; t++) {
             const Assignment& to = gathered.all[size_t(i + t)];
             downTerms.outer(products, gathered.ids[a], to.token, row, end, downInner + (i + t) * downTerms.stride, y[t]);
@@ -137,7 +168,7 @@ struct Group {
   int tokens, width;
 };
 
-void severalTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
+void severalTokens(ThreadPool& pool, Waiting& waiting, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
                    int64_t n, Gating gating, const Results& results, Arena& arena) {
   constexpr int64_t kMost = AbreastActs::kMost;
   const int64_t e0 = gathered.ids[0], active = int64_t(gathered.ids.size());
@@ -194,9 +225,10 @@ void severalTokens(ThreadPool& pool, const Products& products, const ExpertRefs&
     }
     pool.barrier();
 
-    for (int64_t item; !pool.cancelled() && (item = nextHidden++) < active * hiddenItems;) {
+    for (int64_t item; waiting.goesOn() && (item = nextHidden++) < active * hiddenItems;) {
       const int64_t a = item / hiddenItems, from = item % hiddenItems * hiddenItem, until = std::min(hidden, from + hiddenItem);
       const WeightRef &gateOf = refs.gate[gathered.ids[size_t(a)]], &upOf = refs.up[gathered.ids[size_t(a)]];
+      if (!waiting.has(gateOf, from, until) || !waiting.has(upOf, from, until)) break;
       for (int64_t row = from; row < until; row += kHiddenChunk) {
         const int64_t end = std::min(until, row + kHiddenChunk);
         for (int64_t g = first[size_t(a)]; g < first[size_t(a) + 1]; g++) {
@@ -211,13 +243,15 @@ void severalTokens(ThreadPool& pool, const Products& products, const ExpertRefs&
     }
     pool.barrier();
 
-    for (int64_t item; !pool.cancelled() && (item = nextWidth++) < widthItems;) {
+    for (int64_t item; waiting.goesOn() && (item = nextWidth++) < widthItems;) {
       const int64_t row = item * kHiddenChunk, end = std::min(width, row + kHiddenChunk);
       for (int64_t t = 0; t < n; t++) results.clear(t, row, end);
       for (int g = 0; g < count; g++) {
         const Group& group = groups[size_t(g)];
         alignas(64) float y[kHiddenChunk * kMost], turned[kMost][kHiddenChunk];
-        multiply(refs.down[gathered.ids[size_t(group.expert)]], downActs, downData[g], group, row, end, y);
+        const WeightRef& downOf = refs.down[gathered.ids[size_t(group.expert)]];
+        if (!waiting.has(downOf, row, end)) return;
+        multiply(downOf, downActs, downData[g], group, row, end, y);
         float* rows[kMost];
         for (int t = 0; t < group.tokens; t++) rows[t] = turned[t];
         abreast.turnOut(y, group.width, end - row, group.tokens, rows, 0);
@@ -227,7 +261,7 @@ void severalTokens(ThreadPool& pool, const Products& products, const ExpertRefs&
   });
 }
 
-void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
+void manyTokens(ThreadPool& pool, Waiting& waiting, const Products& products, const ExpertRefs& refs, const Gathered& gathered, const float* x,
                 int64_t n, Gating gating, const Results& results, Arena& arena) {
   const int threads = pool.size();
   const int64_t e0 = gathered.ids[0];
@@ -314,11 +348,12 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
       }
 
       const int64_t tileCount = gateTiles.count(it.tokens), upCount = upTiles.count(it.tokens);
-      for (int64_t item; !pool.cancelled() && (item = counters[s].hidden++) < hiddenItems;) {
+      for (int64_t item; waiting.goesOn() && (item = counters[s].hidden++) < hiddenItems;) {
         const int64_t panel = item * pair, panels = std::min(pair, hiddenPanels - panel), row = panel * kPanelRows;
+        const int64_t columns = std::min(hidden - row, panels * kPanelRows);
+        if (!waiting.has(refs.gate[it.expert], row, row + columns) || !waiting.has(refs.up[it.expert], row, row + columns)) break;
         multiplyPanels(products, refs.gate[it.expert], row, panels, gateBlocking.columns, gateTiles, 0, tileCount, it.tokens, scratch, c);
         multiplyPanels(products, refs.up[it.expert], row, panels, upBlocking.columns, upTiles, 0, upCount, it.tokens, scratch, c2);
-        const int64_t columns = std::min(hidden - row, panels * kPanelRows);
         for (int64_t i = 0; i < it.tokens; i++) {
           alignas(64) float values[kGroup];
           for (int64_t p = 0; p < panels; p++) {
@@ -343,9 +378,11 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
       }
 
       const int64_t downCount = downTiles.count(it.tokens);
-      for (int64_t item; !pool.cancelled() && (item = counters[s].down++) < downItems;) {
+      for (int64_t item; waiting.goesOn() && (item = counters[s].down++) < downItems;) {
         const int64_t panel = item * downBlocking.panels, panels = std::min(downBlocking.panels, widthPanels - panel);
-        multiplyPanels(products, refs.down[it.expert], panel * kPanelRows, panels, downBlocking.columns, downTiles, 0, downCount,
+        const int64_t first = panel * kPanelRows;
+        if (!waiting.has(refs.down[it.expert], first, std::min(width, first + panels * kPanelRows))) break;
+        multiplyPanels(products, refs.down[it.expert], first, panels, downBlocking.columns, downTiles, 0, downCount,
                        it.tokens, scratch, c);
         for (int64_t i = 0; i < it.tokens; i++) {
           for (int64_t p = 0; p < panels; p++) {
@@ -360,36 +397,38 @@ void manyTokens(ThreadPool& pool, const Products& products, const ExpertRefs& re
   });
 }
 
-void mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, const float* weights,
+double mix(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, const float* weights,
          int used, const uint8_t* wanted, Gating gating, float* out, float* parts, Arena& arena) {
-  if (n <= 0 || used <= 0) return;
+  if (n <= 0 || used <= 0) return 0;
   thread_local Gathered gathered;
   gathered.gather(refs.experts, chosen, weights, n, used, wanted);
-  if (gathered.all.empty()) return;
+  if (gathered.all.empty()) return 0;
+  Waiting waiting(pool);
   const Products& products = productsOf(isa);
   const Results results{products, out, parts, refs.down[gathered.ids[0]].rows};
   const double tokens = double(gathered.all.size()) / double(gathered.ids.size());
   const int64_t e0 = gathered.ids[0];
   const bool abreast = standsAbreast(products, refs.gate[e0]) && standsAbreast(products, refs.up[e0]) && standsAbreast(products, refs.down[e0]);
   if (abreast && refs.terms == nullptr && tokens > 2 && tokens <= double(kMostAbreast)) {
-    severalTokens(pool, products, refs, gathered, x, n, gating, results, arena);
+    severalTokens(pool, waiting, products, refs, gathered, x, n, gating, results, arena);
   } else if (tokens <= 4) {  // streaming rows wins while an expert has few tokens
-    fewTokens(pool, products, refs, gathered, x, n, gating, results, arena);
+    fewTokens(pool, waiting, products, refs, gathered, x, n, gating, results, arena);
   } else {
-    manyTokens(pool, products, refs, gathered, x, n, gating, results, arena);
+    manyTokens(pool, waiting, products, refs, gathered, x, n, gating, results, arena);
   }
+  return waiting.milliseconds();
 }
 
 }  // namespace
 
-void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
+double experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
              const float* weights, int used, Gating gating, float* out, Arena& arena) {
-  mix(pool, isa, refs, x, n, chosen, weights, used, nullptr, gating, out, nullptr, arena);
+  return mix(pool, isa, refs, x, n, chosen, weights, used, nullptr, gating, out, nullptr, arena);
 }
 
-void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
+double expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
                  const std::vector<uint8_t>& wanted, Gating gating, float* parts, Arena& arena) {
-  mix(pool, isa, refs, x, n, chosen, nullptr, used, wanted.data(), gating, nullptr, parts, arena);
+  return mix(pool, isa, refs, x, n, chosen, nullptr, used, wanted.data(), gating, nullptr, parts, arena);
 }
 
 void sumExpertParts(Isa isa, const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,

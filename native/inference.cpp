@@ -218,11 +218,12 @@ void Inference::experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32
   if (from == to) misuse("experts over their operand");
   for (int64_t i = 0; i < n * used; i++) checkThere(refs, chosen_[size_t(i)]);
   const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
-  if (n > 0) grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, gating, to, arena_);
+  const bool whole = n <= 0 || grok1::experts(pool_, isa_, refs, from, n, chosen_.data(), factors, used, gating, to, arena_) >= 0;
   refuseCancelled();
+  if (!whole) misuse("experts that could not be read");
 }
 
-void Inference::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
+double Inference::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
                           int32_t activation, int32_t terms, int32_t count) {
   const ExpertRefs refs = mixture(n, chosen, used, gate, up, down, terms);
   const int64_t width = stack(gate).cols;
@@ -238,8 +239,9 @@ void Inference::expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen,
     checkThere(refs, list[i]);
   }
   const Gating gating = activation == 0 ? Gating::gelu : Gating::silu;
-  if (n > 0) grok1::expertParts(pool_, isa_, refs, from, n, chosen_.data(), used, wanted_, gating, to, arena_);
+  const double waited = n > 0 ? grok1::expertParts(pool_, isa_, refs, from, n, chosen_.data(), used, wanted_, gating, to, arena_) : 0;
   refuseCancelled();
+  return waited;
 }
 
 void Inference::sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen, int32_t weights, int32_t used, int64_t width) {

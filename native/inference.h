@@ -82,8 +82,9 @@ class Inference : public Store {
   void experts(int32_t out, int32_t x, int64_t n, int32_t chosen, int32_t weights, int32_t used, int32_t gate, int32_t up,
                int32_t down, int32_t activation, int32_t terms);
   // The same in two steps: parts [n * used, width] of `count` experts, which follow the terms in the control block; then their sum,
-  // in which every bit is as of experts().
-  void expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
+  // in which every bit is as of experts(). Of experts that are on their way each row is computed when it is there: milliseconds for which there was
+  // nothing to compute, or -1 where some never came.
+  double expertParts(int32_t parts, int32_t x, int64_t n, int32_t chosen, int32_t used, int32_t gate, int32_t up, int32_t down,
                    int32_t activation, int32_t terms, int32_t count);
   void sumExperts(int32_t out, int32_t parts, int64_t n, int32_t chosen, int32_t weights, int32_t used, int64_t width);
   // y[t] += b (scales[t] (a x[t]))

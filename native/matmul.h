@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "arena.h"
+#include "arrival.h"
 #include "cpu.h"
 #include "threads.h"
 
@@ -35,6 +36,7 @@ struct WeightRef {
   int64_t rows, cols;
   size_t rowBytes;
   int digits = 1;  // of 8 bits, 1 or 2, that matmul() rounds activations to where the type is quantized; experts() takes one
+  const Arrival* arrival = nullptr;  // of what may still be on its way: experts() waits for the rows that it needs
 };
 
 // Whether the kernels compute with weights of this ggml type.
@@ -71,12 +73,15 @@ enum class Gating : int { gelu = 0, silu = 1 };  // GELU by its tanh approximati
 // out[t] = sum over j of weights[t, j] * down_e(activation(gate_e x[t]) * (up_e x[t])), e = chosen[t, j], summed in
 // ascending order of e: x and out [n, width] contiguous, chosen and weights [n, used]; every chosen[t, j] is in
 // [0, experts), and a row's experts differ. Throws Failure for lack of memory only, before any work.
-void experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
+//
+// Milliseconds for which threads had nothing to compute since matrices were on their way, in the mean of them; below 0 where some never came, and
+// the results are none.
+double experts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen,
              const float* weights, int used, Gating gating, float* out, Arena& arena);
 
 // The same in two steps, for when not all experts can be had at once. First, for the experts that are `wanted` [experts], what each
 // gives to its rows, not weighted: parts [n, used, width], of which the others' are left alone.
-void expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
+double expertParts(ThreadPool& pool, Isa isa, const ExpertRefs& refs, const float* x, int64_t n, const int32_t* chosen, int used,
                  const std::vector<uint8_t>& wanted, Gating gating, float* parts, Arena& arena);
 // Then the sum for rows [from, end): the bits are those of experts().
 void sumExpertParts(Isa isa, const float* parts, const int32_t* chosen, const float* weights, int used, int64_t width, int64_t from,

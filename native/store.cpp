@@ -87,6 +87,7 @@ int32_t Store::addWeight(int32_t type, int64_t rows, int64_t cols, int32_t digit
     w.absent += w.opened ? 1 : 0;
     w.parts.push_back({data, type, rows, cols, rowBytes, digits});
     w.held.emplace_back(source.data, data);
+    w.arrivals.emplace_back();
   }
   return weights_.add(std::move(w));
 }
@@ -228,7 +229,8 @@ uint8_t* firstBlock(const Memory& memory) {
 
 void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, int64_t at, bool ahead, Readers::Done done) {
   const auto& [data, fileSize, mapped, files] = sources_.get(source);
-  const auto memory = rooms_.get(slot)->memory;
+  const auto room = rooms_.get(slot);
+  const auto memory = room->memory;
   if (files.empty()) misuse("only what was opened is loaded");
   if (offset < 0 || bytes < 1 || uint64_t(offset) > fileSize || uint64_t(bytes) > fileSize - uint64_t(offset)) {
     misuse("bytes that are not in their file");
@@ -236,16 +238,25 @@ void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, in
   const int64_t from = offset / kBlock * kBlock, needed = offset + bytes - from, length = (needed + kBlock - 1) / kBlock * kBlock;
   if (at < 0 || at % kBlock != 0 || at > int64_t(memory->size()) - kBlock - length) misuse("bytes that do not fit into their slot");
   uint8_t* const to = firstBlock(*memory) + at;
-  // Whoever places it waits for it, so nobody reads what is being written.
+  // Nobody reads what is being written: whoever computes waits for it.
+  const auto arrival = std::make_shared<Arrival>(size_t(length), size_t(offset - from));
+  std::erase_if(room->loads, [&](const Load& load) { return load.at < at + length && at < load.end; });
+  room->loads.push_back({at, at + length, arrival});
   readers_.read(
       size_t(length),
-      [files, memory, to, from, needed, guard = guard_](size_t part, size_t size, size_t drive) {
+      [files, memory, arrival, to, from, needed, guard = guard_](size_t part, size_t size, size_t drive) {
         if (guard) guard->awaitRoom();
         const int64_t got = files[drive]->read(to + part, uint64_t(from) + part, size);
         if (got < 0) return int(-got);
-        return got < std::min<int64_t>(int64_t(size), needed - int64_t(part)) ? Readers::kEnded : 0;
+        if (got < std::min<int64_t>(int64_t(size), needed - int64_t(part))) return Readers::kEnded;
+        arrival->came(part, size);
+        return 0;
       },
-      std::move(done), slot, ahead, files.size());
+      [arrival, done = std::move(done)](const Readers::Outcome& outcome) {
+        arrival->end(outcome.kind == Readers::Outcome::read);
+        done(outcome);
+      },
+      slot, ahead, files.size());
 }
 
 void Store::hurry(int32_t slot) {
@@ -263,19 +274,26 @@ void Store::place(int32_t id, int32_t index, int32_t slot, int64_t at) {
   Weight& w = stack(id);
   WeightRef& matrix = w.parts[size_t(index)];
   auto& held = w.held[size_t(index)];
+  auto& arrival = w.arrivals[size_t(index)];
   if (!w.opened) misuse("a weight that lies in memory is placed nowhere else");
   if (slot == -1) {
     if (matrix.data != nullptr) w.absent++;
     matrix.data = nullptr;
+    matrix.arrival = nullptr;
     held.reset();
+    arrival.reset();
     return;
   }
-  const auto memory = rooms_.get(slot)->memory;
+  const auto room = rooms_.get(slot);
+  const auto& memory = room->memory;
   const int64_t bytes = matrix.rows * int64_t(matrix.rowBytes);
   if (at < 0 || at > int64_t(memory->size()) - kBlock - bytes) misuse("a matrix that does not fit into its slot");
   if (matrix.data == nullptr) w.absent--;
   matrix.data = firstBlock(*memory) + at;
   held = std::shared_ptr<const uint8_t>(memory, matrix.data);
+  const auto load = std::find_if(room->loads.begin(), room->loads.end(), [&](const Load& each) { return each.at <= at && at < each.end; });
+  arrival = load == room->loads.end() ? nullptr : load->arrival;
+  matrix.arrival = arrival.get();
 }
 
 }  // namespace grok1

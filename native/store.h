@@ -72,7 +72,8 @@ class Store {
   void guard(std::vector<MemoryGroup> groups, int64_t reserve);
   // How many were dropped so far.
   double drops();
-  // A weight's matrix is at `at` in a slot; -1: nowhere. Whatever computes with what is nowhere is refused.
+  // A weight's matrix is at `at` in a slot, or will be, once what is being loaded there has come; -1: nowhere. Whatever computes with what is
+  // nowhere is refused.
   void place(int32_t weight, int32_t matrix, int32_t slot, int64_t at);
 
  protected:
@@ -98,6 +99,7 @@ class Store {
     int64_t rows, cols;
     std::vector<WeightRef> parts;
     std::vector<std::shared_ptr<const uint8_t>> held;  // what the parts point to
+    std::vector<std::shared_ptr<const Arrival>> arrivals{};  // and how far that is which was loaded
     bool mapped = false;                               // and lie in files, which nobody has streamed yet
     bool opened = false;                               // or in files that are not mapped:
     int64_t absent = 0;                                // parts that are nowhere
@@ -123,9 +125,14 @@ class Store {
  private:
   Handles<Slot> slots_{"matrix"};
   Handles<Source> sources_{"source of weights"};
+  struct Load {
+    int64_t at, end;  // in its slot
+    std::shared_ptr<const Arrival> arrival;
+  };
   // A slot. `held` and `dropped` by the mutex: the guard looks at them too.
   struct Room {
     std::shared_ptr<Memory> memory;
+    std::vector<Load> loads{};  // the latest of each place
     int held = 1;
     bool dropped = false;
   };

@@ -109,7 +109,7 @@ interface AddonStore {
   guard(groups: string, reserve: number): void;
   /** How many slots were dropped so far. */
   drops(): number;
-  /** A weight's matrix is at `at` in a slot; -1: nowhere. */
+  /** A weight's matrix is at `at` in a slot, or will be, once what is being loaded there has come; -1: nowhere. */
   place(weight: number, matrix: number, slot: number, at: number): void;
 }
 
@@ -175,7 +175,8 @@ interface AddonInference {
   experts(...call: [out: number, ...Routed, ...Mixture, terms: number]): void;
   /**
    * `experts` in two steps: parts [n * used, width], not weighted, of `count` of the experts, listed in the control block behind
-   * the terms; then the sum of all parts, which has the bits of `experts`.
+   * the terms; then the sum of all parts, which has the bits of `experts`. Of experts that are being loaded each row is computed when it is
+   * there. Milliseconds for which there was nothing to compute, or -1 where some never came.
    */
   expertParts(
     ...call: [
@@ -188,7 +189,7 @@ interface AddonInference {
       terms: number,
       count: number,
     ]
-  ): void;
+  ): number;
   sumExperts(out: number, parts: number, n: number, chosen: number, weights: number, used: number, width: number): void;
   addLowRank(y: number, x: number, n: number, a: number, b: number, scales: number): void;
 }

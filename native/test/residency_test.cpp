@@ -14,6 +14,7 @@
 #include <future>
 #include <thread>
 
+#include "../arrival.h"
 #include "../faster-way.h"
 #include "../files.h"
 #include "../residency.h"
@@ -174,11 +175,55 @@ static void cacheIsLeftAlone(const std::string& folder) {
   unlink(path.c_str());
 }
 
+// Pieces come in any order, to several who wait.
+static void rowsAreAwaited() {
+  constexpr size_t kPieces = 9, kLength = 1000, kLead = 300, kBytes = kPieces * kLength - kLead, kRow = 70;
+  const auto never = [] { return false; };
+  for (size_t order = 0; order < 50; order++) {
+    Arrival arrival(kPieces * kLength, kLead);
+    std::vector<std::atomic<bool>> came(kPieces);
+    std::atomic<size_t> next{0}, early{0};
+    std::thread waiting[2];
+    for (auto& thread : waiting) {
+      thread = std::thread([&] {
+        for (size_t row; (row = next++) * kRow < kBytes;) {
+          const size_t from = row * kRow, until = std::min(kBytes, from + kRow);
+          if (!arrival.await(from, until, never)) early++;
+          for (size_t i = (kLead + from) / kLength; i <= (kLead + until - 1) / kLength; i++) early += came[i] ? 0 : 1;
+        }
+      });
+    }
+    for (size_t i = 0; i < kPieces; i++) {
+      const size_t piece = (i * (1 + order % 8) + order) % kPieces;  // a stride that has no factor of nine, or else some of them late
+      came[piece] = true;
+      arrival.came(piece * kLength, kLength);
+    }
+    for (size_t i = 0; i < kPieces; i++) {
+      came[i] = true;
+      arrival.came(i * kLength, kLength);
+    }
+    for (auto& thread : waiting) thread.join();
+    expect(early == 0, "nobody goes on before his rows are there");
+    expect(!arrival.isWhole(), "it is whole when that was said");
+    arrival.end(true);
+    expect(arrival.isWhole(), "it is whole");
+  }
+  Arrival lost(2 * kLength, 0);
+  lost.came(kLength, kLength);
+  int asked = 0;
+  expect(lost.await(kLength, 2 * kLength, never), "what came is there");
+  expect(!lost.await(0, 1, [&] { return ++asked == 3; }) && asked == 3, "what nobody wants any more is left");
+  std::thread end([&] { lost.end(false); });
+  expect(!lost.await(0, 1, never), "what never comes is not waited for");
+  end.join();
+}
+
 int main(int argc, char** arguments) {
   withoutThreads();
   threads = true;
   drivesShare();
   unwantedIsDropped();
+  rowsAreAwaited();
   waysAreMeasured();
   cacheIsLeftAlone(argc > 1 ? arguments[1] : ".");
   return failed;

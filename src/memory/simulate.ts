@@ -39,7 +39,8 @@ export interface SimulatedPasses {
 
 /**
  * Replays a trace. The drive reads one thing after another, what a layer waits for before what is read ahead; what is in memory is computed
- * meanwhile, as fast as memory gives it, once a pass whatever its tokens; so times are those of decoding, and a prompt's are a lower bound.
+ * meanwhile, and so is what comes, row by row, as fast as memory gives it, once a pass whatever its tokens; so times are those of decoding, and a
+ * prompt's are a lower bound.
  *
  * @param skip Passes at the beginning that fill memory and are not counted.
  */
@@ -115,13 +116,14 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
       }
     }
     const computing = expertBytes[layer]! / memoryBandwidth;
+    // One after the other, each while it comes.
     for (const ready of numbers.map((number) => readyAt.get(number)!).sort((a, b) => a - b)) {
+      now += computing;
       if (ready > now) {
         sum.stalled += ready - now;
         since.stalled += ready - now;
         now = ready;
       }
-      now += computing;
     }
     for (const number of numbers) keeper.letGo(number);
     sum.asked += numbers.length;

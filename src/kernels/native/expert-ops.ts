@@ -79,7 +79,7 @@ export function createExpertOps(
       const compute = (some: readonly number[]) => {
         control.list(Int32Array.from([...beside, ...some]));
         const stacks = [gate.id, up.id, down.id] as const;
-        native.expertParts(apart.id, input, n, chosen, used, ...stacks, kind, count, some.length);
+        return native.expertParts(apart.id, input, n, chosen, used, ...stacks, kind, count, some.length);
       };
       return computeAsTheyCome(store, parts, [...picked], absent, compute, onExperts, left?.()).then(() => {
         native.sumExperts(out.id, apart.id, n, chosen, weights, used, x.cols);

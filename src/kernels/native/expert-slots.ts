@@ -12,7 +12,7 @@ export interface Expert {
   readonly matrix: number;
   readonly bytes: number;
   readonly slot: number;
-  /** Its matrices can be computed with. */
+  /** All of it came. Until then whatever computes with it waits for the rows that it needs. */
   there: boolean;
   /** It is held since it was begun. */
   pending: boolean;
@@ -167,9 +167,10 @@ export function createExpertSlots(
       experts.set(number, expert);
       pending += bytes;
       const what = `expert ${matrix} of ${stacks[0]!.tensor.name}`;
-      expert.loaded = reads.fill(slot, parts, what, ahead).then(
+      const filled = reads.fill(slot, parts, what, ahead);
+      for (const [i, { id }] of stacks.entries()) native.place(id, matrix, slot, parts[i]!.first);
+      expert.loaded = filled.then(
         () => {
-          for (const [i, { id }] of stacks.entries()) native.place(id, matrix, expert.slot, parts[i]!.first);
           expert.there = true;
           expert.dropped = false;
           counters.bytesRead += bytes;
@@ -177,7 +178,7 @@ export function createExpertSlots(
         },
         (error) => {
           cache.remove(number);
-          experts.delete(number);
+          give(number);
           settle(expert);
           if (expert.dropped) {
             freeSpare();

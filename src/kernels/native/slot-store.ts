@@ -200,6 +200,10 @@ export function createSlotStore(
         await experts.room();
       }
     },
+    coming(stacks, matrix) {
+      const known = experts.get(numberOf(stacks, matrix));
+      return known !== undefined && !known.dropped;
+    },
     release(stacks, some) {
       if (isKept(stacks)) return;
       for (const matrix of some) experts.letGo(numberOf(stacks, matrix));

@@ -13,6 +13,8 @@ export interface ExpertStore {
    * it is `wanted`. @throws GrokError `io` naming file and place; `cancelled` when it is no longer wanted.
    */
   fetch(stacks: readonly NativeWeight[], expert: number, wanted: () => boolean): Promise<void>;
+  /** Whether an expert that is fetched is on its way: it can be computed with, in which each row is waited for. Absent: none can. */
+  readonly coming?: (stacks: readonly NativeWeight[], expert: number) => boolean;
   /** These were computed with. */
   release(stacks: readonly NativeWeight[], experts: readonly number[]): void;
   /** These are likely to be asked for next, the likeliest first. Absent: such a store makes no use of it. */
@@ -82,6 +84,7 @@ export function createPageCacheStore(native: AddonBackend): ExpertStore {
 
 /** What happens where experts are awaited. */
 export interface ExpertEvent {
+  /** An expert that was computed while it came does not arrive. */
   readonly kind: "fetch" | "arrive" | "compute";
   /** The stack of gates, which names the layer. */
   readonly tensor: string;
@@ -89,8 +92,9 @@ export interface ExpertEvent {
 }
 
 /**
- * Computes experts as they come: those that are there while the others are fetched, then each that has arrived.
- * @param compute Of the experts of a list, with all others left alone.
+ * Computes experts as they come: those that are there while the others are fetched, then each while it comes, or when it has arrived.
+ * @param compute Of the experts of a list, with all others left alone: milliseconds for which there was nothing to compute since they were on
+ *   their way, below 0 where some never came.
  * @param left Resolves when nobody waits for them any more. What is being fetched goes on, and is there the next time.
  * @throws GrokError what fetching throws; `cancelled` when it is left.
  */
@@ -99,13 +103,15 @@ export async function computeAsTheyCome(
   stacks: readonly NativeWeight[],
   experts: readonly number[],
   absent: readonly number[],
-  compute: (experts: readonly number[]) => void,
+  compute: (experts: readonly number[]) => number,
   see: (event: ExpertEvent) => void = () => {},
   left?: Promise<void>,
 ): Promise<void> {
   const tell = (kind: ExpertEvent["kind"], some: readonly number[]) =>
     see({ kind, tensor: stacks[0]!.tensor.name, experts: some });
   const arrived: number[] = [];
+  /** Computed before it was known that all of it came. */
+  const done = new Set<number>();
   let over = false;
   const awaited = new Map(
     absent.map((expert) => {
@@ -115,7 +121,7 @@ export async function computeAsTheyCome(
           // Whoever wanted it has left.
           if (over) return store.release(stacks, [expert]);
           arrived.push(expert);
-          tell("arrive", [expert]);
+          if (!done.has(expert)) tell("arrive", [expert]);
         });
       // Whoever computes may throw first; it is awaited below otherwise.
       fetched.catch(() => {});
@@ -132,6 +138,14 @@ export async function computeAsTheyCome(
       store.release(stacks, some);
     }
   };
+  /** Computes one that is on its way: who reads still has it. */
+  const runComing = (expert: number) => {
+    tell("compute", [expert]);
+    const waited = compute([expert]);
+    if (waited < 0) return; // whoever fetches is told why
+    store.stalled(stacks, waited);
+    done.add(expert);
+  };
   try {
     const present = experts.filter((expert) => !awaited.has(expert));
     if (present.length > 0) run(present);
@@ -140,12 +154,16 @@ export async function computeAsTheyCome(
     });
     leaving?.catch(() => {});
     while (awaited.size > 0) {
+      const next = [...awaited.keys()].find((expert) => !done.has(expert) && store.coming?.(stacks, expert));
+      if (next !== undefined) runComing(next);
       const began = performance.now();
       await Promise.race(leaving ? [...awaited.values(), leaving] : awaited.values());
       store.stalled(stacks, performance.now() - began);
       const ready = arrived.splice(0);
       for (const expert of ready) awaited.delete(expert);
-      if (ready.length > 0) run(ready);
+      const [computed, others] = [true, false].map((was) => ready.filter((expert) => done.has(expert) === was));
+      store.release(stacks, computed!);
+      if (others!.length > 0) run(others!);
     }
   } finally {
     over = true;
