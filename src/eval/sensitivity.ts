@@ -6,6 +6,7 @@ import { createNative } from "../kernels/native/native.ts";
 import type { Matrix, Ops } from "../kernels/ops.ts";
 import type { ModelFile } from "../model/model.ts";
 import { bindModel } from "../model/registry.ts";
+import { stackExperts } from "../model/weights.ts";
 import { decodeRow, encodeRow } from "../tensor/decode.ts";
 import { createRowEncoder, type RowEncoder } from "../tensor/row-encoder.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
@@ -215,6 +216,8 @@ async function openProber(calibration: Calibration, threads: number | undefined)
   const cache = model.kvCache(pages);
   const states: Float32Array[] = [(ops.read(model.embed(batch)) as Float32Array).slice()];
   for (let i = 0; i < layers; i++) states.push(await runLayers(ops, model, states[i]!, batch, cache, i, i + 1));
+  // A rounded stack takes the place of a stack, also where the file has each expert by itself.
+  const stacked = new Map<string, Tensor>(stackExperts(file).map((tensor) => [tensor.name, tensor]));
   const source = predictions(await logitsOf(ops, model.head(writeStates(ops, model, states[layers]!), batch)), vocab);
 
   /** From hidden states before a layer to what is predicted. */
@@ -227,7 +230,7 @@ async function openProber(calibration: Calibration, threads: number | undefined)
       const rounded: Tensor = { name, type: "f16", shape, source: "memory", places: [{ memory: halves }] };
       const other: ModelFile = {
         ...{ path: file.path, metadata: file.metadata, opaque: file.opaque },
-        tensors: new Map<string, Tensor>(file.tensors).set(name, rounded),
+        tensors: new Map(stacked).set(name, rounded),
       };
       const layer = Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? Number.NaN);
       const apart = createNative(addon!, limit);

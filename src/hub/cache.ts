@@ -1,7 +1,6 @@
 import {
   existsSync,
   lstatSync,
-  mkdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -98,7 +97,7 @@ export function folderDestination(folder: string): Destination {
       attempt("rename the finished file", pathOf(file), () => renameSync(this.partialOf(file), pathOf(file)));
     },
     close() {
-      mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
     },
   };
 }

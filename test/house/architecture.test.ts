@@ -110,6 +110,13 @@ describe("architecture", () => {
     expect(offenders.map((file) => relative(source, file))).toEqual([]);
   });
 
+  it("folders are made by makeFolder alone: Node's own way never returns where a system says that it cannot be", () => {
+    const offenders = files
+      .filter((file) => !/\.(test|case)\.ts$/.test(file))
+      .filter((file) => /\bmkdir(Sync)?\(/.test(readFileSync(file, "utf8")));
+    expect(offenders.map((file) => relative(source, file).replaceAll("\\", "/"))).toEqual(["bytes/folder.ts"]);
+  });
+
   it("docs/architecture.md names every folder", () => {
     const page = readFileSync(join(root, "docs/architecture.md"), "utf8");
     expect([...new Set(files.map(roomOf))].filter((room) => !page.includes(room))).toEqual([]);

@@ -1,7 +1,8 @@
 import { webcrypto } from "node:crypto";
 import { constants } from "node:fs";
-import { lstat, mkdir, open, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { lstat, open, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "../../bytes/folder.ts";
 import { ioError } from "../../bytes/io-error.ts";
 
 /**
@@ -108,8 +109,8 @@ export async function openPageFiles({ folder, bytes: most, pause = 60_000 }: Pag
     }
   }
 
+  makeFolder(folder, 0o700);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
     await scan();
     await makeRoom(0);
   } catch (error) {

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
+import { makeFolder } from "../../bytes/folder.ts";
 import { ioError } from "../../bytes/io-error.ts";
 import { jsonInTurns } from "../json.ts";
 import type { Item } from "./items.ts";
@@ -89,8 +90,8 @@ export function createResponseStore(options: ResponseStoreOptions = {}): Respons
 }
 
 function listFiles(folder: string): { readonly id: string; readonly size: number }[] {
+  makeFolder(folder, 0o700);
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
     return readdirSync(folder)
       .flatMap((name) => {
         const id = name.replace(/\.json$/, "");
