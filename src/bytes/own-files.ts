@@ -12,7 +12,8 @@ export function refuseOwnFiles(out: string, files: readonly string[], what: stri
   throw new GrokError("argument", `${out}: is ${what}, which stays as it is`, { path: out });
 }
 
-function isSameFile(a: string, b: string): boolean {
+/** Whether two paths lead to one file, by whatever name or link. */
+export function isSameFile(a: string, b: string): boolean {
   if (resolve(a) === resolve(b)) return true;
   const [one, other] = [statSync(a, { throwIfNoEntry: false }), statSync(b, { throwIfNoEntry: false })];
   return one !== undefined && other !== undefined && one.ino === other.ino && one.dev === other.dev;

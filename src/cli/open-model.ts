@@ -10,7 +10,7 @@ import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
-import type { LossyRouting } from "../memory/lossy.ts";
+import type { Lossy } from "../memory/lossy.ts";
 import { adapterFiles } from "../model/lora/read.ts";
 import { describeDuplicates } from "../tokenizer/duplicates.ts";
 import { usageError } from "./exit.ts";
@@ -30,7 +30,7 @@ export interface ModelOptions {
   readonly kvType?: KvType;
   readonly memory?: number;
   readonly copy?: readonly string[];
-  readonly lossy?: LossyRouting;
+  readonly lossy?: Lossy;
   readonly trace?: string;
   readonly draft?: string;
   /** The same, of a type that a model's heads may not have. */
@@ -127,21 +127,17 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
 
 /** For commands whose model may be larger than memory. */
 export function addStreaming(command: Command): Command {
-  return addLossy(
-    command.option(
+  return command
+    .option(
       "--copy <file>",
       "a copy of the model's file on another drive: experts that are not in memory are read from all of them; can be given several times",
       repeated(path()),
-    ),
-  );
-}
-
-export function addLossy(command: Command): Command {
-  return command.option(
-    "--lossy <name=x>",
-    "read fewer experts, for another answer: prefer-resident=X raises the logits of those in memory by X, skip-second=X leaves out an absent second one of less than that share of the weight; can be given several times",
-    lossyList(),
-  );
+    )
+    .option(
+      "--lossy <name=x>",
+      "wait for fewer experts, for another answer: prefer-resident=X raises the logits of those in memory by X, skip-second=X leaves out an absent second one of less than that share of the weight, stand-in=FILE computes those of a copy of the model in fewer bits in the place of absent ones; can be given several times",
+      lossyList(),
+    );
 }
 
 /** Tells what one copy of the model's file could not give, and another did: on standard error, or where `warn` writes. */

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { checkLossy, type LossyRouting } from "../memory/lossy.ts";
+import { checkLossy, type Lossy } from "../memory/lossy.ts";
 import { maxAdapterScale } from "../model/lora/adapter.ts";
 import { homeFolder } from "./home.ts";
 
@@ -92,12 +92,20 @@ export function repeated(read: Reader<string>): (text: string, before: readonly 
   return (value, before) => [...(before ?? []), read(value)];
 }
 
-/** `prefer-resident=1` and the like, as gathered options. */
-export function lossyList(): (text: string, before: LossyRouting | undefined) => LossyRouting {
+/** `prefer-resident=1`, `stand-in=FILE` and the like, as gathered options. */
+export function lossyList(): (text: string, before: Lossy | undefined) => Lossy {
   return (text, before) => {
+    const [, file] = /^stand-in=(.+)$/s.exec(text) ?? [];
     const [, name, value] = /^(prefer-resident|skip-second)=(\d+(?:\.\d+)?)$/.exec(text) ?? [];
-    if (name === undefined) throw new InvalidArgumentError("Expected prefer-resident=X or skip-second=X.");
-    const lossy = { ...before, [name === "skip-second" ? "skipSecond" : "preferResident"]: Number(value) };
+    if (file === undefined && name === undefined) {
+      throw new InvalidArgumentError("Expected prefer-resident=X, skip-second=X or stand-in=FILE.");
+    }
+    const lossy = {
+      ...before,
+      ...(file === undefined
+        ? { [name === "skip-second" ? "skipSecond" : "preferResident"]: Number(value) }
+        : { standIn: expandHome(file) }),
+    };
     try {
       checkLossy(lossy);
     } catch (error) {

@@ -127,6 +127,10 @@ export interface ExpertStatus {
   /** Experts that a layer asked for where the layer before had foretold some, and how many of them it had. */
   readonly foretold: number;
   readonly foretoldRight: number;
+  /** Choices of tokens that were changed to experts in memory, or left out; experts that a layer asked for in whose place a copy was computed. 0 unless `lossy` asks for it. */
+  readonly changed: number;
+  readonly leftOut: number;
+  readonly stoodIn: number;
   /** Milliseconds, by layer, for which there was nothing to compute. */
   readonly stalled: readonly number[];
   /** What could not be read from one copy of the model's file, and was from another: the last time, with file and place. */

@@ -9,6 +9,7 @@ import { governedLimit } from "../memory/governor.ts";
 import type { TraceHead } from "../memory/trace.ts";
 import { describeModel } from "../model/describe.ts";
 import type { ModelConfig, ModelFile } from "../model/model.ts";
+import { findStack } from "../model/weights.ts";
 import { elementCount, type Tensor } from "../tensor/tensor.ts";
 import { encodedBytes } from "../tensor/types.ts";
 import { type EngineOptions, settleEngineOptions } from "./options.ts";
@@ -21,6 +22,9 @@ export function expertLayer({ name }: Tensor): number | undefined {
   const layer = expertPart.exec(name)?.[1];
   return layer === undefined ? undefined : Number(layer);
 }
+
+/** Layers may be without experts. */
+const sumOf = (layers: readonly number[]) => layers.reduce((sum, bytes) => sum + bytes, 0);
 
 /** Bytes of what every token needs, and of each layer's experts. */
 function weightBytes(file: ModelFile): { kept: number; layers: number[] } {
@@ -52,15 +56,21 @@ export function traceHead(file: ModelFile): TraceHead {
   };
 }
 
+/** Files that are in memory beside a model: one that drafts is there whole, of one that stands in its experts are. They may be one. */
+export interface FilesBeside {
+  readonly draft?: ModelFile | undefined;
+  readonly standIn?: ModelFile | undefined;
+}
+
 /**
  * What memory a model may take, and how it is used. What nobody bounds is what can be had now, less a margin, and experts are then
- * streamed only where the model does not fit: the system's page cache has it otherwise. A model that drafts is in memory whole.
+ * streamed only where the model does not fit: the system's page cache has it otherwise, and nothing stands in for what is there.
  * @throws GrokError `capacity`, `argument`
  */
 export function planModelMemory(
   file: ModelFile,
   options: EngineOptions,
-  draft?: ModelFile,
+  { draft, standIn }: FilesBeside = {},
 ): MemoryPlan & { readonly budget: number } {
   const budget = options.memory ?? defaultBudget();
   const { config } = describeModel(file);
@@ -76,11 +86,12 @@ export function planModelMemory(
   const settled = settleEngineOptions(options, { kvType: "f16" }, config, { path: file.path });
   const { kept, layers: byLayer } = weightBytes(file);
   const drafting = draft === undefined ? { weights: 0, cache: 0 } : draftBytes(draft, settled.contextLength);
-  const experts = byLayer.reduce((sum, bytes) => sum + bytes, 0);
+  const experts = sumOf(byLayer);
   const { headSize, layers, kvHeads, used, experts: count } = config;
   const largestLayer = Math.max(0, ...byLayer);
   const demand = {
     ...{ path: file.path, kept: kept + drafting.weights, experts, used },
+    standIns: standIn === undefined || standIn === draft ? 0 : sumOf(weightBytes(standIn).layers),
     // Matrices are read in whole blocks of the drive.
     largestExpert: Math.ceil(largestLayer / count) + 3 * 8192,
     cache: settled.cacheTokens * layers * 2 * encodedBytes(settled.kvType, kvHeads * headSize) + drafting.cache,
@@ -92,8 +103,8 @@ export function planModelMemory(
       budget,
     };
   } catch (error) {
-    // Nobody asked for a bound: the page cache does what it can.
-    if (options.memory === undefined) return none;
+    // Nobody asked for a bound, nor for what only one can have: the page cache does what it can.
+    if (options.memory === undefined && standIn === undefined) return none;
     throw error;
   }
 }
@@ -105,17 +116,23 @@ export function planModelMemory(
 export function streamingOf(
   file: ModelFile,
   options: EngineOptions,
-  draft?: ModelFile,
+  beside: FilesBeside = {},
 ): { readonly streaming?: Streaming; readonly batchTokens: number } {
-  const plan = planModelMemory(file, options, draft);
+  const plan = planModelMemory(file, options, beside);
   const { streamed, experts: bytes, batchTokens } = plan;
   if (!streamed) return { batchTokens };
   const { layers, experts } = describeModel(file).config!;
   const cache = createExpertCache({ bytes, layers, experts });
-  // All of a model that drafts is kept.
-  const layerOf = (tensor: Tensor) => (tensor.source === draft?.path ? undefined : expertLayer(tensor));
+  const { draft, standIn } = beside;
+  // What is bound of others is kept. They may be split into files.
+  const others = [draft, standIn].flatMap((each) => [...(each?.tensors.values() ?? [])].map(({ source }) => source));
+  const kept = new Set(others);
+  const layerOf = (tensor: Tensor) => (kept.has(tensor.source) ? undefined : expertLayer(tensor));
   return {
-    streaming: { cache, layerOf, ...(options.lossy && { lossy: options.lossy }), ...yieldMemory(plan) },
+    streaming: {
+      ...{ cache, layerOf, ...(options.lossy && { lossy: options.lossy }), ...yieldMemory(plan) },
+      ...(standIn && { standIn: ({ name, shape }: Tensor) => findStack(standIn, name, shape) }),
+    },
     batchTokens,
   };
 }
@@ -133,7 +150,7 @@ function draftBytes(file: ModelFile, contextLength: number): { weights: number; 
   const { kept, layers: byLayer } = weightBytes(file);
   const { layers = 0, kvHeads = 0, headSize = 0 } = describeModel(file).config ?? {};
   return {
-    weights: byLayer.reduce((sum, bytes) => sum + bytes, kept),
+    weights: kept + sumOf(byLayer),
     cache: contextLength * layers * 2 * encodedBytes("f16", kvHeads * headSize),
   };
 }

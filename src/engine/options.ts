@@ -1,7 +1,7 @@
 import { describeValue, formatBytes, GrokError } from "../errors.ts";
 import type { KvType, Ops } from "../kernels/ops.ts";
 import { memoryLimit } from "../machine/limits.ts";
-import { checkLossy, type LossyRouting } from "../memory/lossy.ts";
+import { checkLossy, type Lossy } from "../memory/lossy.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { checkNames, checkText, checkWhole, withDefaults } from "../options.ts";
 import { encodedBytes, tensorTypes } from "../tensor/types.ts";
@@ -63,8 +63,8 @@ export interface EngineOptions {
    * measured to be; what one cannot read another is asked for, and `status` says so.
    */
   readonly copies?: readonly string[];
-  /** What the routing may lose so that fewer experts are read: other answers, which depend on what was asked before. Default: nothing. */
-  readonly lossy?: LossyRouting;
+  /** What answers may lose so that experts are waited for less: other answers, which depend on what was asked before. Default: nothing. */
+  readonly lossy?: Lossy;
   /** A file to record to which experts the model's layers ask for, for `simulate`. Written over. */
   readonly trace?: string;
   /** Low-rank adapters to hold beside the model. Requests that do not choose use all of them. */
@@ -136,7 +136,13 @@ export function settleEngineOptions(
   if (options.memory !== undefined) checkWhole("memory", options.memory, 1, 2 ** 50);
   checkSpeculation(speculate);
   if (options.draft !== undefined) checkText("draft", options.draft);
-  if (options.lossy !== undefined) checkLossy(options.lossy);
+  if (options.lossy !== undefined) {
+    checkLossy(options.lossy);
+    if (options.backend === "reference") {
+      const message = "lossy has nothing to lose with the reference backend, which has all of a model in memory";
+      throw new GrokError("argument", message, { option: "lossy" });
+    }
+  }
   if (options.copies !== undefined) checkCopies(options.copies);
   if (options.adapters !== undefined && !Array.isArray(options.adapters)) {
     const message = `adapters is ${describeValue(options.adapters)}, expected a list of objects with a path`;

@@ -1,7 +1,6 @@
 import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { shareBudget } from "../memory/budget.ts";
-import type { LossyRouting } from "../memory/lossy.ts";
 import { observe } from "../model/observe.ts";
 import { checkNames } from "../options.ts";
 import { cutChunks, defaultChunkTokens, firstScored } from "./chunks.ts";
@@ -14,8 +13,6 @@ import {
 } from "./reader.ts";
 
 export interface CompareOptions extends ReaderBackendOptions {
-  /** What B's routing may lose where its experts are read as they are needed: with A the same file, what that costs. */
-  readonly lossy?: LossyRouting | undefined;
   /** Tokens a chunk. Default 512. */
   readonly context?: number | undefined;
   /** Most chunks to read. Default: all that the text fills. */
@@ -72,21 +69,11 @@ export async function compareModels(
   options: CompareOptions = {},
 ): Promise<Comparison> {
   checkNames("compareModels", options, optionNames);
-  const {
-    context = defaultChunkTokens,
-    chunks: most,
-    skip = 0,
-    backend,
-    threads,
-    memory,
-    lossy,
-    signal,
-    onChunk,
-  } = options;
+  const { context = defaultChunkTokens, chunks: most, skip = 0, backend, threads, memory, signal, onChunk } = options;
   const shares = memory === undefined ? [] : shareBudget([a, b].map(neededBytes), memory);
   const opened: { close(): void }[] = [];
-  const openSide = async (path: string, memory: number | undefined, lossy?: LossyRouting) => {
-    const { ops, ready } = await openReaderBackend(path, context, { backend, threads, memory, lossy });
+  const openSide = async (path: string, memory: number | undefined) => {
+    const { ops, ready } = await openReaderBackend(path, context, { backend, threads, memory });
     opened.unshift(ops);
     const seen = createSight(ops);
     const reader = openChunkReader(seen.ops, path, context, ready);
@@ -94,7 +81,7 @@ export async function compareModels(
     return { reader, seen };
   };
   try {
-    const [one, other] = [await openSide(a, shares[0]), await openSide(b, shares[1], lossy)];
+    const [one, other] = [await openSide(a, shares[0]), await openSide(b, shares[1])];
     const sides = [one, other];
     const [all, others] = [one.reader.encode(text), other.reader.encode(text)];
     checkSame(one.reader, other.reader, all, others);
@@ -131,7 +118,6 @@ const optionNames = Object.keys({
     backend: true,
     threads: true,
     memory: true,
-    lossy: true,
     signal: true,
     onChunk: true,
   },

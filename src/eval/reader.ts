@@ -4,7 +4,6 @@ import { streamingOf } from "../engine/memory.ts";
 import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import type { Matrix, Ops } from "../kernels/ops.ts";
-import type { LossyRouting } from "../memory/lossy.ts";
 import { describeModel } from "../model/describe.ts";
 import type { ModelConfig } from "../model/model.ts";
 import { bindModel } from "../model/registry.ts";
@@ -63,7 +62,7 @@ export function neededBytes(path: string): number {
 export async function openReaderBackend(
   path: string,
   context: number,
-  { memory, lossy, ...given }: ReaderBackendOptions & { readonly lossy?: LossyRouting | undefined },
+  { memory, ...given }: ReaderBackendOptions,
 ): Promise<ReaderBackend> {
   const options = withDefaults(given, {});
   if (memory === undefined) return { ...(await openBackend(options)), streamed: false, ready: async () => {} };
@@ -71,7 +70,7 @@ export async function openReaderBackend(
   try {
     const most = describeModel(file).config?.contextLength ?? context;
     const reads = { contextLength: Math.min(context, most), cacheTokens: context, batchTokens: context };
-    const { streaming } = streamingOf(file, { ...options, ...reads, memory, ...(lossy && { lossy }) });
+    const { streaming } = streamingOf(file, { ...options, ...reads, memory });
     const { ops, slots } = await openBackend(options, undefined, streaming);
     return { ops, streamed: slots !== undefined, ready: async () => slots?.ready() };
   } finally {

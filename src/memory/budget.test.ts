@@ -48,6 +48,9 @@ describe("a budget of memory", () => {
     expect(() => planMemory(demand, { budget: 300 * mega })).toThrow(
       /^m\.gguf: 315 MB of memory may be used, and \d\d\d MB is the least: 105 MB of weights that every token needs, 52\.4 MB for keys and values, 2 experts of \d+\.\d+ MB, \d+\.?\d* MB of activations, 210 MB for the program: allow more/,
     );
+    expect(() => planMemory({ ...demand, standIns: 50 * mega }, { budget: 300 * mega })).toThrow(
+      /every token needs, 52\.4 MB of experts that stand in, 52\.4 MB for keys/,
+    );
     expect(() => planMemory(demand, { budget: 300 * mega, allowed: 400 * mega })).toThrow(
       "315 MB of memory can be had now of the 419 MB that may be used, and",
     );

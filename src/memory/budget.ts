@@ -6,6 +6,8 @@ export interface MemoryDemand {
   readonly path: string;
   /** What every token needs: all weights but experts'. */
   readonly kept: number;
+  /** Experts of a copy that stand in for those that are not in memory, if not all are; absent: none do. */
+  readonly standIns?: number;
   /** All experts, and the largest of them: its three matrices. */
   readonly experts: number;
   readonly largestExpert: number;
@@ -56,13 +58,14 @@ export function planMemory(
     batchTokens,
   }: { readonly budget: number; readonly allowed?: number; readonly batchTokens?: number | undefined },
 ): MemoryPlan {
-  const { path, kept, experts, largestExpert, used, cache, activations } = demand;
-  const usable = budget * (1 - margin) - programBytes - kept - cache;
+  const { path, kept, standIns = 0, experts, largestExpert, used, cache, activations } = demand;
+  const all = budget * (1 - margin) - programBytes - kept - cache;
   const usual = batchTokens ?? 512;
   // One that is computed and one that is on its way.
   const least = Math.max(2, used) * largestExpert;
-  if (experts === 0 || usable >= experts + usual * activations)
+  if (experts === 0 || all >= experts + usual * activations)
     return { streamed: false, experts, least, batchTokens: usual, activations };
+  const usable = all - standIns;
   const share = Math.max(
     usable / 8,
     usable - experts,
@@ -73,11 +76,11 @@ export function planMemory(
   const left = Math.floor(usable - tokens * activations);
   if (left < least) {
     const chunk = (batchTokens ?? leastBatchTokens) * activations;
-    const needed = Math.ceil((programBytes + kept + cache + chunk + least) / (1 - margin));
+    const needed = Math.ceil((programBytes + kept + standIns + cache + chunk + least) / (1 - margin));
     throw new GrokError(
       "capacity",
-      `${path}: ${formatBytes(budget)} of memory ${budget < allowed ? `can be had now of the ${formatBytes(allowed)} that may be used` : "may be used"}, and ${formatBytes(needed)} is the least: ${formatBytes(kept)} of weights that every token needs, ${formatBytes(cache)} for keys and values, ${Math.max(2, used)} experts of ${formatBytes(largestExpert)}, ${formatBytes(chunk)} of activations, ${formatBytes(programBytes)} for the program: allow more, choose a shorter context, or a smaller type of weights or cache`,
-      { path, budget, needed, kept, cache, expert: largestExpert, activations: chunk, program: programBytes },
+      `${path}: ${formatBytes(budget)} of memory ${budget < allowed ? `can be had now of the ${formatBytes(allowed)} that may be used` : "may be used"}, and ${formatBytes(needed)} is the least: ${formatBytes(kept)} of weights that every token needs, ${standIns > 0 ? `${formatBytes(standIns)} of experts that stand in, ` : ""}${formatBytes(cache)} for keys and values, ${Math.max(2, used)} experts of ${formatBytes(largestExpert)}, ${formatBytes(chunk)} of activations, ${formatBytes(programBytes)} for the program: allow more, choose a shorter context, or a smaller type of weights or cache`,
+      { path, budget, needed, kept, standIns, cache, expert: largestExpert, activations: chunk, program: programBytes },
     );
   }
   return { streamed: true, experts: left, least, batchTokens: tokens, activations };

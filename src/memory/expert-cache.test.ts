@@ -8,7 +8,7 @@ const experts = 5;
 describe("an expert cache", () => {
   it("never exceeds its limit, nor gives up what is held", () => {
     const action = fc.record({
-      kind: fc.constantFrom("ask", "admit", "ahead", "foretell", "letGo", "limit", "remove"),
+      kind: fc.constantFrom("ask", "admit", "ahead", "likely", "foretell", "letGo", "limit", "remove"),
       expert: fc.nat(layers * experts - 1),
       bytes: fc.integer({ min: 1, max: 40 }),
     });
@@ -26,8 +26,9 @@ describe("an expert cache", () => {
         for (const { kind, expert, bytes } of actions) {
           if (kind === "foretell") cache.foretell([expert, (expert + 3) % (layers * experts)]);
           if (kind === "ask") cache.ask(Math.floor(expert / experts), [expert]);
-          if ((kind === "admit" || kind === "ahead") && !cache.has(expert)) {
-            const given = cache.admit(expert, bytes, kind === "ahead");
+          const reason = ({ admit: "asked", ahead: "foretold", likely: "likely" } as const)[kind as "admit"];
+          if (reason !== undefined && !cache.has(expert)) {
+            const given = cache.admit(expert, bytes, reason);
             if (given !== undefined) {
               lose(given);
               sizes.set(expert, bytes);
@@ -104,12 +105,26 @@ describe("an expert cache", () => {
     }
     cache.foretell([7, 8, 9]);
     for (const expert of [7, 8]) {
-      expect(cache.admit(expert, 1, true)).toHaveLength(1);
+      expect(cache.admit(expert, 1, "foretold")).toHaveLength(1);
       cache.letGo(expert);
     }
-    expect(cache.admit(9, 1, true)).toBeUndefined();
+    expect(cache.admit(9, 1, "foretold")).toBeUndefined();
     cache.ask(1, [8]);
     // 8 was asked for: it is as others are.
     expect(cache.admit(3, 1)).toEqual([8]);
+  });
+
+  it("gives up nothing that is used more for what nobody waits for", () => {
+    const cache = createExpertCache({ bytes: 2, layers, experts });
+    for (let i = 0; i < 3; i++) cache.ask(0, [0, 1]);
+    for (const expert of [0, 1]) {
+      // There is room.
+      expect(cache.admit(expert, 1, "likely")).toEqual([]);
+      cache.letGo(expert);
+    }
+    cache.ask(0, [0, 2]);
+    expect(cache.admit(2, 1, "likely")).toBeUndefined();
+    for (let i = 0; i < 3; i++) cache.ask(0, [0, 2]);
+    expect(cache.admit(2, 1, "likely")).toEqual([1]);
   });
 });

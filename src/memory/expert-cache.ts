@@ -16,6 +16,14 @@ export type KeepPolicy = "recency" | "frequency";
 
 export const keepPolicies: readonly KeepPolicy[] = ["recency", "frequency"];
 
+/**
+ * What an expert is brought for.
+ * - `asked`: it is waited for.
+ * - `foretold`: it will probably be asked for next; what was foretold too is not given up for it.
+ * - `likely`: nobody waits, and it may be asked for again; what is used more is not given up for it.
+ */
+export type BringReason = "asked" | "foretold" | "likely";
+
 export interface ExpertCacheOptions {
   /** Bytes that all experts in memory may take together. */
   readonly bytes: number;
@@ -38,9 +46,9 @@ export interface ExpertCache {
   letGo(expert: number): void;
   /**
    * Makes room for an expert of `bytes` and counts it in, held. What has to be given up for that, which is out from now on; undefined where
-   * that is not possible as long as so many are held. `ahead`: it was foretold, and what was foretold too is not given up for it.
+   * that is not possible as long as so many are held, or not worth it for that reason (default `asked`).
    */
-  admit(expert: number, bytes: number, ahead?: boolean): number[] | undefined;
+  admit(expert: number, bytes: number, reason?: BringReason): number[] | undefined;
   /** All that is not held, what is to be given up first first. */
   order(): number[];
   /** What could not be loaded after all. */
@@ -130,11 +138,12 @@ export function createExpertCache(options: ExpertCacheOptions): ExpertCache {
       const entry = present.get(expert);
       if (entry !== undefined) entry.holds--;
     },
-    admit(expert, size, ahead = false) {
+    admit(expert, size, reason = "asked") {
       const given: number[] = [];
       for (let free = bytes - used; free < size; ) {
         const next = first(given);
-        if (next === undefined || (ahead && foretold.has(next))) return undefined;
+        if (next === undefined || (reason === "foretold" && foretold.has(next))) return undefined;
+        if (reason === "likely" && !before(next, expert)) return undefined;
         given.push(next);
         free += present.get(next)!.bytes;
       }

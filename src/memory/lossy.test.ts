@@ -23,8 +23,8 @@ function route(logits: readonly number[], renormalize: boolean, resident: readon
     }
   }
   const usual = { chosen: [...chosen], weights: [...weights] };
-  loseRouting({ rows, used, renormalize, probabilities, chosen, weights }, resident, lossy);
-  return { probabilities, usual, chosen: [...chosen], weights: [...weights] };
+  const lost = loseRouting({ rows, used, renormalize, probabilities, chosen, weights }, resident, lossy);
+  return { lost, probabilities, usual, chosen: [...chosen], weights: [...weights] };
 }
 
 const logits = fc.array(fc.float({ min: -3, max: 3, noNaN: true }), {
@@ -40,6 +40,7 @@ describe("routing that loses something", () => {
     any((logits, renormalize, resident) => {
       const none = route(logits, renormalize, resident, {});
       expect(none.chosen).toEqual(none.usual.chosen);
+      expect(none.lost).toEqual({ changed: 0, leftOut: 0 });
       for (const [i, each] of none.weights.entries()) expect(each).toBeCloseTo(none.usual.weights[i]!, 6);
       const all = route(logits, renormalize, Array(experts).fill(true), { preferResident: 5, skipSecond: 1 });
       expect([all.chosen, all.weights]).toEqual([all.usual.chosen, all.usual.weights]);
@@ -48,7 +49,14 @@ describe("routing that loses something", () => {
 
   it("takes experts in memory where others are not likelier by more than is asked for, with their own weights", () => {
     any((logits, renormalize, resident) => {
-      const { probabilities, chosen, weights } = route(logits, renormalize, resident, { preferResident: 1 });
+      const { lost, usual, probabilities, chosen, weights } = route(logits, renormalize, resident, {
+        preferResident: 1,
+      });
+      const others = chosen.filter((each, i) => {
+        const row = i - (i % used);
+        return !usual.chosen.slice(row, row + used).includes(each);
+      });
+      expect(lost).toEqual({ changed: others.length, leftOut: 0 });
       for (let row = 0; row < rows; row++) {
         const of = (expert: number) => probabilities[row * experts + expert]!;
         const own = chosen.slice(row * used, (row + 1) * used);
@@ -66,17 +74,22 @@ describe("routing that loses something", () => {
   it("leaves out an absent second expert of little weight, and no other", () => {
     const least = 0.4;
     any((logits, renormalize, resident) => {
-      const { usual, probabilities, chosen, weights } = route(logits, renormalize, resident, { skipSecond: least });
+      const { lost, usual, probabilities, chosen, weights } = route(logits, renormalize, resident, {
+        skipSecond: least,
+      });
+      let leftOut = 0;
       for (let row = 0; row < rows; row++) {
         const [first, second] = usual.chosen.slice(row * used, (row + 1) * used) as [number, number];
         const of = (expert: number) => probabilities[row * experts + expert]!;
         const others = resident.flatMap((there, each) => (there && each !== first && each !== second ? [each] : []));
         const out = !resident[second] && of(second) < least * (of(first) + of(second)) && others.length > 0;
+        leftOut += out ? 1 : 0;
         expect(chosen[row * used]).toBe(first);
         expect(chosen[row * used + 1]).toBe(out ? others[0] : second);
         if (out)
           expect(weights.slice(row * used, (row + 1) * used)).toEqual([renormalize ? 1 : usual.weights[row * used], 0]);
       }
+      expect(lost).toEqual({ changed: 0, leftOut });
     });
   });
 
@@ -86,5 +99,6 @@ describe("routing that loses something", () => {
     );
     expect(() => checkLossy({ skipSecond: 1.5 })).toThrow("lossy.skipSecond is 1.5");
     expect(() => checkLossy({ skipThird: 1 } as object)).toThrow("skipThird");
+    expect(() => checkLossy({ standIn: 2 } as object)).toThrow(/lossy\.standIn is .*2/);
   });
 });

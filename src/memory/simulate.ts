@@ -72,7 +72,7 @@ export function simulate(trace: RoutingTrace, machine: SimulatedMachine, skip = 
   /** Reads it in the place of others; false where no room can be made. */
   const bring = (expert: number, ahead: boolean): boolean => {
     const size = expertBytes[Math.floor(expert / experts)]!;
-    const given = keeper.admit(expert, size, ahead);
+    const given = keeper.admit(expert, size, ahead ? "foretold" : "asked");
     if (given === undefined && ahead) return false;
     forget(given ?? []);
     driveFree = Math.max(driveFree, now) + size / driveBandwidth;

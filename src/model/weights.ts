@@ -45,42 +45,47 @@ export function wrongShape(
   return new GrokError("shape", message, { path, tensor: name, expected, found });
 }
 
+function findTensor(file: ModelFile, name: string, shape: readonly number[]): Tensor {
+  const tensor = file.tensors.get(name);
+  const opaque = file.opaque?.get(name);
+  if (opaque !== undefined) {
+    throw new GrokError(
+      "unsupported",
+      `${file.path}: tensor ${name} is of ${opaque.typeName}, which grok1 cannot read`,
+      {
+        path: file.path,
+        tensor: name,
+        type: opaque.typeName,
+      },
+    );
+  }
+  if (tensor === undefined) {
+    throw missingTensor(file, name, shape);
+  }
+  if (tensor.shape.length !== shape.length || tensor.shape.some((n, axis) => n !== shape[axis])) {
+    throw wrongShape(file, name, tensor.shape, shape);
+  }
+  return tensor;
+}
+
+/** A layer's experts, by the name that they have as one tensor. @throws GrokError as {@link Binder.weight} */
+export function findStack(file: ModelFile, whole: string, shape: readonly number[]): Tensor {
+  const part = (e: number) => whole.replace("_exps.", `.${e}.`);
+  if (hasTensor(file, whole) || !hasTensor(file, part(0))) return findTensor(file, whole, shape);
+  const parts = Array.from({ length: shape[0]! }, (_, e) => findTensor(file, part(e), shape.slice(1)));
+  return stackTensors(file.path, whole, parts);
+}
+
 export function createBinder(ops: Ops, file: ModelFile): Binder {
-  const find = (name: string, shape: readonly number[]): Tensor => {
-    const tensor = file.tensors.get(name);
-    const opaque = file.opaque?.get(name);
-    if (opaque !== undefined) {
-      throw new GrokError(
-        "unsupported",
-        `${file.path}: tensor ${name} is of ${opaque.typeName}, which grok1 cannot read`,
-        {
-          path: file.path,
-          tensor: name,
-          type: opaque.typeName,
-        },
-      );
-    }
-    if (tensor === undefined) {
-      throw missingTensor(file, name, shape);
-    }
-    if (tensor.shape.length !== shape.length || tensor.shape.some((n, axis) => n !== shape[axis])) {
-      throw wrongShape(file, name, tensor.shape, shape);
-    }
-    return tensor;
-  };
-  const stack = (whole: string, shape: readonly number[]): Weight => {
-    const part = (e: number) => whole.replace("_exps.", `.${e}.`);
-    if (hasTensor(file, whole) || !hasTensor(file, part(0))) return ops.weight(find(whole, shape));
-    const parts = Array.from({ length: shape[0]! }, (_, e) => find(part(e), shape.slice(1)));
-    return ops.weight(stackTensors(file.path, whole, parts));
-  };
-  const weight: Binder["weight"] = (name, shape, options) => ops.weight(find(name, shape), options);
+  const weight: Binder["weight"] = (name, shape, options) => ops.weight(findTensor(file, name, shape), options);
   return {
     weight,
     layer: <T extends TensorTable>(layer: number, table: T) =>
       mapSpecs(table, (spec) => {
         const name = layerTensorName(file, layer, spec);
-        return spec.shape.length === 3 ? stack(name, spec.shape) : weight(name, spec.shape, spec.options);
+        return spec.shape.length === 3
+          ? ops.weight(findStack(file, name, spec.shape))
+          : weight(name, spec.shape, spec.options);
       }),
   };
 }

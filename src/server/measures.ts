@@ -84,6 +84,13 @@ export function createMeasures(gate: Gate, models: ModelHost, { eachExpert }: Me
       of("grok1_experts_asked_total", "Experts that layers asked for.", ({ asked }) => asked),
       of("grok1_expert_hits_total", "Of these, those that were in memory.", ({ there }) => there),
       of("grok1_expert_read_bytes_total", "Bytes of experts that were read.", ({ bytesRead }) => bytesRead),
+      of("grok1_experts_changed_total", "Choices of tokens changed to experts in memory.", ({ changed }) => changed),
+      of("grok1_experts_left_out_total", "Choices of tokens left out.", ({ leftOut }) => leftOut),
+      of(
+        "grok1_experts_stood_in_total",
+        "Of those asked for, those that a copy stood in for.",
+        ({ stoodIn }) => stoodIn,
+      ),
       gauge("grok1_expert_stalled_seconds_total", "Time with nothing to compute, by layer.", stalled, "counter"),
     ].join("");
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -11,6 +11,7 @@ import { listModules } from "../../src/model/lora/modules.ts";
 import { writeAdapter } from "../../src/model/lora/write.ts";
 import { grok1 } from "../cli/grok1.ts";
 import { withoutAddon } from "../support/addon.ts";
+import { putTogether, takeApart } from "../support/gguf-parts.ts";
 
 const stories = resolve(import.meta.dirname, "../../models/grok1-stories-q8_0.gguf");
 
@@ -31,6 +32,21 @@ afterAll(() => {
 async function tightMemory(path: string, more: number, options: LoadOptions): Promise<number> {
   const refused: unknown = await loadModel(path, { ...options, memory: 1 }).catch((error) => error);
   return (refused as { readonly details: { readonly needed: number } }).details.needed + more;
+}
+
+/** A file's model in two files, of which the second has the experts. */
+function split(path: string): string {
+  const file = openGguf(path);
+  const { keys, tensors } = takeApart(file);
+  file.close();
+  const u16 = (name: string, value: number) => ({ name, type: "u16", value: Uint8Array.of(value, 0) }) as const;
+  const names = [1, 2].map((part) => join(folder, `split-0000${part}-of-00002.gguf`)) as [string, string];
+  for (const [no, name] of names.entries()) {
+    const own = tensors.filter((tensor) => tensor.name.includes("_exps") === (no === 1));
+    const counts = [u16("split.no", no), u16("split.count", 2), u16("split.tensors.count", tensors.length)];
+    writeFileSync(name, putTogether({ keys: [...(no === 0 ? keys : []), ...counts], tensors: own }));
+  }
+  return names[0];
 }
 
 /** A short answer, by its bits. */
@@ -84,13 +100,15 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
   it("gives the same text with a copy in fewer bits that drafts, and reads less for it", async () => {
     const options = { threads: 2, contextLength: 512 } as const;
     const memory = await tightMemory(stories, 3e6, options);
-    const drafted = await tightMemory(stories, 3e6, { ...options, draft: copy });
+    // Its experts are kept also where they lie in a file of their own.
+    const draft = split(copy);
+    const drafted = await tightMemory(stories, 3e6, { ...options, draft });
     // The copy, and its keys and values, are within the bound too.
     expect(drafted - memory).toBeGreaterThan(5e6);
     await using plain = await loadModel(stories, { ...options, memory, speculate: false });
     // Whether it pays in time depends on the drive.
     const speculate = { always: true, draftTokens: 7 };
-    await using drafting = await loadModel(stories, { ...options, memory: drafted, draft: copy, speculate });
+    await using drafting = await loadModel(stories, { ...options, memory: drafted, draft, speculate });
     const prompt = plain.encodeChat([
       { role: "user", content: "Write a story about a cat who sails across the ocean." },
     ]);
@@ -107,6 +125,64 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
       const [alone, together] = [(await read(plain)) - before[0], (await read(drafting)) - before[1]];
       expect(together).toBeLessThan(0.75 * alone);
     }
+  });
+
+  it("has a copy's experts in the place of those that are not in memory, within the same bound", async () => {
+    const options = { threads: 2, contextLength: 512, speculate: false } as const;
+    const lossy = { standIn: copy };
+    const [alone, beside] = [
+      await tightMemory(stories, 3e6, options),
+      await tightMemory(stories, 3e6, { ...options, lossy }),
+    ];
+    // 2.6 bits of what the model has in 8.5.
+    expect(beside - alone).toBeGreaterThan(3e6);
+    expect(beside - alone).toBeLessThan(4.5e6);
+    // One file that drafts and stands in is there once.
+    const draft = await tightMemory(stories, 3e6, { ...options, draft: copy });
+    expect(await tightMemory(stories, 3e6, { ...options, draft: copy, lossy })).toBe(draft);
+
+    await using model = await loadModel(stories, { ...options, memory: beside, lossy });
+    const request = { temperature: 0, maxTokens: 40, ignoreEnd: true };
+    const { tokens } = await model.generate("Once upon a time there was a dog", request).result;
+    expect(tokens).toHaveLength(40);
+    const { asked, there, stoodIn, bytesRead, usedBytes, bytes } = (await model.status()).experts!;
+    expect(stoodIn).toBe(asked - there);
+    expect([there > 0, stoodIn > 0, bytesRead > 0, usedBytes <= bytes]).toEqual([true, true, true, true]);
+
+    // Nothing stands in for what is there.
+    await using whole = await loadModel(stories, { ...options, lossy });
+    await using plain = await loadModel(stories, options);
+    expect(await answer(whole)).toEqual(await answer(plain));
+    expect((await whole.status()).experts).toBeUndefined();
+  });
+
+  it("refuses what cannot stand in, by name", async () => {
+    const [grok, second, other] = ["grok-1", "grok-2", "mixtral"].map((name) =>
+      join(import.meta.dirname, `../vectors/models/${name}.gguf`),
+    ) as [string, string, string];
+    for (const [model, standIn, why] of [
+      [grok, second, /grok-2\.gguf cannot stand in for .*grok-1\.gguf: it has \d+ .*, expected \d+/],
+      [grok, other, /mixtral\.gguf cannot stand in for .*: it is a llama model, expected grok/],
+      [grok, stories, /it has a vocabulary of 4096 tokens, expected 288/],
+      [stories, stories, /it is the same file/],
+    ] as const) {
+      await expect(loadModel(model, { lossy: { standIn } })).rejects.toMatchObject({
+        code: "argument",
+        message: expect.stringMatching(why),
+        details: expect.objectContaining({ option: "lossy" }),
+      });
+    }
+    await expect(loadModel(stories, { lossy: { standIn: join(folder, "none") } })).rejects.toMatchObject({
+      code: "io",
+    });
+    const memory = await tightMemory(stories, 1e6, { contextLength: 128 });
+    await expect(loadModel(stories, { contextLength: 128, memory, lossy: { standIn: copy } })).rejects.toMatchObject({
+      code: "capacity",
+      message: expect.stringContaining("of experts that stand in"),
+    });
+    await expect(loadModel(stories, { backend: "reference", lossy: { skipSecond: 0.1 } })).rejects.toThrow(
+      "lossy has nothing to lose with the reference backend",
+    );
   });
 
   it("gives the same bits with an adapter beside it as in memory, and as itself without", async () => {

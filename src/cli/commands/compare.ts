@@ -7,9 +7,8 @@ import { counted } from "../../errors.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { type Comparison, compareModels } from "../../eval/compare.ts";
 import { drawComparison } from "../../eval/comparison-chart.ts";
-import type { LossyRouting } from "../../memory/lossy.ts";
 import { catchInterrupt } from "../interrupt.ts";
-import { addLossy, modelFiles } from "../open-model.ts";
+import { modelFiles } from "../open-model.ts";
 import { addSettings, pick } from "../settings.ts";
 import { createProgress, escapeLine, formatSeconds, jsonDocument, table } from "../terminal.ts";
 import { integer, path } from "../values.ts";
@@ -23,7 +22,6 @@ interface CompareCommandOptions {
   readonly backend?: "auto" | "native" | "reference";
   readonly threads?: number;
   readonly memory?: number;
-  readonly lossy?: LossyRouting;
 }
 
 export function addCompare(program: Command): void {
@@ -42,7 +40,6 @@ export function addCompare(program: Command): void {
     .option("--chart <path>", "draw it, as an SVG file", path())
     .option("--json", "print one JSON document");
   addSettings(command, ["backend", "threads", "memory"]);
-  addLossy(command);
   command.action(run);
 }
 
@@ -58,7 +55,7 @@ async function run(a: string, b: string, options: CompareCommandOptions): Promis
   try {
     const text = readTextFile(file).replace(/\n$/, "");
     const result = await compareModels(a, b, text, {
-      ...pick(options, ["context", "chunks", "backend", "threads", "memory", "lossy"]),
+      ...pick(options, ["context", "chunks", "backend", "threads", "memory"]),
       signal: interrupt.signal,
       onChunk({ done, chunks, divergence }) {
         const left = ((performance.now() - began) / 1000 / done) * (chunks - done);

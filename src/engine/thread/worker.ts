@@ -21,6 +21,7 @@ import {
 import { countRouting, recordRouting } from "../routing.ts";
 import { createIdentity } from "../saved/identity.ts";
 import { openPageFiles } from "../saved/page-files.ts";
+import { openStandIn } from "../stand-in-file.ts";
 import { answerMessages } from "./answer.ts";
 import { createCancellations, makeInterruptible } from "./interrupt.ts";
 import { errorToData, type FromEngine, type WorkerStart } from "./protocol.ts";
@@ -34,7 +35,9 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const file = openGguf(path);
   const interrupt = createCancellations(cancellations);
   const draftFile = options.draft === undefined ? undefined : openDraft(options.draft, file);
-  const { streaming, batchTokens } = streamingOf(file, options, draftFile);
+  const { standIn } = options.lossy ?? {};
+  const standInFile = standIn === undefined ? undefined : openStandIn(standIn, file, draftFile);
+  const { streaming, batchTokens } = streamingOf(file, options, { draft: draftFile, standIn: standInFile });
   const copies = options.copies && openCopies(options.copies, file);
   const backend = await openBackend(
     options,
@@ -56,7 +59,11 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const experts =
     slots &&
     (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, problem: slots.problem, ...slots.counters }));
-  const saved = await openSaved(file, options, { ...settled, backend: ops.backend, isa: backend.isa });
+  const saved = await openSaved([file, ...(standInFile ? [standInFile] : [])], options, {
+    ...settled,
+    backend: ops.backend,
+    isa: backend.isa,
+  });
   const core = createCore(ops, model, settled, {
     interrupt,
     adapters,
@@ -80,6 +87,7 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
       ops.close();
       file.close();
       draftFile?.close();
+      if (standInFile !== draftFile) standInFile?.close();
       copies?.close();
       port.close();
     },
@@ -104,14 +112,21 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
 }
 
 /** Pages that this program, with these kernels and these files, has left. */
-async function openSaved(file: GgufFile, options: EngineOptions, { kvType, backend, isa }: PageMakers) {
+async function openSaved(files: readonly GgufFile[], options: EngineOptions, { kvType, backend, isa }: PageMakers) {
   const { promptCache, adapters = [], lossy } = options;
   if (promptCache === undefined) return undefined;
   const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
-  const how = { version, kernels: loadAddon().addon?.sources, backend, isa, kvType, ...(lossy && { lossy }) };
+  const how = {
+    version,
+    kernels: loadAddon().addon?.sources,
+    backend,
+    isa,
+    kvType,
+    ...(lossy && { lossy: { ...lossy, standIn: undefined } }),
+  };
   return {
     files: await openPageFiles({ bytes: defaultPromptCacheBytes, ...promptCache }),
-    identity: createIdentity({ model: file.paths, adapters, how }),
+    identity: createIdentity({ model: files.flatMap(({ paths }) => paths), adapters, how }),
   };
 }
 

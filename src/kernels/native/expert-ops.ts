@@ -5,7 +5,7 @@ import type { Control } from "./control.ts";
 import type { NativeMatrix, Scratch } from "./scratch.ts";
 import type { SlotStore } from "./slot-store.ts";
 import { computeAsTheyCome, type ExpertEvent, type ExpertStore } from "./store.ts";
-import { boundWeight } from "./weight.ts";
+import { boundWeight, type NativeWeight } from "./weight.ts";
 
 /** What operations on experts need of a native backend. */
 export interface ExpertOpsParts {
@@ -19,6 +19,8 @@ export interface ExpertOpsParts {
 }
 
 const expertParts = ["gate", "up", "down"] as const;
+
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** Experts, computed as they come from a store, and what is foretold of the next layer's. `left`, `onExperts`: as of {@link computeAsTheyCome}. */
 export function createExpertOps(
@@ -76,13 +78,25 @@ export function createExpertOps(
         return out;
       }
       const apart = result(`${name}.parts`, n * used, x.cols);
-      const compute = (some: readonly number[]) => {
+      const computeWith = (of: readonly NativeWeight[], some: readonly number[]) => {
         control.list(Int32Array.from([...beside, ...some]));
-        const stacks = [gate.id, up.id, down.id] as const;
-        return native.expertParts(apart.id, input, n, chosen, used, ...stacks, kind, count, some.length);
+        const [first, second, third] = of.map(({ id }) => id) as [number, number, number];
+        return native.expertParts(apart.id, input, n, chosen, used, first, second, third, kind, count, some.length);
       };
-      return computeAsTheyCome(store, parts, [...picked], absent, compute, onExperts, left?.()).then(() => {
+      const stoodIn = slots?.standIns(parts, absent) ?? [];
+      if (stoodIn.length > 0) {
+        onExperts?.({ kind: "stand in", tensor: gate.tensor.name, experts: stoodIn });
+        computeWith(
+          parts.map(({ standIn }) => standIn!),
+          stoodIn,
+        );
+      }
+      const [own, awaited] = [picked, absent].map((all) => all.filter((expert) => !stoodIn.includes(expert)));
+      const compute = (some: readonly number[]) => computeWith(parts, some);
+      return computeAsTheyCome(store, parts, own!, awaited!, compute, onExperts, left?.()).then(async () => {
         native.sumExperts(out.id, apart.id, n, chosen, weights, used, x.cols);
+        // What was read meanwhile is heard of in a turn of the event loop, and nothing else waits for one.
+        if (stoodIn.length > 0) await nextTurn();
         return out;
       });
     },

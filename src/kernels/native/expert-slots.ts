@@ -1,6 +1,6 @@
 import type { AddonBackend } from "../../addon-backend.ts";
 import { GrokError } from "../../errors.ts";
-import type { ExpertCache } from "../../memory/expert-cache.ts";
+import type { BringReason, ExpertCache } from "../../memory/expert-cache.ts";
 import { matrixPlaces } from "../../tensor/tensor.ts";
 import type { SlotCounters } from "./slot-counters.ts";
 import { layOut, type SlotReads } from "./slot-reads.ts";
@@ -33,7 +33,7 @@ export interface ExpertSlots {
   hold(number: number): boolean;
   letGo(number: number): void;
   /** Begins to bring an expert, held; undefined where there is no room now. @throws GrokError `capacity` for one that never fits. */
-  begin(number: number, stacks: readonly NativeWeight[], matrix: number, ahead: boolean): Expert | undefined;
+  begin(number: number, stacks: readonly NativeWeight[], matrix: number, reason: BringReason): Expert | undefined;
   /** What was read ahead in vain is not read any further. */
   drop(number: number): void;
   /** When there may be room that was not there before. */
@@ -122,7 +122,8 @@ export function createExpertSlots(
       cache.letGo(number);
       wake();
     },
-    begin(number, stacks, matrix, ahead) {
+    begin(number, stacks, matrix, reason) {
+      const ahead = reason === "foretold";
       const { parts, bytes } = layOut(stacks.map(({ tensor }) => matrixPlaces(tensor)[matrix]!));
       if (bytes > cache.bytes && cache.used === 0) {
         const { source, name } = stacks[0]!.tensor;
@@ -133,7 +134,7 @@ export function createExpertSlots(
         );
       }
       if (pending > 0 && pending + bytes > holding) return undefined;
-      const given = cache.admit(number, bytes, ahead);
+      const given = cache.admit(number, bytes, reason);
       if (given === undefined) return undefined;
       // One of the same size is filled anew.
       let slot = spare?.bytes === bytes ? spare.slot : undefined;

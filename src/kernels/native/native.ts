@@ -143,8 +143,11 @@ export function openNative(
       let weight = streamed.get(key);
       if (weight === undefined) {
         weight = bindWeight(addon, native, sources, tensor, options);
+        const kept = streaming!.layerOf(tensor) === undefined;
+        const copy = kept ? undefined : streaming!.standIn?.(tensor);
+        if (copy !== undefined) weight = { ...weight, standIn: ops.weight(copy) as NativeWeight };
         streamed.set(key, weight);
-        if (streaming!.layerOf(tensor) === undefined) slots.keep(weight);
+        if (kept) slots.keep(weight);
       }
       return weight;
     },

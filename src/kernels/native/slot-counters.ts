@@ -15,6 +15,10 @@ export interface SlotCounters {
   /** Experts that a layer asked for after it was said which, and how many of them had been said. */
   foretold: number;
   foretoldRight: number;
+  /** Choices of a token's that were changed to experts in memory, or left out; experts of a layer in whose place a copy was computed. */
+  changed: number;
+  leftOut: number;
+  stoodIn: number;
   /** Milliseconds, by layer, for which there was nothing to compute. */
   readonly stalled: number[];
 }
@@ -30,5 +34,8 @@ export const createSlotCounters = (): SlotCounters => ({
   aheadAsked: 0,
   foretold: 0,
   foretoldRight: 0,
+  changed: 0,
+  leftOut: 0,
+  stoodIn: 0,
   stalled: [],
 });

@@ -4,12 +4,13 @@ import { GrokError } from "../../errors.ts";
 import type { ExpertCache } from "../../memory/expert-cache.ts";
 import { scratchRows } from "../../memory/expert-room.ts";
 import { createLookAhead, type LookAhead } from "../../memory/look-ahead.ts";
-import { type LossyRouting, loseRouting, type RoutingValues } from "../../memory/lossy.ts";
+import { type LossyRouting, loseRouting, mostLossyTokens, type RoutingValues } from "../../memory/lossy.ts";
 import { matrixPlaces, type Tensor } from "../../tensor/tensor.ts";
 import { createExpertSlots } from "./expert-slots.ts";
 import type { Scratch } from "./scratch.ts";
 import { createSlotCounters, type SlotCounters } from "./slot-counters.ts";
 import { createSlotReads, layOut } from "./slot-reads.ts";
+import { createStandIns } from "./stand-ins.ts";
 import type { ExpertStore } from "./store.ts";
 import type { FileCopies, NativeWeight } from "./weight.ts";
 
@@ -23,6 +24,8 @@ export interface Streaming {
   readonly copies?: FileCopies;
   /** What may be lost of the routing so that less is read. Absent: nothing. */
   readonly lossy?: LossyRouting;
+  /** A tensor of the same shape as one of experts, which is kept and computed in the place of those that are not there. Absent: they are waited for. */
+  readonly standIn?: (tensor: Tensor) => Tensor;
   /** Bytes that experts may take from now on: asked before each pass and each layer. Absent: what the cache began with. */
   readonly limit?: (state: SlotState) => number;
   /** Bytes of experts, if they are more than one, that may be on their way or, once they came, not computed with yet: others can be given back at once. Absent: all. */
@@ -56,6 +59,8 @@ export interface SlotStore extends ExpertStore {
   begin(tokens: number): void;
   /** Changes the routing of experts that are to be computed, where that was asked for. */
   lose(stacks: readonly NativeWeight[], routing: RoutingValues): void;
+  /** Of experts that are not there, those whose copies are to be computed in their place. */
+  standIns(stacks: readonly NativeWeight[], absent: readonly number[]): number[];
   /** Holds experts to what they may take now. */
   govern(): void;
 }
@@ -85,6 +90,7 @@ export function createSlotStore(
     guard,
     copies,
     lossy,
+    standIn,
     lookAhead = createLookAhead(),
   }: Streaming,
   open: (file: DataFile) => number,
@@ -112,6 +118,9 @@ export function createSlotStore(
   const numberOf = (stacks: readonly NativeWeight[], matrix: number) =>
     layerOf(stacks[0]!) * stacks[0]!.matrices + matrix;
 
+  const standIns = createStandIns(experts, counters, numberOf);
+  /** Tokens of the pass. */
+  let tokens = 0;
   let rows = scratchRows(0, 1);
   const settle = () => {
     experts.forgetDropped();
@@ -195,7 +204,7 @@ export function createSlotStore(
           native.hurry(known.slot);
           return known.loaded;
         }
-        const begun = experts.begin(number, stacks, matrix, false);
+        const begun = experts.begin(number, stacks, matrix, "asked");
         if (begun !== undefined) return begun.loaded;
         await experts.room();
       }
@@ -234,7 +243,7 @@ export function createSlotStore(
       for (const matrix of absent) {
         const number = numberOf(stacks, matrix);
         if (experts.get(number) !== undefined) continue;
-        const begun = attempt(() => experts.begin(number, stacks, matrix, true));
+        const begun = attempt(() => experts.begin(number, stacks, matrix, "foretold"));
         if (begun === undefined) return;
         counters.ahead++;
         // It may be given up again as soon as it is there.
@@ -257,14 +266,19 @@ export function createSlotStore(
       await Promise.all(kept.splice(0));
     },
     lose(stacks, routing) {
-      if (lossy === undefined || isKept(stacks)) return;
-      const resident = Array.from(
-        { length: stacks[0]!.matrices },
-        (_, i) => experts.get(numberOf(stacks, i)) !== undefined,
-      );
-      loseRouting(routing, resident, lossy);
+      if (lossy === undefined || tokens > mostLossyTokens || isKept(stacks)) return;
+      const resident = Array.from({ length: stacks[0]!.matrices }, (_, i) => {
+        const expert = experts.get(numberOf(stacks, i));
+        // Where nobody waits what is on its way is of no use yet.
+        return expert !== undefined && (expert.there || standIn === undefined);
+      });
+      const lost = loseRouting(routing, resident, lossy);
+      counters.changed += lost.changed;
+      counters.leftOut += lost.leftOut;
     },
-    begin(tokens) {
+    standIns: (stacks, absent) => (tokens > mostLossyTokens ? [] : standIns.take(stacks, absent)),
+    begin(count) {
+      tokens = count;
       const next = scratchRows(rows, tokens);
       // Memory is given back before it is taken for something else.
       if (next < rows) scratch.release();

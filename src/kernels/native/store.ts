@@ -85,7 +85,7 @@ export function createPageCacheStore(native: AddonBackend): ExpertStore {
 /** What happens where experts are awaited. */
 export interface ExpertEvent {
   /** An expert that was computed while it came does not arrive. */
-  readonly kind: "fetch" | "arrive" | "compute";
+  readonly kind: "fetch" | "arrive" | "compute" | "stand in";
   /** The stack of gates, which names the layer. */
   readonly tensor: string;
   readonly experts: readonly number[];

@@ -15,6 +15,8 @@ export interface NativeWeight extends Weight {
   readonly matrices: number;
   readonly rows: number;
   readonly cols: number;
+  /** Of the same shape, in memory: what is computed in the place of an expert that is not. */
+  readonly standIn?: NativeWeight;
 }
 
 /** Files that have the bytes of another, on other drives. */
