@@ -50,6 +50,7 @@ export {
   measureImportance,
   type SeldomSeen,
 } from "./eval/importance.ts";
+export { type LossyOptions, type LossyResult, type LossyRow, measureLossy } from "./eval/lossy.ts";
 export { measurePerplexity, type PerplexityOptions, type PerplexityResult } from "./eval/perplexity.ts";
 export { measureSpeed, type SpeedResult } from "./eval/speed.ts";
 export {

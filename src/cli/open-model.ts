@@ -8,7 +8,7 @@ import type { AdapterSource } from "../engine/adapters.ts";
 import type { BackendChoice, PromptCacheOptions } from "../engine/options.ts";
 import { GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
-import type { LanguageModel } from "../generate/types.ts";
+import type { LanguageModel, LoadOptions } from "../generate/types.ts";
 import type { KvType } from "../kernels/ops.ts";
 import type { Lossy } from "../memory/lossy.ts";
 import { adapterFiles } from "../model/lora/read.ts";
@@ -92,18 +92,14 @@ export async function openModel(file: string, options: ModelOptions): Promise<La
 export async function openModelOfIds(file: string, options: ModelOptions): Promise<LanguageModel> {
   // Only now: help, errors of usage and commands that run no model start in half the time without it.
   const { loadModel } = await import("../generate/load.ts");
-  const { contextAtMost, kvTypeIfFits, trace } = options;
+  const { contextAtMost, kvTypeIfFits, trace, lossy } = options;
+  const lost = { trace, lossy };
   if (trace !== undefined) refuseOwnFiles(trace, modelFiles(file, options.lora), "the model");
   const wishes = { contextLength: options.context ?? contextAtMost, kvType: options.kvType ?? kvTypeIfFits };
   for (;;) {
     const { contextLength, kvType } = wishes;
     try {
-      const model = await loadModel(file, {
-        ...pick(options, ["backend", "threads", "isa", "memory", "trace", "draft", "lossy"]),
-        ...{ contextLength, kvType, speculate: options.speculation, adapters: options.lora, copies: options.copy },
-        promptCache: options.promptCache,
-        chatTemplate: options.chatTemplate && readTextFile(options.chatTemplate),
-      });
+      const model = await loadModel(file, { ...loadOptions({ ...options, context: contextLength, kvType }), ...lost });
       if (options.copy !== undefined && model.info.expertBytes === undefined) {
         warnOnTerminal(`all of ${file} is in memory: no copy of it is read`);
       }
@@ -123,6 +119,16 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
       }
     }
   }
+}
+
+/** What a model is loaded with, wishes and what is done to it aside. */
+export function loadOptions(options: ModelOptions): Omit<LoadOptions, "lossy" | "trace"> {
+  const { context, kvType, speculation, lora, copy, promptCache, chatTemplate } = options;
+  return {
+    ...pick(options, ["backend", "threads", "isa", "memory", "draft"]),
+    ...{ contextLength: context, kvType, speculate: speculation, adapters: lora, copies: copy, promptCache },
+    chatTemplate: chatTemplate && readTextFile(chatTemplate),
+  };
 }
 
 /** For commands whose model may be larger than memory. */

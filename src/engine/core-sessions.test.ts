@@ -322,6 +322,30 @@ describe("scoring, logits and bench", () => {
     expectAllFree(core);
   });
 
+  it("bench runs the tokens that are given, and tells what came of them and what was read meanwhile", async () => {
+    let asked = 0;
+    const counters = () => ({
+      ...{ bytes: 0, usedBytes: 0, problem: undefined, there: 0, coming: 0, repeated: 0, bytesReadAhead: 0, ahead: 0 },
+      ...{ aheadAsked: 0, foretold: 0, foretoldRight: 0, changed: 0, leftOut: 0, stoodIn: 0 },
+      ...{ asked: ++asked, bytesRead: 10 * asked, stalled: [asked] },
+    });
+    const { core } = start({ experts: counters });
+    const result = await core.bench(nextId(), { prefill: 10, decode: 5, cold: true, tokens: prompt, logits: true });
+    const expected = Array.from({ length: 5 }, (_, i) => [...fakeLogits(prompt.slice(0, 11 + i))]).flat();
+    expect(result.logits).toEqual(Float32Array.from(expected));
+    const [use, ...others] = result.decodeExperts;
+    expect(others).toEqual([]);
+    expect(use!.asked).toBeGreaterThan(0);
+    expect(use).toMatchObject({ bytesRead: 10 * use!.asked, stalled: [use!.asked] });
+    for (const [tokens, message] of [
+      [prompt.slice(0, 14), "14 tokens are given, expected 15 for prefill 10 and decode 5"],
+      [prompt.map(() => 99), "token 99 at place 0 is not in the vocabulary"],
+    ] as const) {
+      await expect(core.bench(nextId(), { prefill: 10, decode: 5, tokens })).rejects.toThrow(message);
+    }
+    expectAllFree(core);
+  });
+
   it("tells how far a prompt is read", async () => {
     const { core } = start({ batchTokens: 4 });
     const told: number[] = [];

@@ -17,7 +17,8 @@ import { createScoring, type ScoreOptions, type ScoreText } from "./consumers/sc
 import { createDraftModel } from "./draft-model.ts";
 import { createDraftSource } from "./draft-source.ts";
 import { createDrafting } from "./drafts.ts";
-import type { EngineStatus, ExpertStatus } from "./engine.ts";
+import type { EngineStatus } from "./engine.ts";
+import type { ExpertStatus } from "./expert-status.ts";
 import { noNumbers } from "./failures.ts";
 import { createKvMemory } from "./kv-memory.ts";
 import type { SettledEngineOptions } from "./options.ts";
@@ -296,7 +297,11 @@ export function createCore(ops: Ops, model: Model, settled: SettledEngineOptions
     async bench(id, benchOptions) {
       requireOpen();
       return await new Promise((resolve, reject) => {
-        const bench = createBench(benchOptions, { vocab, contextLength, pool }, { resolve, reject });
+        const bench = createBench(
+          benchOptions,
+          { vocab, contextLength, pool, experts: parts.experts },
+          { resolve, reject },
+        );
         // What it times is computed, and is nothing that anybody asks for.
         if (bench !== undefined) begin(id, bench.consumer, [bench.sequence], { prefixes: undefined });
       });

@@ -4,7 +4,7 @@ import { logSumExp } from "../sampling/logprobs.ts";
 import { createUnionCosts } from "./costs.ts";
 import type { DraftModel, DraftRequest } from "./draft-model.ts";
 import { confidenceChances, confidenceKind, type DraftSource, matchKind, noDraft } from "./draft-source.ts";
-import type { ExpertStatus } from "./engine.ts";
+import type { ExpertStatus } from "./expert-status.ts";
 import type { KvMemory } from "./kv-memory.ts";
 import { createOdds } from "./odds.ts";
 import type { Place } from "./pass.ts";

@@ -5,6 +5,7 @@ import type { EmbedOptions } from "./consumers/embed.ts";
 import type { LogitsOptions, LogitsResult } from "./consumers/logits.ts";
 import type { Emit } from "./consumers/sample.ts";
 import type { LogprobsOptions, ScoreOptions, ScoreText } from "./consumers/score.ts";
+import type { ExpertStatus } from "./expert-status.ts";
 import type { EngineRequest, EngineResult } from "./request.ts";
 
 /**
@@ -104,35 +105,5 @@ export interface SavedStatus {
   readonly pages: number;
   readonly bytes: number;
   /** Why the last page could not be written. */
-  readonly problem: string | undefined;
-}
-
-/** What was done to have the experts that a model's layers asked for, since it was loaded. */
-export interface ExpertStatus {
-  /** Bytes that they may take, and that they take. */
-  readonly bytes: number;
-  readonly usedBytes: number;
-  /** How often a layer asked for an expert, how often it was there, and how often on its way. */
-  readonly asked: number;
-  readonly there: number;
-  readonly coming: number;
-  /** How often the same layer had asked for it the time before too. */
-  readonly repeated: number;
-  readonly bytesRead: number;
-  /** Of them, what was read before a layer asked. */
-  readonly bytesReadAhead: number;
-  /** Experts that were read ahead, and of those how many were asked for before they were given up. */
-  readonly ahead: number;
-  readonly aheadAsked: number;
-  /** Experts that a layer asked for where the layer before had foretold some, and how many of them it had. */
-  readonly foretold: number;
-  readonly foretoldRight: number;
-  /** Choices of tokens that were changed to experts in memory, or left out; experts that a layer asked for in whose place a copy was computed. 0 unless `lossy` asks for it. */
-  readonly changed: number;
-  readonly leftOut: number;
-  readonly stoodIn: number;
-  /** Milliseconds, by layer, for which there was nothing to compute. */
-  readonly stalled: readonly number[];
-  /** What could not be read from one copy of the model's file, and was from another: the last time, with file and place. */
   readonly problem: string | undefined;
 }

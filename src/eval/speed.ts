@@ -1,5 +1,6 @@
 import type { BenchOptions, BenchResult } from "../engine/consumers/bench.ts";
-import type { EngineInfo, ExpertStatus } from "../engine/engine.ts";
+import type { EngineInfo } from "../engine/engine.ts";
+import type { ExpertStatus } from "../engine/expert-status.ts";
 import type { LanguageModel } from "../generate/types.ts";
 import { measureBandwidth } from "./bandwidth.ts";
 

@@ -217,7 +217,7 @@ const scoreKinds: OptionKinds<ScoreOptions> = {
 };
 const logprobsKinds: OptionKinds<LogprobsOptions> = { from: "any", signal: "signal" };
 const benchKinds: OptionKinds<BenchOptions> = {
-  ...{ prefill: "any", decode: "any", repeats: "any", warmup: "any" },
-  cold: "flag",
+  ...{ prefill: "any", decode: "any", repeats: "any", warmup: "any", tokens: "any" },
+  ...{ cold: "flag", logits: "flag" },
   signal: "signal",
 };

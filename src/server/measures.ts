@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { EngineStatus, ExpertStatus } from "../engine/engine.ts";
+import type { EngineStatus } from "../engine/engine.ts";
+import type { ExpertStatus } from "../engine/expert-status.ts";
 import { availableMemory, memoryLimit } from "../machine/limits.ts";
 import { readTemperatures } from "../machine/temperature.ts";
 import type { Gate } from "./gate.ts";

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { LossyResult, LossyRow } from "../../src/eval/lossy.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
 import { type LanguageModel, type LoadOptions, loadModel } from "../../src/index.ts";
 import { programBytes } from "../../src/memory/budget.ts";
@@ -154,6 +155,40 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
     await using plain = await loadModel(stories, options);
     expect(await answer(whole)).toEqual(await answer(plain));
     expect((await whole.status()).experts).toBeUndefined();
+  });
+
+  it("measures what is lost beside what is gained, with each option and all of them", async () => {
+    const lossy = { skipSecond: 1, standIn: copy };
+    const memory = await tightMemory(stories, 3e6, { threads: 2, contextLength: 24, lossy });
+    const options = ["--threads", "2", "-p", "16", "-n", "8", "-r", "1", "--lossy", `stand-in=${copy}`];
+    const bench = ["bench", stories, ...options, "--lossy", "skip-second=1", "--json"];
+    const { status, stdout, stderr } = await grok1([...bench, "--memory", `${memory}`]);
+    expect([status, stderr]).toEqual([0, ""]);
+    const { rows } = JSON.parse(stdout) as LossyResult;
+    expect(rows.map((row) => row.lossy)).toEqual([{}, { standIn: copy }, { skipSecond: 1 }, lossy]);
+    const [exact, standsIn, skips, both] = rows as [LossyRow, LossyRow, LossyRow, LossyRow];
+    expect(exact).toMatchObject({ gain: 1, perplexityRatio: 1, divergence: { mean: 0, error: 0 }, sameTop: 1 });
+    expect(exact).toMatchObject({ changed: 0, leftOut: 0, stoodIn: 0 });
+    expect(exact.bytesPerToken).toBeGreaterThan(0);
+    expect(standsIn.expertBytes).toBeLessThan(exact.expertBytes - 3e6);
+    expect(standsIn.stoodIn).toBeCloseTo(1 - standsIn.hits, 9);
+    expect([standsIn.waited, standsIn.leftOut, skips.stoodIn]).toEqual([0, 0, 0]);
+    for (const row of [standsIn, skips, both]) {
+      expect(row.divergence.mean).toBeGreaterThan(0);
+      expect(row.perplexity).toBeCloseTo(exact.perplexity * row.perplexityRatio, 6);
+    }
+    expect(skips.bytesPerToken).toBeLessThan(exact.bytesPerToken);
+    for (const row of [skips, both]) expect(row.leftOut).toBeGreaterThan(0);
+
+    const text = join(folder, "short.txt");
+    writeFileSync(text, "The dog ran.");
+    for (const [args, why] of [
+      [["--memory", `${memory}`, "-f", text], "the text has"],
+      [["--memory", "8G"], "all of it is in memory, where nothing is lost"],
+      [["--cold"], "--cold has no effect with --lossy"],
+    ] as const) {
+      expect(await grok1([...bench, ...args])).toMatchObject({ status: 2, stderr: expect.stringContaining(why) });
+    }
   });
 
   it("refuses what cannot stand in, by name", async () => {

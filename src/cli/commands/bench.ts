@@ -1,13 +1,18 @@
+import { basename } from "node:path";
 import type { Command } from "commander";
-import type { ExpertStatus } from "../../engine/engine.ts";
+import { readTextFile } from "../../bytes/text-file.ts";
+import type { ExpertStatus } from "../../engine/expert-status.ts";
 import { counted, formatBytes, GrokError } from "../../errors.ts";
-import { measureSpeed } from "../../eval/speed.ts";
+import { sampleText } from "../../eval/sample-text.ts";
+import { measureSpeed, type SpeedResult } from "../../eval/speed.ts";
+import type { Lossy } from "../../memory/lossy.ts";
 import { usageError } from "../exit.ts";
 import { catchInterrupt } from "../interrupt.ts";
 import {
   addModel,
   addStreaming,
   addTrace,
+  loadOptions,
   type ModelOptions,
   openModelOfIds,
   requireModel,
@@ -15,18 +20,20 @@ import {
   warnOfReads,
 } from "../open-model.ts";
 import { addSettings, engineSettings } from "../settings.ts";
-import { createProgress, jsonDocument, table } from "../terminal.ts";
-import { integer } from "../values.ts";
+import { createProgress, escapeLine, jsonDocument, table } from "../terminal.ts";
+import { integer, path } from "../values.ts";
 
 interface BenchCommandOptions extends ModelOptions {
   readonly prompt?: number;
   readonly generate: number;
   readonly repeat: number;
   readonly cold?: true;
+  readonly file?: string;
   readonly json?: true;
 }
 
 const usualPrompt = 512;
+const lossyPrompt = 64;
 
 export function addBench(program: Command): void {
   const command = program
@@ -35,7 +42,7 @@ export function addBench(program: Command): void {
   addModel(command)
     .option(
       "-p, --prompt <n>",
-      `tokens to prefill (default: ${usualPrompt}, or what fits the model's context)`,
+      `tokens to prefill (default: ${usualPrompt}, or what fits the model's context; with --lossy ${lossyPrompt})`,
       integer(1, 2 ** 24),
     )
     .option("-n, --generate <n>", "tokens to decode after them, one by one", integer(1, 2 ** 24), 32)
@@ -46,6 +53,11 @@ export function addBench(program: Command): void {
       5,
     )
     .option("--cold", "no run to warm up: what has to be read first is in the figures")
+    .option(
+      "-f, --file <path>",
+      "with --lossy, the text that what is lost is measured on (default: a short story)",
+      path(),
+    )
     .option("--json", "print one JSON document");
   addSettings(command, engineSettings);
   addTrace(addStreaming(command));
@@ -54,6 +66,8 @@ export function addBench(program: Command): void {
 
 async function bench(options: BenchCommandOptions): Promise<void> {
   const path = requireModel(options);
+  if (options.lossy !== undefined) return benchLossy(path, options, options.lossy);
+  if (options.file !== undefined) throw usageError("--file has no effect without --lossy");
   using interrupt = catchInterrupt();
   const asked = options.prompt === undefined ? undefined : Math.max(8, options.prompt + options.generate);
   const context = options.context ?? asked;
@@ -103,11 +117,71 @@ async function bench(options: BenchCommandOptions): Promise<void> {
     ],
     ["decode at", `${(100 * result.decodeFractionOfBandwidth).toFixed(0)} %`, "of what the memory allows"],
   ];
-  process.stdout.write(table(result.experts ? [...rows, ...expertRows(result.experts)] : rows));
+  process.stdout.write(table(result.experts ? [...rows, ...expertRows(result.experts, result)] : rows));
+}
+
+/** What is lost beside what is gained. */
+async function benchLossy(path: string, options: BenchCommandOptions, lossy: Lossy): Promise<void> {
+  for (const name of ["trace", "cold"] as const) {
+    if (options[name] !== undefined) throw usageError(`--${name} has no effect with --lossy`);
+  }
+  using interrupt = catchInterrupt();
+  const { prompt = lossyPrompt, generate: decode, repeat: repeats, file, context } = options;
+  if (context !== undefined && prompt + decode > context) {
+    throw usageError(
+      `--prompt ${prompt} and --generate ${decode} do not fit into a context of ${counted(context, "token")}`,
+    );
+  }
+  const text = file === undefined ? sampleText : readTextFile(file);
+  const progress = createProgress(process.stderr, process.env);
+  const { measureLossy } = await import("../../eval/lossy.ts");
+  const result = await measureLossy(path, text, {
+    ...{ lossy, prompt, decode, repeats, signal: interrupt.signal },
+    load: loadOptions({ ...options, context: context ?? prompt + decode }),
+    onTurn: ({ done, turns }) => progress.show(`measuring ${done + 1} of ${turns} ...`),
+  }).finally(() => progress.clear());
+  if (options.json) {
+    process.stdout.write(`${jsonDocument({ model: path, file, ...result })}\n`);
+    return;
+  }
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const rows = result.rows.map((row, i) => [
+    lossyNames(row.lossy),
+    `${row.tokensPerSecond.toFixed(2)} (${row.gain.toFixed(2)} x)`,
+    formatBytes(row.bytesPerToken),
+    percent(row.hits),
+    ...[row.changed, row.leftOut, row.stoodIn].map((share) => (share === 0 ? "" : percent(share))),
+    ...(i === 0 ? [""] : [`${row.divergence.mean.toFixed(4)} ± ${row.divergence.error.toFixed(4)}`]),
+    `${row.perplexity.toFixed(3)}${i === 0 ? "" : ` (${row.perplexityRatio.toFixed(4)} x)`}`,
+  ]);
+  const heads = [
+    "",
+    "tokens/s",
+    "read a token",
+    "hits",
+    "changed",
+    "left out",
+    "stood in",
+    "KL divergence",
+    "perplexity",
+  ];
+  process.stdout.write(
+    `${counted(repeats, "round")} of ${counted(decode, "token")} after ${prompt}, each with and without in turn\n\n${table([heads, ...rows], [1, 2, 3, 4, 5, 6, 7, 8])}`,
+  );
+}
+
+/** As options of the command are written. */
+function lossyNames({ preferResident, skipSecond, standIn }: Lossy): string {
+  const names = [
+    ...(preferResident === undefined ? [] : [`prefer-resident=${preferResident}`]),
+    ...(skipSecond === undefined ? [] : [`skip-second=${skipSecond}`]),
+    ...(standIn === undefined ? [] : [`stand-in=${escapeLine(basename(standIn))}`]),
+  ];
+  return names.length === 0 ? "nothing lost" : names.join(" ");
 }
 
 /** What there was to do for experts that are not all in memory. */
-function expertRows(experts: ExpertStatus): string[][] {
+function expertRows(experts: ExpertStatus, { decodeExperts, decodeTokens }: SpeedResult): string[][] {
   const {
     bytes,
     asked,
@@ -121,6 +195,8 @@ function expertRows(experts: ExpertStatus): string[][] {
     foretoldRight,
     stalled,
   } = experts;
+  const tokens = Math.max(1, decodeTokens * decodeExperts.length);
+  const perToken = decodeExperts.reduce((sum, { bytesRead }) => sum + bytesRead, 0) / tokens;
   const percent = (part: number, whole: number) => (whole === 0 ? "none" : `${((100 * part) / whole).toFixed(1)} %`);
   const seconds = stalled.map((milliseconds) => (milliseconds ?? 0) / 1000);
   const slowest = seconds.indexOf(Math.max(...seconds));
@@ -132,6 +208,7 @@ function expertRows(experts: ExpertStatus): string[][] {
       `of ${asked} that layers asked for, ${percent(coming, asked)} more on their way; in all runs and the one to warm up`,
     ],
     ["read", formatBytes(bytesRead), `${formatBytes(bytesReadAhead)} of them ahead`],
+    ["read a token", formatBytes(perToken), "while decoding, in the runs that are reported"],
     [
       "foretold",
       percent(foretoldRight, foretold),

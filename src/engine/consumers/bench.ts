@@ -1,6 +1,8 @@
 import { counted, GrokError } from "../../errors.ts";
 import { checkWhole } from "../../options.ts";
+import { type ExpertStatus, type ExpertUse, snapshot, useSince } from "../expert-status.ts";
 import { type PagePool, truncate } from "../pages.ts";
+import { checkTokens } from "../request.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
 import { type Settle, settleWith } from "./settle.ts";
 
@@ -15,6 +17,10 @@ export interface BenchOptions {
   readonly warmup?: number;
   /** No run to warm up: what has to be read or compiled first is in the figures. Default false. */
   readonly cold?: boolean;
+  /** What is prefilled and decoded, as many as both say at least. Default: varied tokens, the same each time. */
+  readonly tokens?: ArrayLike<number>;
+  /** Whether to give the last run's logits, which are large. Default false. */
+  readonly logits?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -27,25 +33,36 @@ export interface BenchResult {
   /** Of the median run; 0 when no tokens were asked for. */
   readonly prefillTokensPerSecond: number;
   readonly decodeTokensPerSecond: number;
+  /** Of each run, what decoding needed of experts, where they are read as they are needed. */
+  readonly decodeExperts: readonly ExpertUse[];
+  /** Where they were asked for: [decodeTokens, vocab], after each decoded token. */
+  readonly logits?: Float32Array;
 }
 
 /**
  * Times prefill in chunks as generation does it, and decode steps after it, as they are when it is alone: in company it tells
  * what is left to it. The tokens come from a fixed linear congruential sequence (Numerical Recipes' constants), so that
- * routing varies and every run sees the same. Undefined without anything to time.
+ * routing varies and every run sees the same; or they are given. `experts` tells what streaming has done. Undefined without anything to time.
  * @throws GrokError `argument`, `capacity`
  */
 export function createBench(
   options: BenchOptions,
-  limits: { readonly vocab: number; readonly contextLength: number; readonly pool: PagePool },
+  limits: {
+    readonly vocab: number;
+    readonly contextLength: number;
+    readonly pool: PagePool;
+    readonly experts?: (() => ExpertStatus) | undefined;
+  },
   settle: Settle<BenchResult>,
 ): { readonly consumer: Consumer; readonly sequence: Sequence } | undefined {
-  const { vocab, contextLength, pool } = limits;
+  const { vocab, contextLength, pool, experts } = limits;
   const {
     decode = Math.min(32, contextLength - (options.prefill ?? 1)),
     repeats = 1,
     warmup = 0,
     cold = false,
+    tokens: given,
+    logits: wanted = false,
   } = options;
   const { prefill = Math.min(512, contextLength - decode) } = options;
   checkWhole("prefill", prefill, 0, contextLength);
@@ -56,14 +73,22 @@ export function createBench(
     const message = `prefill ${prefill} and decode ${decode} do not fit into a context of ${counted(contextLength, "token")}`;
     throw new GrokError("capacity", message, { prefill, decode, contextLength });
   }
-  let state = 1;
-  const all = Array.from({ length: prefill + decode }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * vocab);
-  });
+  const all =
+    given === undefined ? variedTokens(prefill + decode, vocab) : Array.from(given).slice(0, prefill + decode);
+  if (given !== undefined) {
+    checkTokens(given, vocab);
+    if (all.length < prefill + decode) {
+      const message = `${counted(all.length, "token")} are given, expected ${prefill + decode} for prefill ${prefill} and decode ${decode}`;
+      throw new GrokError("argument", message, { option: "tokens" });
+    }
+  }
 
   const prefillSeconds: number[] = [];
   const decodeSeconds: number[] = [];
+  const decodeExperts: ExpertUse[] = [];
+  const logits = wanted ? new Float32Array(decode * vocab) : undefined;
+  /** When prefill ended. */
+  let before = experts && snapshot(experts());
   const result = (): BenchResult => ({
     prefillTokens: prefill,
     decodeTokens: decode,
@@ -71,6 +96,8 @@ export function createBench(
     decodeSeconds,
     prefillTokensPerSecond: prefill === 0 ? 0 : prefill / median(prefillSeconds),
     decodeTokensPerSecond: decode === 0 ? 0 : decode / median(decodeSeconds),
+    decodeExperts,
+    ...(logits && { logits }),
   });
   if (all.length === 0) {
     const none = Array.from({ length: repeats }, () => 0);
@@ -86,9 +113,13 @@ export function createBench(
   let between = began;
   const consumer: Consumer = {
     kind: "bench",
-    take(_, sequence, position) {
+    take(_, sequence, position, row) {
       const now = performance.now();
-      if (position === prefill - 1) between = now;
+      if (position === prefill - 1) {
+        between = now;
+        before = experts && snapshot(experts());
+      }
+      if (position >= prefill) logits?.set(row, (position - prefill) * vocab);
       if (position < all.length - 1) {
         tokens.push(all[position + 1]!);
         return undefined;
@@ -96,12 +127,14 @@ export function createBench(
       if (warm) {
         prefillSeconds.push((between - began) / 1000);
         decodeSeconds.push((now - between) / 1000);
+        if (before && experts) decodeExperts.push(useSince(before, experts()));
         if (decodeSeconds.length === repeats) return "done";
       }
       warm ||= now - started >= 1000 * warmup;
       truncate(pool, sequence.timeline, 0);
       tokens.length = first;
       sequence.wanted = first - 1;
+      if (prefill === 0) before = experts && snapshot(experts());
       began = performance.now();
       between = began;
       return undefined;
@@ -111,7 +144,15 @@ export function createBench(
   return { consumer, sequence: createSequence(0, tokens, first - 1) };
 }
 
-function median(values: readonly number[]): number {
+function variedTokens(count: number, vocab: number): number[] {
+  let state = 1;
+  return Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * vocab);
+  });
+}
+
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

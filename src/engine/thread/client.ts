@@ -177,7 +177,10 @@ export function connect(port: Port, info: EngineInfo, options: ClientOptions = {
       }
       return await askFor<Float32Array[]>({ type: "embed", texts: texts.map(tokensOf), options: { adapters } }, signal);
     },
-    bench: ({ signal, ...rest } = {}) => askFor<BenchResult>({ type: "bench", options: rest }, signal),
+    bench: async ({ signal, tokens, ...rest } = {}) => {
+      const options = { ...rest, ...(tokens !== undefined && { tokens: tokensOf(tokens) }) };
+      return askFor<BenchResult>({ type: "bench", options }, signal);
+    },
     status: () => askFor<EngineStatus>({ type: "status" }, undefined),
     close() {
       closing ??= (async () => {
