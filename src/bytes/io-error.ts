@@ -12,6 +12,7 @@ const meanings: Readonly<Record<string, string>> = {
   EFBIG: "the file would be larger than the file system allows",
   EMFILE: "too many open files",
   EADDRINUSE: "another program listens there",
+  ENOTFOUND: "no computer of this name is known",
   EADDRNOTAVAIL: "this computer does not have the address",
   EROFS: "the file system is read-only",
 };

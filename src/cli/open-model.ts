@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { refuseOwnFiles } from "../bytes/own-files.ts";
+import { checkDestination } from "../bytes/destination.ts";
 import { readTextFile } from "../bytes/text-file.ts";
 import type { AdapterSource } from "../engine/adapters.ts";
 import type { BackendChoice, PromptCacheOptions } from "../engine/options.ts";
@@ -94,7 +94,7 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
   const { loadModel } = await import("../generate/load.ts");
   const { contextAtMost, kvTypeIfFits, trace, lossy } = options;
   const lost = { trace, lossy };
-  if (trace !== undefined) refuseOwnFiles(trace, modelFiles(file, options.lora), "the model");
+  if (trace !== undefined) checkDestination(trace, modelFiles(file, options.lora), "the model");
   const wishes = { contextLength: options.context ?? contextAtMost, kvType: options.kvType ?? kvTypeIfFits };
   for (;;) {
     const { contextLength, kvType } = wishes;

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { basename } from "node:path";
-import { refuseOwnFiles } from "../bytes/own-files.ts";
+import { checkDestination } from "../bytes/destination.ts";
 import { type Section, writeResumable } from "../bytes/resumable-write.ts";
 import { GrokError } from "../errors.ts";
 import { layOutGguf } from "../formats/gguf/write.ts";
@@ -142,7 +142,7 @@ export async function writeConversion(
   if (out === "-") {
     throw new GrokError("argument", "-: a model is written at many places, expected a file's name", { path: out });
   }
-  refuseOwnFiles(out, source.files, "a file of the source");
+  checkDestination(out, source.files, "a file of the source");
   const encoder = createRowEncoder(threads === undefined ? {} : { threads });
   try {
     const planned = planRecipe(source, recipe);

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import type { AtomicWriteOptions } from "../bytes/atomic-write.ts";
-import { refuseOwnFiles } from "../bytes/own-files.ts";
+import { checkDestination } from "../bytes/destination.ts";
 import { GrokError } from "../errors.ts";
 import { type GgufFile, type OpaqueTensor, openGguf } from "../formats/gguf/file.ts";
 import { type TensorToWrite, writeGguf } from "../formats/gguf/write.ts";
@@ -73,7 +73,7 @@ export async function merge(options: MergeOptions): Promise<MergeResult> {
   }
   const file = openGguf(model);
   try {
-    refuseOwnFiles(out, file.paths, "the base model itself");
+    checkDestination(out, file.paths, "the base model itself");
     const terms = collectTerms(file, adapters);
     const changed: MergedTensor[] = [];
     const tensors = [...file.tensors.values()].map((tensor): TensorToWrite => {

@@ -1,4 +1,4 @@
-import { isSameFile } from "../bytes/own-files.ts";
+import { isSameFile } from "../bytes/destination.ts";
 import { GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 

@@ -1,4 +1,4 @@
-import { isSameFile } from "../bytes/own-files.ts";
+import { isSameFile } from "../bytes/destination.ts";
 import type { GgufFile } from "../formats/gguf/file.ts";
 import { describeModel } from "../model/describe.ts";
 import { openSecondFile } from "./second-file.ts";

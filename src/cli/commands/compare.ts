@@ -1,8 +1,9 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
+import { leastContext } from "../../engine/options.ts";
 import { counted } from "../../errors.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { type Comparison, compareModels } from "../../eval/compare.ts";
@@ -33,7 +34,7 @@ export function addCompare(program: Command): void {
     .requiredOption("-f, --file <path>", "the text that both read", path())
     .addOption(
       new Option("-c, --context <tokens>", "tokens a chunk; the second half of each is scored")
-        .argParser(integer(8, 2 ** 24))
+        .argParser(integer(leastContext, 2 ** 24))
         .default(defaultChunkTokens),
     )
     .option("--chunks <n>", "read only the first n chunks", integer(1))
@@ -46,8 +47,8 @@ export function addCompare(program: Command): void {
 async function run(a: string, b: string, options: CompareCommandOptions): Promise<void> {
   const { file, chart, json } = options;
   if (chart !== undefined) {
-    refuseOwnFiles(chart, [...modelFiles(a), ...modelFiles(b)], "one of the models");
-    refuseOwnFiles(chart, [file], "the text");
+    checkDestination(chart, [...modelFiles(a), ...modelFiles(b)], "one of the models");
+    checkDestination(chart, [file], "the text");
   }
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);

@@ -3,7 +3,7 @@ import { createReadStream, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { counted } from "../../errors.ts";
 import type { LanguageModel } from "../../generate/types.ts";
 import { canDownload, missingFiles, openDataFolder } from "../../tasks/data/data-folder.ts";
@@ -113,8 +113,8 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   const file = requireModel(options);
   for (const written of [records, html]) {
     if (written === undefined) continue;
-    refuseOwnFiles(written, modelFiles(file, options.lora), "the model");
-    refuseOwnFiles(
+    checkDestination(written, modelFiles(file, options.lora), "the model");
+    checkDestination(
       written,
       tasks.flatMap((name) => {
         const task = openTask(name);
@@ -124,7 +124,7 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
     );
   }
   if (html !== undefined) {
-    refuseOwnFiles(
+    checkDestination(
       html,
       [records, against].filter((path) => path !== undefined),
       "a file of records",

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import type { ExplainProgress, Explanation } from "../../explain/explain.ts";
 import { type PromptOptions, readPrompt } from "../files.ts";
 import { catchInterrupt } from "../interrupt.ts";
@@ -60,8 +60,8 @@ const loadPage = () => import("../../explain/page/page.ts");
 async function run(options: ExplainCommandOptions): Promise<void> {
   const file = requireModel(options);
   const { html } = options;
-  if (html !== undefined) refuseOwnFiles(html, modelFiles(file), "the model itself");
-  if (html !== undefined && options.file !== undefined) refuseOwnFiles(html, [options.file], "the prompt");
+  if (html !== undefined) checkDestination(html, modelFiles(file), "the model itself");
+  if (html !== undefined && options.file !== undefined) checkDestination(html, [options.file], "the prompt");
   const prompt = await readPrompt(options);
   using interrupt = catchInterrupt();
   await using model = await openModel(file, options);

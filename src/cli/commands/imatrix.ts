@@ -1,8 +1,9 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { writeImportance } from "../../convert/importance.ts";
+import { leastContext } from "../../engine/options.ts";
 import { counted } from "../../errors.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { measureImportance, type SeldomSeen } from "../../eval/importance.ts";
@@ -28,7 +29,9 @@ export function addImatrix(program: Command): void {
     .requiredOption("-f, --file <path>", "a text of the kind that the model is for", path())
     .requiredOption("-o, --out <path>", "the file to write, in llama.cpp's GGUF layout", path())
     .addOption(
-      new Option("-c, --context <tokens>", "tokens a chunk").argParser(integer(8, 2 ** 24)).default(defaultChunkTokens),
+      new Option("-c, --context <tokens>", "tokens a chunk")
+        .argParser(integer(leastContext, 2 ** 24))
+        .default(defaultChunkTokens),
     )
     .option("--chunks <n>", "read only the first n chunks", integer(1))
     .option("--json", "print one JSON document");
@@ -39,8 +42,8 @@ export function addImatrix(program: Command): void {
 async function run(options: ImatrixCommandOptions): Promise<void> {
   const model = requireModel(options);
   const { file, out, context, json } = options;
-  refuseOwnFiles(out, modelFiles(model), "the model itself");
-  refuseOwnFiles(out, [file], "the text");
+  checkDestination(out, modelFiles(model), "the model itself");
+  checkDestination(out, [file], "the text");
   using interrupt = catchInterrupt();
   const progress = createProgress(process.stderr, process.env);
   const began = performance.now();

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import type { NamedArray } from "../../engine/consumers/logits.ts";
 import { writeSafetensors } from "../../formats/safetensors/write.ts";
 import { catchInterrupt } from "../interrupt.ts";
@@ -31,7 +31,7 @@ export function addLogits(program: Command): void {
 
 async function logits(options: LogitsCommandOptions): Promise<void> {
   const path = requireModel(options);
-  refuseOwnFiles(options.out, modelFiles(path), "the model itself");
+  checkDestination(options.out, modelFiles(path), "the model itself");
   using interrupt = catchInterrupt();
   // The context is what these tokens take, whatever is usual.
   await using model = await openModelOfIds(path, {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { type Mixture, mixtureNames, type TypeOverride } from "../../convert/mixtures.ts";
 import { planQuantization, type QuantizeChoice, type QuantizePlan, quantizeModel } from "../../convert/quantize.ts";
@@ -101,7 +101,7 @@ async function run(sourcePath: string, outPath: string, options: QuantizeCommand
   const [source, out] = [expandHome(sourcePath), expandHome(outPath)];
   checkTogether(options);
   for (const read of [options.importance, options.calibrate]) {
-    if (read !== undefined) refuseOwnFiles(out, [expandHome(read)], "what it is quantized by");
+    if (read !== undefined) checkDestination(out, [expandHome(read)], "what it is quantized by");
   }
   if (options.fit !== undefined) return runFit(source, out, options);
   const { pure, requantize, threads, dryRun, json, tensor: overrides, chunks, memory } = options;

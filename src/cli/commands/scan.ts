@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { type Command, Option } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { counted } from "../../errors.ts";
 import { describePrecision, toSarif } from "../../scan/sarif.ts";
 import { type ScanResult, scanSources } from "../../scan/scan.ts";
@@ -44,8 +44,8 @@ async function run(source: string, options: ScanCommandOptions, version: string)
   const file = requireModel(options);
   const { sarif, failOnFindings } = options;
   if (sarif !== undefined) {
-    refuseOwnFiles(sarif, modelFiles(file, options.lora), "the model");
-    refuseOwnFiles(sarif, [source, ...(options.records === undefined ? [] : [options.records])], "what is read");
+    checkDestination(sarif, modelFiles(file, options.lora), "the model");
+    checkDestination(sarif, [source, ...(options.records === undefined ? [] : [options.records])], "what is read");
   }
   using interrupt = catchInterrupt();
   await using model = await openModel(file, options);

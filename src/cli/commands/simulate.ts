@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { readTextFile } from "../../bytes/text-file.ts";
 import { formatBytes, GrokError } from "../../errors.ts";
 import { renderTraceChart } from "../../memory/chart.ts";
@@ -65,6 +65,7 @@ interface Row extends SimulatedRun {
 }
 
 async function run(file: string, options: SimulateOptions): Promise<void> {
+  if (options.svg !== undefined) checkDestination(options.svg, [file], "the trace");
   const trace = parseTrace(readTextFile(file), file);
   if (trace.passes.length === 0) {
     throw new GrokError("format", `${file}: has no pass: nothing was computed while it was recorded`, { path: file });
@@ -83,10 +84,7 @@ async function run(file: string, options: SimulateOptions): Promise<void> {
       }),
     ),
   );
-  if (options.svg !== undefined) {
-    refuseOwnFiles(options.svg, [file], "the trace");
-    await writeAtomic(options.svg, [Buffer.from(renderTraceChart(trace, skip))]);
-  }
+  if (options.svg !== undefined) await writeAtomic(options.svg, [Buffer.from(renderTraceChart(trace, skip))]);
   process.stdout.write(
     options.json
       ? `${jsonDocument({ trace: file, model: trace.model, bandwidth, skip, ahead, runs: rows })}\n`

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { writeAtomic } from "../../bytes/atomic-write.ts";
-import { refuseOwnFiles } from "../../bytes/own-files.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { readTextLines } from "../../bytes/text-file.ts";
 import { counted, GrokError } from "../../errors.ts";
 import { createTokenizerTrainer, defaultTokenizerTraining } from "../../tokenizer/train.ts";
@@ -45,7 +45,7 @@ export function addTrainTokenizer(program: Command): void {
 }
 
 async function trainTokenizer(files: readonly string[], options: TrainTokenizerOptions): Promise<void> {
-  refuseOwnFiles(options.out, files, "one of the texts");
+  checkDestination(options.out, files, "one of the texts");
   const start = performance.now();
   const progress = createProgress(process.stderr, process.env);
   const trainer = createTokenizerTrainer({
