@@ -159,7 +159,7 @@ describe("finetune", () => {
     ]);
     expect(other).toMatchObject({ status: 2, stderr: expect.stringMatching(/other data|not the data|begun with/) });
     expect(rank).toMatchObject({ status: 2, stderr: expect.stringMatching(/taught: .* begun with rank 8, .* with 3/) });
-    expect(model).toMatchObject({ status: 2, stderr: expect.stringMatching(/taught: .* begun with base/) });
+    expect(model).toMatchObject({ status: 2, stderr: expect.stringMatching(/taught: .* begun on another model/) });
     expect(same).toMatchObject({ status: 0 });
     expect(readdirSync(join(folder, "taught")).map((name) => hashOf(join(folder, "taught", name)))).toEqual(before);
   });

@@ -160,7 +160,12 @@ function describe(result: FinetuneResult): string {
     ...(heldOutBefore !== undefined && heldOutAfter !== undefined
       ? [`held-out loss ${heldOutBefore.toFixed(4)} before, ${heldOutAfter.toFixed(4)} after`]
       : []),
-    `memory at its peak: ${formatBytes(peakMemory)} (estimated ${formatBytes(estimate)}); ${formatBytes(peakResident)} with mapped pages`,
+    // Nothing was left to do where the run had ended before.
+    ...(peakMemory > 0
+      ? [
+          `memory at its peak: ${formatBytes(peakMemory)} (estimated ${formatBytes(estimate)}); ${formatBytes(peakResident)} with mapped pages`,
+        ]
+      : []),
   ];
   return lines.join("\n");
 }

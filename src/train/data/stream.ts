@@ -167,7 +167,7 @@ export function createBatchStream(corpora: readonly Corpus[], options: StreamOpt
       if (state.version !== 1 || state.fingerprint !== fingerprint || state.sources.length !== sources.length) {
         throw new GrokError(
           "argument",
-          `${from}: the place in the data is of other data or settings (sources, weights, tokenizer, context, batch, accumulation, replicas, seed)`,
+          `${from}: the place in the data is of other data or settings (sources and how they are read and split, weights, tokenizer, chat template, context, batch, accumulation, replicas, seed)`,
         );
       }
       for (const [index, saved] of state.sources.entries()) {

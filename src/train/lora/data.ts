@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { GgufFile } from "../../formats/gguf/file.ts";
 import { createJinjaTemplate, plainTemplate, templateOf } from "../../generate/chat-template.ts";
+import type { FilePlace } from "../../tensor/tensor.ts";
 import { tokenizerFromGguf } from "../../tokenizer/gguf.ts";
 import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import type { FinetuneEvent, SettledOptions } from "./options.ts";
@@ -67,11 +68,18 @@ export function largestLearnedShare(corpora: readonly Corpus[]): number {
   return most;
 }
 
-/** A short hash of a model's names, shapes, places and size. */
+/** Bytes of a tensor that tell its weights from another's. */
+const sampleBytes = 256;
+
+/** A short hash of a model's size, its tensors' names, types, shapes and places, and a piece from the middle of each. */
 export function identify(file: GgufFile): string {
-  const tensors = [...file.tensors.values()].map(({ name, type, shape, offset }) => [name, type, shape, offset]);
-  return createHash("sha256")
-    .update(JSON.stringify([file.size, tensors]))
-    .digest("hex")
-    .slice(0, 16);
+  const hash = createHash("sha256").update(`${file.size}`);
+  for (const { name, type, shape, places } of file.tensors.values()) {
+    for (const { file: source, offset, bytes } of places as readonly FilePlace[]) {
+      const length = Math.min(sampleBytes, bytes);
+      hash.update(JSON.stringify([name, type, shape, offset]));
+      hash.update(source.read(offset + Math.floor((bytes - length) / 2), length));
+    }
+  }
+  return hash.digest("hex").slice(0, 16);
 }

@@ -202,6 +202,24 @@ describe("fine-tuning", () => {
       code: "argument",
       message: expect.stringMatching(/begun with rank 4, and goes on with 2/),
     });
+    const other = readFileSync(base("llama"));
+    for (let i = other.length >> 1; i < other.length; i++) other[i]! ^= 1;
+    writeFileSync(join(folder, "other.gguf"), other);
+    const more = write([...pairs, { prompt: "e", answer: "v" }]);
+    for (const [changed, message] of [
+      [{ model: join(folder, "other.gguf") }, /begun on another model than .*other\.gguf, or its weights have changed/],
+      [{ overlong: "skip" }, /begun with overlong error, and goes on with skip/],
+      [{ heldOut: 0.25 }, /begun with heldOut 0, and goes on with 0\.25/],
+      [{ context: 12 }, /begun with context 16, and goes on with 12/],
+      [{ data: [more] }, /the place in the data is of other data/],
+      [{ steps: 2 }, /begun with steps 1, and goes on with 2/],
+    ] as const) {
+      const options = toy("llama", "used", { steps: 1, data, resume: true, ...changed });
+      await expect(finetune(options)).rejects.toMatchObject({
+        code: "argument",
+        message: expect.stringMatching(message),
+      });
+    }
     const path = join(out, "checkpoint.safetensors");
     const bytes = readFileSync(path);
     bytes[bytes.length - 1] ^= 1;

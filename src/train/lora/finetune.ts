@@ -118,13 +118,18 @@ function prepare(ops: GradOps, plan: Plan) {
   const steps = given.steps ?? Math.max(1, Math.ceil((given.epochs * epochTokens) / (batchTokens * accumulation)));
   const warmup = Math.min(steps, given.warmup ?? Math.min(100, Math.ceil(0.03 * steps)));
   const { rate, weightDecay } = given;
-  const settings = {
-    ...{ base: identify(file), rank: shape.rank, alpha: shape.alpha, targets: shape.targets.join(","), steps, warmup },
-    ...{ rate, weightDecay, seed },
+  const length = { steps, warmup };
+  // Without a word for the data, which the stream knows by its contents: steps that come of `epochs` differ where those do.
+  const kept = {
+    ...{ base: identify(file), rank: shape.rank, alpha: shape.alpha, targets: shape.targets.join(",") },
+    ...{ format: given.format ?? "told from the file", overlong: given.overlong ?? "error" },
+    ...{ heldOut: given.heldOut, context, rate, weightDecay, seed },
   };
+  const settings = { ...kept, ...length };
   if (state) {
-    checkSettings(given.out, state.settings, settings);
+    checkSettings(given, state.settings, kept);
     stream.restore(state.stream, given.out);
+    checkSettings(given, state.settings, length);
   }
   const adapted = adaptModel(ops, file, shape, { seed, recompute: memory.recompute });
   const optimizer: TrainOptimizer = { ...fixed, rate, warmup, weightDecay };
@@ -198,13 +203,17 @@ function meanScore(sets: readonly HeldOutSet[], scores: readonly HeldOutScore[])
   return { loss: nats / sum(({ tokens }) => tokens), bitsPerByte: nats / Math.LN2 / sum(({ bytes }) => bytes) };
 }
 
-function checkSettings(out: string, before: FinetuneState["settings"], now: FinetuneState["settings"]): void {
+function checkSettings(
+  { out, model }: SettledOptions,
+  before: FinetuneState["settings"],
+  now: FinetuneState["settings"],
+): void {
   for (const [name, value] of Object.entries(now)) {
     if (before[name] === value) continue;
-    throw new GrokError(
-      "argument",
-      `${out}: the run was begun with ${name} ${before[name]}, and goes on with ${value}`,
-      { path: out, option: name },
-    );
+    const what =
+      name === "base"
+        ? `on another model than ${model}, or its weights have changed`
+        : `with ${name} ${before[name]}, and goes on with ${value}`;
+    throw new GrokError("argument", `${out}: the run was begun ${what}`, { path: out, option: name });
   }
 }
