@@ -1,6 +1,5 @@
-import { readTextFile } from "../bytes/text-file.ts";
 import { GrokError } from "../errors.ts";
-import { readObject } from "../tasks/rows.ts";
+import { type BaseRecord, readRecordsOf } from "../tasks/records.ts";
 
 /** How far findings above a threshold were right where it is known what is: on the functions of a task. */
 export interface Precision {
@@ -22,29 +21,19 @@ export function shareOf([no, yes]: readonly number[]): number {
  * @throws GrokError `argument` for records of another model, or without that task; `format`, `io`
  */
 export function measurePrecision(path: string, model: string, task: string, threshold: number): Precision {
-  const [head, ...entries] = readTextFile(path)
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line, index) => readObject(line, path, index + 1));
-  if (head?.model !== model) {
-    const message = `${path}: the records are of another model, or it computed in another way`;
-    throw new GrokError("argument", message, { option: "records", path });
-  }
+  const records = readRecordsOf(path, model, task);
   let [found, right, weak] = [0, 0, 0];
-  let questions = 0;
-  for (const [index, { task: of, answer, logprobs }] of entries.entries()) {
-    if (of !== task || logprobs === undefined) continue;
+  for (const { question, answer, logprobs } of records as readonly (BaseRecord & Record<string, unknown>)[]) {
     if (!isPair(logprobs) || !Array.isArray(answer)) {
-      throw new GrokError("format", `${path}: line ${index + 2}: expected two logprobs and an answer`, { path });
+      throw new GrokError("format", `${path}: question ${question}: expected two logprobs and an answer`, { path });
     }
-    questions++;
     const isWeak = answer[0] === 1;
     const isFound = shareOf(logprobs) >= threshold;
     weak += Number(isWeak);
     found += Number(isFound);
     right += Number(isWeak && isFound);
   }
-  if (questions === 0) {
+  if (records.length === 0) {
     const message = `${path}: no records of ${task}: grok1 eval ${task} --records makes them`;
     throw new GrokError("argument", message, { option: "records", path });
   }

@@ -163,14 +163,21 @@ it("each function is asked about the weaknesses of its language, and findings ar
   // Of four known functions three are found at that threshold, two of them weak.
   const records = join(folder, "sven.jsonl");
   const record = (weak: boolean, share: number) => ({
-    ...{ task: "sven", question: 0, line: 1, truncated: false, scores: {} },
+    ...{ task: "sven", line: 1, truncated: false, scores: {} },
     ...{ answer: [Number(weak)], logprobs: [Math.log(1 - share), Math.log(share)] },
   });
   const threshold = (shares[1]! + shares[2]!) / 2;
   const known = [record(true, 0.999999), record(true, 0.999999), record(false, 0.999999), record(false, 1e-9)];
   const head = (of: string) => ({ format: "grok1 eval records", version: 1, model: of });
-  const write = (of: string) =>
-    writeFileSync(records, [head(of), ...known].map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const write = (of: string, format?: string) => {
+    const lines = [
+      { ...head(of), ...(format && { format }) },
+      { task: "sven", key: "of the questions" },
+      ...known.map((entry, question) => ({ ...entry, question })),
+    ];
+    // A last line that an interruption cut off does not count.
+    writeFileSync(records, `${lines.map((line) => `${JSON.stringify(line)}\n`).join("")}{"task": "sven", "que`);
+  };
   write(computedBy(model));
   const measured = await scanSources(model, root, { threshold, records });
   expect(measured.findings).toEqual(all.findings.slice(0, 2));
@@ -199,4 +206,8 @@ it("each function is asked about the weaknesses of its language, and findings ar
   });
   write("another");
   await expect(scanSources(model, root, { records })).rejects.toMatchObject({ code: "argument" });
+  write(computedBy(model), "something else");
+  await expect(scanSources(model, root, { records })).rejects.toThrow(
+    /line 1: expected the head of grok1 eval records/,
+  );
 });

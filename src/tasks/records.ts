@@ -55,6 +55,19 @@ export function readRecords(path: string): OtherRecords {
 }
 
 /**
+ * A task's records in a file; none where it has none of it.
+ * @param model what tells the model, and how it computes, from others.
+ * @throws GrokError `io`; `format` naming the line; `argument` for records of another model.
+ */
+export function readRecordsOf(path: string, model: string, task: string): readonly BaseRecord[] {
+  const { text } = wholeLines(
+    attempt("read", path, () => readFileSync(path)),
+    path,
+  );
+  return [...(readContent(text, path, checkModel(path, model)).kept.get(task)?.values() ?? [])];
+}
+
+/**
  * Opens a file of records, new or of an earlier run. A line that an interruption cut off is dropped.
  * @param model what tells the model, and how it computes, from others.
  * @throws GrokError `io`; `format` naming the line; `argument` for records of another model.
@@ -70,9 +83,7 @@ export function openRecords(path: string, model: string): Records {
     const content =
       bytes.length === 0
         ? { keys: new Map<string, string>(), kept: new Map() }
-        : readContent(text, path, (of) => {
-            if (of !== model) refuse(path, "the records are of another model, or it computed in another way");
-          });
+        : readContent(text, path, checkModel(path, model));
     if (length < bytes.length) attempt("write", path, () => ftruncateSync(fd, length));
     return {
       begin<R extends BaseRecord>(task: string, key: string, isWhole: (record: R) => boolean) {
@@ -88,6 +99,10 @@ export function openRecords(path: string, model: string): Records {
     throw error;
   }
 }
+
+const checkModel = (path: string, model: string) => (of: unknown) => {
+  if (of !== model) refuse(path, "the records are of another model, or it computed in another way");
+};
 
 /** Without a last line that an interruption cut off. */
 function wholeLines(bytes: Buffer, path: string) {
