@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { leastContext } from "../engine/options.ts";
 import { defaultSamplingOptions } from "../sampling/options.ts";
 import { usageError } from "./exit.ts";
 import { languageNames } from "./messages.ts";
@@ -34,7 +35,7 @@ const settings = {
   context: {
     flags: "-c, --context <tokens>",
     description: "tokens that fit, prompt and answer together",
-    read: integer(8, 2 ** 24),
+    read: integer(leastContext, 2 ** 24),
     usually: "the model's own, at most 8192",
   },
   kvType: {
@@ -283,7 +284,7 @@ export function describeSource(command: Command, name: string): string {
   const source = command.getOptionValueSource(name);
   if (source === "env") return `${named}=${value}`;
   if (source === "config") return `"${name}": ${JSON.stringify(value)} in ${configFiles.get(command)}`;
-  return value === true ? named : `${named} ${value}`;
+  return typeof value === "boolean" ? named : `${named} ${value}`;
 }
 
 /** What a person knows an option by: its flag, its variable, or the config file and its entry there. */

@@ -15,6 +15,9 @@ import { mostDraftTokens, type SpeculationOptions } from "./speculation.ts";
 
 export type BackendChoice = "auto" | "native" | "reference";
 
+/** A context of fewer tokens holds no prompt with an answer worth computing; a model that reads fewer has its own. */
+export const leastContext = 8;
+
 const backends: readonly BackendChoice[] = ["auto", "native", "reference"];
 
 /** @throws GrokError `argument` for a backend that does not exist, or a number of threads out of its range. */
@@ -153,7 +156,7 @@ export function settleEngineOptions(
   // What nobody asked for takes at most half of the memory: the other half is the model's.
   const fitting = Math.max(512, Math.floor(memory / 2 / tokenBytes));
   const { contextLength = Math.min(config.contextLength, defaultContextLimit, fitting) } = options;
-  checkWhole("contextLength", contextLength, 1, config.contextLength);
+  checkWhole("contextLength", contextLength, Math.min(leastContext, config.contextLength), config.contextLength);
   const many = Math.min(manyContexts * contextLength, Math.floor(littleBytes / tokenBytes));
   const { cacheTokens = Math.max(contextLength, Math.min(Math.max(2 * contextLength, many), fitting)) } = options;
   checkWhole("cacheTokens", cacheTokens, contextLength, 2 ** 40);

@@ -1,3 +1,4 @@
+import { leastContext } from "../engine/options.ts";
 import { counted, GrokError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -21,8 +22,12 @@ export function cutChunks(
     what,
   }: { context: number; most?: number; least: number; what: string },
 ): Int32Array[] {
-  if (!Number.isSafeInteger(context) || context < 8) {
-    throw new GrokError("argument", `${what}: context ${context}: expected a whole number of at least 8`, { context });
+  if (!Number.isSafeInteger(context) || context < leastContext) {
+    throw new GrokError(
+      "argument",
+      `${what}: context ${context}: expected a whole number of at least ${leastContext}`,
+      { context },
+    );
   }
   if (tokens.length < least * context) {
     throw new GrokError(

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
+import { leastContext } from "../../engine/options.ts";
 import { counted } from "../../errors.ts";
 import { defaultChunkTokens } from "../../eval/chunks.ts";
 import { measurePerplexity } from "../../eval/perplexity.ts";
@@ -25,7 +26,7 @@ export function addPerplexity(program: Command): void {
     .requiredOption("-f, --file <path>", "the text; - reads standard input", path())
     .addOption(
       new Option("-c, --context <tokens>", "tokens a chunk; the second half of each is scored")
-        .argParser(integer(8, 2 ** 24))
+        .argParser(integer(leastContext, 2 ** 24))
         .default(defaultChunkTokens),
     )
     .option("--chunks <n>", "read only the first n chunks", integer(1))
