@@ -33,7 +33,7 @@ describe("models", () => {
       status: 404,
       error: {
         ...{
-          message: 'there is no model "gpt-4" here',
+          message: 'there is no model "gpt-4" here: there is "llama", "mixtral"',
           type: "not_found_error",
           param: "model",
           code: "model_not_found",

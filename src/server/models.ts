@@ -76,8 +76,17 @@ interface Waiting {
 
 const mostTimeout = 2 ** 31 - 1;
 
+/** That nothing here is called so, and what is: of many names as many as a line holds. */
+export function noSuchModel(asked: string, names: readonly string[]): GrokError {
+  const some = names.slice(0, 10).map((name) => JSON.stringify(name));
+  const more = names.length > some.length ? ` and ${names.length - some.length} more` : "";
+  const message = `there is no model ${JSON.stringify(asked)} here: there is ${some.join(", ")}${more}`;
+  return new GrokError("not-found", message, { option: "model" });
+}
+
 export function createModelHost({ models, atOnce, idleSeconds = -1 }: ModelHostOptions): ModelHost {
   const byName = new Map(models.map((model) => [model.name, model]));
+  const names = models.flatMap(({ name, adapters = [] }) => [name, ...adapters]);
   const callable = new Map(models.flatMap(namesOf));
   const held = new Map<string, Held>();
   const closing = new Set<Promise<void>>();
@@ -100,7 +109,7 @@ export function createModelHost({ models, atOnce, idleSeconds = -1 }: ModelHostO
   function find(asked: string): Named {
     const found = callable.get(asked) ?? callable.get(asked.replace(/:latest$/, ""));
     if (found !== undefined) return found;
-    throw new GrokError("not-found", `there is no model ${JSON.stringify(asked)} here`, { option: "model" });
+    throw noSuchModel(asked, names);
   }
 
   function giveBack(entry: Held): void {
@@ -194,7 +203,7 @@ export function createModelHost({ models, atOnce, idleSeconds = -1 }: ModelHostO
   }
 
   return {
-    names: models.flatMap(({ name, adapters = [] }) => [name, ...adapters]),
+    names,
     bases: models.map(({ name }) => name),
     file: (name) => find(name).model.file,
     loaded: () => [...held.values()].flatMap((entry) => loadedOf(entry) ?? []),

@@ -1,6 +1,6 @@
-import { GrokError } from "../../errors.ts";
 import { type Dialect, endpoint } from "../dialect.ts";
 import { eventOf } from "../events.ts";
+import { noSuchModel } from "../models.ts";
 import { rateLimitHeaders } from "../quota.ts";
 import { chatRequest, replyToChat } from "./chat.ts";
 import { completionRequest, replyToCompletion } from "./completions.ts";
@@ -40,7 +40,7 @@ export const openAi: Dialect = {
     "GET /v1/models/:name{.+}": ({ models, request, param }) => {
       const name = param("name");
       if (models.names.includes(name)) return isAnthropic(request) ? describeAsAnthropic(name) : describe(name);
-      throw new GrokError("not-found", `there is no model ${JSON.stringify(name)} here`, { option: "model" });
+      throw noSuchModel(name, models.names);
     },
   },
 };
