@@ -33,12 +33,18 @@ export function parseRepository(text: string): { readonly name: string; readonly
   const [, name, revision = "main"] = /^((?:datasets\/)?[\w.-]+\/[\w.-]+)(?:@(.+))?$/.exec(text) ?? [];
   const parts = `${name}/${revision}`.split("/");
   if (name === undefined || !/^[\w./-]+$/.test(revision) || parts.some((part) => part === "" || /^\.+$/.test(part))) {
-    throw new GrokError(
-      "argument",
-      `${shown(text)} is no repository: expected OWNER/NAME or OWNER/NAME@REVISION, of a dataset datasets/OWNER/NAME`,
-    );
+    const expected = "expected OWNER/NAME or OWNER/NAME@REVISION, of a dataset datasets/OWNER/NAME";
+    throw new GrokError("argument", `${shown(text)} is no repository: ${expected}${hintOf(text)}`);
   }
   return { name, revision };
+}
+
+/** What was probably meant by a page's address, or by a repository with a file's path behind it. */
+function hintOf(text: string): string {
+  const [, name, rest] = /^(?:https?:\/\/[^/]+\/)?((?:datasets\/)?[\w.-]+\/[\w.-]+)(?:\/(.+?))?\/?$/.exec(text) ?? [];
+  if (name === undefined) return "";
+  const file = rest?.replace(/^(?:blob|resolve|tree)\/[^/]+\/?/, "");
+  return `, such as ${name}${file ? `, and files behind a space: ${name} ${file}` : ""}`;
 }
 
 /**

@@ -1,3 +1,4 @@
+import { readdirSync, statSync } from "node:fs";
 import { readHead } from "../bytes/head.ts";
 import { GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
@@ -58,12 +59,23 @@ const shownItems = 8;
 export function inspectFile(path: string): Inspection {
   // A GGUF file is known by its first four bytes, whatever its name; a safetensors file by the "{" of its header, or an
   // index by that of the whole. A name that promises one of them gets that format's own word on what is wrong.
+  refuseFolder(path);
   const head = readHead(path, 9).toString("latin1");
   if (head.startsWith("GGUF") || path.endsWith(".gguf")) return inspectGguf(path);
   if (head[8] === "{" || head.trimStart().startsWith("{") || /\.(safetensors|json)$/.test(path)) {
     return inspectSafetensors(path);
   }
   throw new GrokError("format", `${path}: ${foreignFile(path, head)}`, { path });
+}
+
+/** @throws GrokError `io` for a folder, naming a file of it that can be looked into. */
+function refuseFolder(path: string): void {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const name = readdirSync(path)
+    .sort()
+    .find((each) => /\.(gguf|safetensors(\.index\.json)?)$/.test(each));
+  const hint = name === undefined ? "" : `: name a file in it, such as ${name}`;
+  throw new GrokError("io", `${path}: cannot open: it is a folder${hint}`, { path });
 }
 
 /** What to say of a file that is neither GGUF nor safetensors. */

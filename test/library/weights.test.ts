@@ -122,6 +122,11 @@ it("refuses what is no option, and values that are none, by name", async () => {
       /files is the text "m.gguf", expected a list of texts/,
     ],
     [() => pull("model", { into }), /"model" is no repository: expected OWNER\/NAME/],
+    [() => pull("https://huggingface.co/me/model", { into }), /, such as me\/model$/],
+    [
+      () => pull("me/model/blob/main/m.gguf", { into }),
+      /, such as me\/model, and files behind a space: me\/model m.gguf$/,
+    ],
     [() => pull("me/model", {} as never), /into: the options are undefined/],
     [() => verify([]), /paths is empty/],
     [() => verify([model], { publicKey: "RW" }), /RW/],

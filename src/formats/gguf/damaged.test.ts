@@ -116,7 +116,7 @@ describe("damaged and hostile files", () => {
     for (const [begins, what] of [
       ["PK\u0003\u0004 archive", "an archive, as PyTorch writes weights: llama.cpp's convert_hf_to_gguf.py"],
       ["\x80\x02}q\x00", "a Python pickle"],
-      ["\x40\0\0\0\0\0\0\0{}", "a safetensors file"],
+      ["\x40\0\0\0\0\0\0\0{}", "a safetensors file: `grok1 convert` makes"],
       ['{"architectures": []}', "JSON"],
       ["tjgg\x01\0\0\0", "from before GGUF"],
       ["GIF89a", 'it begins with "GIF8"'],
@@ -129,7 +129,7 @@ describe("damaged and hostile files", () => {
 
   it("says what a folder holds, where it is given in place of a file", () => {
     for (const [name, what] of [
-      ["model-00001-of-00002.safetensors", "it holds a model as safetensors: llama.cpp's convert_hf_to_gguf.py"],
+      ["model-00001-of-00002.safetensors", "it holds a model as safetensors: `grok1 convert`"],
       ["pytorch_model.bin", "as Python pickles"],
       ["ckpt-0", "as xAI published it"],
       ["small.gguf", "name a file in it, such as small.gguf"],

@@ -1,14 +1,16 @@
 import { readdirSync } from "node:fs";
 import { GrokError } from "../../errors.ts";
 
-const convert = "llama.cpp's convert_hf_to_gguf.py makes a GGUF file of such a model's folder";
+const convert = "`grok1 convert` makes a GGUF file of such a model's folder";
+/** What it reads are safetensors alone. */
+const pickled = "llama.cpp's convert_hf_to_gguf.py makes a GGUF file of such a model's folder";
 
 /** What a file is that does not begin as GGUF does, by its first bytes, and what to do with it. */
 export function describeForeign(head: Uint8Array): string {
   const text = Buffer.from(head).toString("latin1");
   if (text.startsWith("version https://git-lfs")) return "it is a Git LFS pointer, the file itself was not downloaded";
-  if (text.startsWith("PK\x03\x04")) return `it is an archive, as PyTorch writes weights: ${convert}`;
-  if (/^\x80[\x02-\x05]/.test(text)) return `it is a Python pickle: ${convert}`;
+  if (text.startsWith("PK\x03\x04")) return `it is an archive, as PyTorch writes weights: ${pickled}`;
+  if (/^\x80[\x02-\x05]/.test(text)) return `it is a Python pickle: ${pickled}`;
   if (text[8] === "{") return `it is a safetensors file: ${convert}`;
   if (text.startsWith("{")) return `it is JSON, as the files beside a Hugging Face model are: ${convert}`;
   if (/^(lmgg|fmgg|tjgg|algg)/.test(text)) {
@@ -21,7 +23,7 @@ export function describeForeign(head: Uint8Array): string {
 const folders: readonly [RegExp, (name: string) => string][] = [
   [/\.gguf$/, (name) => `name a file in it, such as ${name}`],
   [/\.safetensors$/, () => `it holds a model as safetensors: ${convert}`],
-  [/\.(bin|pth?|ckpt)$/, () => `it holds a model as Python pickles: ${convert}`],
+  [/\.(bin|pth?|ckpt)$/, () => `it holds a model as Python pickles: ${pickled}`],
   [
     /^(ckpt-\d+|tensor\d+_\d+)$/,
     () =>
