@@ -31,7 +31,7 @@ GROK1_INLINE __m256i dotBoth(const __m256i* codes, const __m256i* x) {
 // The first eight bytes of each 16 of `first` and the last of `second`; then the last of `first` and the first of `second`.
 GROK1_INLINE __m256i eights(__m256i first, __m256i second) { return _mm256_blend_epi32(first, second, 0xcc); }
 GROK1_INLINE __m256i exchangedEights(__m256i first, __m256i second) {
-  return _mm256_castpd_si256(_mm256_shuffle_pd(_mm256_castsi256_pd(first), _mm256_castsi256_pd(second), 5));
+  return _mm256_alignr_epi8(second, first, 8);
 }
 
 // Activations in that order: of blocks 4 n + 2 m and the next, [n][m][0] has eights of both, [n][m][1] exchanged ones: 32 bytes, one half of blocks
@@ -111,7 +111,8 @@ struct TwoBit<Q3_K> {
   }
   template <int N>
   GROK1_INLINE void codes(const uint8_t* p, __m256i (*codes)[2]) {
-    const __m256i v = _mm256_loadu_si256((const __m256i*)(p + 32 + 32 * N)), high = _mm256_loadu_si256((const __m256i*)p);
+    const __m256i v = keep(_mm256_loadu_si256((const __m256i*)(p + 32 + 32 * N)));  // loaded once: it is used twice
+    const __m256i high = _mm256_loadu_si256((const __m256i*)p);
     const __m256i bits = N == 0 ? lowNibbles(high) : highNibbles(high);
     // High bits of blocks j and j + 2 to where they stand above the low ones in nibbles.
     const auto placed = [bits](int j) {
@@ -166,18 +167,25 @@ static void twoBitRows(const RowsCall& call) {
       __m256i sums[2][R * N];
       const auto multiply = [&](auto n) {
         constexpr int B = decltype(n)::value;
+        // Two rows in turn: their instructions do not wait for one another, and the processor looks no further ahead than a row and a half.
         GROK1_UNROLL
-        for (int r = 0; r < R; r++) {
-          __m256i codes[2][2];
-          Q::template codes<B>(p[r], codes);
-          const __m256i subs = subWords<B, Q::kHigh>(Q::subs(p[r]));
+        for (int r = 0; r < R; r += 2) {
+          __m256i codes[2][2][2];
+          GROK1_UNROLL
+          for (int i = 0; i < 2; i++) Q::template codes<B>(p[r + i], codes[i]);
           GROK1_UNROLL
           for (int t = 0; t < N; t++) {
             const __m256i* const x = (const __m256i*)acts[t][g].codes + 4 * B;
-            const __m256i dots[2] = {dotBoth(codes[0], x), dotBoth(codes[1], x + 2)};
-            // Two words of each half block: 8 products of 12 * 127 fit them.
-            const __m256i words = kVnni ? _mm256_packs_epi32(dots[0], dots[1]) : addEvenOdd16(dots[0], dots[1]);
-            sums[B][r * N + t] = keep(_mm256_madd_epi16(words, subs));
+            __m256i words[2];  // two of each half block: 8 products of 12 * 127 fit them
+            GROK1_UNROLL
+            for (int i = 0; i < 2; i++) {
+              const __m256i dots[2] = {dotBoth(codes[i][0], x), dotBoth(codes[i][1], x + 2)};
+              words[i] = kVnni ? _mm256_packs_epi32(dots[0], dots[1]) : addEvenOdd16(dots[0], dots[1]);
+            }
+            GROK1_UNROLL
+            for (int i = 0; i < 2; i++) sums[B][(r + i) * N + t] = _mm256_madd_epi16(words[i], subWords<B, Q::kHigh>(Q::subs(p[r + i])));
+            GROK1_UNROLL
+            for (int i = 0; i < 2; i++) sums[B][(r + i) * N + t] = keep(sums[B][(r + i) * N + t]);
           }
         }
       };
@@ -195,7 +203,7 @@ static void twoBitRows(const RowsCall& call) {
           const __m256 even = _mm256_set1_ps(Q::kScale), odd = _mm256_set1_ps(Q::kOddScale), scales = _mm256_load_ps(a.scale);
           const __m256 actScale = _mm256_mul_ps(scales, _mm256_blend_ps(even, odd, 0xaa));
           const __m256 actMinScale = _mm256_mul_ps(scales, _mm256_set1_ps(Q::kMinScale));
-          __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+          __m256i sum = _mm256_add_epi32(_mm256_blend_epi32(low, high, 0xf0), _mm256_permute2x128_si256(low, high, 0x21));
           if constexpr (Q::kOffset > 0) {
             sum = addWords(sum, inOrder<Q::kHigh>(Q::subs(p[r])), _mm256_mullo_epi16(halves, _mm256_set1_epi16(-Q::kOffset)));
           }
