@@ -400,9 +400,8 @@ GROK1_INLINE void addPair(const Pair& pair, const Acts* acts, __m512* lanes) {
 template <class G, int PAIRS, int N>
 static void gridRows(const RowsCall& call, int count) {
   constexpr int R = 2 * PAIRS, unit = G::kTraits.unit;
-  const uint8_t* rows[R];
-  GROK1_UNROLL
-  for (int r = 0; r < R; r++) rows[r] = call.data + size_t(r < count ? r : count - 1) * call.rowBytes;
+  const auto groupsOf = actsOf<ActGroup, N>(call);
+  const auto rows = rowsAt<R>(call, 0, count);
   float totals[R * N] = {};
   const int64_t groups = call.cols / kGroup;
   for (int64_t g = 0; g < groups;) {
@@ -414,7 +413,7 @@ static void gridRows(const RowsCall& call, int count) {
       askAhead<R, unit>(call, rows[0], g * unit);
       Acts acts[N];
       GROK1_UNROLL
-      for (int t = 0; t < N; t++) load<G>(((const ActGroup*)call.acts[t])[g], acts[t]);
+      for (int t = 0; t < N; t++) load<G>(groupsOf[t][g], acts[t]);
       GROK1_UNROLL
       for (int i = 0; i < PAIRS; i++) {
         Pair pair;

@@ -145,12 +145,8 @@ GROK1_INLINE void ternarySums(const uint8_t* const* rows, const TernaryGroup* co
 template <int TYPE, int N>
 static void ternaryRows(const RowsCall& call) {
   constexpr int R = kMaxRowsAtOnce, unit = traitsOf(TYPE).unit;
-  const TernaryGroup* acts[N];
-  GROK1_UNROLL
-  for (int t = 0; t < N; t++) acts[t] = (const TernaryGroup*)call.acts[t];
-  const uint8_t* rows[R];
-  GROK1_UNROLL
-  for (int r = 0; r < R; r++) rows[r] = call.data + size_t(r < call.rows ? r : call.rows - 1) * call.rowBytes;
+  const auto acts = actsOf<TernaryGroup, N>(call);
+  const auto rows = rowsAt<R>(call, 0, call.rows);
   __m128 totals[N];
   GROK1_UNROLL
   for (int t = 0; t < N; t++) totals[t] = _mm_setzero_ps();
@@ -166,7 +162,7 @@ static void ternaryRows(const RowsCall& call) {
       GROK1_UNROLL
       for (int r = 0; r < R; r++) p[r] = rows[r] + g * unit;
       __m256i sums[kPairs * N];
-      ternarySums<TYPE, N>(p, acts, g, sums);
+      ternarySums<TYPE, N>(p, acts.of, g, sums);
       const auto two = [&p](int r) { return int(load16(p[r] + unit - 2) | uint32_t(load16(p[r + 1] + unit - 2)) << 16); };
       const __m128 scale = _mm_cvtph_ps(_mm_insert_epi32(_mm_cvtsi32_si128(two(0)), two(2), 1));
       GROK1_UNROLL

@@ -138,12 +138,8 @@ template <int TYPE, int N>
 static void twoBitRows(const RowsCall& call) {
   using Q = TwoBit<TYPE>;
   constexpr int R = kMaxRowsAtOnce, unit = traitsOf(TYPE).unit;
-  const ActGroup* acts[N];
-  GROK1_UNROLL
-  for (int t = 0; t < N; t++) acts[t] = (const ActGroup*)call.acts[t];
-  const uint8_t* rows[R];
-  GROK1_UNROLL
-  for (int r = 0; r < R; r++) rows[r] = call.data + size_t(r < call.rows ? r : call.rows - 1) * call.rowBytes;
+  const auto acts = actsOf<ActGroup, N>(call);
+  const auto rows = rowsAt<R>(call, 0, call.rows);
   float totals[R * N] = {};
   const int64_t groups = call.cols / kGroup;
   for (int64_t g = 0; g < groups;) {

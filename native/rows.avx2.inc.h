@@ -238,12 +238,8 @@ GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* ac
 
 template <class Q, int R, int N>
 static void quantRows(const RowsCall& call, int firstRow) {
-  const ActGroup* acts[N];
-  GROK1_UNROLL
-  for (int t = 0; t < N; t++) acts[t] = (const ActGroup*)call.acts[t];
-  const uint8_t* rows[R];
-  GROK1_UNROLL
-  for (int r = 0; r < R; r++) rows[r] = call.data + size_t(firstRow + r) * call.rowBytes;
+  const auto acts = actsOf<ActGroup, N>(call);
+  const auto rows = rowsAt<R>(call, firstRow, R);
   float totals[R * N] = {};
   const int64_t groups = call.cols / kGroup;
   const int tail = int(call.cols % kGroup / kBlock);
@@ -271,7 +267,7 @@ static void quantRows(const RowsCall& call, int firstRow) {
       for (int r = 0; r < R; r++) p[r] = rows[r] + at;
       constexpr int K = R < Q::kRows ? R : Q::kRows;
       GROK1_UNROLL
-      for (int r = 0; r < R; r += K) addGroup<Q, K, N>(p + r, acts, g, lanes + r * N, nullptr, ahead[g % 2] + r);
+      for (int r = 0; r < R; r += K) addGroup<Q, K, N>(p + r, acts.of, g, lanes + r * N, nullptr, ahead[g % 2] + r);
     }
     if (tail > 0 && groups < last) {
       const __m256 there = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(tail), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
@@ -283,7 +279,7 @@ static void quantRows(const RowsCall& call, int firstRow) {
           memset(padded, 0, sizeof padded);
           p = (const uint8_t*)memcpy(padded, p, size_t(tail) * Q::kBlockBytes);
         }
-        addGroup<Q, 1, N>(&p, acts, groups, lanes + r * N, &there);
+        addGroup<Q, 1, N>(&p, acts.of, groups, lanes + r * N, &there);
       }
     }
     addLanes<R * N>(lanes, totals);

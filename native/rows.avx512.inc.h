@@ -190,12 +190,8 @@ template <int TYPE, int PAIRS, int N>
 static void quantRows(const RowsCall& call, int firstRow, int count) {
   using Q = Wide<TYPE>;
   constexpr int R = 2 * PAIRS;
-  const ActGroup* acts[N];
-  GROK1_UNROLL
-  for (int t = 0; t < N; t++) acts[t] = (const ActGroup*)call.acts[t];
-  const uint8_t* rows[R];
-  GROK1_UNROLL
-  for (int r = 0; r < R; r++) rows[r] = call.data + size_t(firstRow + (r < count ? r : count - 1)) * call.rowBytes;
+  const auto acts = actsOf<ActGroup, N>(call);
+  const auto rows = rowsAt<R>(call, firstRow, count);
   float totals[R * N] = {};
   const int64_t groups = call.cols / kGroup;
   const int tail = int(call.cols % kGroup / kBlock);
@@ -210,7 +206,7 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
       const uint8_t* p[R];
       GROK1_UNROLL
       for (int r = 0; r < R; r++) p[r] = rows[r] + at;
-      addGroup<Q, PAIRS, N, true>(p, acts, g, lanes, 0xffff);
+      addGroup<Q, PAIRS, N, true>(p, acts.of, g, lanes, 0xffff);
     }
     if (tail > 0 && groups < last) {
       uint8_t padded[R][Q::kTraits.unit];
@@ -222,11 +218,11 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
         p[r] = (const uint8_t*)memcpy(padded[r], p[r], size_t(tail) * Q::kBlockBytes);
       }
       if constexpr (Q::kTail) {
-        addTail<Q, PAIRS, N>(p, acts, groups, lanes, tail);
+        addTail<Q, PAIRS, N>(p, acts.of, groups, lanes, tail);
       } else {
         __mmask16 there = 0;
         for (int i = 0; i < 16; i++) there = __mmask16(there | (blockAt(Q::kOrder, i) < tail) << i);
-        addGroup<Q, PAIRS, N, false>(p, acts, groups, lanes, there);
+        addGroup<Q, PAIRS, N, false>(p, acts.of, groups, lanes, there);
       }
     }
     __m256 turned[R * N];

@@ -32,6 +32,28 @@ GROK1_INLINE void askAhead(const RowsCall& call, const uint8_t* rows, int64_t at
   }
 }
 
+template <class T, int COUNT>
+struct Pointers {
+  const T* of[COUNT];
+  const T* operator[](int i) const { return of[i]; }
+};
+// Activations of N tokens.
+template <class GROUP, int N>
+GROK1_INLINE Pointers<GROUP, N> actsOf(const RowsCall& call) {
+  Pointers<GROUP, N> acts;
+  GROK1_UNROLL
+  for (int t = 0; t < N; t++) acts.of[t] = (const GROUP*)call.acts[t];
+  return acts;
+}
+// R rows from `first` on, of which `count` are there: the last stands in for those that are missing.
+template <int R>
+GROK1_INLINE Pointers<uint8_t, R> rowsAt(const RowsCall& call, int first, int count) {
+  Pointers<uint8_t, R> rows;
+  GROK1_UNROLL
+  for (int r = 0; r < R; r++) rows.of[r] = call.data + size_t(first + (r < count ? r : count - 1)) * call.rowBytes;
+  return rows;
+}
+
 // A number that a function's parameter can hand on to a template.
 template <int VALUE>
 struct Constant {
