@@ -19,10 +19,8 @@ GROK1_INLINE __m256i addWords(__m256i sum, __m256i a, __m256i b) {
 
 // Products of two registers of codes: sixteen words, or with VNNI eight doublewords. 4 of 12 * 127 fit 16 bits.
 GROK1_INLINE __m256i dotBoth(const __m256i* codes, const __m256i* x) {
-#if defined(__AVX512VNNI__)
-  return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(_mm256_setzero_si256(), codes[0], x[0]), codes[1], x[1]);
-#elif defined(__AVXVNNI__)
-  return _mm256_dpbusd_avx_epi32(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), codes[0], x[0]), codes[1], x[1]);
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+  return addProducts(addProducts(_mm256_setzero_si256(), codes[0], x[0]), codes[1], x[1]);
 #else
   return _mm256_add_epi16(_mm256_maddubs_epi16(codes[0], x[0]), _mm256_maddubs_epi16(codes[1], x[1]));
 #endif

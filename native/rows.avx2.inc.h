@@ -1,4 +1,4 @@
-// Products of quantized rows with AVX2, or with AVX-VNNI.
+// Products of quantized rows with AVX2, or with AVX-VNNI; of those below 4 bits with AVX-512 as well.
 namespace grok1::GROK1_ISA {
 
 GROK1_INLINE __m256i activations(const ActGroup& a, int p, int h) { return _mm256_load_si256((const __m256i*)a.codes[p][h]); }
@@ -63,10 +63,10 @@ GROK1_INLINE void eachRow(const C* codes, F f) {
 template <class Q>
 GROK1_INLINE __m256i dotTwo(const Codes& w, const ActGroup& a, int p) {
   const __m256i a0 = activations(a, p, 0), a1 = activations(a, p, 1);
-#if defined(__AVXVNNI__)
+#if defined(__AVXVNNI__) || defined(__AVX512VNNI__)
   const __m256i top = _mm256_set1_epi8(Q::kSigned ? -128 : 0);
-  const __m256i sum = _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), _mm256_xor_si256(w.half[0], top), a0);
-  return _mm256_dpbusd_avx_epi32(sum, _mm256_xor_si256(w.half[1], top), a1);
+  const __m256i sum = addProducts(_mm256_setzero_si256(), _mm256_xor_si256(w.half[0], top), a0);
+  return addProducts(sum, _mm256_xor_si256(w.half[1], top), a1);
 #else
   if constexpr (Q::kSigned) {
     const __m256i x0 = _mm256_maddubs_epi16(_mm256_abs_epi8(w.half[0]), _mm256_sign_epi8(a0, w.half[0]));
@@ -78,15 +78,12 @@ GROK1_INLINE __m256i dotTwo(const Codes& w, const ActGroup& a, int p) {
 #endif
 }
 
-// Activations with the signs of sizes, of half H.
-GROK1_INLINE __m256i signedActs(const SplitCodes& w, __m256i x, int h) { return _mm256_sub_epi8(_mm256_xor_si256(x, w.minus[h]), w.minus[h]); }
-
 // The same for sizes that stand apart from signs: words but for VNNI.
 template <class Q>
 GROK1_INLINE __m256i dotTwo(const SplitCodes& w, const ActGroup& a, int p) {
-  const __m256i a0 = signedActs(w, activations(a, p, 0), 0), a1 = signedActs(w, activations(a, p, 1), 1);
-#if defined(__AVXVNNI__)
-  return _mm256_dpbusd_avx_epi32(_mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[0], a0), w.half[1], a1);
+  const __m256i a0 = withSigns(activations(a, p, 0), w.minus[0]), a1 = withSigns(activations(a, p, 1), w.minus[1]);
+#if defined(__AVXVNNI__) || defined(__AVX512VNNI__)
+  return addProducts(addProducts(_mm256_setzero_si256(), w.half[0], a0), w.half[1], a1);
 #else
   // 4 products of 62 * 127 fit 16 bits.
   return _mm256_add_epi16(_mm256_maddubs_epi16(w.half[0], a0), _mm256_maddubs_epi16(w.half[1], a1));
@@ -144,9 +141,9 @@ GROK1_INLINE void dotHalves(const C* codes, const __m256i* subs, const ActGroup&
   // Of a half block, eight words or, with VNNI, four doublewords.
   const auto dot = [&](const auto& w, int p, int h) {
     __m256i x = activations(a, p, h);
-    if constexpr (Q::kSplit) x = signedActs(w, x, h);
-#if defined(__AVXVNNI__)
-    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), w.half[h], x);
+    if constexpr (Q::kSplit) x = withSigns(x, w.minus[h]);
+#if defined(__AVXVNNI__) || defined(__AVX512VNNI__)
+    return addProducts(_mm256_setzero_si256(), w.half[h], x);
 #else
     return _mm256_maddubs_epi16(w.half[h], x);
 #endif

@@ -99,7 +99,7 @@ GROK1_INLINE __m512i dotBoth(const uint8_t* p, const uint8_t* q, const __m512i* 
 // Lanes of PAIRS pairs of rows and N tokens += one group. `there` has ones for the blocks that belong to the row: scales of what
 // lies behind it may be anything, while its products with the zeros that fill up activations are zeros.
 template <class Q, int PAIRS, int N, bool WHOLE>
-GROK1_INLINE void addGroup(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m512* lanes, __mmask16 there) {
+GROK1_INLINE void addWideGroup(const uint8_t* const* rows, const ActGroup* const* acts, int64_t g, __m512* lanes, __mmask16 there) {
   constexpr Kind kind = Q::kTraits.kind;
   WideActs<Q> x;
   if (N == 1) WideActs<Q>::load(x, acts[0][g]);
@@ -187,7 +187,7 @@ GROK1_INLINE void addTail(const uint8_t* const* rows, const ActGroup* const* act
 
 // `count` rows, at most 2 * PAIRS: the last stands in for those that are missing.
 template <int TYPE, int PAIRS, int N>
-static void quantRows(const RowsCall& call, int firstRow, int count) {
+static void wideRows(const RowsCall& call, int firstRow, int count) {
   using Q = Wide<TYPE>;
   constexpr int R = 2 * PAIRS;
   const auto acts = actsOf<ActGroup, N>(call);
@@ -206,7 +206,7 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
       const uint8_t* p[R];
       GROK1_UNROLL
       for (int r = 0; r < R; r++) p[r] = rows[r] + at;
-      addGroup<Q, PAIRS, N, true>(p, acts.of, g, lanes, 0xffff);
+      addWideGroup<Q, PAIRS, N, true>(p, acts.of, g, lanes, 0xffff);
     }
     if (tail > 0 && groups < last) {
       uint8_t padded[R][Q::kTraits.unit];
@@ -222,7 +222,7 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
       } else {
         __mmask16 there = 0;
         for (int i = 0; i < 16; i++) there = __mmask16(there | (blockAt(Q::kOrder, i) < tail) << i);
-        addGroup<Q, PAIRS, N, false>(p, acts.of, groups, lanes, there);
+        addWideGroup<Q, PAIRS, N, false>(p, acts.of, groups, lanes, there);
       }
     }
     __m256 turned[R * N];
@@ -245,13 +245,13 @@ static void quantRows(const RowsCall& call, int firstRow, int count) {
 }
 
 template <int TYPE, int N>
-GROK1_INLINE void quantRowsFor(const RowsCall& call) {
+GROK1_INLINE void wideRowsFor(const RowsCall& call) {
   // Four rows at a time where both tokens' activations still fit the registers beside them.
   constexpr bool four = N == 1 || (N == 2 && Wide<TYPE>::kOrder == Order::pairs);
   if (four && call.rows > 2) {
-    quantRows<TYPE, four ? 2 : 1, N>(call, 0, call.rows);
+    wideRows<TYPE, four ? 2 : 1, N>(call, 0, call.rows);
   } else {
-    for (int r = 0; r < call.rows; r += 2) quantRows<TYPE, 1, N>(call, r, call.rows - r < 2 ? 1 : 2);
+    for (int r = 0; r < call.rows; r += 2) wideRows<TYPE, 1, N>(call, r, call.rows - r < 2 ? 1 : 2);
   }
 }
 

@@ -6,29 +6,26 @@
 
 namespace grok1::GROK1_ISA {
 
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-constexpr bool kVnni = true;
+#if defined(__AVX512VNNI__)
+constexpr bool kWide = true, kVnni = true;
+GROK1_INLINE __m256i addProducts(__m256i sum, __m256i codes, __m256i x) { return _mm256_dpbusd_epi32(sum, codes, x); }
+#elif defined(__AVXVNNI__)
+constexpr bool kWide = false, kVnni = true;
+GROK1_INLINE __m256i addProducts(__m256i sum, __m256i codes, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, codes, x); }
 #else
-constexpr bool kVnni = false;
+constexpr bool kWide = false, kVnni = false;
 #endif
 
 }  // namespace grok1::GROK1_ISA
 
+#include "rows.avx2.inc.h"
 #if defined(__AVX512VNNI__)
 #include "rows.avx512.inc.h"
-#else
-#include "rows.avx2.inc.h"
 #endif
 #include "rows-twobit.x86.inc.h"
 #include "rows-ternary.x86.inc.h"
 
 namespace grok1::GROK1_ISA {
-
-#if defined(__AVX512VNNI__)
-constexpr bool kWide = true;
-#else
-constexpr bool kWide = false;
-#endif
 
 struct Vector16 {
 #if defined(__AVX512F__)
@@ -128,8 +125,12 @@ GROK1_INLINE void rowsFor(const RowsCall& call) {
     ternaryRows<TYPE, N>(call);
   } else if constexpr (isTwoBit(TYPE)) {
     twoBitRows<TYPE, N>(call);
-  } else if constexpr (traitsOf(TYPE).kind != Kind::f32) {
+  } else if constexpr (isSmall(TYPE) || (!kWide && traitsOf(TYPE).kind != Kind::f32)) {
     quantRowsFor<TYPE, N>(call);
+#if defined(__AVX512VNNI__)
+  } else if constexpr (traitsOf(TYPE).kind != Kind::f32) {
+    wideRowsFor<TYPE, N>(call);
+#endif
   } else if (N == 1 && call.rows == 4) {
     floatRows<TYPE, 4, 1>(call, 0);
   } else {
@@ -182,7 +183,8 @@ GROK1_INLINE void withType(int type, F f) {
 static void rows(int type, const RowsCall& call) {
   withType(type, [&](auto constant) {
     constexpr int TYPE = decltype(constant)::value;
-    if constexpr (kWide && isSmall(TYPE) && !kTernary<TYPE>) {
+    // Sums of their entries fit 16 bits, and these add up in fewer instructions than VNNI's of 32.
+    if constexpr (kWide && (TYPE == IQ1_S || TYPE == IQ1_M || TYPE == IQ3_S)) {
       avx2Products().rows(TYPE, call);
     } else {
       rowsOf<TYPE>(call);

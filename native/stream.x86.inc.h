@@ -62,7 +62,9 @@ struct Constant {
 
 // Keeps v where it is computed: compilers would compute it later, or add sums up as a tree, for which there are not registers enough.
 GROK1_INLINE __m256i keep(__m256i v) {
-#if defined(__GNUC__)
+#if defined(__AVX512VL__) && defined(__GNUC__)
+  asm("" : "+v"(v));
+#elif defined(__GNUC__)
   asm("" : "+x"(v));
 #endif
   return v;

@@ -16,10 +16,9 @@ GROK1_INLINE __m256i four(const void* p) {
 
 GROK1_INLINE __m256i load256(const void* p) { return _mm256_load_si256((const __m256i*)p); }
 
-// addProducts: sum + codes of 8 rows times 4 columns of a token. timesHalf: half blocks' sums times the factors at p.
+// addProducts: sum + codes of 8 rows times 4 columns of a token (with AVX-VNNI, rows' own). timesHalf: half blocks' sums times the factors at p.
 #if defined(__AVXVNNI__)
 using Whole = __m256;  // up to 2^24: floats hold them exactly
-GROK1_INLINE __m256i addProducts(__m256i sum, __m256i codes, __m256i x) { return _mm256_dpbusd_avx_epi32(sum, codes, x); }
 GROK1_INLINE __m256i widened(__m256i sum) { return sum; }
 GROK1_INLINE Whole timesHalf(__m256i sum, const void* p) { return _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_load_ps((const float*)p)); }
 GROK1_INLINE Whole addTimesHalf(Whole whole, __m256i sum, const void* p) {

@@ -3,18 +3,30 @@
 
 namespace grok1::GROK1_ISA {
 
-// Sizes of blocks P and P + 4, and ones in the bytes whose values are negative.
+// Which of 32 bytes are negative: those in which `bits` has the one bit of `mask`.
+#if defined(__AVX512BW__)
+using Minus = __mmask32;
+GROK1_INLINE Minus minusWhere(__m256i bits, __m256i mask) { return _mm256_test_epi8_mask(bits, mask); }
+GROK1_INLINE __m256i withSigns(__m256i v, Minus minus) { return _mm256_mask_sub_epi8(v, minus, _mm256_setzero_si256(), v); }
+#else
+using Minus = __m256i;
+GROK1_INLINE Minus minusWhere(__m256i bits, __m256i mask) { return _mm256_cmpeq_epi8(_mm256_and_si256(bits, mask), mask); }
+GROK1_INLINE __m256i withSigns(__m256i v, Minus minus) { return _mm256_sub_epi8(_mm256_xor_si256(v, minus), minus); }
+#endif
+
+// Sizes of blocks P and P + 4, and which of the values are negative.
 struct SplitCodes {
-  __m256i half[2], minus[2];
+  __m256i half[2];
+  Minus minus[2];
 };
 
 // Of the bits of 32 bytes, each of which names eight columns in order, those of half H of blocks P and P + 4.
 template <int P, int H>
-GROK1_INLINE __m256i spreadBits(__m256i bytes) {
+GROK1_INLINE Minus spreadBits(__m256i bytes) {
   constexpr int64_t first = 0x0101010101010101 * (4 * P + 2 * H), second = first + 0x0101010101010101;
   const __m256i bits = _mm256_set1_epi64x(int64_t(0x8040201008040201));
   const __m256i v = _mm256_shuffle_epi8(bytes, _mm256_setr_epi64x(first, second, first, second));
-  return _mm256_cmpeq_epi8(_mm256_and_si256(v, bits), bits);
+  return minusWhere(v, bits);
 }
 
 // The eighth bit of each byte's signs.
@@ -113,7 +125,7 @@ struct SignedGrid : GridQuant<TYPE, MAX_SIZE> {
     const SplitCodes c = row<P>(s);
     constexpr int offset = traitsOf(TYPE).offset == 128 ? 0 : traitsOf(TYPE).offset;
     const auto join = [&](int h) {
-      const __m256i value = _mm256_sub_epi8(_mm256_xor_si256(c.half[h], c.minus[h]), c.minus[h]);
+      const __m256i value = withSigns(c.half[h], c.minus[h]);
       return offset == 0 ? value : _mm256_add_epi8(value, _mm256_set1_epi8(offset));
     };
     return {{join(0), join(1)}};
