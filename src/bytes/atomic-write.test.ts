@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { GrokError } from "../errors.ts";
-import { writeAtomic } from "./atomic-write.ts";
+import { removeLeftovers, writeAtomic } from "./atomic-write.ts";
 
 const fault = vi.hoisted(() => ({ at: "", after: 0, code: "" }));
 
@@ -153,6 +153,13 @@ describe("writeAtomic", () => {
     expect(readdirSync(folder)).toContain(leftover);
     await writeAtomic(join(folder, "other"), text(["another file"]));
     expect(readdirSync(folder)).toContain(leftover);
+    // Who begins to use a folder takes away all that nobody writes any more.
+    const living = leftover.replace(/\.\d+\.([0-9a-f]{12}\.)/, `.${process.pid}.$1`);
+    for (const name of [living, leftover.replace("out", "another")]) writeFileSync(join(folder, name), "");
+    await removeLeftovers(folder);
+    expect(readdirSync(folder).filter((name) => name.endsWith(".partial"))).toEqual([living]);
+    rmSync(join(folder, living));
+    writeFileSync(join(folder, leftover), "");
     // Another machine's process can have this number too.
     const [, stem, machine, rest] = /^(\.out)\.([0-9a-f]{8})\.(.*)$/.exec(leftover)!;
     const elsewhere = `${stem}.${machine === "00000000" ? "11111111" : "00000000"}.${rest}`;

@@ -27,9 +27,10 @@ export async function writeAtomic(path: string, chunks: Chunks, options: AtomicW
   const existing = await lookUp(path);
   const target = existing?.path ?? path;
   // Short enough that the whole is a name where the target is one, whatever alphabet it is written in.
-  const prefix = `.${basename(target).slice(0, 40)}.${await describeMachine()}.`;
-  await removeLeftovers(dirname(target), prefix);
-  const temporary = join(dirname(target), `${prefix}${process.pid}.${randomBytes(6).toString("hex")}.partial`);
+  const stem = `.${basename(target).slice(0, 40)}.`;
+  await removeLeftovers(dirname(target), stem);
+  const mark = `${await describeMachine()}.${process.pid}.${randomBytes(6).toString("hex")}`;
+  const temporary = join(dirname(target), `${stem}${mark}.partial`);
   const attempt = async <T>(action: string, result: Promise<T>): Promise<T> => {
     try {
       return await result;
@@ -95,11 +96,17 @@ async function describeMachine(): Promise<string> {
   return createHash("sha256").update(`${hostname()} ${numbers}`).digest("hex").slice(0, 8);
 }
 
-/** Removes the temporary files of this machine's processes that are no more. That it cannot is no failure of the writing. */
-async function removeLeftovers(folder: string, prefix: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) {
-    const pid = name.startsWith(prefix) && /^([1-9]\d*)\.[0-9a-f]{12}\.partial$/.exec(name.slice(prefix.length))?.[1];
-    if (pid && !isAlive(Number(pid))) await rm(join(folder, name), { force: true }).catch(() => undefined);
+/**
+ * Removes the temporary files of this machine's processes that are no more, of all files of a folder or of those whose temporary names begin
+ * with a stem. That it cannot is no failure.
+ */
+export async function removeLeftovers(folder: string, stem = "."): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  const machine = await describeMachine();
+  for (const name of names) {
+    const [, start, of, pid] = /^(.+\.)([0-9a-f]{8})\.([1-9]\d*)\.[0-9a-f]{12}\.partial$/.exec(name) ?? [];
+    if (!(stem === "." ? start?.startsWith(stem) : start === stem) || of !== machine || isAlive(Number(pid))) continue;
+    await rm(join(folder, name), { force: true }).catch(() => undefined);
   }
 }
 

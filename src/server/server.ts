@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { basename } from "node:path";
+import { removeLeftovers } from "../bytes/atomic-write.ts";
 import type { AdapterSource } from "../engine/adapters.ts";
 import { describeValue, GrokError } from "../errors.ts";
 import { loadModel } from "../generate/load.ts";
@@ -151,6 +152,8 @@ export async function createServer(options: ServerOptions): Promise<ModelServer>
     models: served,
     ...{ atOnce: loaded, idleSeconds },
   });
+  // Responses have a name each: what a killed server left of one, no later one would find.
+  if (responses !== undefined) await removeLeftovers(responses);
   const tracer = options.traces && createTracer(options.traces);
   const app = createApp({
     ...{ models, preferred, keys, origins, quota, quotas, hosts: namesOf(options) },
