@@ -76,6 +76,24 @@ describe("recipe of adapters for security", () => {
     expect(pairs.every(({ prompt }) => /^tcp http SF .*:$/.test(prompt))).toBe(true);
   });
 
+  it("says in a line what is missing, and what cannot be", async () => {
+    for (const [args, status, message] of [
+      [
+        ["nsl_kdd_words", join(data, "none")],
+        1,
+        /none\/security\/nsl-kdd\/\S+: there is no such file, which nsl_kdd_words needs/,
+      ],
+      [["nsl_kdd_wordz", data], 2, /^there is no task "nsl_kdd_wordz", did you mean/],
+      [["piqa", data], 2, /^piqa: the task names no examples to train on$/],
+      [["sven", data, "pairs.jsonl", "many"], 2, /^usage: /],
+    ] as const) {
+      const [task, folder, out = join(data, "pairs.jsonl"), ...rest] = args;
+      const failed = promisify(execFile)(process.execPath, [recipe, task, folder, out, ...rest]);
+      await expect(failed).rejects.toMatchObject({ code: status, stderr: expect.stringMatching(/^[^\n]*\n$/) });
+      await expect(failed).rejects.toMatchObject({ stderr: expect.stringMatching(new RegExp(message.source, "m")) });
+    }
+  });
+
   it("has none of what is tested: the earlier half of a log, the functions to train on; in two languages in turn", async () => {
     const log = await make("bgl_logs,bgl_logs_es");
     expect(log).toHaveLength(1000);

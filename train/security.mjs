@@ -3,6 +3,7 @@
 // usage: node train/security.mjs TASK[,TASK] DATA OUT.jsonl [records]
 // Of several tasks, the same questions in other languages, each record is asked by one, in turn. DATA is the folder of `grok1 eval --data`.
 import { writeFileSync } from "node:fs";
+import { GrokError } from "../dist/errors.js";
 import { readQuestions } from "../dist/tasks/questions.js";
 import { openTask } from "../dist/tasks/task.js";
 import { createChoice } from "./default-model/conversations.mjs";
@@ -17,15 +18,10 @@ const recipes = {
 };
 
 const [names, data, out, records] = process.argv.slice(2);
-if (out === undefined) {
-  console.error("usage: node train/security.mjs TASK[,TASK] DATA OUT.jsonl [records]");
-  process.exit(2);
+if (out === undefined || !/^[1-9]\d*$/.test(records ?? "1")) {
+  end("usage: node train/security.mjs TASK[,TASK] DATA OUT.jsonl [records]", 2);
 }
-const tasks = names.split(",").map((name) => {
-  const task = openTask(name);
-  const { data: examples, lines } = task.examples;
-  return readQuestions({ ...task, data: examples, format: { ...task.format, lines } }, data, 0).list;
-});
+const tasks = names.split(",").map(examplesOf);
 const [questions] = tasks;
 const { one, below } = createChoice(1);
 const recipe = recipes[names.split(",")[0].replace(/_es$/, "")];
@@ -38,6 +34,24 @@ const pairs = drawn.map(({ index }, at) => {
 });
 writeFileSync(out, `${pairs.join("\n")}\n`);
 console.log(`${pairs.length} records in ${out}`);
+
+/** A task's answered questions that are not its test. */
+function examplesOf(name) {
+  try {
+    const task = openTask(name);
+    const { data: examples, lines } = task.examples ?? {};
+    if (examples === undefined) end(`${name}: the task names no examples to train on`, 2);
+    return readQuestions({ ...task, data: examples, format: { ...task.format, lines } }, data, 0).list;
+  } catch (error) {
+    if (!(error instanceof GrokError)) throw error;
+    return end(error.message, error.code === "argument" ? 2 : 1);
+  }
+}
+
+function end(message, status) {
+  console.error(message);
+  process.exit(status);
+}
 
 function draw({ first, kindOf }) {
   const kinds = new Map();
