@@ -13,7 +13,7 @@ import { isGeneration } from "./generation/task.ts";
 import { intervalOf } from "./intervals.ts";
 import { countBytes, countWords } from "./lengths.ts";
 import { compareParts, summarizeParts } from "./parts.ts";
-import type { Answered, PreparedTask, TaskResult } from "./prepared.ts";
+import { type Answered, beginResult, type PreparedTask, type TaskResult } from "./prepared.ts";
 import { hashOf, type Question, readQuestions } from "./questions.ts";
 import { noRecords, openRecords, type Records, readRecords } from "./records.ts";
 import { type Answer, estimate, isOwn, type QuestionRecord, scoreQuestion, summarize } from "./scores.ts";
@@ -152,15 +152,7 @@ function prepareScoring(
       const others = against?.begin(task.name, key, (record: QuestionRecord) => isWhole(task, record));
       const of = await answerAll(model, put, task, questions, key, records, signal, onDone);
       return {
-        ...{
-          task: task.name,
-          about: task.about,
-          like: task.like,
-          shots,
-          chat,
-          questions: of.length,
-          available: list.length,
-        },
+        ...beginResult(task, { shots, chat, questions: of.length, available: list.length }),
         ...summarizeParts(task.parts, task.metrics, of, summarize),
         guessing: task.kind === "choice" ? meanOf(questions.map(chance)) : undefined,
         truncated: of.filter(({ truncated }) => truncated).length,

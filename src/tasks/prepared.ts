@@ -1,4 +1,5 @@
 import type { LanguageModel } from "../generate/types.ts";
+import type { BaseTask } from "./base-task.ts";
 import type { Put } from "./conversation.ts";
 import type { Doubt } from "./doubts.ts";
 import type { ReportedFigure } from "./intervals.ts";
@@ -21,6 +22,14 @@ export interface PreparedTask {
 export interface Answered extends Omit<TaskResult, "key" | "metrics" | "doubts" | "parts"> {
   readonly metrics: Readonly<Record<string, Figure>>;
   readonly parts?: Readonly<Record<string, PartFigures>>;
+}
+
+/** What a result begins with: which task, how it was asked, and how much of it. */
+export function beginResult(
+  { name, about, like }: BaseTask,
+  asked: Pick<TaskResult, "shots" | "chat" | "questions" | "available">,
+): Pick<TaskResult, "task" | "about" | "like" | "shots" | "chat" | "questions" | "available"> {
+  return { task: name, about, like, ...asked };
 }
 
 export interface AnswerOptions {

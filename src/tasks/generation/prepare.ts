@@ -3,7 +3,7 @@ import type { LanguageModel } from "../../generate/types.ts";
 import { checkWhole } from "../../options.ts";
 import { type CodeRunner, createCodeRunner } from "../code/cage.ts";
 import { compareParts, summarizeParts } from "../parts.ts";
-import type { PreparedTask } from "../prepared.ts";
+import { beginResult, type PreparedTask } from "../prepared.ts";
 import { hashOf } from "../questions.ts";
 import type { Drawing } from "./answer.ts";
 import { readPrompts } from "./questions.ts";
@@ -50,15 +50,7 @@ export function prepareGeneration(task: GenerationTask, options: GenerationTaskO
         onDone: (done, kept) => onDone(done, asked.size, kept),
       });
       return {
-        ...{
-          task: task.name,
-          about: task.about,
-          like: task.like,
-          shots,
-          chat,
-          questions: of.length,
-          available: list.length,
-        },
+        ...beginResult(task, { shots, chat, questions: of.length, available: list.length }),
         ...summarizeParts(task.parts, metrics, of, summarizeAnswers),
         guessing: undefined,
         truncated: of.filter(({ truncated }) => truncated).length,
