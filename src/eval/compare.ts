@@ -73,10 +73,11 @@ export async function compareModels(
   const shares = memory === undefined ? [] : shareBudget([a, b].map(neededBytes), memory);
   const opened: { close(): void }[] = [];
   const openSide = async (path: string, memory: number | undefined) => {
-    const { ops, ready } = await openReaderBackend(path, context, { backend, threads, memory });
+    const backendOf = await openReaderBackend(path, context, { backend, threads, memory });
+    const { ops } = backendOf;
     opened.unshift(ops);
     const seen = createSight(ops);
-    const reader = openChunkReader(seen.ops, path, context, ready);
+    const reader = openChunkReader(seen.ops, path, context, backendOf);
     opened.unshift(reader);
     return { reader, seen };
   };
@@ -93,11 +94,10 @@ export async function compareModels(
     const rows = Int32Array.from({ length: context - first }, (_, i) => first - 1 + i);
     const tally = createTally();
     for (const [index, chunk] of chunks.entries()) {
-      if (signal?.aborted) throw new GrokError("cancelled", "compare: cancelled", {});
       const logits: (Float32Array | Float64Array)[] = [];
       for (const { reader, seen } of sides) {
         seen.begin();
-        await reader.read(chunk, rows);
+        await reader.read(chunk, rows, signal);
         logits.push(await reader.logits());
       }
       tally.addRows(logits[0]!, logits[1]!, chunk.subarray(first));

@@ -1,5 +1,4 @@
 import type { MatrixImportance } from "../convert/importance.ts";
-import { GrokError } from "../errors.ts";
 import type { Ops } from "../kernels/ops.ts";
 import { checkNames } from "../options.ts";
 import { cutChunks, defaultChunkTokens } from "./chunks.ts";
@@ -50,13 +49,12 @@ export async function measureImportance(
   try {
     // Streamed experts lie in slots, for the one operation that they are needed in; what is computed once more has them from the page cache.
     if (streamed) within = (await openReaderBackend(path, context, { backend, threads })).ops;
-    reader = openChunkReader(weigh(ops, sums, within), path, context, ready);
+    reader = openChunkReader(weigh(ops, sums, within), path, context, { streamed, ready });
     const cut = { context, least: 1, what: "importance", ...(most !== undefined && { most }) };
     const chunks = cutChunks(reader.encode(text), reader.tokenizer, cut);
     const all = Int32Array.from({ length: context }, (_, i) => i);
     for (const [index, tokens] of chunks.entries()) {
-      if (signal?.aborted) throw new GrokError("cancelled", "importance: cancelled", {});
-      await reader.read(tokens, all);
+      await reader.read(tokens, all, signal);
       onChunk?.(index + 1, chunks.length);
     }
     const matrices = new Map(

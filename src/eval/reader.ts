@@ -20,9 +20,11 @@ export interface ChunkReader {
   readonly config: ModelConfig;
   /**
    * Reads a chunk from its beginning. What comes after the last layer's attention is computed for the rows `outputs`: their hidden states
-   * [outputs, width], valid until the next pass. The event loop has a turn before.
+   * [outputs, width], valid until the next pass. The event loop has a turn before and, where weights are not streamed, between layers: a chunk
+   * of a large model takes minutes.
+   * @throws GrokError `cancelled`
    */
-  read(tokens: Int32Array, outputs: Int32Array): Promise<Matrix>;
+  read(tokens: Int32Array, outputs: Int32Array, signal?: AbortSignal): Promise<Matrix>;
   /** Logits [outputs, vocab] of what was read last; a copy. */
   logits(): Promise<Float32Array | Float64Array>;
   close(): void;
@@ -79,14 +81,14 @@ export async function openReaderBackend(
 }
 
 /**
- * Binds a model to `ops`, with room for one chunk; `ready` is awaited before it reads.
+ * Binds a model to `ops`, with room for one chunk; `ready` of its backend is awaited before it reads.
  * @throws GrokError what opening and binding throw; `capacity` for too long a chunk.
  */
 export function openChunkReader(
   ops: Ops,
   path: string,
   context: number,
-  ready: ReaderBackend["ready"] = async () => {},
+  { streamed = false, ready = async () => {} }: Partial<ReaderBackend> = {},
 ): ChunkReader {
   const file = openGguf(path);
   try {
@@ -103,12 +105,22 @@ export function openChunkReader(
     return {
       ...{ path, tokenizer, config: model.config },
       encode: (text) => tokenizer.encode(text, { bos: tokenizer.addBos }),
-      async read(tokens, outputs) {
+      async read(tokens, outputs, signal) {
+        const turn = async () => {
+          await nextTurn();
+          if (signal?.aborted) throw new GrokError("cancelled", `${path}: reading was cancelled`, { path });
+        };
         await ready();
-        await nextTurn();
+        await turn();
         const positions = Int32Array.from(tokens, (_, i) => i);
         const batch = { tokens, positions, sequences: [{ start: 0, count: tokens.length, pages }], outputs };
-        const hidden = await model.layers(model.embed(batch), batch, cache);
+        // Who streams experts counts a call as a pass, and has turns while they come.
+        const step = streamed ? model.config.layers : 1;
+        let hidden = model.embed(batch);
+        for (let layer = 0; layer < model.config.layers; layer += step) {
+          if (layer > 0) await turn();
+          hidden = await model.layers(hidden, batch, cache, layer, layer + step);
+        }
         last = { hidden, batch };
         return hidden;
       },
