@@ -171,8 +171,9 @@ function checkHealth({ path, tensors }: ModelFile, scans: readonly (ScanResult |
         `${name}: ${scan.notFinite} ${scales} are NaN or infinite, the first is number ${scan.firstNotFinite}`,
       );
     const { zeroEntries } = scan;
-    const matrix = shape.length > 1;
-    if (zeroEntries.length > 0 && (matrix || /norm\.weight$/.test(name))) {
+    // Of other vectors nothing is known: biases are zero, and as far apart as they like.
+    const weighs = shape.length > 1 || /norm\.weight$/.test(name);
+    if (zeroEntries.length > 0 && weighs) {
       problems.push(
         shape.length === 3
           ? `${name}: experts ${listSome(zeroEntries.map(String))} of ${shape[0]} are dead: all zero`
@@ -181,7 +182,7 @@ function checkHealth({ path, tensors }: ModelFile, scans: readonly (ScanResult |
     } else if (scan.zeroRun.bytes >= holeBytes) {
       notes.push(`${name}: ${scan.zeroRun.bytes} bytes of zeros from byte ${scan.zeroRun.offset} on: a hole?`);
     }
-    if (scan.far > 0 && matrix && bytes > 0) {
+    if (scan.far > 0 && weighs && bytes > 0) {
       const { largestExponent, middleExponent } = scan;
       problems.push(
         `${name}: ${scan.far} ${scales} out of range: up to 2^${largestExponent}, the middle one is at 2^${middleExponent} (usual: less than 2^${farExponents(known!)} apart)`,

@@ -155,7 +155,13 @@ describe("a model file", () => {
     const file = openGguf(path);
     const stack = [...file.tensors.values()].find(({ shape }) => shape.length === 3)!;
     const other = [...file.tensors.values()].find(({ shape, type }) => shape.length === 2 && type === stack.type)!;
+    const gain = [...file.tensors.values()].find(({ name, type }) => name.endsWith("_norm.weight") && type === "f32")!;
     file.close();
+    // What a flipped bit of its exponent makes of a gain.
+    const before = readFileSync(path).subarray(gain.offset, gain.offset + 4);
+    change(path, gain.offset, 0, 0, 0x80, 0x5f);
+    expect((await look(path)).failed.join()).toMatch(`${gain.name}: 1 numbers out of range: up to 2^64`);
+    change(path, gain.offset, ...before);
     const each = stack.byteLength / stack.shape[0]!;
     change(path, stack.offset + each, ...new Uint8Array(each));
     expect((await look(path)).failed.join()).toMatch(`${stack.name}: experts 1 of ${stack.shape[0]} are dead`);
