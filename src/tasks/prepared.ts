@@ -1,5 +1,4 @@
 import type { LanguageModel } from "../generate/types.ts";
-import type { BaseTask } from "./base-task.ts";
 import type { Put } from "./conversation.ts";
 import type { Doubt } from "./doubts.ts";
 import type { ReportedFigure } from "./intervals.ts";
@@ -26,7 +25,7 @@ export interface Answered extends Omit<TaskResult, "key" | "metrics" | "doubts" 
 
 /** What a result begins with: which task, how it was asked, and how much of it. */
 export function beginResult(
-  { name, about, like }: BaseTask,
+  { name, about, like }: { readonly name: string } & Pick<TaskResult, "about" | "like">,
   asked: Pick<TaskResult, "shots" | "chat" | "questions" | "available">,
 ): Pick<TaskResult, "task" | "about" | "like" | "shots" | "chat" | "questions" | "available"> {
   return { task: name, about, like, ...asked };

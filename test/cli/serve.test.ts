@@ -84,8 +84,7 @@ describe("serve", () => {
       )!;
       return { choices, drafted: Number(drafted), accepted: Number(accepted) };
     };
-    const plain = await answerOf(["--no-speculation"]);
-    const drafted = await answerOf(["--draft", copy]);
+    const [plain, drafted] = await Promise.all([answerOf(["--no-speculation"]), answerOf(["--draft", copy])]);
     expect(drafted.choices).toEqual(plain.choices);
     expect(plain.drafted).toBe(0);
     // Whether it pays is a matter of time.
@@ -107,10 +106,9 @@ describe("serve", () => {
   });
 
   it("takes its settings from the config file and the environment, keys by their hashes alone", async () => {
-    const made = await grok1(["serve", "--new-key", "laptop"]);
-    const [, key, entry] = /^key: (grok1_[\w-]{43})\nkeyHash: (laptop:[0-9a-f]{64})\n$/.exec(made.stdout)!;
-    const other = await grok1(["serve", "--new-key", "phone"]);
-    const [, secondKey, secondEntry] = /^key: (.*)\nkeyHash: (.*)\n$/.exec(other.stdout)!;
+    const [made, other] = await Promise.all(["laptop", "phone"].map((name) => grok1(["serve", "--new-key", name])));
+    const [, key, entry] = /^key: (grok1_[\w-]{43})\nkeyHash: (laptop:[0-9a-f]{64})\n$/.exec(made!.stdout)!;
+    const [, secondKey, secondEntry] = /^key: (.*)\nkeyHash: (.*)\n$/.exec(other!.stdout)!;
     expect(secondKey).not.toBe(key);
     const home = join(folder, "served");
     mkdirSync(join(home, "grok1"), { recursive: true });
@@ -138,8 +136,10 @@ describe("serve", () => {
     expect(stderr).not.toContain(key);
   });
 
-  it("refuses what comes while it ends, and ends at once when it is told again", async () => {
+  it("has its port to itself, refuses what comes while it ends, and ends at once when it is told again", async () => {
     const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")]);
+    const second = ["serve", "-m", join(models, "llama.gguf"), "--backend", "reference", "--port", new URL(url).port];
+    expect(await grok1(second)).toMatchObject({ status: 1, stderr: expect.stringMatching(/cannot listen at/) });
     // Its body never comes to an end.
     const slow = request(`${url}/tokenize`, { method: "POST", headers: { "content-length": 100 } });
     const lost = new Promise((resolve) => slow.once("error", resolve));
@@ -153,16 +153,12 @@ describe("serve", () => {
   });
 
   it.each([
-    ["a port that is taken", (url: string) => ["--port", new URL(url).port], 1, /cannot listen at/],
-    ["a key without its hash", () => ["--key-hash", "laptop:secret"], 2, /NAME:SHA256/],
-    ["two keys of one name", () => ["--key-hash", `a:${"0".repeat(64)},a:${"1".repeat(64)}`], 2, /two keys/],
-    ["a limit that is none", () => ["--key-hash", `a:${"0".repeat(64)}:often=3`], 2, /requests-per-minute=N/],
-    ["a folder without models", () => ["--models", mkdtempSync(join(folder, "none-"))], 2, /no GGUF file/],
+    ["a key without its hash", ["--key-hash", "laptop:secret"], 2, /NAME:SHA256/],
+    ["two keys of one name", ["--key-hash", `a:${"0".repeat(64)},a:${"1".repeat(64)}`], 2, /two keys/],
+    ["a limit that is none", ["--key-hash", `a:${"0".repeat(64)}:often=3`], 2, /requests-per-minute=N/],
+    ["a folder without models", ["--models", mkdtempSync(join(folder, "none-"))], 2, /no GGUF file/],
   ])("refuses %s", async (_, args, status, message) => {
-    const { child, url, outcome } = await serve(["-m", join(models, "llama.gguf")]);
-    const refused = await grok1(["serve", "-m", join(models, "llama.gguf"), "--backend", "reference", ...args(url)]);
+    const refused = await grok1(["serve", "-m", join(models, "llama.gguf"), "--backend", "reference", ...args]);
     expect(refused).toMatchObject({ status, stderr: expect.stringMatching(message) });
-    child.kill("SIGTERM");
-    await outcome;
   });
 });
