@@ -34,15 +34,12 @@ export type ExpertUse = Pick<
   "asked" | "there" | "coming" | "changed" | "leftOut" | "stoodIn" | "bytesRead" | "stalled"
 >;
 
-/** What was done since a {@link snapshot}. */
+/** What was done between two moments. */
 export function useSince(before: ExpertStatus, after: ExpertStatus): ExpertUse {
   const gained = (name: Exclude<keyof ExpertUse, "stalled">) => after[name] - before[name];
   return {
     ...{ asked: gained("asked"), there: gained("there"), coming: gained("coming"), bytesRead: gained("bytesRead") },
     ...{ changed: gained("changed"), leftOut: gained("leftOut"), stoodIn: gained("stoodIn") },
-    stalled: after.stalled.map((each, layer) => (each ?? 0) - (before.stalled[layer] ?? 0)),
+    stalled: after.stalled.map((each, layer) => each - (before.stalled[layer] ?? 0)),
   };
 }
-
-/** What does not change any more. */
-export const snapshot = (status: ExpertStatus): ExpertStatus => ({ ...status, stalled: [...status.stalled] });

@@ -30,8 +30,8 @@ function samplesOf(text: string): Map<string, number> {
 describe("metrics", () => {
   it("are what requests were", async () => {
     const experts = {
-      ...{ bytes: 9, usedBytes: 8, asked: 7, there: 5, coming: 1, repeated: 0, bytesRead: 600, bytesReadAhead: 0 },
-      ...{ ahead: 0, aheadAsked: 0, foretold: 0, foretoldRight: 0, stalled: [250, 500] },
+      ...{ bytes: 9, usedBytes: 8, asked: 7, there: 5, coming: 1, repeated: 0, bytesRead: 600, bytesReadAhead: 90 },
+      ...{ ahead: 0, aheadAsked: 0, foretold: 6, foretoldRight: 3, stalled: [250, 500] },
       ...{ changed: 4, leftOut: 3, stoodIn: 2 },
     };
     await using server = startTestServer(files, {
@@ -74,6 +74,9 @@ describe("metrics", () => {
     expect(of('grok1_experts_asked_total{model="llama"}')).toBe(7);
     expect(of('grok1_expert_hits_total{model="llama"}')).toBe(5);
     expect(of('grok1_expert_read_bytes_total{model="llama"}')).toBe(600);
+    expect(of('grok1_expert_read_ahead_bytes_total{model="llama"}')).toBe(90);
+    expect(of('grok1_experts_foretold_total{model="llama"}')).toBe(6);
+    expect(of('grok1_experts_foretold_right_total{model="llama"}')).toBe(3);
     expect(of('grok1_experts_changed_total{model="llama"}')).toBe(4);
     expect(of('grok1_experts_left_out_total{model="llama"}')).toBe(3);
     expect(of('grok1_experts_stood_in_total{model="llama"}')).toBe(2);

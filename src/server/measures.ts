@@ -85,6 +85,21 @@ export function createMeasures(gate: Gate, models: ModelHost, { eachExpert }: Me
       of("grok1_experts_asked_total", "Experts that layers asked for.", ({ asked }) => asked),
       of("grok1_expert_hits_total", "Of these, those that were in memory.", ({ there }) => there),
       of("grok1_expert_read_bytes_total", "Bytes of experts that were read.", ({ bytesRead }) => bytesRead),
+      of(
+        "grok1_expert_read_ahead_bytes_total",
+        "Of these, those read before a layer asked.",
+        ({ bytesReadAhead }) => bytesReadAhead,
+      ),
+      of(
+        "grok1_experts_foretold_total",
+        "Experts asked for of which it was foretold which.",
+        ({ foretold }) => foretold,
+      ),
+      of(
+        "grok1_experts_foretold_right_total",
+        "Of these, those that were foretold.",
+        ({ foretoldRight }) => foretoldRight,
+      ),
       of("grok1_experts_changed_total", "Choices of tokens changed to experts in memory.", ({ changed }) => changed),
       of("grok1_experts_left_out_total", "Choices of tokens left out.", ({ leftOut }) => leftOut),
       of(

@@ -198,7 +198,7 @@ function expertRows(experts: ExpertStatus, { decodeExperts, decodeTokens }: Spee
   const tokens = Math.max(1, decodeTokens * decodeExperts.length);
   const perToken = decodeExperts.reduce((sum, { bytesRead }) => sum + bytesRead, 0) / tokens;
   const percent = (part: number, whole: number) => (whole === 0 ? "none" : `${((100 * part) / whole).toFixed(1)} %`);
-  const seconds = stalled.map((milliseconds) => (milliseconds ?? 0) / 1000);
+  const seconds = stalled.map((milliseconds) => milliseconds / 1000);
   const slowest = seconds.indexOf(Math.max(...seconds));
   return [
     ["experts", formatBytes(bytes), "of memory for them; the rest is read as it is needed"],

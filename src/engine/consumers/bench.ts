@@ -1,6 +1,6 @@
 import { counted, GrokError } from "../../errors.ts";
 import { checkWhole } from "../../options.ts";
-import { type ExpertStatus, type ExpertUse, snapshot, useSince } from "../expert-status.ts";
+import { type ExpertStatus, type ExpertUse, useSince } from "../expert-status.ts";
 import { type PagePool, truncate } from "../pages.ts";
 import { checkTokens } from "../request.ts";
 import { type Consumer, createSequence, type Sequence } from "../run.ts";
@@ -88,7 +88,7 @@ export function createBench(
   const decodeExperts: ExpertUse[] = [];
   const logits = wanted ? new Float32Array(decode * vocab) : undefined;
   /** When prefill ended. */
-  let before = experts && snapshot(experts());
+  let before = experts?.();
   const result = (): BenchResult => ({
     prefillTokens: prefill,
     decodeTokens: decode,
@@ -117,7 +117,7 @@ export function createBench(
       const now = performance.now();
       if (position === prefill - 1) {
         between = now;
-        before = experts && snapshot(experts());
+        before = experts?.();
       }
       if (position >= prefill) logits?.set(row, (position - prefill) * vocab);
       if (position < all.length - 1) {
@@ -134,7 +134,7 @@ export function createBench(
       truncate(pool, sequence.timeline, 0);
       tokens.length = first;
       sequence.wanted = first - 1;
-      if (prefill === 0) before = experts && snapshot(experts());
+      if (prefill === 0) before = experts?.();
       began = performance.now();
       between = began;
       return undefined;

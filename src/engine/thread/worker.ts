@@ -58,7 +58,11 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
   const { slots } = backend;
   const experts =
     slots &&
-    (() => ({ bytes: slots.cache.bytes, usedBytes: slots.cache.used, problem: slots.problem, ...slots.counters }));
+    (() => ({
+      ...{ bytes: slots.cache.bytes, usedBytes: slots.cache.used, problem: slots.problem, ...slots.counters },
+      // Layers that never waited are none of it.
+      stalled: Array.from(slots.counters.stalled, (each) => each ?? 0),
+    }));
   const saved = await openSaved([file, ...(standInFile ? [standInFile] : [])], options, {
     ...settled,
     backend: ops.backend,
