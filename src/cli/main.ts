@@ -6,7 +6,7 @@ import { configPath, readConfig } from "./config.ts";
 import { failureOf } from "./exit.ts";
 import { checkGiven } from "./given.ts";
 import { settleOptions, takeModelArgument } from "./idle.ts";
-import { applyConfig, nameSource } from "./settings.ts";
+import { applyConfig, nameSource, readSwitches } from "./settings.ts";
 
 // A reader that has seen enough (`| head`) is no failure; a result that is lost is one.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -61,6 +61,7 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 interrupted.`,
     running = command;
     checkGiven(process.argv, process.env);
     takeModelArgument(command);
+    readSwitches(command, process.env);
     // It reads the file itself, and reports what is wrong with it.
     if (command.name() === "doctor") return;
     const path = configPath(process.env);

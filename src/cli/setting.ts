@@ -7,7 +7,7 @@ import type { Reader } from "./values.ts";
 export interface Setting {
   readonly flags: string;
   readonly description: string;
-  /** Absent: a switch, whose variable counts when set and whose entry in the file is true or false. */
+  /** Absent: a switch, whose variable is 1 or 0 and whose entry in the file is true or false. */
   readonly read?: Reader;
   /** There can be several: a flag given again, a list in the file, in a variable what stands between these. */
   readonly between?: RegExp;

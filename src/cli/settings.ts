@@ -225,6 +225,22 @@ export function addSettings(command: Command, names: readonly SettingName[], usu
   return command;
 }
 
+/**
+ * Reads the variables of switches, which commander takes for set whatever they say: `GROK1_LOG_TEXT=0` logged what people wrote.
+ * @throws GrokError `argument` for one that says neither yes nor no.
+ */
+export function readSwitches(command: Command, environment: NodeJS.ProcessEnv): void {
+  for (const option of command.options) {
+    const name = option.attributeName();
+    const takesValue = option.required || option.optional;
+    if (takesValue || !madeHere.has(option) || command.getOptionValueSource(name) !== "env") continue;
+    const value = environment[option.envVar!] ?? "";
+    const isSet = /^(1|true|yes|on)$/i.test(value);
+    if (!isSet && !/^(0|false|no|off|)$/i.test(value)) throw usageError(`${option.envVar}=${value}: expected 1 or 0`);
+    command.setOptionValueWithSource(name, isSet !== option.negate, "env");
+  }
+}
+
 /** Reads an entry of the config file, of which some can be lists. */
 function readEntry(name: SettingName, value: unknown): unknown {
   const { between }: Setting = settings[name];
@@ -282,7 +298,8 @@ export function describeSource(command: Command, name: string): string {
   const value: unknown = command.getOptionValue(name);
   const named = nameSource(command, name);
   const source = command.getOptionValueSource(name);
-  if (source === "env") return `${named}=${value}`;
+  // What a variable of a switch says is in its name.
+  if (source === "env") return typeof value === "boolean" ? named : `${named}=${value}`;
   if (source === "config") return `"${name}": ${JSON.stringify(value)} in ${configFiles.get(command)}`;
   return typeof value === "boolean" ? named : `${named} ${value}`;
 }

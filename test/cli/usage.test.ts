@@ -84,6 +84,19 @@ describe("where a setting comes from", () => {
     const wrong = await grok1(["run", "-p", "a"], { env: { GROK1_MAX_TOKENS: "many" } });
     expect(wrong.status).toBe(2);
     expect(wrong.stderr).toMatch(/--max-tokens.*'many'.*GROK1_MAX_TOKENS.*whole number/);
+    // A switch that is off in the environment is off, whatever the file says; `--draft` needs speculation.
+    write(JSON.stringify({ model: baby, speculation: false }));
+    const drafting = ["run", "-p", "a", "-n", "1", "--draft", baby];
+    const switched = (value?: string) =>
+      grok1(drafting, { env: value === undefined ? {} : { GROK1_NO_SPECULATION: value } });
+    const said = await Promise.all([undefined, "1", "0", "false", "maybe"].map(switched));
+    expect(said.map(({ stderr }) => stderr)).toEqual([
+      expect.stringMatching(/--draft has no effect with "speculation": false in .*config\.json/),
+      expect.stringMatching(/--draft has no effect with GROK1_NO_SPECULATION\n/),
+      ...Array(2).fill(expect.stringMatching(/it is the same file/)),
+      "grok1: GROK1_NO_SPECULATION=maybe: expected 1 or 0\n",
+    ]);
+    write("{}");
   });
 
   it.each([
