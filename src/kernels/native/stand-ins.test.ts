@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { withoutAddon } from "../../../test/support/addon.ts";
 import { type Addon, loadAddon } from "../../addon.ts";
+import { GrokError } from "../../errors.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import { createExpertCache } from "../../memory/expert-cache.ts";
 import { mostLossyTokens } from "../../memory/lossy.ts";
@@ -14,8 +15,12 @@ import { decodeRow, encodeRow } from "../../tensor/decode.ts";
 import { memoryTensor } from "../../tensor/memory-tensor.case.ts";
 import type { FilePlace, Tensor } from "../../tensor/tensor.ts";
 import type { ExpertStacks, Matrix, Ops, Weight } from "../ops.ts";
+import type { Expert, ExpertSlots } from "./expert-slots.ts";
 import { createNative, openNative } from "./native.ts";
+import { createSlotCounters } from "./slot-counters.ts";
+import { createStandIns } from "./stand-ins.ts";
 import type { ExpertEvent } from "./store.ts";
+import type { NativeWeight } from "./weight.ts";
 
 const { addon } = loadAddon() as { addon: Addon };
 const own = join(import.meta.dirname, "../../../test/vectors/models");
@@ -91,6 +96,59 @@ const readPrompt = (ops: Ops, model: Model) => {
 
 const largest = (a: readonly number[], b: readonly number[]) =>
   a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+
+describe("what is read while copies are computed", () => {
+  /** Slots of experts of 20 MB, whose reading ends when it is told to; they have room for those below `room`. */
+  function fakeSlots(room: number) {
+    const begun: number[] = [];
+    const ends = new Map<number, { resolve(): void; reject(error: GrokError): void }>();
+    const there = new Set<number>();
+    const experts = {
+      get: (number: number) => (ends.has(number) || there.has(number) ? ({} as Expert) : undefined),
+      begin(number: number) {
+        if (number >= room) return undefined;
+        begun.push(number);
+        const loaded = new Promise<void>((resolve, reject) => ends.set(number, { resolve, reject }));
+        return { bytes: 2e7, loaded } as Expert;
+      },
+      letGo: (number: number) => there.add(number),
+    } as unknown as ExpertSlots;
+    const end = async (number: number, error?: GrokError) => {
+      const { resolve, reject } = ends.get(number)!;
+      ends.delete(number);
+      if (error === undefined) resolve();
+      else reject(error);
+      await new Promise((done) => setImmediate(done));
+    };
+    return { experts, begun, end };
+  }
+  const stacks = [{ standIn: {} }] as unknown as NativeWeight[];
+
+  it("keeps a drive busy, and no more: what is not read now is read when it is asked for again", async () => {
+    const { experts, begun, end } = fakeSlots(5);
+    const counters = createSlotCounters();
+    const { take } = createStandIns(experts, counters, (_, matrix) => matrix);
+    expect(take(stacks, [0, 1, 2, 3])).toEqual([0, 1, 2, 3]);
+    expect(begun).toEqual([0, 1]);
+    await end(0);
+    expect(take(stacks, [1, 6, 2, 3])).toEqual([1, 6, 2, 3]);
+    // 1 is on its way, for 6 nothing is given up.
+    expect(begun).toEqual([0, 1, 2]);
+    expect(counters.stoodIn).toBe(8);
+    expect(take([{}] as unknown as NativeWeight[], [4])).toEqual([]);
+  });
+
+  it("has what could not be read waited for once, by whoever is to be told", async () => {
+    const { experts, begun, end } = fakeSlots(5);
+    const { take } = createStandIns(experts, createSlotCounters(), (_, matrix) => matrix);
+    take(stacks, [0, 1]);
+    await end(0, new GrokError("io", "m.gguf: cannot be read"));
+    await end(1, new GrokError("cancelled", "not wanted any more"));
+    expect(take(stacks, [0, 1])).toEqual([1]);
+    expect(take(stacks, [0])).toEqual([0]);
+    expect(begun).toEqual([0, 1, 1, 0]);
+  });
+});
 
 describe.skipIf(!addon)(`copies of experts that are not in memory${withoutAddon}`, () => {
   it.each(["grok-1", "mixtral"])("of %s are computed in their place, and nothing else is changed", async (name) => {
