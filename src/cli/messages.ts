@@ -80,6 +80,19 @@ const english = {
     `Pieces of the model's vocabulary that are there again under a later id, which is the one that texts get: ${count}.`,
 };
 
+/** What readers of options expect, as they say it in English. */
+const expectations: readonly [RegExp, string][] = [
+  [/^Expected a whole number from (\S+) to (\S+)\.$/, "Se espera un número entero de $1 a $2."],
+  [/^Expected a whole number of at least (\S+)\.$/, "Se espera un número entero de al menos $1."],
+  [/^Expected a number from (\S+) to (\S+)\.$/, "Se espera un número de $1 a $2."],
+  [/^Expected a number of at least (\S+)\.$/, "Se espera un número de al menos $1."],
+  [/^Expected a scale from (\S+) to (\S+)\.$/, "Se espera una escala de $1 a $2."],
+];
+
+function expectedInSpanish(why: string): string {
+  return expectations.reduce((text, [english, spanish]) => text.replace(english, spanish), why);
+}
+
 const spanish: typeof english = {
   noModel: (folder, config) => `grok1 ejecuta modelos de lenguaje en este ordenador, y aún no sabe cuál.
 
@@ -126,7 +139,7 @@ const spanish: typeof english = {
   optionSet: (name, value) => `${name} es ${value}.`,
   optionDefault: "predeterminado",
   optionUnknown: (name, known) => `No hay opción ${name}. Opciones: ${known}.`,
-  optionInvalid: (name, value, why) => `${name}: ${value} no sirve. ${why}`,
+  optionInvalid: (name, value, why) => `${name}: ${value} no sirve. ${expectedInSpanish(why)}`,
   noAdapters: "El modelo se cargó sin adaptadores: --lora ARCHIVO carga uno.",
   adapterOff: "no se usa",
   adapterUnknown: (name, known) => `No hay adaptador ${name}. Adaptadores: ${known}.`,

@@ -43,6 +43,23 @@ describe("slash commands", () => {
     expect(await say("/Nope")).toMatch(/no command \/Nope/);
   });
 
+  it("says in Spanish too what a value is to be, of every option", async () => {
+    const shown = await runSlash("/set", conversation, messagesFor("es", {}));
+    const names = (shown as { text: string }).text.split("\n").map((line) => line.split(" ")[0]!);
+    expect(names.length).toBeGreaterThan(10);
+    for (const name of names) {
+      for (const value of ["x", "-9999", "9e99"]) {
+        const { text } = (await runSlash(`/set ${name} ${value}`, conversation, messagesFor("es", {}))) as {
+          text: string;
+        };
+        if (text.includes("no sirve")) expect(text).toMatch(/no sirve\. Se espera un número /);
+      }
+    }
+    const adapted = talk({}, [{ name: "poet", path: "poet", scale: 1 }]);
+    const scaled = await runSlash("/lora poet:5000", adapted, messagesFor("es", {}));
+    expect(scaled).toEqual({ kind: "done", text: "poet: poet:5000 no sirve. Se espera una escala de -1000 a 1000." });
+  });
+
   it("/clear keeps the system message, /system replaces it", async () => {
     await say("/clear");
     expect(conversation.chat.messages).toEqual([{ role: "system", content: "Be brief." }]);
