@@ -8,6 +8,14 @@
 
 #include "threads.h"
 
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace grok1 {
 
 namespace {
@@ -38,6 +46,22 @@ int64_t numberIn(const std::string& path, const char* key) {
   char* end;
   const long long value = std::strtoll(at, &end, 10);
   return end == at ? -1 : int64_t(value);
+}
+
+// The calling thread has its turn before those that compute, as far as this process may ask for that: it needs little time, and that at once.
+void goFirst() {
+#if defined(__linux__)
+  constexpr int kBefore = -10;
+  int policy;
+  sched_param parameters;
+  if (pthread_getschedparam(pthread_self(), &policy, &parameters) != 0) return;
+  if (policy == SCHED_RR || policy == SCHED_FIFO) {
+    parameters.sched_priority = std::min(parameters.sched_priority + 1, sched_get_priority_max(policy));
+    pthread_setschedparam(pthread_self(), policy, &parameters);
+  } else {
+    setpriority(PRIO_PROCESS, id_t(syscall(SYS_gettid)), getpriority(PRIO_PROCESS, 0) + kBefore);
+  }
+#endif
 }
 
 }  // namespace
@@ -78,6 +102,7 @@ void MemoryGuard::awaitRoom() const {
 
 void MemoryGuard::watch() {
   nameThread("grok1-guard");
+  goFirst();
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
