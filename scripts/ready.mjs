@@ -14,6 +14,10 @@ const force = process.argv.includes("--force");
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) stop(`grok1 needs Node 20.19 or newer; this is ${process.version}`);
 
+const compiled = join(root, "dist");
+mkdirSync(compiled, { recursive: true });
+takeTurn(join(compiled, ".ready-pid"));
+
 // Packages: npm leaves a copy of the lock file it installed from; a change of ours means installing again.
 const lockStamp = join(root, "node_modules", ".grok1-lock");
 const lock = createHash("sha256")
@@ -28,12 +32,10 @@ if (force || read(lockStamp) !== lock) {
 step(undefined, process.execPath, [join(root, "native", "build.mjs"), "--quiet", ...(force ? ["--force"] : [])]);
 
 // Which addon the compiled TypeScript goes with.
-const addonSources = join(root, "dist", "addon-sources.txt");
-mkdirSync(join(root, "dist"), { recursive: true });
+const addonSources = join(compiled, "addon-sources.txt");
 if (read(addonSources) !== hashSources()) writeFileSync(addonSources, hashSources());
 
 // TypeScript, and the page: made again when a source's name, size or time changed.
-const compiled = join(root, "dist");
 const page = join(compiled, "web");
 whenChanged(".stamp", ["tsconfig.json", "tsconfig.build.json"], "src", () => {
   step("Compiling TypeScript", process.execPath, [
@@ -57,6 +59,35 @@ whenChanged(".page-stamp", [], "web", () => {
     "warn",
   ]);
 });
+
+// One at a time: two that install into one folder, or compile into it, leave neither whole. What a killed one left counts for nothing.
+function takeTurn(path) {
+  for (let waits = 0; ; waits++) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: "wx" });
+      process.on("exit", () => rmSync(path, { force: true }));
+      return;
+    } catch (error) {
+      // Where nothing can be written there is nothing to make.
+      if (error.code !== "EEXIST") return;
+    }
+    if (!isAtWork(path)) rmSync(path, { force: true });
+    else if (waits === 0)
+      process.stderr.write("Waiting for another npm start or npm test that makes this clone ready …\n");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
+
+function isAtWork(path) {
+  const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  if (age > 60 * 60 * 1000) return false;
+  try {
+    // A number that is not written yet is 0: this process's own group.
+    return process.kill(Number(read(path)), 0);
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
 
 function whenChanged(stampName, files, folder, make) {
   const hash = createHash("sha256").update(lock);
