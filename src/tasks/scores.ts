@@ -104,7 +104,9 @@ const rules: Readonly<Record<Metric, MetricRule>> = {
   mass: {
     kinds: ["choice"],
     score: ({ answer }, { logprobs }) => {
-      const likelihoods = logprobs.map(Math.exp);
+      // Beside the likeliest: those of long texts are no numbers of their own.
+      const most = Math.max(...logprobs);
+      const likelihoods = logprobs.map((logprob) => Math.exp(logprob - most));
       return sum(answer.map((index) => likelihoods[index]!)) / sum(likelihoods);
     },
     estimate: meanOf,

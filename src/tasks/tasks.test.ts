@@ -229,6 +229,12 @@ describe("wikitext", () => {
   });
 });
 
+it("the mass of right choices is told of texts whose likelihoods are too small for a number", () => {
+  const question = { choices: ["a", "b"], answer: [1] };
+  const { mass } = scoreQuestion(["mass"], question, { logprobs: [-800, -801], greedy: false });
+  expect(mass).toBeCloseTo(1 / (1 + Math.E), 12);
+});
+
 describe("a task's file and its data", () => {
   const whole = {
     ...{ name: "own", about: "a test", data: "own.jsonl", source: "nowhere" },
