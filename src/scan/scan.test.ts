@@ -160,6 +160,18 @@ it("each function is asked about the weaknesses of its language, and findings ar
   expect(shares).toEqual([...shares].sort((a, b) => b - a));
   expect(describePrecision(all)).toContain("was not measured");
 
+  // Questions differ in length: of a function that is as long as what the model reads it is said how many were asked.
+  const edge = join(folder, "edge.c");
+  const lengths = Array.from({ length: 10 }, (_, i) => 112 + i);
+  writeFileSync(edge, lengths.map((n) => `int f${n}(void) { ${"x();".repeat(n)} }\n`).join(""));
+  const near = await scanSources(model, edge, { threshold: 0 });
+  const partly = near.leftOut.filter(({ why }) => / with some questions: [1-6] of 7 were asked$/.test(why));
+  expect(partly.length).toBeGreaterThan(0);
+  for (const { why } of partly) {
+    const [, name, asked] = /^(f\d+) .* (\d) of 7/.exec(why)!;
+    expect(near.findings.filter((finding) => finding.function === name)).toHaveLength(Number(asked));
+  }
+
   // Of four known functions three are found at that threshold, two of them weak.
   const records = join(folder, "sven.jsonl");
   const record = (weak: boolean, share: number) => ({

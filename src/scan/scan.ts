@@ -105,8 +105,14 @@ export async function scanSources(model: LanguageModel, path: string, options: S
       findings.push({ cwe: number, file: file.name, function: name, firstLine, lastLine, share: shares[i]! });
     }
     for (const { file, of } of batch) {
-      if (questions.some((question) => question.of === of)) continue;
-      missing.push({ name: `${file.name}:${of.firstLine}`, why: `${of.name} is longer than what the model reads` });
+      const all = weaknesses[file.language].length;
+      const asked = questions.filter((question) => question.of === of).length;
+      if (asked === all) continue;
+      const rest = asked === 0 ? "" : ` with some questions: ${asked} of ${all} were asked`;
+      missing.push({
+        name: `${file.name}:${of.firstLine}`,
+        why: `${of.name} is longer than what the model reads${rest}`,
+      });
     }
     functions += batch.length;
     onProgress?.({ functions, files: looked, of: files.length });
