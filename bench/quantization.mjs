@@ -3,7 +3,7 @@
 //
 // usage: node bench/quantization.mjs --model model-f16.gguf --calibrate calibration.txt --text test.txt
 //        [--mixtures Q2_K,Q3_K_M,...] [--kinds plain,importance,compensated,fit] [--read Q2_K,...] [--calibration-chunks 32]
-//        [--chunks 12] [--context 512] [--rows FILE] [--keep FOLDER] [--python python3] [--requantize] [--threads 2]
+//        [--chunks 12] [--read-chunks 80] [--context 512] [--rows FILE] [--keep FOLDER] [--python python3] [--requantize] [--threads 2]
 //
 // For each mixture llama.cpp's quantizer makes a file with importance that `grok1 imatrix` measured, and grok1 makes one of each kind:
 // the mixture without and with that importance, with errors compensated, and --fit to the size of llama.cpp's file. All are
@@ -12,7 +12,7 @@
 // compute, not what they read. With --rows what was measured is kept, and a later run goes on from there. llama.cpp's quantizer is
 // called through Python's ctypes: the libraries are those of node-llama-cpp.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,14 +20,16 @@ import { meanSquares } from "../dist/convert/importance.js";
 import { mixtureNamed } from "../dist/convert/mixtures.js";
 import { openSource } from "../dist/convert/open-source.js";
 import { openCalibration } from "../dist/eval/calibration.js";
-import { cutChunks, firstScored } from "../dist/eval/chunks.js";
+import { firstScored } from "../dist/eval/chunks.js";
 import { fitModel } from "../dist/eval/fit.js";
 import { compareModels, loadModel, measureImportance, quantizeModel, writeImportance } from "../dist/index.js";
-import { decodedCopy, mean, openRows, readText } from "./distributions.mjs";
+import { decodedCopy, mean, openRows, perplexityChange, readText, spreadChunks } from "./distributions.mjs";
 import { optional, readOptions, required } from "./options.mjs";
 import { installPeer, startPeer } from "./peers/ask.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
+/** Of so many chunks one is read from the weights in f32 as well: that takes longer, and the two engines agree there. */
+const decodedEvery = 4;
 const options = readOptions(import.meta.url, {
   ...{
     model: required,
@@ -40,6 +42,7 @@ const options = readOptions(import.meta.url, {
     mixtures: "Q2_K,Q3_K_S,Q3_K_M,Q4_K_S,Q4_K_M,Q5_K_M,Q6_K,IQ2_XS,IQ3_S,IQ4_XS",
     "calibration-chunks": 32,
     chunks: 12,
+    "read-chunks": 80,
   },
   ...{ context: 512, rows: optional, keep: optional, python: "python3", requantize: false, threads: 2 },
 });
@@ -143,30 +146,45 @@ function quantizeByPeer(mixture, out) {
   if (status !== 0) throw new Error(`${options.python}: llama.cpp's quantizer ended with ${error?.message ?? status}`);
 }
 
-/** Perplexity of second halves of chunks by both engines, of our file as it is and of what it decodes to. */
+/** Losses of second halves of chunks by both engines, of our file as it is and, of some, of what it decodes to: a row for each chunk. */
 async function readByBoth(mixture) {
-  if (rows.some((row) => row.mixture === mixture && row.kind === "read")) return;
+  const known = readRows(mixture).length;
+  if (known >= options["read-chunks"]) return;
   const out = join(folder, `read-${mixture}.gguf`);
-  await makers.importance(mixture, out);
+  if (!existsSync(out)) await makers.importance(mixture, out);
   const decoded = await decodedCopy(out);
-  const row = { mixture, kind: "read" };
+  const engines = {};
   for (const [name, path] of Object.entries({ quantized: out, decoded })) {
     const ours = await loadModel(path, { threads, contextLength: context });
-    const peer = startPeer({ model: path, threads, context });
-    const losses = { ours: [], theirs: [] };
-    const first = firstScored(context) - 1;
-    const cut = { context, most: chunks, least: 1, what: "bench" };
-    for (const chunk of cutChunks(ours.encode(text), ours.tokenizer, cut)) {
-      losses.ours.push(-mean([...(await ours.logprobs(chunk, { from: 1 }))].slice(first)));
-      losses.theirs.push(-mean((await peer.ask({ chunk: [...chunk] })).logprobs.slice(first)));
+    engines[name] = { ours, theirs: startPeer({ model: path, threads, context }) };
+  }
+  const from = firstScored(context);
+  const { ours: model } = engines.quantized;
+  const chunks = spreadChunks(model.encode(text), context, options["read-chunks"]);
+  for (const [index, chunk] of [...chunks.entries()].slice(known)) {
+    if (model.tokenizer.addBos) chunk[0] = model.tokenizer.bos;
+    const row = { mixture, kind: "read" };
+    for (const [name, { ours, theirs }] of Object.entries(engines)) {
+      if (name === "decoded" && index % decodedEvery !== 0) continue;
+      row[name] = {
+        ours: -mean([...(await ours.logprobs(chunk, { from }))]),
+        theirs: -mean((await theirs.ask({ chunk: [...chunk], from })).logprobs),
+      };
     }
-    peer.end();
+    add(row);
+    const [losses, held] = ["theirs", "ours"].map((name) => readRows(mixture).map((each) => each.quantized[name]));
+    console.error(`${mixture}, ${held.length} chunks: ${perplexityChange(losses, held)} in llama.cpp`);
+  }
+  for (const { ours, theirs } of Object.values(engines)) {
+    theirs.end();
     await ours.close();
-    row[name] = { ours: Math.exp(mean(losses.ours)), theirs: Math.exp(mean(losses.theirs)) };
   }
   rmSync(decoded);
-  removeFile(out);
-  add(row);
+  if (options.keep === undefined) removeFile(out);
+}
+
+function readRows(mixture) {
+  return rows.filter((row) => row.mixture === mixture && row.kind === "read");
 }
 
 function removeFile(path) {
@@ -192,14 +210,29 @@ function printTables() {
     console.log(`| ${[mixture, theirs.bytes.toLocaleString("en"), base, ...cells].join(" | ")} |`);
   }
   if (read.length === 0) return;
-  console.log("\n| ours with importance | perplexity here | in llama.cpp | | decoded to f32, here | in llama.cpp | |");
+  const scored = options["read-chunks"] * (context - firstScored(context));
+  console.log(
+    `\nPerplexity of ${scored} tokens of ${basename(options.text)}; beside the same weights in f32, of every ${decodedEvery}th chunk of them.`,
+  );
+  console.log(
+    "| ours with importance | perplexity here | in llama.cpp | in llama.cpp beside here | beside f32: here | in llama.cpp | f32 in llama.cpp |",
+  );
   console.log("|---|---:|---:|---:|---:|---:|---:|");
   for (const mixture of read) {
-    const row = rows.find((each) => each.mixture === mixture && each.kind === "read");
-    const cells = [row.quantized, row.decoded].flatMap(({ ours, theirs }) => {
-      const percent = 100 * (theirs / ours - 1);
-      return [ours.toFixed(3), theirs.toFixed(3), `${percent < 0 ? "" : "+"}${percent.toFixed(2)} %`];
-    });
+    const found = readRows(mixture);
+    const both = found.filter((row) => row.decoded !== undefined);
+    const losses = (rows, name, engine) => rows.map((row) => row[name][engine]);
+    const [ours, theirs] = ["ours", "theirs"].map((engine) => losses(found, "quantized", engine));
+    const exact = losses(both, "decoded", "ours");
+    const cells = [ours, theirs].map((each) => Math.exp(mean(each)).toFixed(3));
+    cells.push(perplexityChange(theirs, ours));
+    for (const [name, engine] of [
+      ["quantized", "ours"],
+      ["quantized", "theirs"],
+      ["decoded", "theirs"],
+    ]) {
+      cells.push(perplexityChange(losses(both, name, engine), exact));
+    }
     console.log(`| ${[mixture, ...cells].join(" | ")} |`);
   }
 }

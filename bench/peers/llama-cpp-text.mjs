@@ -3,7 +3,7 @@
 //
 // setup:    { model, threads, context, flashAttention, caches: [type of keys and values of each context] }
 // question: { prompt: [ids], count }  greedy continuation: { tokens, gap: [logit of the first choice minus logit of the second] }
-//           { chunk: [ids] }          log-probabilities of the chunk's tokens but the first: { logprobs }
+//           { chunk: [ids], from }    log-probabilities of the chunk's tokens, or of those from that one on, without the first: { logprobs }
 //           { compare: [ids], every } all caches, beside the first, after every so many tokens: { caches: [{ logprobs, divergences, same }] }
 import { createInterface } from "node:readline";
 import { getLlama, LlamaLogLevel } from "node-llama-cpp";
@@ -53,25 +53,29 @@ async function continueGreedily({ prompt, count }) {
 }
 
 /** The chosen token's logit (the largest), the next one's and the sum of all: sorting and copying all logits takes longer than the model. */
-async function scoreChunk({ chunk }) {
+async function scoreChunk({ chunk, from = 1 }) {
   const [sequence] = sequences;
   await sequence.clearHistory();
-  const input = chunk.slice(0, -1).map((token, i) => [
-    token,
-    {
-      generateNext: {
-        token: true,
-        totalLogitWeight: true,
-        logits: { filter: { tokens: [chunk[i + 1]], includeSelected: true } },
-        options: { temperature: 0 },
-      },
-    },
-  ]);
+  const input = chunk.slice(0, -1).map((token, i) =>
+    i + 1 < from
+      ? token
+      : [
+          token,
+          {
+            generateNext: {
+              token: true,
+              totalLogitWeight: true,
+              logits: { filter: { tokens: [chunk[i + 1]], includeSelected: true } },
+              options: { temperature: 0 },
+            },
+          },
+        ],
+  );
   const logprobs = [];
   await sequence.controlledEvaluate(input, {
     onTokenResult(i, { next }) {
       const { logits, token, totalLogitWeight } = next;
-      logprobs[i] = logits.get(chunk[i + 1]) - logits.get(token) - Math.log(totalLogitWeight);
+      logprobs[i + 1 - from] = logits.get(chunk[i + 1]) - logits.get(token) - Math.log(totalLogitWeight);
     },
   });
   return { logprobs };
