@@ -120,6 +120,9 @@ async function bench(options: BenchCommandOptions): Promise<void> {
   process.stdout.write(table(result.experts ? [...rows, ...expertRows(result.experts, result)] : rows));
 }
 
+/** Only when it is asked for. A function of its own: TypeScript leaves the address as it is where a function has `using`. */
+const loadLossy = () => import("../../eval/lossy.ts");
+
 /** What is lost beside what is gained. */
 async function benchLossy(path: string, options: BenchCommandOptions, lossy: Lossy): Promise<void> {
   for (const name of ["trace", "cold"] as const) {
@@ -134,7 +137,7 @@ async function benchLossy(path: string, options: BenchCommandOptions, lossy: Los
   }
   const text = file === undefined ? sampleText : readTextFile(file);
   const progress = createProgress(process.stderr, process.env);
-  const { measureLossy } = await import("../../eval/lossy.ts");
+  const { measureLossy } = await loadLossy();
   const result = await measureLossy(path, text, {
     ...{ lossy, prompt, decode, repeats, signal: interrupt.signal },
     load: loadOptions({ ...options, context: context ?? prompt + decode }),
