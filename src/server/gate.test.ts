@@ -41,6 +41,23 @@ it("who comes with one request waits for a place, not for another's whole burst"
   expect(order).toEqual(["a0", "a1", "a2", "b0", "c0", "a3", "b1", "a4", "a5"]);
 });
 
+it("where no more may wait, the latest of who has most of them makes room, and is told that it is busy", async () => {
+  const gate = createGate({ atOnce: 1, waiting: 3 });
+  const { signal } = new AbortController();
+  const first = await gate.enter("a", signal);
+  const burst = [1, 2, 3].map(() => gate.enter("a", signal));
+  const other = gate.enter("b", signal);
+  await expect(burst[2]).rejects.toMatchObject({ code: "busy" });
+  await expect(gate.enter("a", signal)).rejects.toMatchObject({ code: "busy" });
+  // One is what everybody may have: nobody makes room for a third.
+  const third = gate.enter("c", signal);
+  await expect(burst[1]).rejects.toMatchObject({ code: "busy" });
+  await expect(gate.enter("d", signal)).rejects.toMatchObject({ code: "busy" });
+  expect(gate.waiting).toBe(3);
+  for (const place of [first, burst[0]!, other, third]) (await place)[Symbol.dispose]();
+  expect({ running: gate.running, waiting: gate.waiting }).toEqual({ running: 0, waiting: 0 });
+});
+
 it("never has more inside than places, loses nobody, and lets those who wait take turns", async () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant("come" as const), owner: fc.constantFrom("a", "b", "c") }),
@@ -61,9 +78,20 @@ it("never has more inside than places, loses nobody, and lets those who wait tak
           const name = `${now.owner}${i}`;
           all.come(name, now.owner);
           if (expected.length < atOnce) expected = [...expected, name];
-          else if (waiting.length < 5) {
-            waiting = [...waiting, name];
-            if (!turns.includes(now.owner)) turns = [...turns, now.owner];
+          else {
+            if (waiting.length === 5) {
+              const count = (owner: string) => waiting.filter((other) => ownerOf(other) === owner).length;
+              const most = Math.max(...turns.map(count));
+              const longest = turns.find((owner) => count(owner) === most)!;
+              if (most > count(now.owner) + 1) {
+                const last = waiting.findLast((other) => ownerOf(other) === longest);
+                waiting = waiting.filter((other) => other !== last);
+              }
+            }
+            if (waiting.length < 5) {
+              waiting = [...waiting, name];
+              if (!turns.includes(now.owner)) turns = [...turns, now.owner];
+            }
           }
         } else if (now.kind === "leave" && expected.length > 0) {
           const at = now.at % expected.length;

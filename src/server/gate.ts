@@ -3,7 +3,7 @@ import { GrokError } from "../errors.ts";
 /**
  * How many requests are computed at a time, and how many wait for it. Those who wait take turns, one request each, and each one's
  * requests go in the order in which they came: a burst of one client's stands behind itself, not in front of all others, and nobody waits
- * for more than a turn of each. The engine decides what runs in a step; this bounds what a server holds in memory for its clients.
+ * for more than a turn of each. Where no more may wait, the latest of whoever has most waiting makes room for who has fewer. The engine decides what runs in a step; this bounds what a server holds in memory for its clients.
  */
 export interface Gate {
   readonly running: number;
@@ -16,14 +16,19 @@ export interface Gate {
   enter(owner: string, signal: AbortSignal): Promise<Disposable>;
 }
 
+interface Waiting {
+  go(): void;
+  refuse(error: GrokError): void;
+}
+
 export function createGate({ atOnce, waiting: most }: { readonly atOnce: number; readonly waiting: number }): Gate {
-  /** What wakes those who wait, by whose they are: whose turn is next stands first, who has had one goes to the end. */
-  const turns = new Map<string, (() => void)[]>();
+  /** Those who wait, by whose they are: whose turn is next stands first, who has had one goes to the end. */
+  const turns = new Map<string, Waiting[]>();
   let running = 0;
   let waiting = 0;
 
-  const remove = (owner: string, go: () => void) => {
-    const left = turns.get(owner)!.filter((other) => other !== go);
+  const remove = (owner: string, who: Waiting) => {
+    const left = turns.get(owner)!.filter((other) => other !== who);
     waiting--;
     if (left.length > 0) turns.set(owner, left);
     else turns.delete(owner);
@@ -33,12 +38,26 @@ export function createGate({ atOnce, waiting: most }: { readonly atOnce: number;
     // The place goes from one to the next, so that nobody who comes later steps between.
     if (next === undefined) running--;
     else {
-      const [owner, [go, ...others]] = next as [string, [() => void, ...(() => void)[]]];
+      const [owner, [first, ...others]] = next as [string, [Waiting, ...Waiting[]]];
       turns.delete(owner);
       if (others.length > 0) turns.set(owner, others);
       waiting--;
-      go();
+      first.go();
     }
+  };
+  const busy = () => new GrokError("busy", `${running} requests run and ${waiting} wait: try again later`);
+  /** @throws GrokError `busy` where nobody has so many waiting that one of them makes room for one of `owner`'s */
+  const makeRoom = (owner: string) => {
+    if (waiting < most) return;
+    const own = turns.get(owner)?.length ?? 0;
+    const [longest, theirs] = [...turns].reduce<[string, Waiting[]]>(
+      (best, each) => (each[1].length > best[1].length ? each : best),
+      [owner, []],
+    );
+    if (theirs.length <= own + 1) throw busy();
+    const last = theirs.at(-1)!;
+    remove(longest, last);
+    last.refuse(busy());
   };
   const place = (): Disposable => {
     let held = true;
@@ -63,19 +82,23 @@ export function createGate({ atOnce, waiting: most }: { readonly atOnce: number;
         running++;
         return place();
       }
-      if (waiting >= most) {
-        throw new GrokError("busy", `${running} requests run and ${waiting} wait: try again later`);
-      }
+      makeRoom(owner);
       await new Promise<void>((resolve, reject) => {
-        const go = () => {
-          signal.removeEventListener("abort", gone);
-          resolve();
+        const who: Waiting = {
+          go() {
+            signal.removeEventListener("abort", gone);
+            resolve();
+          },
+          refuse(error) {
+            signal.removeEventListener("abort", gone);
+            reject(error);
+          },
         };
         const gone = () => {
-          remove(owner, go);
+          remove(owner, who);
           reject(new GrokError("cancelled", "the client is gone"));
         };
-        turns.set(owner, [...(turns.get(owner) ?? []), go]);
+        turns.set(owner, [...(turns.get(owner) ?? []), who]);
         waiting++;
         signal.addEventListener("abort", gone, { once: true });
       });

@@ -19,7 +19,6 @@ export interface GuardOptions {
 
 export interface Guard {
   /**
-  /**
    * A page somewhere else must not be able to ask in the name of whoever opened it: neither from its own origin, nor from a name that
    * it lets point here.
    * @throws GrokError `forbidden`
