@@ -242,21 +242,26 @@ void Store::load(int32_t source, int64_t offset, int64_t bytes, int32_t slot, in
   const auto arrival = std::make_shared<Arrival>(size_t(length), size_t(offset - from));
   std::erase_if(room->loads, [&](const Load& load) { return load.at < at + length && at < load.end; });
   room->loads.push_back({at, at + length, arrival});
-  readers_.read(
-      size_t(length),
-      [files, memory, arrival, to, from, needed, guard = guard_](size_t part, size_t size, size_t drive) {
-        if (guard) guard->awaitRoom();
-        const int64_t got = files[drive]->read(to + part, uint64_t(from) + part, size);
-        if (got < 0) return int(-got);
-        if (got < std::min<int64_t>(int64_t(size), needed - int64_t(part))) return Readers::kEnded;
-        arrival->came(part, size);
-        return 0;
-      },
-      [arrival, done = std::move(done)](const Readers::Outcome& outcome) {
-        arrival->end(outcome.kind == Readers::Outcome::read);
-        done(outcome);
-      },
-      slot, ahead, files.size());
+  try {
+    readers_.read(
+        size_t(length),
+        [files, memory, arrival, to, from, needed, guard = guard_](size_t part, size_t size, size_t drive) {
+          if (guard) guard->awaitRoom();
+          const int64_t got = files[drive]->read(to + part, uint64_t(from) + part, size);
+          if (got < 0) return int(-got);
+          if (got < std::min<int64_t>(int64_t(size), needed - int64_t(part))) return Readers::kEnded;
+          arrival->came(part, size);
+          return 0;
+        },
+        [arrival, done = std::move(done)](const Readers::Outcome& outcome) {
+          arrival->end(outcome.kind == Readers::Outcome::read);
+          done(outcome);
+        },
+        slot, ahead, files.size());
+  } catch (...) {
+    arrival->end(false);
+    throw;
+  }
 }
 
 void Store::hurry(int32_t slot) {

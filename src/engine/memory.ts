@@ -125,7 +125,9 @@ export function streamingOf(
   const cache = createExpertCache({ bytes, layers, experts });
   const { draft, standIn } = beside;
   // What is bound of others is kept. They may be split into files.
-  const others = [draft, standIn].flatMap((each) => [...(each?.tensors.values() ?? [])].map(({ source }) => source));
+  const others = [draft, standIn].flatMap((each) =>
+    each === undefined ? [] : [each.path, ...[...each.tensors.values()].map(({ source }) => source)],
+  );
   const kept = new Set(others);
   const layerOf = (tensor: Tensor) => (kept.has(tensor.source) ? undefined : expertLayer(tensor));
   return {

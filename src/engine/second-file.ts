@@ -23,7 +23,7 @@ export function openSecondFile(path: string, target: GgufFile, { option, role, c
       new GrokError("argument", `${path} cannot ${role} ${target.path}: ${what}`, {
         ...{ option, path, target: target.path },
       });
-    if (isSameFile(path, target.path)) throw refuse("it is the same file");
+    if (shareFile(file, target)) throw refuse("it is the same file");
     const [own, others] = [file.metadata.strings(tokensKey, []), target.metadata.strings(tokensKey, [])];
     if (own.length !== others.length) {
       throw refuse(`it has a vocabulary of ${own.length} tokens, expected ${others.length}`);
@@ -38,4 +38,9 @@ export function openSecondFile(path: string, target: GgufFile, { option, role, c
     file.close();
     throw error;
   }
+}
+
+/** Whether two models are one, by whichever of its parts each was named. */
+export function shareFile(a: GgufFile, b: GgufFile): boolean {
+  return a.paths.some((one) => b.paths.some((other) => isSameFile(one, other)));
 }

@@ -1,7 +1,6 @@
-import { isSameFile } from "../bytes/destination.ts";
 import type { GgufFile } from "../formats/gguf/file.ts";
 import { describeModel } from "../model/describe.ts";
-import { openSecondFile } from "./second-file.ts";
+import { openSecondFile, shareFile } from "./second-file.ts";
 
 /**
  * Opens a file of the same model in fewer bits, whose experts stand in for those of `target` that are not in memory.
@@ -22,7 +21,7 @@ export function openStandIn(path: string, target: GgufFile, draft?: GgufFile): G
       }
     },
   });
-  if (draft === undefined || !isSameFile(path, draft.path)) return opened;
+  if (draft === undefined || !shareFile(opened, draft)) return opened;
   opened.close();
   return draft;
 }

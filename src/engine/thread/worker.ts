@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { loadAddon } from "../../addon.ts";
+import { checkDestination } from "../../bytes/destination.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import { adaptOps } from "../../model/lora/apply.ts";
 import { type Observer, observe } from "../../model/observe.ts";
@@ -45,6 +46,12 @@ async function start({ path, options, cancellations }: WorkerStart): Promise<voi
     streaming && { ...streaming, ...(copies && { copies: copies.files }) },
   );
   const { ops: plain, counts: chosen } = countRouting(makeInterruptible(backend.ops, interrupt));
+  if (options.trace !== undefined) {
+    const beside = [draftFile, standInFile].flatMap((each) => each?.paths ?? []);
+    checkDestination(options.trace, [...file.paths, ...beside, ...(options.copies ?? [])], "a file that is read", {
+      inPlace: true,
+    });
+  }
   const recorded = options.trace === undefined ? undefined : recordRouting(plain, options.trace, traceHead(file));
   const adapted = options.adapters?.length ? adaptOps(recorded?.ops ?? plain) : undefined;
   const ops = adapted?.ops ?? recorded?.ops ?? plain;

@@ -77,20 +77,33 @@ export function createExpertOps(
         }
         return out;
       }
-      const apart = result(`${name}.parts`, n * used, x.cols);
+      const there = picked.filter((expert) => !absent.includes(expert));
+      /** Whoever throws before it is known who computes with those that are there lets them go. */
+      const orLetGo = <T>(act: () => T): T => {
+        try {
+          return act();
+        } catch (error) {
+          store.release(parts, there);
+          throw error;
+        }
+      };
+      const apart = orLetGo(() => result(`${name}.parts`, n * used, x.cols));
       const computeWith = (of: readonly NativeWeight[], some: readonly number[]) => {
         control.list(Int32Array.from([...beside, ...some]));
         const [first, second, third] = of.map(({ id }) => id) as [number, number, number];
         return native.expertParts(apart.id, input, n, chosen, used, first, second, third, kind, count, some.length);
       };
-      const stoodIn = slots?.standIns(parts, absent) ?? [];
-      if (stoodIn.length > 0) {
-        onExperts?.({ kind: "stand in", tensor: gate.tensor.name, experts: stoodIn });
-        computeWith(
-          parts.map(({ standIn }) => standIn!),
-          stoodIn,
-        );
-      }
+      const stoodIn = orLetGo(() => {
+        const some = slots?.standIns(parts, absent) ?? [];
+        if (some.length > 0) {
+          onExperts?.({ kind: "stand in", tensor: gate.tensor.name, experts: some });
+          computeWith(
+            parts.map(({ standIn }) => standIn!),
+            some,
+          );
+        }
+        return some;
+      });
       const [own, awaited] = [picked, absent].map((all) => all.filter((expert) => !stoodIn.includes(expert)));
       const compute = (some: readonly number[]) => computeWith(parts, some);
       return computeAsTheyCome(store, parts, own!, awaited!, compute, onExperts, left?.()).then(async () => {

@@ -222,3 +222,12 @@ export function createExpertSlots(
     },
   };
 }
+
+/** What is read ahead, or behind a copy, fails nobody: whoever needs it asks for it, and is told. */
+export function attempt<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
+}

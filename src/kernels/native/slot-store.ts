@@ -6,7 +6,7 @@ import { scratchRows } from "../../memory/expert-room.ts";
 import { createLookAhead, type LookAhead } from "../../memory/look-ahead.ts";
 import { type LossyRouting, loseRouting, mostLossyTokens, type RoutingValues } from "../../memory/lossy.ts";
 import { matrixPlaces, type Tensor } from "../../tensor/tensor.ts";
-import { createExpertSlots } from "./expert-slots.ts";
+import { attempt, createExpertSlots } from "./expert-slots.ts";
 import type { Scratch } from "./scratch.ts";
 import { createSlotCounters, type SlotCounters } from "./slot-counters.ts";
 import { createSlotReads, layOut } from "./slot-reads.ts";
@@ -211,7 +211,8 @@ export function createSlotStore(
     },
     coming(stacks, matrix) {
       const known = experts.get(numberOf(stacks, matrix));
-      return known !== undefined && !known.dropped;
+      // The first hold, which is its reader's, still stands.
+      return known?.pending === true && !known.dropped;
     },
     release(stacks, some) {
       if (isKept(stacks)) return;
@@ -287,13 +288,4 @@ export function createSlotStore(
     },
     govern: settle,
   };
-}
-
-/** What is read ahead fails nobody: whoever needs it asks for it, and is told. */
-function attempt<T>(act: () => T): T | undefined {
-  try {
-    return act();
-  } catch {
-    return undefined;
-  }
 }

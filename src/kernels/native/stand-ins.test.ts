@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { withoutAddon } from "../../../test/support/addon.ts";
 import { type Addon, loadAddon } from "../../addon.ts";
+import type { AddonBackend } from "../../addon-backend.ts";
 import { GrokError } from "../../errors.ts";
 import { type GgufFile, openGguf } from "../../formats/gguf/file.ts";
 import { createExpertCache } from "../../memory/expert-cache.ts";
@@ -38,14 +39,14 @@ function copyOf({ name, type, shape, places }: Tensor): Tensor {
 const readPlace = ({ file, offset, bytes }: FilePlace) => file.read(offset, bytes);
 
 /** A backend that keeps so many experts of 3 matrices, each of less than two blocks of a drive and a bit, in memory. */
-async function openStreamed(file: GgufFile, kept: number) {
+async function openStreamed(file: GgufFile, kept: number, from = addon) {
   const number = (key: string) => file.metadata.number(`${file.metadata.string("general.architecture")}.${key}`);
   const [layers, experts] = [number("block_count"), number("expert_count")];
   const cache = createExpertCache({ bytes: kept * 3 * 8192, layers, experts });
   const layerOf = ({ name }: Tensor) => (name.includes("_exps") ? Number(name.split(".")[1]) : undefined);
   const events: ExpertEvent[] = [];
   const streaming = { cache, layerOf, standIn: copyOf, lookAhead: { plan: "nothing", add() {} } as const };
-  const { ops, slots } = openNative(addon, { threads: 2, onExperts: (event) => events.push(event), streaming });
+  const { ops, slots } = openNative(from, { threads: 2, onExperts: (event) => events.push(event), streaming });
   const model = bindModel(ops, file);
   await slots!.ready();
   return { ops, model, slots: slots!, cache, events };
@@ -151,6 +152,41 @@ describe("what is read while copies are computed", () => {
 });
 
 describe.skipIf(!addon)(`copies of experts that are not in memory${withoutAddon}`, () => {
+  it("hold nothing any more where computing them was cancelled", async () => {
+    const file = openGguf(join(own, "mixtral.gguf"));
+    let cancels = (): boolean => false;
+    const cancelled: Addon = {
+      ...addon,
+      createBackend(threads, isa) {
+        const native = addon.createBackend(threads, isa);
+        const expertParts: AddonBackend["expertParts"] = (...given) => {
+          if (cancels()) throw new GrokError("cancelled", "in the middle");
+          return native.expertParts(...given);
+        };
+        return new Proxy(native, {
+          get: (all, name) => (name === "expertParts" ? expertParts : Reflect.get(all, name)),
+        });
+      },
+    };
+    const { ops, model, cache, events } = await openStreamed(file, 4, cancelled);
+    await readPrompt(ops, model);
+    // In the last layer, of which the prompt left some in memory.
+    const last = `blk.${model.config.layers - 1}.`;
+    cancels = () => events.at(-1)?.kind === "stand in" && events.at(-1)!.tensor.startsWith(last);
+    const spec = { chunks: [1], pageTokens: 5, type: "f32" } as const;
+    for (let token = 3; token < 15; token++) {
+      await expect(forwardAll(ops, model, Int32Array.of(token), spec)).rejects.toThrow("in the middle");
+    }
+    // What was read behind the copies arrives, and is held by nobody either.
+    const emptied = () => {
+      cache.limit(0);
+      return cache.used;
+    };
+    await expect.poll(emptied).toBe(0);
+    ops.close();
+    file.close();
+  });
+
   it.each(["grok-1", "mixtral"])("of %s are computed in their place, and nothing else is changed", async (name) => {
     const file = openGguf(join(own, `${name}.gguf`));
     const tokens = readArrays(join(own, `${name}.expected.safetensors`)).get("tokens") as Int32Array;

@@ -1,5 +1,5 @@
 import type { GrokError } from "../../errors.ts";
-import type { ExpertSlots } from "./expert-slots.ts";
+import { attempt, type ExpertSlots } from "./expert-slots.ts";
 import type { SlotCounters } from "./slot-counters.ts";
 import type { NativeWeight } from "./weight.ts";
 
@@ -9,7 +9,7 @@ export interface StandIns {
   take(stacks: readonly NativeWeight[], absent: readonly number[]): number[];
 }
 
-/** Bytes on their way that keep a drive busy until somebody looks again; a prompt that waits for others waits for no more than these. */
+/** Bytes on their way that keep a drive busy until somebody looks again: with so many no other expert is begun. A prompt waits behind them. */
 const mostReading = 2 ** 25;
 
 /** @param numberOf An expert's number. */
@@ -25,7 +25,7 @@ export function createStandIns(
   const bring = (stacks: readonly NativeWeight[], matrix: number) => {
     const number = numberOf(stacks, matrix);
     if (experts.get(number) !== undefined || reading >= mostReading) return;
-    const begun = experts.begin(number, stacks, matrix, "likely");
+    const begun = attempt(() => experts.begin(number, stacks, matrix, "likely"));
     if (begun === undefined) return;
     reading += begun.bytes;
     const settled = () => {

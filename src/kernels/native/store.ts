@@ -129,7 +129,7 @@ export async function computeAsTheyCome(
     }),
   );
   store.bringForetold?.();
-  tell("fetch", absent);
+  if (absent.length > 0) tell("fetch", absent);
   const run = (some: readonly number[]) => {
     tell("compute", some);
     try {
