@@ -94,7 +94,7 @@ export async function openModelOfIds(file: string, options: ModelOptions): Promi
   const { loadModel } = await import("../generate/load.ts");
   const { contextAtMost, kvTypeIfFits, trace, lossy } = options;
   const lost = { trace, lossy };
-  if (trace !== undefined) checkDestination(trace, modelFiles(file, options.lora), "the model");
+  if (trace !== undefined) checkDestination(trace, modelFiles(file, options.lora), "the model", { inPlace: true });
   const wishes = { contextLength: options.context ?? contextAtMost, kvType: options.kvType ?? kvTypeIfFits };
   for (;;) {
     const { contextLength, kvType } = wishes;

@@ -66,10 +66,12 @@ describe("experts in a tensor each, as files from before stacks have them", () =
 
   it("are refused where one is missing, of another shape, or in a stack too", async () => {
     const part = "blk.0.ffn_up.1.weight";
+    const last = "blk.0.ffn_up.5.weight";
     const named = (tensors: Tensor[]) => tensors.find(({ name }) => name === part)!;
     const out = join(folder, "refused.gguf");
     const cases: [(tensors: Tensor[]) => Tensor[], string][] = [
       [(tensors) => tensors.filter(({ name }) => name !== part), `tensor ${part} is missing`],
+      [(tensors) => tensors.filter(({ name }) => name !== last), `tensor ${last} is missing`],
       [
         (tensors) =>
           tensors.map((tensor) => (tensor.name === part ? { ...tensor, shape: tensor.shape.toReversed() } : tensor)),

@@ -1,9 +1,11 @@
 import { median } from "../engine/consumers/bench.ts";
 import type { ExpertUse } from "../engine/expert-status.ts";
+import { openStandIn } from "../engine/stand-in-file.ts";
 import { GrokError } from "../errors.ts";
+import { openGguf } from "../formats/gguf/file.ts";
 import { loadModel } from "../generate/load.ts";
 import type { LoadOptions } from "../generate/types.ts";
-import type { Lossy } from "../memory/lossy.ts";
+import { checkLossy, type Lossy } from "../memory/lossy.ts";
 import { checkNames, checkWhole } from "../options.ts";
 import { cutChunks } from "./chunks.ts";
 import { createTally } from "./compare.ts";
@@ -67,6 +69,11 @@ export async function measureLossy(path: string, text: string, options: LossyOpt
   checkNames("measureLossy", options, optionNames);
   const { lossy, load = {}, prompt = 64, decode = 32, repeats = 5, signal, onTurn } = options;
   for (const [name, value] of Object.entries({ prompt, decode, repeats })) checkWhole(name, value, 1, 2 ** 24);
+  for (const name of ["lossy", "trace"]) {
+    if (name in load) throw new GrokError("argument", `load has ${name}, expected none`, { option: "load" });
+  }
+  checkLossy(lossy);
+  checkStandIn(path, lossy);
   const variants = variantsOf(lossy);
   const sums = variants.map(() => ({ runs: [] as LossyRun[], tally: createTally() }));
   for (let round = 0; round < repeats; round++) {
@@ -84,7 +91,7 @@ export async function measureLossy(path: string, text: string, options: LossyOpt
         throw new GrokError("argument", message, { option: "lossy", path });
       }
       // The token after each that is decoded is known too.
-      const cut = { context: prompt + decode + 1, least: repeats + 1, what: "lossy" };
+      const cut = { context: prompt + decode + 1, least: repeats + 1, what: "text" };
       const chunks = cutChunks(model.encode(text), model.tokenizer, cut);
       const run = { prefill: prompt, decode, cold: true, ...(signal && { signal }) };
       await model.bench({ ...run, tokens: chunks[0]! });
@@ -134,6 +141,17 @@ interface LossyRun {
   readonly use: ExpertUse;
   readonly expertBytes: number;
   readonly chosen: number;
+}
+
+/** Before minutes are spent on the model as it is. @throws GrokError as `openGguf`; `argument` for a file that cannot stand in. */
+function checkStandIn(path: string, { standIn }: Lossy): void {
+  if (standIn === undefined) return;
+  const target = openGguf(path);
+  try {
+    openStandIn(standIn, target).close();
+  } finally {
+    target.close();
+  }
 }
 
 /** The model as it is, with each option alone, and with all where there are several. */

@@ -1,5 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { readHead } from "../bytes/head.ts";
+import { ioError } from "../bytes/io-error.ts";
 import { GrokError } from "../errors.ts";
 import { type GgufFile, openGguf } from "../formats/gguf/file.ts";
 import { openSafetensors } from "../formats/safetensors/file.ts";
@@ -70,10 +71,14 @@ export function inspectFile(path: string): Inspection {
 
 /** @throws GrokError `io` for a folder, naming a file of it that can be looked into. */
 function refuseFolder(path: string): void {
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
-  const name = readdirSync(path)
-    .sort()
-    .find((each) => /\.(gguf|safetensors(\.index\.json)?)$/.test(each));
+  let names: string[];
+  try {
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+    names = readdirSync(path).sort();
+  } catch (error) {
+    throw ioError("open", path, error);
+  }
+  const name = names.find((each) => /\.(gguf|safetensors(\.index\.json)?)$/.test(each));
   const hint = name === undefined ? "" : `: name a file in it, such as ${name}`;
   throw new GrokError("io", `${path}: cannot open: it is a folder${hint}`, { path });
 }

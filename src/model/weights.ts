@@ -128,15 +128,18 @@ export function stackExperts(file: ModelFile): Tensor[] {
     found.set(whole, parts);
   }
   const placeIn = ({ name }: Tensor) => Number(partName.exec(name)?.[2]);
+  const experts = file.metadata.get(`${file.metadata.string("general.architecture", "")}.expert_count`);
   return [...found].map(([name, tensors]) => {
     const [first] = tensors as [Tensor];
     if (first.name === name) return first;
     const parts = tensors.toSorted((a, b) => placeIn(a) - placeIn(b));
+    const nameOf = (e: number) => name.replace("_exps.", `.${e}.`);
     for (const [e, part] of parts.entries()) {
-      const expected = name.replace("_exps.", `.${e}.`);
+      const expected = nameOf(e);
       if (part.name !== expected) throw missingTensor(file, expected, first.shape);
       if (part.shape.join() !== first.shape.join()) throw wrongShape(file, part.name, part.shape, first.shape);
     }
+    if (Number(experts) > parts.length) throw missingTensor(file, nameOf(parts.length), first.shape);
     return stackTensors(file.path, name, parts);
   });
 }

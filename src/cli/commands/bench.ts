@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { readTextFile } from "../../bytes/text-file.ts";
 import type { ExpertStatus } from "../../engine/expert-status.ts";
+import { leastContext } from "../../engine/options.ts";
 import { counted, formatBytes, GrokError } from "../../errors.ts";
 import { sampleText } from "../../eval/sample-text.ts";
 import { measureSpeed, type SpeedResult } from "../../eval/speed.ts";
@@ -69,12 +70,9 @@ async function bench(options: BenchCommandOptions): Promise<void> {
   if (options.lossy !== undefined) return benchLossy(path, options, options.lossy);
   if (options.file !== undefined) throw usageError("--file has no effect without --lossy");
   using interrupt = catchInterrupt();
-  const asked = options.prompt === undefined ? undefined : Math.max(8, options.prompt + options.generate);
+  const asked = options.prompt === undefined ? undefined : Math.max(leastContext, options.prompt + options.generate);
   const context = options.context ?? asked;
-  const refuse = (prefill: number, most: number) =>
-    usageError(
-      `--prompt ${prefill} and --generate ${options.generate} do not fit into a context of ${counted(most, "token")}`,
-    );
+  const refuse = (prefill: number, most: number) => doNotFit(prefill, options.generate, most);
   await using model = await openModelOfIds(path, { ...options, ...(context !== undefined && { context }) }).catch(
     (error) => {
       // Nobody asked for this context by name.
@@ -120,6 +118,12 @@ async function bench(options: BenchCommandOptions): Promise<void> {
   process.stdout.write(table(result.experts ? [...rows, ...expertRows(result.experts, result)] : rows));
 }
 
+function doNotFit(prompt: number, generate: number, most: number): Error {
+  return usageError(
+    `--prompt ${prompt} and --generate ${generate} do not fit into a context of ${counted(most, "token")}`,
+  );
+}
+
 /** Only when it is asked for. A function of its own: TypeScript leaves the address as it is where a function has `using`. */
 const loadLossy = () => import("../../eval/lossy.ts");
 
@@ -130,19 +134,24 @@ async function benchLossy(path: string, options: BenchCommandOptions, lossy: Los
   }
   using interrupt = catchInterrupt();
   const { prompt = lossyPrompt, generate: decode, repeat: repeats, file, context } = options;
-  if (context !== undefined && prompt + decode > context) {
-    throw usageError(
-      `--prompt ${prompt} and --generate ${decode} do not fit into a context of ${counted(context, "token")}`,
-    );
-  }
+  if (context !== undefined && prompt + decode > context) throw doNotFit(prompt, decode, context);
   const text = file === undefined ? sampleText : readTextFile(file);
   const progress = createProgress(process.stderr, process.env);
   const { measureLossy } = await loadLossy();
   const result = await measureLossy(path, text, {
     ...{ lossy, prompt, decode, repeats, signal: interrupt.signal },
-    load: loadOptions({ ...options, context: context ?? prompt + decode }),
+    load: loadOptions({
+      ...options,
+      context: context ?? Math.max(leastContext, prompt + decode),
+      kvType: options.kvType ?? options.kvTypeIfFits,
+    }),
     onTurn: ({ done, turns }) => progress.show(`measuring ${done + 1} of ${turns} ...`),
-  }).finally(() => progress.clear());
+  })
+    .catch((error) => {
+      const { option, most } = error instanceof GrokError ? error.details : {};
+      throw option === "contextLength" && context === undefined ? doNotFit(prompt, decode, Number(most)) : error;
+    })
+    .finally(() => progress.clear());
   if (options.json) {
     process.stdout.write(`${jsonDocument({ model: path, file, ...result })}\n`);
     return;

@@ -113,7 +113,8 @@ async function run(given: string | undefined, options: EvalCommandOptions): Prom
   const file = requireModel(options);
   for (const written of [records, html]) {
     if (written === undefined) continue;
-    checkDestination(written, modelFiles(file, options.lora), "the model");
+    const inPlace = written === records;
+    checkDestination(written, modelFiles(file, options.lora), "the model", { inPlace });
     checkDestination(
       written,
       tasks.flatMap((name) => {

@@ -212,7 +212,7 @@ function checkSettings(
     if (before[name] === value) continue;
     const what =
       name === "base"
-        ? `on another model than ${model}, or its weights have changed`
+        ? `on another model than ${model}, its weights have changed, or an earlier grok1 began it`
         : `with ${name} ${before[name]}, and goes on with ${value}`;
     throw new GrokError("argument", `${out}: the run was begun ${what}`, { path: out, option: name });
   }
