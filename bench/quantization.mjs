@@ -210,9 +210,9 @@ function printTables() {
     console.log(`| ${[mixture, theirs.bytes.toLocaleString("en"), base, ...cells].join(" | ")} |`);
   }
   if (read.length === 0) return;
-  const scored = options["read-chunks"] * (context - firstScored(context));
+  const scored = Math.max(...read.map((mixture) => readRows(mixture).length)) * (context - firstScored(context));
   console.log(
-    `\nPerplexity of ${scored} tokens of ${basename(options.text)}; beside the same weights in f32, of every ${decodedEvery}th chunk of them.`,
+    `\nPerplexity of up to ${scored} tokens of ${basename(options.text)}; beside the same weights in f32, of every ${decodedEvery}th chunk of them.`,
   );
   console.log(
     "| ours with importance | perplexity here | in llama.cpp | in llama.cpp beside here | beside f32: here | in llama.cpp | f32 in llama.cpp |",

@@ -3,7 +3,17 @@
 // `npm start` and `npm test` call it first, so both work as the first command in a fresh clone.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hashSources } from "../native/sources.mjs";
@@ -71,11 +81,23 @@ function takeTurn(path) {
       // Where nothing can be written there is nothing to make.
       if (error.code !== "EEXIST") return;
     }
-    if (!isAtWork(path)) rmSync(path, { force: true });
+    if (!isAtWork(path)) clearTurn(path);
     else if (waits === 0)
       process.stderr.write("Waiting for another npm start or npm test that makes this clone ready …\n");
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
   }
+}
+
+// Taken away before it is looked at again: of several who found it left behind one has it, and none removes what another has made since.
+function clearTurn(path) {
+  const taken = `${path}.${process.pid}`;
+  try {
+    renameSync(path, taken);
+    if (isAtWork(taken)) linkSync(taken, path);
+  } catch {
+    // Somebody else was quicker.
+  }
+  rmSync(taken, { force: true });
 }
 
 function isAtWork(path) {

@@ -32,7 +32,11 @@ const pairs = drawn.map(({ index }, at) => {
   const { context: prompt, continuation } = choices[answer[0]];
   return JSON.stringify({ prompt, answer: continuation });
 });
-writeFileSync(out, `${pairs.join("\n")}\n`);
+try {
+  writeFileSync(out, `${pairs.join("\n")}\n`);
+} catch (error) {
+  end(`${out}: cannot write: ${error.message}`, 1);
+}
 console.log(`${pairs.length} records in ${out}`);
 
 /** A task's answered questions that are not its test. */
