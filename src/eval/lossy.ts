@@ -1,7 +1,7 @@
 import { median } from "../engine/consumers/bench.ts";
 import type { ExpertUse } from "../engine/expert-status.ts";
 import { openStandIn } from "../engine/stand-in-file.ts";
-import { GrokError } from "../errors.ts";
+import { describeValue, GrokError } from "../errors.ts";
 import { openGguf } from "../formats/gguf/file.ts";
 import { loadModel } from "../generate/load.ts";
 import type { LoadOptions } from "../generate/types.ts";
@@ -69,6 +69,9 @@ export async function measureLossy(path: string, text: string, options: LossyOpt
   checkNames("measureLossy", options, optionNames);
   const { lossy, load = {}, prompt = 64, decode = 32, repeats = 5, signal, onTurn } = options;
   for (const [name, value] of Object.entries({ prompt, decode, repeats })) checkWhole(name, value, 1, 2 ** 24);
+  if (typeof load !== "object" || load === null) {
+    throw new GrokError("argument", `load is ${describeValue(load)}, expected an object`, { option: "load" });
+  }
   for (const name of ["lossy", "trace"]) {
     if (name in load) throw new GrokError("argument", `load has ${name}, expected none`, { option: "load" });
   }

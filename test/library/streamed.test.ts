@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LossyResult, LossyRow } from "../../src/eval/lossy.ts";
 import { openGguf } from "../../src/formats/gguf/file.ts";
-import { type LanguageModel, type LoadOptions, loadModel } from "../../src/index.ts";
+import { type LanguageModel, type LoadOptions, loadModel, measureLossy } from "../../src/index.ts";
 import { programBytes } from "../../src/memory/budget.ts";
 import { readConfig } from "../../src/model/config.ts";
 import { makeAdapter } from "../../src/model/lora/lora.case.ts";
@@ -155,6 +155,25 @@ describe.skipIf(withoutAddon !== "")(`a model that is larger than its memory${wi
     await using plain = await loadModel(stories, options);
     expect(await answer(whole)).toEqual(await answer(plain));
     expect((await whole.status()).experts).toBeUndefined();
+  });
+
+  it("says what is wrong with a measuring of losses before it begins", async () => {
+    const turns: number[] = [];
+    for (const [options, why] of [
+      [{}, "lossy: the options are undefined"],
+      [{ lossy: { skipSecond: 2 } }, "skipSecond"],
+      [{ lossy: { skipSecond: 0.1 }, load: { lossy: { skipSecond: 1 } } }, "load has lossy"],
+      [{ lossy: { skipSecond: 0.1 }, load: 3 }, "load is 3"],
+      [{ lossy: { standIn: join(folder, "none.gguf") } }, "none.gguf: cannot open"],
+      [{ lossy: { standIn: stories } }, "it is the same file"],
+    ] as const) {
+      const measuring = measureLossy(stories, "text", {
+        ...options,
+        onTurn: ({ done }: { done: number }) => turns.push(done),
+      } as never);
+      await expect(measuring).rejects.toMatchObject({ message: expect.stringContaining(why) });
+    }
+    expect(turns).toEqual([]);
   });
 
   it("measures what is lost beside what is gained, with each option and all of them", async () => {
