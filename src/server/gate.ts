@@ -56,8 +56,8 @@ export function createGate({ atOnce, waiting: most }: { readonly atOnce: number;
     );
     if (theirs.length <= own + 1) throw busy();
     const last = theirs.at(-1)!;
-    remove(longest, last);
     last.refuse(busy());
+    remove(longest, last);
   };
   const place = (): Disposable => {
     let held = true;
